@@ -1,0 +1,49 @@
+# The front door: `make run` and `make test` need nothing but Python 3.11, make and a C compiler.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := deploy/requirements-dev.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types layers unit format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(VENV)/.installed ## create .venv from the lock, the project itself included
+
+# The lock carries the hash of every package; the project itself is installed without asking an index again.
+$(VENV)/.installed: $(LOCK) setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install ## start both twins and the gateway on 127.0.0.1:8000
+	$(BIN)/module-gateway sandbox
+
+test: install lint types layers unit ## everything that needs no outside service
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+layers: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest --numprocesses=auto --cov --cov-report=term:skip-covered
+
+format: install ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## compile the locks anew (needs uv)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev setup.cfg -o $(LOCK)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) setup.cfg -o deploy/requirements.txt
+
+clean: ## remove what was made here
+	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
