@@ -1,0 +1,94 @@
+"""What CMDB can keep of a module, and its rules (source: src/common/valid/valid.go, the model's attributes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
+
+_ID: Final = r"[1-9][0-9]{0,18}"
+_ID_ALLOWED: Final = "a positive integer, in digits"
+_USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
+
+#: Shown in `attributes`, in this order; what an operator lists comes behind them.
+ATTRIBUTES: Final = (
+    Field(
+        name="bk_module_type",
+        meaning="1: normal, 2: database; an administrator of CMDB may define more.",
+        pattern=r"[0-9A-Za-z_-]{1,64}",
+        allowed="an enum id such as 1 or 2",
+    ),
+    Field(
+        name="bk_bak_operator",
+        meaning="The deputies, comma-joined user names.",
+        pattern=r"([0-9A-Za-z][A-Za-z0-9@.,_-]*)?",
+        allowed=f"user names joined by commas, no spaces: {_USERS}",
+        max_bytes=2000,
+    ),
+    Field(name="service_category_id", kind="integer", meaning="The service category; CMDB's default where not given."),
+    Field(
+        name="service_template_id",
+        kind="integer",
+        writable=("create",),
+        meaning="The service template; CMDB then names the module after the template.",
+    ),
+    Field(
+        name="host_apply_enabled",
+        kind="boolean",
+        writable=("update",),
+        meaning="Whether host attributes are applied automatically.",
+    ),
+    Field(name="set_template_id", kind="integer", writable=(), meaning="The set template the module came from."),
+    Field(name="default", kind="integer", writable=(), meaning="0: an ordinary module; else what CMDB built it for."),
+    Field(name="bk_supplier_account", writable=(), meaning="The supplier account, 0 in practice."),
+    Field(name="bk_created_by", writable=(), meaning="Who created the module."),
+    Field(name="bk_updated_by", writable=(), meaning="Who changed it last."),
+)
+
+
+def capabilities(custom: Iterable[str], settle_seconds: float) -> Capabilities:
+    """Describe a connection whose operator listed these custom attributes."""
+    return Capabilities(
+        type="cmdb",
+        title="BlueKing CMDB",
+        scope=Field(
+            name="scope",
+            meaning="The business: bk_biz_id.",
+            required=True,
+            pattern=_ID,
+            allowed=_ID_ALLOWED,
+            maximum=INT64_MAX,
+        ),
+        parent=Field(
+            name="parent",
+            meaning="The set: bk_set_id.",
+            required=True,
+            pattern=_ID,
+            allowed=_ID_ALLOWED,
+            maximum=INT64_MAX,
+        ),
+        name=Field(
+            name="name",
+            meaning="bk_module_name, unique in its set; case counts.",
+            required=True,
+            # White space is Go's \s. Control characters CMDB would take; no one can type, see or find them again.
+            pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
+            allowed='1 to 256 bytes without white space, control characters and \\ | / : * , < > " ? #',
+            max_length=256,
+            max_bytes=256,
+        ),
+        description=None,
+        owners=Field(
+            name="owners",
+            kind="owners",
+            meaning="operator: user names.",
+            pattern=r"[0-9A-Za-z][A-Za-z0-9@._-]*",
+            allowed=_USERS,
+            max_bytes=2000,
+        ),
+        attributes=(*ATTRIBUTES, *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in custom)),
+        settle_seconds=settle_seconds,
+        limits={"requests_per_second": 100},
+        notes=("Modules that CMDB built in are listed only with include=built_in.",),
+    )

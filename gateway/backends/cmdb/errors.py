@@ -1,0 +1,182 @@
+"""CMDB's codes and what they mean here.
+
+Sources: src/common/errInfo.go with resources/errors (CMDB), common/errors.py (ESB), bk-core/errorx.lua (API gateway).
+A key is a code, `code:word` (a language-independent word of the message), `operation:code` or `@status`.
+`unsure`: the code comes from behind the write, so it proves nothing about it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.domain.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendPermissionDenied,
+    BackendRejectedCredentials,
+    BackendUnavailable,
+    BuiltInProtected,
+    GatewayError,
+    ImmutableField,
+    ModuleAlreadyExists,
+    ModuleNotEmpty,
+    ModuleNotFound,
+    ParentNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    ScopeNotFound,
+    TemplateManaged,
+    ValidationFailed,
+)
+from gateway.domain.faults import ErrorTable, Row, at, unsure
+
+_CMDB: Final[dict[str, type[GatewayError] | Row]] = {
+    "1101000": unsure(BackendError),  # Failed to create instance
+    "1101003": unsure(BackendError),  # Querying instance data failed
+    "1101007": BackendError,  # Query model failed
+    "1101030": ModuleNotEmpty,  # Having hosts under the target, deleting forbidden
+    "1101075": ModuleNotEmpty,  # the inst has association
+    "1101084": BackendMisconfigured,  # the model stopped to use
+    "1101090": at("/attributes/service_category_id", ImmutableField),  # … module create by template forbidden
+    "1101091": at("/name", ImmutableField),  # update name field on module create by template forbidden
+    "1101097": TemplateManaged,  # forbidden add/remove module on set initialized by set template
+    "1101098": BuiltInProtected,  # forbidden remove or update built in set or module
+    "1101099": ModuleAlreadyExists,  # the same module name exist (up to 3.9)
+    "1101164": BackendError,  # model property [%s] has been removed
+    "1101166": BackendError,  # unique constrains key kind [%s] invalid
+    "1108034": BackendUnavailable,  # get default service category failed
+    "1108036": at("/attributes/service_category_id", ValidationFailed),  # service template and category not conincide
+    "1109001": unsure(BackendUnavailable),  # save audit log failed
+    "1109005": unsure(BackendUnavailable),  # generate audit log failed
+    "1199000": ValidationFailed,  # Deserializing JSON data failed
+    "1199002": unsure(BackendUnavailable),  # HTTP request failed (topo_server to coreservice)
+    "1199004": unsure(BackendUnavailable),  # Data read failed
+    "1199006": ValidationFailed,  # '%s' data parameter verification does not pass
+    "1199007": ValidationFailed,  # '%s' must be a string type
+    "1199009": ValidationFailed,  # '%s' parameters must be integral
+    "1199010": ValidationFailed,  # '%s' unassigned
+    "1199011": ValidationFailed,  # '%s' the parameter is invalid or does not exist
+    "1199011:bk_biz_id": ScopeNotFound,
+    "1199011:bk_biz_id/bk_set_id": ParentNotFound,
+    "1199011:bk_set_id": ParentNotFound,
+    "1199014": ModuleAlreadyExists,  # duplicated instances exist, fields [%s] duplicated
+    "1199015": ValidationFailed,  # Data out of bounds
+    "1199016": ValidationFailed,  # '%s' Field regular check failed
+    "1199017": unsure(BackendUnavailable),  # Failed to query data
+    "1199018": unsure(BackendUnavailable),  # New data failed
+    "1199019": ModuleNotFound,  # No relevant data found
+    "1199020": unsure(BackendUnavailable),  # Failed to update data
+    "1199021": unsure(BackendUnavailable),  # Failed to delete data
+    "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed
+    "1199035": ValidationFailed,  # %s exceed the limit %d
+    "1199038": ValidationFailed,  # need data %s is null
+    "1199045": BackendMisconfigured,  # no matched rules (the address fits no route)
+    "1199046": BackendUnavailable,  # Authorize request failed.
+    "1199047": BackendPermissionDenied,  # Do not have access permission.
+    "1199048": BackendPermissionDenied,  # Permission Denied
+    "1199052": BackendError,  # get multiple objects
+    "1199061": BackendUnavailable,  # parse db data failed (before the update)
+    "1199065": BackendUnavailable,  # start transaction failed
+    "1199066": unsure(BackendUnavailable),  # commit transaction failed; retry transaction exceeds maximum count
+    "1199067": unsure(BackendUnavailable),  # abort transaction failed
+    "1199073": ValidationFailed,  # %s field exceeds maximum value %s
+    "1199083": ImmutableField,  # modify field %s forbidden
+    "1199089": ValidationFailed,  # the length of array %s is wrong
+    "1199997": RateLimited,  # too many requests (inside HTTP 200)
+    "1199998": unsure(BackendError),  # Unknown or unrecognized error; proxy request failed
+    "1199998:app is not verified": BackendRejectedCredentials,
+    "1199998:user is not set": BackendRejectedCredentials,
+    "1199999": unsure(BackendError),  # Internal Server Error (a panic)
+    "9900403": BackendPermissionDenied,  # CCNoPermission, sent along with `permission`
+    "create:1199019": at("/attributes/service_category_id", ValidationFailed),  # the category of a new module
+}
+
+_ESB: Final[dict[str, type[GatewayError] | Row]] = {
+    "1306000": unsure(BackendError),  # forms, authentication, components and non-JSON replies all say this
+    "1306000:APP authentication failed": BackendRejectedCredentials,
+    "1306000:User authentication failed": BackendRejectedCredentials,
+    "1306000:bk_app_code": BackendRejectedCredentials,  # APP Code [bk_app_code] cannot be empty
+    "1306000:bk_app_secret": BackendRejectedCredentials,
+    "1306000:bk_biz_id": at("/scope", ValidationFailed),  # business id [bk_biz_id] Enter a whole number.
+    "1306000:bk_module_id": ValidationFailed,
+    "1306000:bk_set_id": at("/parent", ValidationFailed),  # set id [bk_set_id] This field is required.
+    "1306000:data": ValidationFailed,  # data [data] Must be the specified parameter data type dict
+    "1306000:valid user identity": BackendRejectedCredentials,  # Please provide a valid user identity
+    "1306201": unsure(BackendUnavailable),  # REQUEST_THIRD_PARTY_ERROR: response time exceeds 30 seconds
+    "1306201:connection refused": BackendUnavailable,
+    "1306203": BackendMisconfigured,  # SSL
+    "1306206": BackendMisconfigured,  # HOST_NOT_FOUND
+    "1306207": BackendMisconfigured,  # BLOCKED
+    "1306208": BackendMisconfigured,  # RESULT_ERROR
+    "1306209": BackendMisconfigured,  # METHOD
+    "1306401": BackendRejectedCredentials,  # OPERATOR_REQUIRED
+    "1306402": BackendPermissionDenied,  # USER_PERMISSION_DENIED
+    "1306403": BackendRejectedCredentials,  # APP_PERMISSION_DENIED
+    "1306404": BackendMisconfigured,  # COMPONENT_NOT_FOUND
+    "1306405": BackendMisconfigured,  # INACTIVE_CHANNEL
+    "1306406": ValidationFailed,  # ARGUMENT_ERROR: Parameters error, param bk_biz_id is required
+    "1306407": ValidationFailed,  # BUFFET_CANNOT_FORMAT_PATH
+    "1306408": BackendRejectedCredentials,  # APIGW_ERROR: gateway JWT invalid
+    "1306429": RateLimited,  # RATE_LIMIT_RESTRICTION
+}
+
+_API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
+    "1640001": BackendRejectedCredentials,  # INVALID_ARGS: bk_app_code or bk_app_secret is incorrect
+    "1640004": BackendRejectedCredentials,  # JWT_VERIFY_FAILED
+    "1640100": BackendRejectedCredentials,  # UNAUTHORIZED
+    "1640101": BackendRejectedCredentials,  # APP_VERIFY_FAILED
+    "1640102": BackendRejectedCredentials,  # USER_VERIFY_FAILED
+    "1640301": BackendRejectedCredentials,  # APP_NO_PERMISSION
+    "1640302": BackendRejectedCredentials,  # CROSS_TENANT_FORBIDDEN, IP_NOT_ALLOWED
+    "1640303": BackendRejectedCredentials,  # BK_USER_NOT_ALLOWED
+    "1640304": BackendRejectedCredentials,  # BK_TENANT_NOT_ALLOWED
+    "1640401": BackendMisconfigured,  # API_NOT_FOUND
+    "1641301": PayloadTooLarge,  # BODY_SIZE_LIMIT_EXCEED
+    "1641401": PayloadTooLarge,  # URI_SIZE_LIMIT_EXCEED
+    "1642901": RateLimited,  # RATE_LIMIT_RESTRICTION (global)
+    "1642902": RateLimited,  # RATE_LIMIT_RESTRICTION (stage)
+    "1642903": RateLimited,  # RATE_LIMIT_RESTRICTION (resource)
+    "1642904": RateLimited,  # CONCURRENCY_LIMIT_RESTRICTION
+    "1650000": unsure(BackendUnavailable),  # REQUEST_RESOURCE_5xx
+    "1650001": BackendUnavailable,  # INTERNAL_SERVER_ERROR: not forwarded
+    "1650002": BackendMisconfigured,  # INVALID_RESOURCE_CONFIG
+    "1650070": unsure(BackendError),  # UNKNOWN_ERROR
+    "1650200": unsure(BackendUnavailable),  # BAD_GATEWAY
+    "1650201": unsure(BackendUnavailable),  # ERROR_REQUESTING_RESOURCE
+    "1650201:connection refused": BackendUnavailable,
+    "1650300": unsure(BackendUnavailable),  # SERVICE_UNAVAILABLE
+    "1650401": unsure(BackendUnavailable),  # REQUEST_BACKEND_TIMEOUT
+    "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
+}
+
+#: Without a code: proxies in between, and pages of ESB's own web framework.
+_STATUS: Final[dict[str, type[GatewayError] | Row]] = {
+    "@": unsure(BackendError),
+    "@3xx": unsure(BackendMisconfigured),
+    "@401": BackendRejectedCredentials,
+    "@403": BackendPermissionDenied,
+    "@404": BackendMisconfigured,
+    "@405": BackendMisconfigured,
+    "@408": unsure(BackendUnavailable),
+    "@413": PayloadTooLarge,
+    "@429": RateLimited,
+    "@4xx": BackendError,
+    "@5xx": unsure(BackendUnavailable),
+}
+
+#: The fields of ours that CMDB's complaints about a parameter point to.
+_POINTERS: Final = {
+    "bk_bak_operator": "/attributes/bk_bak_operator",
+    "bk_module_name": "/name",
+    "bk_module_type": "/attributes/bk_module_type",
+    "bk_parent_id": "/parent",
+    "operator": "/owners",
+    "service_category_id": "/attributes/service_category_id",
+    "service_template_id": "/attributes/service_template_id",
+}
+_COMPLAINTS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016", "1199073")
+_LOCATED: Final = {
+    f"{code}:{word}": at(pointer, ValidationFailed) for code in _COMPLAINTS for word, pointer in _POINTERS.items()
+}
+
+ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_LOCATED})

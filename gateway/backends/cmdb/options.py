@@ -1,0 +1,51 @@
+"""What an operator may set for a CMDB connection."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from gateway.settings import Secret, Table
+from gateway.transport import Limits
+
+#: Written by CMDB alone; some of them, sent along, would hide a module or make it built-in.
+NEVER: Final = re.compile(
+    r"default|bk_supplier_account|bk_created_.*|bk_updated_.*|set_template_id|create_time|last_time"
+    r"|bk_(biz|set|parent|module)_id|bk_module_name|operator|bk_data_status"
+)
+_ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One CMDB connection, sound."""
+
+    base_url: str
+    route: Literal["esb", "apigw"]
+    app_code: str
+    app_secret: Secret
+    username: str
+    tenant_id: str
+    attributes: tuple[str, ...]  # custom attributes of the module model
+    settle_seconds: float
+    limits: Limits
+
+
+def read_options(table: Table) -> Options:
+    """Read a connection's settings; mistakes are noted in the table."""
+    attributes = table.texts("attributes")
+    for name in attributes:
+        if not _ATTRIBUTE.fullmatch(name) or NEVER.fullmatch(name):
+            table.wrong("attributes", f"{name} cannot be listed")
+    return Options(
+        base_url=table.url("base_url"),
+        route=cast("Literal['esb', 'apigw']", table.choice("route", ("esb", "apigw"), "esb")),
+        app_code=table.text("app_code"),
+        app_secret=table.secret("app_secret"),
+        username=table.text("username"),
+        tenant_id=table.text("tenant_id", "", pattern=r"[A-Za-z0-9_-]{1,64}", shape="a tenant's id"),
+        attributes=attributes,
+        settle_seconds=table.number("settle_seconds", 130.0),
+        limits=Limits.read(table),
+    )

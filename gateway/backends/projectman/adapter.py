@@ -1,0 +1,175 @@
+"""The adapter for ProjectMan: our words into theirs and back; what it has no call for is read off the list."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from gateway.backends.projectman.capabilities import PROJECT_ID, capabilities
+from gateway.backends.projectman.client import PAGE, Client
+from gateway.backends.projectman.credentials import credentials
+from gateway.backends.projectman.diagnosis import Diagnosis
+from gateway.backends.projectman.options import Options
+from gateway.backends.projectman.wire import Origin, read_module, write
+from gateway.domain.capabilities import INT64_MAX
+from gateway.domain.errors import (
+    DescriptionRequired,
+    FieldError,
+    GatewayError,
+    ModuleNotEmpty,
+    ModuleNotFound,
+    OutcomeUnknown,
+    ParentNotFound,
+    ValidationFailed,
+)
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
+from gateway.domain.ports import Backend, Call, Clock
+from gateway.transport import Reply, Transport
+
+_REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
+_CURSOR: Final = re.compile(r"([0-9]{1,5})\.([0-9]{1,6})", re.ASCII)
+
+
+def connect(name: str, options: Options, clock: Clock) -> Backend:
+    """Make a connection to ProjectMan in one region."""
+    transport = Transport(options.limits, clock)
+    return ProjectManBackend(name, options, transport, clock)
+
+
+class ProjectManBackend:
+    """ProjectMan; implements Backend. A scope is a project, a parent another module of it."""
+
+    def __init__(self, name: str, options: Options, transport: Transport, clock: Clock) -> None:
+        self.name: Final = name
+        self.capabilities: Final = capabilities(options)
+        self._options = options
+        self._client = Client(name, options.base_url, credentials(name, options, transport, clock), transport)
+
+    def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
+        """Return project and name: a name is unique in its project, whatever the parent."""
+        return (draft.scope, draft.name)
+
+    def create(self, draft: ModuleDraft, call: Call) -> Module:
+        """Send CreateProjectModule once, to the singular path."""
+        owner = draft.owners[0] if draft.owners else self._options.default_owner
+        document = write(draft.name, owner, draft.description, draft.parent)
+        try:
+            reply = self._client.ask("create", "POST", f"{draft.scope}/module", call, document)
+        except GatewayError as error:
+            raise Diagnosis(self._client, draft.scope, call).of_create(
+                error, draft.name, draft.parent, owner
+            ) from error
+        return self._read(reply, draft.scope, draft)
+
+    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
+        """Read the project's modules for the name."""
+        return tuple(module for module in self._client.modules(draft.scope, call) if module.name == draft.name)
+
+    def check_place(self, draft: ModuleDraft, call: Call) -> None:
+        """Read the project's modules for the parent."""
+        modules = self._client.modules(draft.scope, call)
+        if draft.parent is not None and all(module.native_id != draft.parent for module in modules):
+            raise ParentNotFound
+
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
+        """Flatten page after page of the tree; the cursor is an offset of theirs and a place on that page."""
+        offset, skip = _parse_cursor(cursor)
+        found: list[Module] = []
+        for at, modules in self._client.pages(query.scope, call, offset):
+            for index, module in enumerate(modules):
+                if (at == offset and index < skip) or not _matches(module, query):
+                    continue
+                if len(found) == page_size:
+                    return Page(tuple(found), f"{at}.{index}")
+                found.append(module)
+        return Page(tuple(found), None)
+
+    def get(self, ref: str, call: Call) -> Module:
+        """Read the list up to the module: there is no call that reads one."""
+        project, native_id = _parse(ref)
+        for _, modules in self._client.pages(project, call):
+            for module in modules:
+                if module.native_id == native_id:
+                    return module
+        raise ModuleNotFound
+
+    def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
+        """Read, merge and send the whole: an update replaces name, owner and description."""
+        if patch.description is UNSET and not self._options.keeps_omitted_description:
+            raise DescriptionRequired(errors=[FieldError("/description", "required", DescriptionRequired.title)])
+        old = self.get(ref, call)
+        name = old.name if isinstance(patch.name, Unset) else patch.name
+        owner = self._owner(old, patch)
+        description = None if isinstance(patch.description, Unset) else patch.description or ""
+        path = f"{old.scope}/modules/{old.native_id}"
+        try:
+            reply = self._client.ask("update", "PUT", path, call, write(name, owner, description))
+        except GatewayError as error:
+            raise Diagnosis(self._client, old.scope, call).of_update(error, old.native_id, name, owner) from error
+        new = self._read(reply, old.scope)
+        unavailable = tuple(field for field in new.unavailable if field != "depth")
+        return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
+
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
+        """Delete from the leaves up: whether ProjectMan deletes children itself is not documented."""
+        project, native_id = _parse(ref)
+        doomed = _branch(self._client.modules(project, call), native_id)
+        if len(doomed) > 1 and not cascade:
+            raise ModuleNotEmpty("The module has children; cascade=true deletes them too.")
+        for done, module in enumerate(reversed(doomed)):
+            try:
+                self._delete_one(project, module.native_id, call)
+            except GatewayError as error:
+                if done == 0:
+                    raise
+                raise OutcomeUnknown(f"{done} of {len(doomed)} modules were deleted; repeat the request.") from error
+
+    def _delete_one(self, project: str, native_id: str, call: Call) -> None:
+        try:
+            self._client.ask("delete", "DELETE", f"{project}/modules/{native_id}", call)
+        except GatewayError as error:
+            raise Diagnosis(self._client, project, call).of_delete(error, native_id) from error
+
+    def _owner(self, old: Module, patch: ModulePatch) -> str:
+        kept = old.owners[0].id if old.owners else ""
+        given = kept if isinstance(patch.owners, Unset) else next(iter(patch.owners or ()), "")
+        owner = given or self._options.default_owner
+        if not owner:
+            raise ValidationFailed(errors=[FieldError("/owners", "required", "The module has no owner to keep.")])
+        return owner
+
+    def _read(self, reply: Reply, project: str, draft: ModuleDraft | None = None) -> Module:
+        try:
+            return read_module(Origin(self.name, project), reply.json(), draft)
+        except ValueError as error:
+            raise reply.invalid("it describes no module") from error
+
+
+def _branch(modules: list[Module], native_id: str) -> list[Module]:
+    """Return the module and all below it, parents first; ModuleNotFound where it is not there."""
+    branch = [module for module in modules if module.native_id == native_id]
+    if not branch:
+        raise ModuleNotFound
+    for module in branch:  # grows while it is walked: children behind their parents
+        branch += [child for child in modules if child.parent == module.native_id and child not in branch]
+    return branch
+
+
+def _matches(module: Module, query: ModuleQuery) -> bool:
+    return query.parent in {None, module.parent} and query.name in {None, module.name}
+
+
+def _parse(ref: str) -> tuple[str, str]:
+    """Read our own part of an id; anything else is the id of no module."""
+    match = _REF.fullmatch(ref)
+    if match is None or int(match[2]) > INT64_MAX:
+        raise ModuleNotFound
+    return match[1], match[2]
+
+
+def _parse_cursor(cursor: str | None) -> tuple[int, int]:
+    match = _CURSOR.fullmatch(cursor or "0.0")
+    if match is None or int(match[1]) % PAGE:
+        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
+    return int(match[1]), int(match[2])

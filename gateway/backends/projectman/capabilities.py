@@ -1,0 +1,65 @@
+"""What ProjectMan can keep of a module, and its rules (source: the vendor's page on creating a module)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.backends.projectman.options import USER_ID, Options
+from gateway.domain.capabilities import Capabilities, Field
+
+PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
+_INT32_MAX: Final = 2**31 - 1
+#: The page writes \u4E00-\u9FA5-_ in a class: after the range, the hyphen is a literal one.
+_NAME: Final = r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}"
+
+
+def capabilities(options: Options) -> Capabilities:
+    """Describe a connection."""
+    return Capabilities(
+        type="projectman",
+        title="Huawei Cloud ProjectMan",
+        scope=Field(
+            name="scope",
+            meaning="The CodeArts project's id (not the IAM project's).",
+            required=True,
+            pattern=PROJECT_ID,
+            allowed="32 letters and digits",
+        ),
+        parent=Field(
+            name="parent",
+            meaning="The parent module's native_id, or null for a module at the top.",
+            pattern=r"[1-9][0-9]{0,9}",
+            allowed="a positive integer, in digits",
+            maximum=_INT32_MAX,
+        ),
+        name=Field(
+            name="name",
+            meaning="module_name, unique in its project.",
+            required=True,
+            pattern=_NAME,
+            allowed="1 to 30 letters, digits, Chinese characters (U+4E00 to U+9FA5), - and _",
+            max_length=30,
+        ),
+        description=Field(
+            name="description",
+            meaning="Told only in the reply to a create or update; it cannot be read back.",
+            readable=False,
+            max_length=255,
+        ),
+        owners=Field(
+            name="owners",
+            kind="owners",
+            meaning="The IAM user id of the one owner, a member of the project.",
+            required=not options.default_owner,
+            pattern=USER_ID,
+            allowed="32 digits and lower-case letters",
+            max_items=1,
+        ),
+        settle_seconds=options.settle_seconds,
+        limits={"levels": 3, "modules_per_project": 350},
+        notes=(
+            "An update replaces the description: "
+            + ("left out, it is kept." if options.keeps_omitted_description else "it must be sent along."),
+            *((f"Without owners, {options.default_owner} is the owner.",) if options.default_owner else ()),
+        ),
+    )

@@ -1,0 +1,147 @@
+"""How the gateway says to Huawei Cloud who it is: by signing each request, or by a token from IAM."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from gateway.backends.projectman.errors import ERRORS, read_fault
+from gateway.backends.projectman.options import AccessKey, Options, Password
+from gateway.backends.projectman.signature import authorization
+from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError
+from gateway.domain.ports import Call, Clock
+from gateway.transport import Request, Transport
+
+_JSON: Final = {"Content-Type": "application/json"}
+#: A token is exchanged so long before its end that no request in flight outlives it; seconds.
+_EARLY: Final = 600.0
+#: Wrong passwords lock the user: after a refusal nobody asks again for so long; seconds.
+_REJECTED: Final = 300.0
+
+
+class Credentials(Protocol):
+    """What authorizes a request."""
+
+    def headers(self, method: str, url: str, body: bytes, call: Call) -> Mapping[str, str]:
+        """Return the headers that this very request needs."""
+        ...
+
+    def renew(self, used: Mapping[str, str], call: Call) -> bool:
+        """Fetch anew what expired; False where that cannot help. `used` are the headers that were refused."""
+        ...
+
+
+def credentials(name: str, options: Options, transport: Transport, clock: Clock) -> Credentials:
+    """Choose by the connection's configuration."""
+    if isinstance(options.identity, Password):
+        return Token(name, options.identity, transport, clock)
+    return Signed(options.identity, clock)
+
+
+class Signed:
+    """AK and SK: every request carries its own signature, nothing expires."""
+
+    def __init__(self, identity: AccessKey, clock: Clock) -> None:
+        self._identity = identity
+        self._clock = clock
+
+    def headers(self, method: str, url: str, body: bytes, call: Call) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
+        """Sign host, date, content type and, where configured, project and security token."""
+        identity = self._identity
+        date = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
+        signed = {**_JSON, "Host": urlsplit(url).netloc, "X-Sdk-Date": date}
+        if identity.iam_project_id:
+            signed["X-Project-Id"] = identity.iam_project_id
+        if identity.security_token is not None:
+            signed["X-Security-Token"] = identity.security_token.value
+        key = (identity.access_key, identity.secret_key.value)
+        return {**signed, "Authorization": authorization(method, url, signed, body, key=key)}
+
+    def renew(self, used: Mapping[str, str], call: Call) -> bool:  # noqa: ARG002 - Credentials
+        """Say no: a refused signature is a wrong key."""
+        return False
+
+
+class _Held(NamedTuple):
+    """A token and the wall-clock second until which it is used."""
+
+    value: str
+    until: float
+
+
+class Token:
+    """A token from IAM, shared by all requests and fetched by one of them while the others wait."""
+
+    def __init__(self, name: str, identity: Password, transport: Transport, clock: Clock) -> None:
+        self._name = name
+        self._identity = identity
+        self._transport = transport
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held = _Held("", 0.0)
+        self._rejected_until = 0.0
+
+    def headers(self, method: str, url: str, body: bytes, call: Call) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
+        """Send the token, a new one where the old is near its end."""
+        held = self._held
+        if held.until <= self._clock.now():
+            held = self._refresh(call, lambda held: held.until <= self._clock.now())
+        return {**_JSON, "X-Auth-Token": held.value}
+
+    def renew(self, used: Mapping[str, str], call: Call) -> bool:
+        """Fetch a new token, unless another request has done so since."""
+        self._refresh(call, lambda held: held.value == used.get("X-Auth-Token"))
+        return True
+
+    def _refresh(self, call: Call, stale: Callable[[_Held], bool]) -> _Held:
+        left = call.deadline - self._clock.monotonic()
+        if not self._lock.acquire(timeout=max(left, 0.0)):
+            raise BackendUnavailable("No token was to be had before the deadline; nothing was sent.")
+        try:
+            if stale(self._held):
+                self._held = self._fetch(call)
+            return self._held
+        finally:
+            self._lock.release()
+
+    def _fetch(self, call: Call) -> _Held:
+        if self._clock.monotonic() < self._rejected_until:
+            raise BackendRejectedCredentials("IAM has rejected these credentials; it is not asked again for a while.")
+        reply = self._transport.send(self._request(), call)
+        value = reply.headers.get("X-Subject-Token")
+        if reply.ok and value:
+            return _Held(value, _expires(reply.json(), self._clock.now()))
+        if reply.ok:
+            raise reply.invalid("it carries no token")
+        error: GatewayError = ERRORS.error(read_fault(reply, self._name, "token"))
+        if isinstance(error, BackendRejectedCredentials):
+            self._rejected_until = self._clock.monotonic() + _REJECTED
+        raise error
+
+    def _request(self) -> Request:
+        identity = self._identity
+        user = {"domain": {"name": identity.domain}, "name": identity.user, "password": identity.password.value}
+        auth = {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": identity.project}},
+        }
+        return Request(
+            method="POST",
+            url=f"{identity.iam_url}/v3/auth/tokens?nocatalog=true",
+            headers={"Content-Type": "application/json;charset=utf8"},
+            body=json.dumps({"auth": auth}).encode(),
+        )
+
+
+def _expires(body: Any, now: float) -> float:
+    """Read until when to use a token; where IAM does not say, a quarter of an hour is safe."""
+    try:
+        expires = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return now + 900.0
+    # A token of a short life is used for half of it rather than never.
+    return max(expires - _EARLY, now + (expires - now) / 2)

@@ -1,0 +1,80 @@
+"""Why ProjectMan refused, found out by looking: it publishes no code for a duplicate, a missing parent or module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.backends.projectman.client import Client
+from gateway.domain.errors import (
+    BackendError,
+    FieldError,
+    GatewayError,
+    ModuleAlreadyExists,
+    ModuleNotFound,
+    OwnerNotFound,
+    ParentNotFound,
+)
+from gateway.domain.module import Module
+from gateway.domain.ports import Call
+
+_DOUBTFUL: Final = frozenset({400, 404})
+
+
+class Diagnosis:
+    """What one refused request wanted, held against what the project has."""
+
+    def __init__(self, client: Client, project: str, call: Call) -> None:
+        self._client = client
+        self._project = project
+        self._call = call
+
+    def of_create(self, error: GatewayError, name: str, parent: str | None, owner: str) -> GatewayError:
+        """Explain the refusal of a create: the name is taken, the parent or the owner is not there."""
+        return self._explain(
+            error,
+            lambda modules: (
+                (any(module.name == name for module in modules), ModuleAlreadyExists),
+                (parent is not None and all(module.native_id != parent for module in modules), ParentNotFound),
+                (self._is_no_member(owner), OwnerNotFound),
+            ),
+        )
+
+    def of_update(self, error: GatewayError, native_id: str, name: str, owner: str) -> GatewayError:
+        """Explain the refusal of an update: the module is gone, the name is taken, the owner is not there."""
+        return self._explain(
+            error,
+            lambda modules: (
+                (all(module.native_id != native_id for module in modules), ModuleNotFound),
+                (any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists),
+                (self._is_no_member(owner), OwnerNotFound),
+            ),
+        )
+
+    def of_delete(self, error: GatewayError, native_id: str) -> GatewayError:
+        """Explain the refusal of a delete: the module is gone."""
+        return self._explain(
+            error, lambda modules: ((all(module.native_id != native_id for module in modules), ModuleNotFound),)
+        )
+
+    def _explain(
+        self,
+        error: GatewayError,
+        causes: Callable[[Sequence[Module]], Sequence[tuple[bool, type[GatewayError]]]],
+    ) -> GatewayError:
+        """Return the first cause that holds; the refusal itself where none does or nobody can tell."""
+        fault = error.evidence.fault
+        if not isinstance(error, BackendError) or fault is None or fault.status not in _DOUBTFUL:
+            return error
+        try:
+            found = causes(self._client.modules(self._project, self._call))
+        except GatewayError:
+            return error
+        cause = next((cause for holds, cause in found if holds), None)
+        if cause is None:
+            return error
+        errors = (FieldError(cause.pointer, cause.code, cause.title),) if cause.pointer else ()
+        return cause(errors=errors, evidence=error.evidence)
+
+    def _is_no_member(self, owner: str) -> bool:
+        return owner not in self._client.member_ids(self._project, self._call)

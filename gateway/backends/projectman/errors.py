@@ -1,0 +1,176 @@
+"""ProjectMan's, API Gateway's and IAM's codes, and what they mean here.
+
+Sources: the vendor's public error pages; nearly everything comes as 400, so the code decides and the status helps out.
+A key is a code, `code:word` (a word of the message that no language changes), `code@status`, `operation:@status` or
+`@status`. `unsure`: the code comes from behind the write, so it proves nothing about it.
+No public code exists for a duplicate name, a missing parent or a missing module: see diagnosis.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.domain.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendPermissionDenied,
+    BackendRejectedCredentials,
+    BackendUnavailable,
+    GatewayError,
+    LimitExceeded,
+    ModuleAlreadyExists,
+    OwnerNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    ScopeNotFound,
+    ValidationFailed,
+)
+from gateway.domain.faults import ErrorTable, Fault, Row, unsure
+from gateway.transport import Reply
+
+WRITES: Final = frozenset({"create", "update", "delete"})
+
+_API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
+    "APIGW.0101": BackendMisconfigured,  # The API does not exist or has not been published
+    "APIGW.0103": BackendUnavailable,  # The backend does not exist
+    "APIGW.0104": BackendUnavailable,  # The plug-in configuration is not found
+    "APIGW.0105": BackendUnavailable,  # The backend configuration is not found
+    "APIGW.0106": BackendUnavailable,  # Orchestration error
+    "APIGW.0201": unsure(BackendError),  # API request error: the status tells which
+    "APIGW.0201@400": ValidationFailed,  # API request error
+    "APIGW.0201@413": PayloadTooLarge,  # Request body too large
+    "APIGW.0201@414": PayloadTooLarge,  # Request URI too large
+    "APIGW.0201@494": PayloadTooLarge,  # Request headers too large
+    "APIGW.0201@502": unsure(BackendUnavailable),  # Backend unavailable
+    "APIGW.0201@504": unsure(BackendUnavailable),  # Backend timeout
+    "APIGW.0203": unsure(BackendUnavailable),  # Backend timeout
+    "APIGW.0301": BackendRejectedCredentials,  # Incorrect IAM authentication information
+    "APIGW.0301:AK access failed": BackendUnavailable,  # …to reach the limit,forbidden: locked for five minutes
+    "APIGW.0302": BackendPermissionDenied,  # The IAM user is not authorized to access the API
+    "APIGW.0303": BackendRejectedCredentials,  # Incorrect app authentication information
+    "APIGW.0304": BackendPermissionDenied,  # The app is not authorized to access the API
+    "APIGW.0305": BackendRejectedCredentials,  # Incorrect authentication information
+    "APIGW.0306": BackendPermissionDenied,  # API access denied
+    "APIGW.0307": BackendRejectedCredentials,  # The token must be updated
+    "APIGW.0308": RateLimited,  # The throttling threshold has been reached
+    "APIGW.0310": BackendPermissionDenied,  # The project is unavailable
+    "APIGW.0311": BackendRejectedCredentials,  # Incorrect debugging authentication information
+    "APIGW.0401": BackendPermissionDenied,  # Unknown client IP address
+    "APIGW.0402": BackendPermissionDenied,  # The IP address is not authorized to access the API
+    "APIGW.0404": BackendPermissionDenied,  # Access to the backend IP address has been denied
+    "APIGW.0501": LimitExceeded,  # The app quota has been used up
+    "APIGW.0502": LimitExceeded,  # The app has been frozen
+    "APIGW.0601": unsure(BackendUnavailable),  # Internal server error
+    "APIGW.0602": ValidationFailed,  # Bad request
+    "APIGW.0605": unsure(BackendUnavailable),  # Domain name resolution failed
+    "APIGW.0606": unsure(BackendUnavailable),  # Failed to load the API configuration
+    "APIGW.0607": BackendMisconfigured,  # The protocol is not supported
+    "APIGW.0608": unsure(BackendUnavailable),  # Failed to obtain the admin token
+    "APIGW.0609": unsure(BackendUnavailable),  # The VPC backend does not exist
+    "APIGW.0610": BackendUnavailable,  # No backend available
+    "APIGW.0611": unsure(BackendUnavailable),  # The backend port does not exist
+    "APIGW.0612": unsure(BackendUnavailable),  # An API cannot call itself
+    "APIGW.0613": BackendUnavailable,  # The IAM service is currently unavailable
+    "APIGW.0705": unsure(BackendUnavailable),  # Backend signature calculation failed
+    "APIGW.0801": BackendPermissionDenied,  # The service is unavailable in this region
+    "APIGW.0802": BackendPermissionDenied,  # The IAM user is forbidden in the currently selected region
+}
+
+_PROJECTMAN: Final[dict[str, type[GatewayError] | Row]] = {
+    "PM.00000014": BackendPermissionDenied,  # no permission
+    "PM.02150010": OwnerNotFound,  # 用户不是项目成员
+    "PM.02152001": ValidationFailed,  # 参数错误: {0}
+    "PM.02152002": BackendError,  # undefined error
+    "PM.02152003": ValidationFailed,  # 参数错误: {0}
+    "PM.02152005": ScopeNotFound,  # the project does not exist or was deleted
+    "PM.02153001": RateLimited,  # 访问频率过高,请稍后再试 (a 400)
+    "PM.02174103": ValidationFailed,  # 分页参数错误
+    "PM.02175000": unsure(BackendUnavailable),  # 系统繁忙,请稍后再试 (a 400)
+    "PM.02175006": ValidationFailed,  # 参数错误: {0}
+    "PM.02175101": LimitExceeded,  # number of sub items exceeds {0}
+    "PM.02177003": OwnerNotFound,  # 非目标项目成员
+    "PM.10001002": BackendRejectedCredentials,  # 不合法的token
+    "PM.10002006": ModuleAlreadyExists,  # name already used in tenant
+}
+
+#: Without a code, or with one that nobody has published: IAM answers by status, proxies with pages.
+_STATUS: Final[dict[str, type[GatewayError] | Row]] = {
+    "@": unsure(BackendError),
+    "@3xx": unsure(BackendMisconfigured),
+    "@401": BackendRejectedCredentials,
+    "@403": BackendPermissionDenied,
+    "@404": BackendMisconfigured,
+    "@405": BackendMisconfigured,
+    "@408": unsure(BackendUnavailable),
+    "@413": PayloadTooLarge,
+    "@429": RateLimited,
+    "@4xx": BackendError,
+    "@5xx": unsure(BackendUnavailable),
+    "delete:@404": BackendError,  # perhaps the module is gone: diagnosed by listing
+    "token:@400": BackendRejectedCredentials,  # Keystone: the body is not as IAM wants it
+    "token:@401": BackendRejectedCredentials,  # Keystone: The username or password is wrong.
+    "token:@403": BackendRejectedCredentials,  # Keystone: no programmatic access
+    "token:@404": BackendRejectedCredentials,  # Keystone: no such project or domain
+    "update:@404": BackendError,  # the same as for delete
+}
+
+ERRORS: Final = ErrorTable({**_API_GATEWAY, **_PROJECTMAN, **_STATUS})
+
+#: Refused before the service saw the request because the token's time is over: fetch a new one, send once more.
+EXPIRED: Final = frozenset({"APIGW.0307", "APIGW.0301:token expires", "APIGW.0301:decrypt token fail", "PM.10001002"})
+
+_TOKEN: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
+_THROTTLE: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_LOCKED_SECONDS: Final = 300.0
+#: The pairs under which the family's services keep code and message.
+_SPELLINGS: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+
+
+def has_code(body: Any) -> bool:
+    """Tell whether a reply of success carries an error all the same."""
+    return isinstance(body, dict) and ("error_code" in body or "errorCode" in body)
+
+
+def read_fault(reply: Reply, backend: str, operation: str) -> Fault:
+    """Read any of the four shapes of error there are; one that is none of them has no code."""
+    body = reply.json()
+    told: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    inner = told.get("error")
+    code, message = _code_and_message(inner if isinstance(inner, dict) else told)
+    token = _TOKEN.search(message)
+    return Fault(
+        backend=backend,
+        operation=operation,
+        writes=operation in WRITES,
+        status=reply.status,
+        code=code,
+        token=token[1] if token else None,
+        message=message,
+        request_id=_request_id(reply.headers.get("X-Request-Id"), reply.headers.get("X-IAM-Trace-Id"), told),
+        retry_after=_retry_after(reply, message),
+    )
+
+
+def _code_and_message(told: Mapping[str, Any]) -> tuple[str | None, str]:
+    for code_key, message_key in _SPELLINGS:
+        code = told.get(code_key)
+        if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{1,63}", code, re.ASCII):
+            return re.sub(r"^APIG\.", "APIGW.", code), str(told.get(message_key, ""))
+    return None, str(told.get("message", ""))
+
+
+def _request_id(*told: Any) -> str | None:
+    ids = (each.get("request_id") if isinstance(each, Mapping) else each for each in told)
+    return next((i for i in ids if isinstance(i, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", i)), None)
+
+
+def _retry_after(reply: Reply, message: str) -> float | None:
+    header = reply.headers.get("Retry-After", "")
+    if re.fullmatch(r"[0-9]{1,6}", header, re.ASCII):
+        return float(header)
+    if (throttle := _THROTTLE.search(message)) is not None:
+        return float(throttle[1]) * _SECONDS[throttle[2]]
+    return _LOCKED_SECONDS if "AK access failed" in message else None

@@ -1,0 +1,164 @@
+"""What a backend can keep, as data: served at /backends/{name}, and checked here before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from gateway.domain.errors import FieldError
+
+#: Trimmed from both ends of a name: what Go's unicode.IsSpace and Python agree to call white space.
+WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+#: Largest id of either backend: a signed 64-bit integer.
+INT64_MAX: Final = 2**63 - 1
+
+Kind = Literal["string", "integer", "boolean", "scalar", "owners"]
+Writable = Literal["create", "update"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of a module, and the backend's rules for it; lengths in characters unless said otherwise."""
+
+    name: str
+    kind: Kind = "string"
+    meaning: str = ""
+    required: bool = False
+    readable: bool = True
+    writable: Sequence[Writable] = ("create", "update")
+    pattern: str | None = None  # of the whole value; of each id, for owners
+    allowed: str | None = None  # the pattern in words
+    max_length: int | None = None
+    max_bytes: int | None = None  # in UTF-8; of the comma-joined ids, for owners
+    maximum: int | None = None  # of an integer, or of the digits of a string
+    choices: Sequence[str] | None = None
+    max_items: int | None = None
+
+    @cached_property
+    def _matcher(self) -> re.Pattern[str]:
+        return re.compile(self.pattern or r"(?s:.*)", re.ASCII)
+
+    def mistakes(self, value: Any, pointer: str) -> Iterator[FieldError]:
+        """Name every rule that a value breaks; null passes where the field is not required."""
+        if value is None:
+            if self.required:
+                yield FieldError(pointer, "required", "A value is required here.")
+            return
+        python_types, check = _CHECKS[self.kind]
+        if type(value) not in python_types:
+            yield FieldError(pointer, "type", f"Must be of type {self.kind}.")
+        elif check is not None:
+            yield from check(self, value, pointer)
+
+    def _number_mistakes(self, number: int, pointer: str) -> Iterator[FieldError]:
+        maximum = self.maximum or INT64_MAX
+        if not 0 <= number <= maximum:
+            yield FieldError(pointer, "range", f"Must be from 0 to {maximum}.")
+
+    def _text_mistakes(self, text: str, pointer: str) -> Iterator[FieldError]:
+        if text == "" and self.required:
+            yield FieldError(pointer, "required", "Must not be empty.")
+            return
+        if self.choices is not None and text not in self.choices:
+            yield FieldError(pointer, "choice", "Is none of the allowed values.", ", ".join(self.choices))
+        if self.max_length is not None and len(text) > self.max_length:
+            yield FieldError(pointer, "too_long", f"Is longer than {self.max_length} characters.")
+        if self.max_bytes is not None and len(text.encode()) > self.max_bytes:
+            yield FieldError(pointer, "too_long", f"Is longer than {self.max_bytes} bytes in UTF-8.")
+        if not self._matcher.fullmatch(text):
+            yield FieldError(pointer, "pattern", "Has characters or a shape that the backend refuses.", self.allowed)
+        elif self.maximum is not None and int(text) > self.maximum:
+            yield FieldError(pointer, "range", f"Must be at most {self.maximum}.")
+
+    def _owner_mistakes(self, owners: Sequence[str], pointer: str) -> Iterator[FieldError]:
+        if self.required and not owners:
+            yield FieldError(pointer, "required", "At least one owner is required.")
+        if self.max_items is not None and len(owners) > self.max_items:
+            yield FieldError(pointer, "too_many", f"At most {self.max_items} can be kept.")
+        for index, owner in enumerate(owners):
+            if not self._matcher.fullmatch(owner):
+                yield FieldError(f"{pointer}/{index}", "pattern", "Is not an id of this backend.", self.allowed)
+        if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
+            yield FieldError(pointer, "too_long", f"The ids are longer than {self.max_bytes} bytes together.")
+
+
+_Check = Callable[[Field, Any, str], Iterator[FieldError]]
+#: Told apart by exact type: true is no number.
+_CHECKS: Final[Mapping[Kind, tuple[tuple[type, ...], _Check | None]]] = {
+    "string": ((str,), Field._text_mistakes),  # noqa: SLF001 - its own methods, told apart by kind
+    "integer": ((int,), Field._number_mistakes),  # noqa: SLF001 - the same
+    "boolean": ((bool,), None),
+    "scalar": ((str, int, float, bool), None),
+    "owners": ((tuple,), Field._owner_mistakes),  # noqa: SLF001 - the same
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """All that a caller can know beforehand about one connection."""
+
+    type: str
+    title: str
+    scope: Field
+    parent: Field
+    name: Field
+    description: Field | None
+    owners: Field
+    attributes: Sequence[Field] = ()
+    settle_seconds: float
+    limits: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """The writable fields of a module by their public names, attributes aside."""
+        fields = (self.scope, self.parent, self.name, self.description, self.owners)
+        return {field.name: field for field in fields if field is not None}
+
+    @cached_property
+    def _attributes(self) -> Mapping[str, Field]:
+        return {field.name: field for field in self.attributes}
+
+    def mistakes(self, values: Mapping[str, Any], use: Writable) -> list[FieldError]:
+        """Name every rule that the given values break; `values` holds only what the caller gave, by public name."""
+        found: list[FieldError] = []
+        for name, value in values.items():
+            if name == "attributes":
+                found += self._attribute_mistakes(value, use)
+            elif (rules := self.fields.get(name)) is not None:
+                found += rules.mistakes(value, f"/{name}")
+            elif value is not None:
+                found.append(_unsupported(f"/{name}"))
+        if use == "create":
+            missing = (rules.name for rules in self.fields.values() if rules.required and rules.name not in values)
+            found += (FieldError(f"/{name}", "required", "Is required.") for name in missing)
+        return found
+
+    def _attribute_mistakes(self, attributes: Mapping[str, Any], use: Writable) -> Iterator[FieldError]:
+        for name, value in attributes.items():
+            pointer = f"/attributes/{name.replace('~', '~0').replace('/', '~1')}"
+            rules = self._attributes.get(name)
+            if rules is None or not rules.writable:
+                yield _unsupported(pointer)
+            elif use not in rules.writable:
+                yield _immutable(pointer) if use == "update" else _unsupported(pointer)
+            else:
+                yield from rules.mistakes(value, pointer)
+
+
+def _unsupported(pointer: str) -> FieldError:
+    return FieldError(pointer, "unsupported_field", "The backend cannot keep this field.")
+
+
+def _immutable(pointer: str) -> FieldError:
+    return FieldError(pointer, "immutable_field", "The field is fixed once the module exists.")
+
+
+def trimmed(text: str) -> str:
+    """Take the white space off both ends, as CMDB does before it stores a name."""
+    return text.strip(WHITE_SPACE)

@@ -1,0 +1,350 @@
+"""Everything that can go wrong, in the gateway's words: one class per decision a caller or operator has to take.
+
+GatewayError
+├── CallerError                    the request itself: nothing was sent
+│   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
+│   ├── NotFound, MethodNotAllowed, ModuleNotFound
+│   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
+│       ScopeNotFound, ParentNotFound, OwnerNotFound
+├── Conflict                       the request is sound, the module's state forbids it
+│   └── ModuleAlreadyExists, ModuleExistsDifferently, ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
+├── Refused                        a backend said no
+│   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
+├── Unavailable                    nobody could answer, and nothing was applied
+│   └── BackendUnavailable, BackendTimeout, BackendReplyInvalid
+└── Unknown                        nobody can say yet whether it was applied
+    └── OutcomeUnknown, Internal
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.domain.faults import Fault
+
+
+class Outcome(Enum):
+    """What became of a request that wanted to change something."""
+
+    APPLIED = "applied"
+    NOT_APPLIED = "not_applied"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One mistake in a request, located by a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    code: str  # a word for programs: required, type, pattern, too_long …
+    detail: str
+    allowed: str | None = None
+
+
+class Evidence(NamedTuple):
+    """What a backend's account adds to an error; all of it optional."""
+
+    fault: Fault | None = None
+    permission: Mapping[str, Any] | None = None  # CMDB's: what a user needs in order to apply for the right
+    retry_after: float | None = None  # seconds
+
+
+NO_EVIDENCE: Final = Evidence()
+
+
+class GatewayError(Exception):
+    """The root of all errors; a subclass with a `code` is registered under it and published at /errors."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    outcome: ClassVar[Outcome] = Outcome.NOT_APPLIED
+    retryable: ClassVar[bool] = False
+    pointer: ClassVar[str | None] = None  # where in a request the mistake stands, if it always stands there
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        evidence: Evidence = NO_EVIDENCE,
+        existing: str | None = None,
+        diff: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`existing` is the id of the module in the way; `diff` says field by field how it differs."""
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = tuple(errors)
+        self.evidence = evidence
+        self.existing = existing
+        self.diff = diff
+
+    def __init_subclass__(cls) -> None:
+        """Publish the class under its code."""
+        super().__init_subclass__()
+        code = cls.__dict__.get("code")
+        if code is None:
+            return
+        if code in REGISTRY:
+            raise TypeError(f"two errors say {code}")
+        REGISTRY[code] = cls
+
+    @classmethod
+    def meaning(cls) -> str:
+        """Say for /errors what happened and what to do: the class's docstring."""
+        return inspect.getdoc(cls) or ""
+
+
+REGISTRY: Final[dict[str, type[GatewayError]]] = {}
+
+
+class CallerError(GatewayError):
+    """The request itself is at fault; nothing was sent to a backend."""
+
+
+class InvalidJson(CallerError):
+    """The body is not one JSON object: syntax, duplicate keys, NaN, lone surrogates or nesting too deep."""
+
+    code = "invalid_json"
+    title = "The body is not valid JSON"
+
+
+class UnsupportedMediaType(CallerError):
+    """The body is not declared as JSON. Send Content-Type: application/json."""
+
+    code = "unsupported_media_type"
+    title = "The body must be JSON"
+
+
+class PayloadTooLarge(CallerError):
+    """The body is longer than 64 KiB, or a backend found a request too large."""
+
+    code = "payload_too_large"
+    title = "The body is too large"
+
+
+class NotAcceptable(CallerError):
+    """The Accept header excludes JSON, the only format there is."""
+
+    code = "not_acceptable"
+    title = "Only JSON can be answered"
+
+
+class NotFound(CallerError):
+    """No such address. /openapi.json lists those that exist."""
+
+    code = "not_found"
+    title = "No such address"
+
+
+class MethodNotAllowed(CallerError):
+    """The address exists, the method does not; the Allow header names those that do."""
+
+    code = "method_not_allowed"
+    title = "The method is not allowed here"
+
+
+class ModuleNotFound(CallerError):
+    """No module has this id: never created, deleted, or the id is malformed."""
+
+    code = "module_not_found"
+    title = "No such module"
+
+
+class ValidationFailed(CallerError):
+    """One or more fields break a rule; `errors` names all of them. Correct them and send again."""
+
+    code = "validation_failed"
+    title = "The request breaks a rule"
+
+
+class UnsupportedField(CallerError):
+    """The backend cannot keep this field, and the gateway drops nothing in silence. Leave it out."""
+
+    code = "unsupported_field"
+    title = "The backend cannot keep this field"
+
+
+class ImmutableField(CallerError):
+    """The field is fixed once a module exists: a module cannot be moved, nor a template's fields changed."""
+
+    code = "immutable_field"
+    title = "The field cannot be changed"
+
+
+class DescriptionRequired(CallerError):
+    """The backend replaces the description on every update and cannot be asked for the old one: send it along."""
+
+    code = "description_required"
+    title = "The description must be sent along"
+    pointer = "/description"
+
+
+class BackendUnknown(CallerError):
+    """No connection has this name; /backends lists those that exist."""
+
+    code = "backend_unknown"
+    title = "No such backend"
+    pointer = "/backend"
+
+
+class ScopeNotFound(CallerError):
+    """The business or project does not exist, or is not visible to the gateway."""
+
+    code = "scope_not_found"
+    title = "No such scope"
+    pointer = "/scope"
+
+
+class ParentNotFound(CallerError):
+    """The set or parent module does not exist in this scope."""
+
+    code = "parent_not_found"
+    title = "No such parent"
+    pointer = "/parent"
+
+
+class OwnerNotFound(CallerError):
+    """The owner does not exist or is not a member of the project."""
+
+    code = "owner_not_found"
+    title = "No such owner in this scope"
+    pointer = "/owners/0"
+
+
+class Conflict(GatewayError):
+    """The request is sound, but the present state forbids it."""
+
+
+class ModuleAlreadyExists(Conflict):
+    """A module of this name is there already; `existing` is its id. Use it, or choose another name."""
+
+    code = "module_already_exists"
+    title = "A module of this name already exists"
+
+
+class ModuleExistsDifferently(Conflict):
+    """With if_exists=adopt: a module of this name exists and differs; `diff` says in what."""
+
+    code = "module_exists_differently"
+    title = "A module of this name exists with other values"
+
+
+class ModuleNotEmpty(Conflict):
+    """The module has children, hosts or associations. Remove them, or use cascade=true for children."""
+
+    code = "module_not_empty"
+    title = "The module is not empty"
+
+
+class TemplateManaged(Conflict):
+    """The parent was made from a template, which alone adds and removes its modules."""
+
+    code = "template_managed"
+    title = "A template manages this parent"
+
+
+class BuiltInProtected(Conflict):
+    """The backend's own built-in modules can be neither changed nor deleted."""
+
+    code = "built_in_protected"
+    title = "Built-in modules are protected"
+
+
+class LimitExceeded(Conflict):
+    """The backend's limit of modules, levels or quota is reached, or the account is suspended."""
+
+    code = "limit_exceeded"
+    title = "A limit of the backend is reached"
+
+
+class Refused(GatewayError):
+    """A backend said no, and nothing was applied."""
+
+
+class BackendPermissionDenied(Refused):
+    """The backend denies the acting user this operation; `permission`, where given, says what to apply for."""
+
+    code = "backend_permission_denied"
+    title = "The backend denies permission"
+
+
+class BackendRejectedCredentials(Refused):
+    """The backend rejects the gateway's own credentials. The operator must correct the connection."""
+
+    code = "backend_rejected_credentials"
+    title = "The backend rejects the gateway's credentials"
+
+
+class BackendMisconfigured(Refused):
+    """The connection's address, route or model does not fit the backend. The operator must correct it."""
+
+    code = "backend_misconfigured"
+    title = "The connection does not fit the backend"
+
+
+class BackendError(Refused):
+    """The backend refused for a reason that has no better code; `upstream` carries its own."""
+
+    code = "backend_error"
+    title = "The backend refused"
+
+
+class RateLimited(Refused):
+    """Too many requests, for the gateway or for the backend. Retry after Retry-After."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    retryable = True
+
+
+class Unavailable(GatewayError):
+    """Nobody could answer; nothing was applied."""
+
+
+class BackendUnavailable(Unavailable):
+    """The backend could not be reached, or refused before it could apply anything. Retry."""
+
+    code = "backend_unavailable"
+    title = "The backend is unavailable"
+    retryable = True
+
+
+class BackendTimeout(Unavailable):
+    """A read took longer than the deadline. Retry."""
+
+    code = "backend_timeout"
+    title = "The backend did not answer in time"
+    retryable = True
+
+
+class BackendReplyInvalid(Unavailable):
+    """A read was answered with something that is not the backend's format."""
+
+    code = "backend_reply_invalid"
+    title = "The backend's reply makes no sense"
+
+
+class Unknown(GatewayError):
+    """Nobody can say yet whether the change was applied."""
+
+    outcome = Outcome.UNKNOWN
+
+
+class OutcomeUnknown(Unknown):
+    """The change was sent and may or may not have been applied. Repeat the same request, or read the module."""
+
+    code = "outcome_unknown"
+    title = "It is not known whether the change was applied"
+    retryable = True
+
+
+class Internal(Unknown):
+    """A bug in the gateway. Report it with the request_id."""
+
+    code = "internal"
+    title = "The gateway failed"

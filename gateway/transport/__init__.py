@@ -1,0 +1,5 @@
+"""HTTP to a backend; the only package that imports requests."""
+
+from gateway.transport.http import Limits, Reply, Request, Transport
+
+__all__ = ["Limits", "Reply", "Request", "Transport"]

@@ -1,0 +1,124 @@
+"""Connections on which a timeout is a total, not a pause between two bytes.
+
+`requests` and urllib3 hand one timeout to the socket, which applies it to each read anew: a backend that drips a byte
+a second is never too slow. Here `settimeout(s)` says *everything that follows, within s seconds*; urllib3 calls it
+before it sends on a reused connection and again before it waits for the reply, so both halves are bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import socket
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    Connection = HTTPConnection
+else:
+    Connection = object
+
+
+class DeadlineSocket:
+    """A connected socket whose timeout runs from settimeout() on, over all reads and writes together."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._until = math.inf
+
+    def __getattr__(self, name: str) -> Any:
+        """Leave everything else to the socket."""
+        return getattr(self._sock, name)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Start the clock: what follows must end within so many seconds."""
+        self._until = math.inf if seconds is None else time.monotonic() + seconds
+
+    def sendall(self, data: bytes) -> None:
+        """Send everything before the deadline or raise TimeoutError."""
+        self.arm()
+        self._sock.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """Open the reading end, as http.client does for a reply."""
+        raw = self._sock.makefile(mode, buffering=0)  # type: ignore[call-overload]  # the mode is "rb"
+        return io.BufferedReader(_DeadlineReader(raw, self))
+
+    def arm(self) -> None:
+        """Give the next system call what is left; raise TimeoutError where nothing is."""
+        if self._until == math.inf:
+            self._sock.settimeout(None)
+            return
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self._sock.settimeout(left)
+
+
+class _DeadlineReader(io.RawIOBase):
+    """The raw reading end of a DeadlineSocket."""
+
+    def __init__(self, raw: io.RawIOBase, sock: DeadlineSocket) -> None:
+        self._raw = raw
+        self._socket = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.arm()
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Deadlined(Connection):
+    """What both kinds of connection have in common: the socket above, and no use of one that idled too long.
+
+    An idle connection may have been closed by the backend at this very moment; a write on it would end as *unknown*
+    although nothing was wrong. Not reusing it costs a handshake, an unknown costs an operation.
+    """
+
+    idle_seconds: ClassVar[float] = 15.0
+    _used: float = 0.0
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = DeadlineSocket(self.sock)  # quacks like one
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        self._used = time.monotonic()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._used < self.idle_seconds and super().is_connected
+
+
+class DeadlineHTTPConnection(_Deadlined, HTTPConnection):
+    """A plain connection with a total timeout."""
+
+
+class DeadlineHTTPSConnection(_Deadlined, HTTPSConnection):
+    """A TLS connection with a total timeout."""
+
+
+class DeadlineHTTPPool(HTTPConnectionPool):
+    """A pool of the above."""
+
+    ConnectionCls = DeadlineHTTPConnection
+
+
+class DeadlineHTTPSPool(HTTPSConnectionPool):
+    """A pool of the above."""
+
+    ConnectionCls = DeadlineHTTPSConnection
+
+
+POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
