@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
+
+State = Literal["unused", "reachable", "unreachable"]
 
 
 class Clock(Protocol):
@@ -44,6 +46,11 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """The connection's name, the first part of every id."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """What the last exchange of this process showed."""
         ...
 
     @property

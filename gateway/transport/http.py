@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
-from gateway.domain.ports import Call, Clock
+from gateway.domain.ports import Call, Clock, State
 from gateway.settings import Table
 from gateway.transport.deadline import POOLS
 from gateway.transport.failures import as_gateway_error
@@ -92,6 +92,7 @@ class Transport:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
+        self.state: State = "unused"
         self._adapter = _Adapter(pool_connections=4, pool_maxsize=256)
 
     def send(self, request: Request, call: Call) -> Reply:
@@ -102,12 +103,15 @@ class Transport:
             late = "The deadline passed before the request was sent."
             raise BackendUnavailable(late) if request.writes else BackendTimeout(late)
         try:
-            return self._exchange(request, seconds)
+            reply = self._exchange(request, seconds)
         except (requests.RequestException, HTTPError, OSError) as error:
+            self.state = "unreachable"
             _log.warning("exchange failed", extra={"fields": {"method": request.method, "error": _names(error)}})
             raise as_gateway_error(error, writes=request.writes) from error
         finally:
             call.upstream_seconds += self._clock.monotonic() - started
+        self.state = "reachable"
+        return reply
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -25,7 +25,7 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
-from gateway.domain.ports import Backend, Call, Clock
+from gateway.domain.ports import Backend, Call, Clock, State
 from gateway.transport import Reply, Request, Transport
 
 _REF: Final = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})", re.ASCII)
@@ -51,6 +51,11 @@ class CmdbBackend:
         self._routes = ROUTES[options.route]
         self._attributes = [field.name for field in self.capabilities.attributes]
         self._fields = [*_SYSTEM, *self._attributes]
+
+    @property
+    def state(self) -> State:
+        """Return what the last exchange showed."""
+        return self._transport.state
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         """Return business, set and name: a name is unique in its set."""

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
-from gateway.domain.ports import Backend, Call, Clock
+from gateway.domain.ports import Backend, Call, Clock, State
 from gateway.transport import Reply, Transport
 
 _REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
@@ -45,6 +45,11 @@ class ProjectManBackend:
         self.capabilities: Final = capabilities(options)
         self._options = options
         self._client = Client(name, options.base_url, credentials(name, options, transport, clock), transport)
+
+    @property
+    def state(self) -> State:
+        """Return what the last exchange showed."""
+        return self._client.transport.state
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         """Return project and name: a name is unique in its project, whatever the parent."""

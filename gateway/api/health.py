@@ -1,0 +1,20 @@
+"""The routes an orchestrator asks: is the process alive, does it take requests."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+
+def routes() -> Blueprint:
+    """Build the routes; neither depends on a backend: one of them down must not pull every replica."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/livez")
+    def livez() -> Response:
+        return jsonify(status="alive")
+
+    @blueprint.get("/readyz")
+    def readyz() -> Response:
+        return jsonify(status="ready")
+
+    return blueprint

@@ -1,0 +1,178 @@
+"""Errors as HTTP: the only place that knows the status of a failure (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any, Final
+
+from flask import Flask, Request, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.domain.errors import (
+    REGISTRY,
+    GatewayError,
+    Internal,
+    InvalidJson,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    Outcome,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+
+_log: Final = logging.getLogger("gateway.api")
+PROBLEM_TYPE: Final = "application/problem+json"
+
+STATUS: Final = {
+    "backend_error": 502,
+    "backend_misconfigured": 502,
+    "backend_permission_denied": 403,
+    "backend_rejected_credentials": 502,
+    "backend_reply_invalid": 502,
+    "backend_timeout": 504,
+    "backend_unavailable": 503,
+    "backend_unknown": 422,
+    "built_in_protected": 409,
+    "description_required": 422,
+    "immutable_field": 422,
+    "internal": 500,
+    "invalid_json": 400,
+    "limit_exceeded": 409,
+    "method_not_allowed": 405,
+    "module_already_exists": 409,
+    "module_exists_differently": 409,
+    "module_not_empty": 409,
+    "module_not_found": 404,
+    "not_acceptable": 406,
+    "not_found": 404,
+    "outcome_unknown": 504,
+    "owner_not_found": 422,
+    "parent_not_found": 422,
+    "payload_too_large": 413,
+    "rate_limited": 429,
+    "scope_not_found": 422,
+    "template_managed": 409,
+    "unsupported_field": 422,
+    "unsupported_media_type": 415,
+    "validation_failed": 422,
+}
+#: Named by an id in the address they are *not found*; named by a field of the request they are the field's mistake.
+_ADDRESSED: Final = frozenset({"scope_not_found", "parent_not_found"})
+_WRITES: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+_FLASK: Final[dict[int, type[GatewayError]]] = {
+    400: InvalidJson,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+def install(app: Flask) -> None:
+    """Answer every error of the application with the envelope."""
+
+    @app.errorhandler(GatewayError)
+    def expected(error: GatewayError) -> Response:
+        return answer(error)
+
+    @app.errorhandler(HTTPException)
+    def by_flask(error: HTTPException) -> Response:
+        response = answer(_FLASK.get(error.code or 500, Internal)())
+        if (allow := getattr(error, "valid_methods", None)) is not None:
+            response.headers["Allow"] = ", ".join(sorted(allow))
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.call.request_id}})
+        return answer(Internal())
+
+
+def refuse_unacceptable(incoming: Request) -> None:
+    """Refuse a request whose Accept header excludes JSON, before anything is done; pages and assets are no JSON."""
+    accepted = incoming.accept_mimetypes
+    if not accepted or incoming.path.startswith("/docs"):
+        return
+    if not (accepted["application/json"] or accepted[PROBLEM_TYPE]):
+        raise NotAcceptable
+
+
+def answer(error: GatewayError) -> Response:
+    """Render an error for the present request."""
+    g.problem_code = error.code
+    status = _status(error)
+    response = Response(
+        json.dumps(render(error, status), ensure_ascii=False, separators=(",", ":")), status, content_type=PROBLEM_TYPE
+    )
+    if request.method in _WRITES:
+        response.headers["Gateway-Outcome"] = _outcome(error).value
+    if (seconds := error.evidence.retry_after) is not None and (status in {429, 503}):
+        response.headers["Retry-After"] = str(math.ceil(seconds))
+    return response
+
+
+def render(error: GatewayError, status: int) -> dict[str, Any]:
+    """Return the envelope: eight members always, the others where they apply; never a backend's words."""
+    located = not _names_address(error)
+    optional = {
+        "errors": [_field(each) for each in error.errors] if located else [],
+        "upstream": _upstream(error),
+        "permission": error.evidence.permission,
+        "existing": error.existing,
+        "diff": error.diff,
+    }
+    return {
+        "type": f"/errors#{error.code}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "outcome": _outcome(error).value,
+        "retryable": error.retryable,
+        **{name: value for name, value in optional.items() if value},
+        "request_id": g.call.request_id,
+    }
+
+
+def registry() -> list[dict[str, Any]]:
+    """Describe every public error, sorted by code."""
+    return [
+        {
+            "code": code,
+            "status": STATUS[code],
+            "title": error.title,
+            "outcome": error.outcome.value,
+            "retryable": error.retryable,
+            "meaning": error.meaning(),
+        }
+        for code, error in sorted(REGISTRY.items())
+    ]
+
+
+def _status(error: GatewayError) -> int:
+    return 404 if _names_address(error) else STATUS[error.code]
+
+
+def _names_address(error: GatewayError) -> bool:
+    return error.code in _ADDRESSED and "module_id" in (request.view_args or {})
+
+
+def _outcome(error: GatewayError) -> Outcome:
+    """Return what became of the request: a read applies nothing, whatever goes wrong."""
+    return error.outcome if request.method in _WRITES else Outcome.NOT_APPLIED
+
+
+def _field(error: Any) -> dict[str, str]:
+    found = {"pointer": error.pointer, "code": error.code, "detail": error.detail, "allowed": error.allowed}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _upstream(error: GatewayError) -> dict[str, Any] | None:
+    fault = error.evidence.fault
+    if fault is None:
+        return None
+    told = {"backend": fault.backend, "status": fault.status, "code": fault.code, "request_id": fault.request_id}
+    return {name: value for name, value in told.items() if value is not None}

@@ -1,0 +1,251 @@
+"""The public format: strict schemas that load and dump it, and from which the OpenAPI document is made.
+
+Messages are codes: `loading.py` puts words to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from marshmallow import RAISE, Schema, fields, validate
+
+from gateway.api.fields import CODES, Fixed, Flag, Identifier, Instant, Name, Owners, PageSize, Text
+from gateway.api.problems import STATUS
+from gateway.domain.errors import REGISTRY, Outcome
+
+
+class Strict(Schema):
+    """What a caller sends: the unknown is refused."""
+
+    class Meta:
+        """Refuse what is not declared."""
+
+        unknown = RAISE
+
+    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown_field", "type": "type"}  # type: ignore[misc] # read as a class's
+
+
+def _attributes(**kwargs: Any) -> fields.Dict:
+    return fields.Dict(keys=Text(), values=fields.Raw(allow_none=True), error_messages=CODES, **kwargs)
+
+
+class DraftSchema(Strict):
+    """A module to be created; what is required beyond the backend, its capabilities say."""
+
+    backend = Text(required=True, metadata={"description": "The connection's name, see /backends."})
+    scope = Identifier(metadata={"description": "CMDB: the business. ProjectMan: the project."})
+    parent = Identifier(allow_none=True, metadata={"description": "CMDB: the set. ProjectMan: a module, or null."})
+    name = Name(metadata={"description": "White space around it is taken off."})
+    description = Text(allow_none=True)
+    owners = Owners(allow_none=True)
+    attributes = _attributes()
+
+
+class PatchSchema(Strict):
+    """What is to change (RFC 7396): left out, a field stays as it is; null empties it."""
+
+    name = Name()
+    description = Text(allow_none=True)
+    owners = Owners(allow_none=True)
+    attributes = _attributes()
+    id = Fixed()
+    backend = Fixed()
+    native_id = Fixed()
+    scope = Fixed()
+    parent = Fixed()
+    depth = Fixed()
+    has_children = Fixed()
+    built_in = Fixed()
+    created_at = Fixed()
+    updated_at = Fixed()
+    unavailable = Fixed()
+
+
+def _choice(*words: str, default: str | None) -> fields.String:
+    return fields.String(
+        load_default=default, validate=validate.OneOf(words, error="choice"), metadata={"enum": list(words)}
+    )
+
+
+class CreateQuery(Strict):
+    """How to create."""
+
+    if_exists = _choice("error", "adopt", default="error")
+    validate_only = Flag(load_default=False)
+
+
+class DeleteQuery(Strict):
+    """How to delete."""
+
+    cascade = Flag(load_default=False)
+
+
+class NoQuery(Strict):
+    """An address that takes no parameters."""
+
+
+class ListQuery(Strict):
+    """Which modules to list."""
+
+    backend = Text(required=True)
+    scope = Text(required=True)
+    parent = Text()
+    name = Name()
+    include = _choice("built_in", default=None)
+    page_size = PageSize(load_default=50)
+    page_token = Text()
+
+
+class OwnerSchema(Schema):
+    """Who answers for a module."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+    display_name = fields.String(required=True, allow_none=True)
+
+
+class ModuleSchema(Schema):
+    """A module."""
+
+    id = fields.String(required=True)
+    backend = fields.String(required=True)
+    native_id = fields.String(required=True)
+    scope = fields.String(required=True)
+    parent = fields.String(required=True, allow_none=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True, allow_none=True)
+    owners = fields.List(fields.Nested(OwnerSchema), required=True)
+    attributes = fields.Dict(required=True)
+    depth = fields.Integer(required=True, allow_none=True)
+    has_children = fields.Boolean(required=True, allow_none=True)
+    built_in = fields.Boolean(required=True)
+    created_at = Instant(required=True, allow_none=True)
+    updated_at = Instant(required=True, allow_none=True)
+    unavailable = fields.List(fields.String(), required=True)
+
+
+class PageSchema(Schema):
+    """One page of a list."""
+
+    modules = fields.List(fields.Nested(ModuleSchema), required=True)
+    next_page_token = fields.String(required=True, allow_none=True)
+
+
+class FieldErrorSchema(Schema):
+    """One mistake in a request."""
+
+    pointer = fields.String(required=True, metadata={"description": "A JSON pointer; a parameter's name in a query."})
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+    allowed = fields.String()
+
+
+class UpstreamSchema(Schema):
+    """A backend's own account; its code, never its words."""
+
+    backend = fields.String(required=True)
+    status = fields.Integer(required=True)
+    code = fields.String()
+    request_id = fields.String()
+
+
+class ProblemSchema(Schema):
+    """The envelope of every error (RFC 9457)."""
+
+    type = fields.String(required=True, metadata={"format": "uri-reference"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True, metadata={"enum": sorted(REGISTRY)})
+    outcome = fields.String(required=True, metadata={"enum": [outcome.value for outcome in Outcome]})
+    retryable = fields.Boolean(required=True)
+    errors = fields.List(fields.Nested(FieldErrorSchema))
+    upstream = fields.Nested(UpstreamSchema)
+    permission = fields.Dict(metadata={"description": "CMDB's: what to apply for."})
+    existing = fields.String(metadata={"description": "The id of the module in the way."})
+    diff = fields.Dict(metadata={"description": "By JSON pointer: what was wanted, what is there."})
+    request_id = fields.String(required=True)
+
+
+class CheckSchema(Schema):
+    """One thing looked at."""
+
+    check = fields.String(required=True, metadata={"enum": ["rules", "place", "name_free"]})
+    passed = fields.Boolean(required=True)
+    code = fields.String()
+    detail = fields.String()
+    existing = fields.String()
+
+
+class PreviewSchema(Schema):
+    """What a create would meet."""
+
+    would = fields.String(required=True, metadata={"enum": ["create", "conflict"]})
+    checks = fields.List(fields.Nested(CheckSchema), required=True)
+
+
+class RegisteredErrorSchema(Schema):
+    """One public error."""
+
+    code = fields.String(required=True)
+    status = fields.Integer(required=True, metadata={"enum": sorted(set(STATUS.values()))})
+    title = fields.String(required=True)
+    outcome = fields.String(required=True)
+    retryable = fields.Boolean(required=True)
+    meaning = fields.String(required=True)
+
+
+class RegistrySchema(Schema):
+    """All public errors."""
+
+    errors = fields.List(fields.Nested(RegisteredErrorSchema), required=True)
+
+
+class BackendSummarySchema(Schema):
+    """One connection."""
+
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    state = fields.String(required=True, metadata={"enum": ["unused", "reachable", "unreachable"]})
+
+
+class BackendsSchema(Schema):
+    """All connections."""
+
+    backends = fields.List(fields.Nested(BackendSummarySchema), required=True)
+
+
+class FieldSchema(Schema):
+    """One field of a module and this backend's rules for it."""
+
+    name = fields.String(required=True)
+    meaning = fields.String(required=True)
+    required = fields.Boolean(required=True)
+    readable = fields.Boolean(required=True)
+    writable = fields.List(fields.String(), required=True)
+    schema = fields.Dict(required=True)
+
+
+class BackendSchema(BackendSummarySchema):
+    """One connection and its capabilities."""
+
+    scope = fields.String(required=True)
+    parent = fields.String(required=True)
+    fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
+    limits = fields.Dict(required=True)
+    settle_seconds = fields.Float(required=True)
+    notes = fields.List(fields.String(), required=True)
+    create_schema = fields.Dict(required=True, metadata={"description": "JSON Schema of a create."})
+
+
+class StatusSchema(Schema):
+    """How the process is."""
+
+    status = fields.String(required=True)
+
+
+MODULE: Final = ModuleSchema()
+DRAFT: Final = DraftSchema()
+PATCH: Final = PatchSchema()
+Loaded = dict[str, Any]

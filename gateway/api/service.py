@@ -1,0 +1,41 @@
+"""The WSGI application: routes, envelope and headers put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Flask
+
+from gateway.api import access, backends, documents, health, modules, problems
+from gateway.api.bodies import MAX_BYTES
+from gateway.domain.ports import Backend, Clock
+
+#: What a server runs; the layers above need no other word of Flask's.
+Service = Flask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What the routes work with."""
+
+    backends: Mapping[str, Backend]
+    clock: Clock
+    new_id: Callable[[], str]
+    deadline_seconds: float
+
+
+def build_api(gateway: Gateway) -> Flask:
+    """Build the application; nothing is sent anywhere yet."""
+    app = Flask("gateway", static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider
+    app.json.ensure_ascii = False  # type: ignore[attr-defined] # the same
+    app.url_map.merge_slashes = False  # a doubled slash is another address, not a redirect in HTML
+    access.install(app, gateway.clock, gateway.new_id, gateway.deadline_seconds)
+    problems.install(app)
+    app.register_blueprint(modules.routes(gateway.backends))
+    app.register_blueprint(backends.routes(gateway.backends))
+    app.register_blueprint(health.routes())
+    app.register_blueprint(documents.routes())
+    return app

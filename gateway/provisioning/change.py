@@ -1,0 +1,40 @@
+"""Changing and deleting a module that is there."""
+
+from __future__ import annotations
+
+from gateway.domain.errors import GatewayError, ModuleAlreadyExists
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
+from gateway.domain.ports import Backend, Call
+from gateway.provisioning.writing import before_the_write
+
+
+def update(backend: Backend, ref: str, patch: ModulePatch, call: Call) -> Module:
+    """Change the given fields; an empty patch changes nothing and answers the module as it is."""
+    if patch == ModulePatch():
+        return backend.get(ref, call)
+    try:
+        with before_the_write():
+            return backend.update(ref, patch, call)
+    except ModuleAlreadyExists as error:
+        raise _with_existing(backend, ref, patch, call, error) from error
+
+
+def delete(backend: Backend, ref: str, *, cascade: bool, call: Call) -> None:
+    """Delete a module, its children too where `cascade`."""
+    with before_the_write():
+        backend.delete(ref, cascade=cascade, call=call)
+
+
+def _with_existing(
+    backend: Backend, ref: str, patch: ModulePatch, call: Call, error: ModuleAlreadyExists
+) -> GatewayError:
+    """Name the module that holds the wanted name, where it can be found."""
+    if isinstance(patch.name, Unset):
+        return error
+    try:
+        old = backend.get(ref, call)
+        draft = ModuleDraft(scope=old.scope, parent=old.parent, name=patch.name)
+        holder = next(iter(backend.find(draft, call)), None)
+    except GatewayError:
+        return error
+    return ModuleAlreadyExists(existing=holder.id, evidence=error.evidence) if holder else error

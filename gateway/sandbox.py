@@ -1,0 +1,108 @@
+"""The gateway and both twins on this machine, for trying things out: three processes that end together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+_TWINS: Final = {"cmdb": "127.0.0.1:8001", "projectman": "127.0.0.1:8002"}
+_PATIENCE: Final = 30.0
+_LINES: Final = """
+The gateway listens on http://{bind}, in front of twins of both backends. Try, in another terminal:
+
+  # create a module in CMDB: business 1, set 10
+  curl -i http://{bind}/modules -H 'Content-Type: application/json' \\
+    -d '{{"backend": "cmdb", "scope": "1", "parent": "10", "name": "test", "owners": ["admin"]}}'
+
+  # create a module in ProjectMan
+  curl -i http://{bind}/modules -H 'Content-Type: application/json' \\
+    -d '{{"backend": "projectman", "scope": "0792b7d26cb74bd799cbae80063dc74a", "name": "demo",
+         "description": "module demo", "owners": ["09d75cde5180d4481f91c018e89cb8e2"]}}'
+
+  # list, read, rename, delete
+  curl -s 'http://{bind}/modules?backend=cmdb&scope=1'
+  curl -s http://{bind}/modules/cmdb.1.10.37825
+  curl -s -X PATCH http://{bind}/modules/cmdb.1.10.37825 -H 'Content-Type: application/json' -d '{{"name": "renamed"}}'
+  curl -i -X DELETE http://{bind}/modules/cmdb.1.10.37825
+
+  # what a backend can keep, and every error there is; or open http://{bind}/docs
+  curl -s http://{bind}/backends/cmdb
+  curl -s http://{bind}/errors
+
+Ctrl-C ends all three.
+"""
+
+
+def run(config: str, bind: str) -> int:
+    """Start everything, wait until one process ends or somebody says stop; return the exit status."""
+    environ = {
+        **os.environ,
+        "GATEWAY_CONFIG": config,
+        "GATEWAY_BIND": bind,
+        # Made anew for each run: the twins and the gateway share them, nobody else needs them.
+        "CMDB_APP_SECRET": secrets.token_hex(16),
+        "HUAWEI_AK": secrets.token_hex(10).upper(),
+        "HUAWEI_SK": secrets.token_hex(20),
+    }
+    commands = [
+        [sys.executable, "-m", "gateway.cli", "twin", name, "--bind", address] for name, address in _TWINS.items()
+    ]
+    commands.append([sys.executable, "-m", "gunicorn", "-c", str(_gunicorn_config(config)), "wsgi:app"])
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _stop)
+    with ExitStack() as stack:
+        processes = [_start(command, environ, stack) for command in commands]
+        try:
+            if _wait_ready(f"http://{bind}/readyz", processes):
+                print(_LINES.format(bind=bind), flush=True)  # noqa: T201 - it speaks to a person
+            while all(process.poll() is None for process in processes):
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            return 0
+    return 1
+
+
+def _gunicorn_config(config: str) -> Path:
+    return Path(config).with_name("gunicorn.conf.py")
+
+
+def _start(command: list[str], environ: Mapping[str, str], stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start a process that is ended with the others, by its own id."""
+    process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own programs
+    stack.callback(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _wait_ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until and all(process.poll() is None for process in processes):
+        try:
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own address
+                return True
+        except OSError:
+            time.sleep(0.1)
+    return False
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,59 @@
+"""What all tests share: sockets for those that say so, a clock that waits for nobody, the gateway over given backends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import pytest
+from flask import Flask
+
+from gateway.api import Gateway, build_api
+from gateway.domain.ports import Backend, Call
+
+
+class VirtualClock:
+    """Time that passes only when somebody sleeps, or a test turns it on."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Open loopback sockets to the tests that are marked so, and to no other address."""
+    for item in items:
+        if item.get_closest_marker("loopback"):
+            item.add_marker(pytest.mark.enable_socket)
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def call(clock: VirtualClock) -> Call:
+    """A caller's request with ten seconds to go, on the virtual clock."""
+    return Call("test-request", clock.monotonic() + 10.0)
+
+
+@pytest.fixture
+def build(clock: VirtualClock) -> Callable[[Mapping[str, Backend]], Flask]:
+    """Build the service over given backends; its ids count up."""
+    ids = itertools.count(1)
+
+    def over(backends: Mapping[str, Backend]) -> Flask:
+        gateway = Gateway(backends=backends, clock=clock, new_id=lambda: f"request-{next(ids)}", deadline_seconds=10.0)
+        return build_api(gateway)
+
+    return over
