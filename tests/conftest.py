@@ -1,4 +1,4 @@
-"""What all tests share: sockets for those that say so, a clock that waits for nobody, the gateway over given backends."""
+"""What all tests share: sockets for those that say so, a clock that waits for nobody, the service over backends."""
 
 from __future__ import annotations
 
