@@ -1,0 +1,59 @@
+"""The codes CMDB refuses with and their texts, English and Chinese; source: facts, section 5."""
+
+from typing import Final
+
+# code: (English, Chinese); `%!` are the formatting slips of the original.
+TEXTS: Final[dict[int, tuple[str, str]]] = {
+    1101030: ("Having hosts under the target, deleting forbidden", "目标包含主机, 不允许删除"),
+    1101075: ("the inst has association", "实例下有关联关系"),
+    1101090: (
+        "update service category field on module create by template forbidden",
+        "禁止修改由模板创建模块的服务分类",
+    ),
+    1101091: ("update name field on module create by template forbidden", "禁止修改由模板创建模块的名称"),
+    1101097: (
+        "forbidden add/remove module on set initialized by set template",
+        "集群由集群模板创建，禁止添加/删除模块",  # noqa: RUF001 - CMDB's own comma
+    ),
+    1101098: ("forbidden remove or update built in set or module", "禁止删除或更新内置集群/模块"),
+    1101099: ("the same module name exist", "已经存在同名模块"),
+    1108036: ("service category and template not conincide", "服务分类与服务模板不一致"),
+    1199000: ("Deserializing JSON data failed", "反序列化JSON数据失败"),
+    1199006: ("'%s' data parameter verification does not pass", "'%s' 数据参数校验不通过"),
+    1199007: ("'%s' must be a string type", "'%s' 必须为字符串类型"),
+    1199009: ("'%s' parameters must be integral", "'%s' 参数必须是整型"),
+    1199010: ("'%s' unassigned", "'%s' 未赋值"),
+    1199011: ("'%s' the parameter is invalid or does not exist", "'%s' 参数无效或不存在"),
+    1199014: ("duplicated instances exist, fields [%s] duplicated", "数据唯一性校验失败， %s 重复"),  # noqa: RUF001 - the same
+    1199015: ("Data out of bounds%%!(EXTRA string=%s)", "'%s' 数据越界"),
+    1199016: ("'%s' Field regular check failed", "'%s' 字段正则校验失败"),
+    1199019: ("No relevant data found", "未找到相关数据"),
+    1199045: ("%s", "%s"),
+    1199073: ("%s field exceeds maximum value %%!s(int=256)", "字段%s超过最大值256"),
+    1199083: ("modify field %s forbidden", "禁止修改字段: %s"),
+    1199089: (
+        "the length of array %s is wrong, the length must be in range 1~500",
+        "%s数组长度错误，长度必须在1~500之间",  # noqa: RUF001 - the same
+    ),
+    1199998: ("%s", "%s"),
+    1199999: ("topo Internal Server Error", "'topo' 服务器内部错误"),
+    9900403: ("Do not have access permission.", "没有操作的权限"),
+}
+
+
+class Refusal(Exception):
+    """A no with CMDB's code; `argument` fills the text and may be the refusal that this one wraps."""
+
+    def __init__(
+        self, code: int, argument: "str | Refusal" = "", *, permission: dict[str, object] | None = None
+    ) -> None:
+        super().__init__(code, argument)
+        self.code = code
+        self.argument = argument
+        self.permission = permission
+
+    def text(self, *, english: bool) -> str:
+        """Word the refusal; a wrapped one is quoted in full, which doubles its quotes as CMDB does."""
+        template = TEXTS[self.code][0 if english else 1]
+        argument = self.argument if isinstance(self.argument, str) else self.argument.text(english=english)
+        return template % argument if "%" in template else template

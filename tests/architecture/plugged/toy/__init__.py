@@ -1,0 +1,127 @@
+"""A third backend, whole: one folder, in memory. It shows what a real one has to bring."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.domain.capabilities import Capabilities, Field
+from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
+from gateway.domain.ports import Backend, Call, Clock, State
+from gateway.settings import Table
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an operator may set."""
+
+    shelf: str
+
+
+def read_options(table: Table) -> Options:
+    """Read the one setting."""
+    return Options(shelf=table.text("shelf"))
+
+
+def connect(name: str, options: Options, clock: Clock) -> Backend:
+    """Open the box; a clock is not needed."""
+    return ToyBackend(name, options, clock)
+
+
+class ToyBackend:
+    """Modules in a dictionary; there is one scope, the shelf, and no parent."""
+
+    capabilities: Final = Capabilities(
+        type="toy",
+        title="A box of toys",
+        scope=Field(name="scope", required=True, writable=("create",), pattern=r"[a-z]+"),
+        parent=Field(name="parent", writable=("create",), pattern="box"),
+        name=Field(name="name", required=True, max_length=64),
+        description=Field(name="description", max_length=255),
+        owners=Field(name="owners", kind="owners", pattern=r"[a-z]+"),
+        settle_seconds=1.0,
+    )
+
+    def __init__(self, name: str, options: Options, _clock: Clock) -> None:
+        self.name: Final = name
+        self.state: State = "unused"
+        self.writes = 0
+        self._options = options
+        self._ids = itertools.count(1)
+        self._modules: dict[str, Module] = {}
+
+    def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
+        """Return shelf and name."""
+        return (draft.scope, draft.name)
+
+    def create(self, draft: ModuleDraft, call: Call) -> Module:
+        """Put it in."""
+        if call.deadline <= 0:
+            raise ModuleNotFound("Too late; nothing was done.")
+        self.check_place(draft, call)
+        self._check_free(draft.name)
+        ref = str(next(self._ids))
+        module = Module(
+            backend=self.name,
+            ref=ref,
+            native_id=ref,
+            scope=draft.scope,
+            parent=draft.parent,
+            name=draft.name,
+            description=draft.description,
+            owners=tuple(Owner(owner) for owner in draft.owners or ()),
+            unavailable=("created_at", "updated_at", "depth", "has_children"),
+        )
+        return self._keep(module)
+
+    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
+        """Look for the name."""
+        return self.list(ModuleQuery(scope=draft.scope, name=draft.name), 1, None, call).modules
+
+    def check_place(self, draft: ModuleDraft, call: Call) -> None:  # noqa: ARG002 - Backend
+        """Know one shelf and one box."""
+        if draft.scope != self._options.shelf:
+            raise ScopeNotFound
+        if draft.parent not in {None, "box"}:
+            raise ParentNotFound
+
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:  # noqa: ARG002 - Backend
+        """Take them out one by one."""
+        if query.scope != self._options.shelf:
+            raise ScopeNotFound
+        found = [module for module in self._modules.values() if query.name in {None, module.name}]
+        start = int(cursor or 0)
+        more = len(found) > start + page_size
+        return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
+
+    def get(self, ref: str, call: Call) -> Module:  # noqa: ARG002 - Backend
+        """Take one out."""
+        if ref not in self._modules:
+            raise ModuleNotFound
+        return self._modules[ref]
+
+    def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
+        """Paint it over."""
+        old = self.get(ref, call)
+        name = patch.name if isinstance(patch.name, str) else old.name
+        if name != old.name:
+            self._check_free(name)
+        description = patch.description if isinstance(patch.description, str) else old.description
+        return self._keep(replace(old, name=name, description=description))
+
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:  # noqa: ARG002 - Backend
+        """Throw it away."""
+        self.get(ref, call)
+        del self._modules[ref]
+        self.writes += 1
+
+    def _check_free(self, name: str) -> None:
+        if any(module.name == name for module in self._modules.values()):
+            raise ModuleAlreadyExists
+
+    def _keep(self, module: Module) -> Module:
+        self._modules[module.ref] = module
+        self.writes += 1
+        return module
