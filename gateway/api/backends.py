@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, jsonify
 
-from gateway.domain.capabilities import Capabilities, Field
+from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
 from gateway.domain.errors import NotFound
 from gateway.domain.ports import Backend
 
@@ -90,9 +90,9 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema(field: Field) -> dict[str, Any]:
-    """Translate a field's rules; what JSON Schema has no word for is said in x-max-bytes and the description."""
+    """Translate a field's rules; what JSON Schema has no word for is said in x-max-bytes, x-maximum and the text."""
     one = {
-        "pattern": f"^{field.pattern}$" if field.pattern else None,
+        "pattern": f"^(?:{field.pattern})$" if field.pattern else None,
         "enum": list(field.choices) if field.choices else None,
     }
     found: dict[str, Any] = {
@@ -100,7 +100,10 @@ def _schema(field: Field) -> dict[str, Any]:
         "type": _JSON_TYPES[field.kind] if field.required else _nullable(_JSON_TYPES[field.kind]),
         "maxLength": field.max_length,
         "minLength": 1 if field.required and field.kind == "string" else None,
+        "minimum": 0 if field.kind == "integer" else None,
+        "maximum": (field.maximum or INT64_MAX) if field.kind == "integer" else None,
         "x-max-bytes": field.max_bytes,
+        "x-maximum": field.maximum if field.kind == "string" else None,
     }
     if field.kind == "owners":
         found |= {"items": _given({"type": "string", **one}), "maxItems": field.max_items, "uniqueItems": True}

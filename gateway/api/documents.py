@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import flask_swagger_ui
-from flask import Blueprint, Response, jsonify, send_from_directory
+from flask import Blueprint, Response, jsonify, request, send_from_directory
 
 from gateway.api import openapi, problems
 from gateway.domain.errors import NotFound
@@ -43,13 +43,13 @@ def routes() -> Blueprint:
 
     @blueprint.get("/docs")
     def page() -> Response:
-        return _with_policy(send_from_directory(_PAGE, "index.html"))
+        return _send(_PAGE, "index.html")
 
     @blueprint.get("/docs/<name>")
     def asset(name: str) -> Response:
         if (folder := _ASSETS.get(name)) is None:
             raise NotFound
-        response = _with_policy(send_from_directory(folder, name))
+        response = _send(folder, name)
         response.headers["Cache-Control"] = "max-age=3600"
         return response
 
@@ -62,6 +62,9 @@ def _document() -> dict[str, Any]:
     return openapi.build()
 
 
-def _with_policy(response: Response) -> Response:
+def _send(folder: Path, name: str) -> Response:
+    """Send a file whole, or say that it is what the browser has: a Range is not served."""
+    response = send_from_directory(folder, name, conditional=False)
     response.headers["Content-Security-Policy"] = _POLICY
+    response.make_conditional(request)
     return response

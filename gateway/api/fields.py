@@ -52,7 +52,9 @@ class Owners(fields.Field[tuple[str, ...]]):
             raise self.make_error("invalid")
         ids = [each.get("id") if isinstance(each, dict) and each.keys() <= _OWNER else each for each in value]
         wrong = {index: ["type"] for index, each in enumerate(ids) if not isinstance(each, str)}
-        wrong |= {index: ["duplicate"] for index, each in enumerate(ids) if not wrong and each in ids[:index]}
+        if not wrong:
+            first = {each: index for index, each in reversed(list(enumerate(ids)))}
+            wrong = {index: ["duplicate"] for index, each in enumerate(ids) if first[each] != index}
         if wrong:
             raise ValidationError(wrong)
         return tuple(str(each) for each in ids)

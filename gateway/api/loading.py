@@ -82,7 +82,7 @@ def module_query(values: schemas.Loaded, backends: Mapping[str, Backend]) -> tup
     rules = backend.capabilities
     mistakes = [
         mistake
-        for field in (rules.scope, rules.parent)
+        for field in (rules.scope, rules.parent, rules.name)
         if (value := values.get(field.name)) is not None
         for mistake in field.mistakes(value, f"/{field.name}")
     ]

@@ -62,7 +62,9 @@ def routes(backends: Mapping[str, Backend]) -> Blueprint:
         query = load_query(request, schemas.DeleteQuery())
         backend, ref = find_backend(module_id, backends)
         change.delete(backend, ref, cascade=query["cascade"], call=current_call())
-        return _with_outcome(Response(status=204), Outcome.APPLIED)
+        response = Response(status=204)
+        del response.headers["Content-Type"]  # of a body that is not there
+        return _with_outcome(response, Outcome.APPLIED)
 
     return blueprint
 

@@ -21,7 +21,8 @@ def make_token(cursor: str, backend: str, query: ModuleQuery) -> str:
 def read_token(token: str, backend: str, query: ModuleQuery) -> str:
     """Return the cursor; raises ValidationFailed for a token of another filter, or no token at all."""
     try:
-        cursor, digest = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        text = token[:_MAX_LENGTH]  # longer ones are not ours; read whole, one could nest deeper than a parser goes
+        cursor, digest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
         cursor, digest = None, None
     if digest != _digest(backend, query) or not isinstance(cursor, str) or len(token) > _MAX_LENGTH:

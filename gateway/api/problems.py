@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.domain.errors import (
     REGISTRY,
+    FieldError,
     GatewayError,
     Internal,
     InvalidJson,
@@ -36,10 +37,15 @@ STATUS: Final = {
     "backend_unavailable": 503,
     "backend_unknown": 422,
     "built_in_protected": 409,
+    "create_in_progress": 409,
     "description_required": 422,
+    "draining": 503,
+    "idempotency_key_invalid": 400,
+    "idempotency_key_reused": 422,
     "immutable_field": 422,
     "internal": 500,
     "invalid_json": 400,
+    "journal_unavailable": 503,
     "limit_exceeded": 409,
     "method_not_allowed": 405,
     "module_already_exists": 409,
@@ -48,6 +54,8 @@ STATUS: Final = {
     "module_not_found": 404,
     "not_acceptable": 406,
     "not_found": 404,
+    "operation_not_found": 404,
+    "outcome_ambiguous": 504,
     "outcome_unknown": 504,
     "owner_not_found": 422,
     "parent_not_found": 422,
@@ -118,11 +126,12 @@ def render(error: GatewayError, status: int) -> dict[str, Any]:
     """Return the envelope: eight members always, the others where they apply; never a backend's words."""
     located = not _names_address(error)
     optional = {
-        "errors": [_field(each) for each in error.errors] if located else [],
+        "errors": [_field(each) for each in error.errors or _usual(error)] if located else [],
         "upstream": _upstream(error),
         "permission": error.evidence.permission,
         "existing": error.existing,
         "diff": error.diff,
+        "instance": f"/operations/{error.operation}" if error.operation else None,
     }
     return {
         "type": f"/errors#{error.code}",
@@ -165,7 +174,12 @@ def _outcome(error: GatewayError) -> Outcome:
     return error.outcome if request.method in _WRITES else Outcome.NOT_APPLIED
 
 
-def _field(error: Any) -> dict[str, str]:
+def _usual(error: GatewayError) -> tuple[FieldError, ...]:
+    """Locate a mistake that always stands in the same place, where nobody has said more."""
+    return (FieldError(error.pointer, error.code, error.title),) if error.pointer else ()
+
+
+def _field(error: FieldError) -> dict[str, str]:
     found = {"pointer": error.pointer, "code": error.code, "detail": error.detail, "allowed": error.allowed}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -164,6 +164,7 @@ class ProblemSchema(Schema):
     permission = fields.Dict(metadata={"description": "CMDB's: what to apply for."})
     existing = fields.String(metadata={"description": "The id of the module in the way."})
     diff = fields.Dict(metadata={"description": "By JSON pointer: what was wanted, what is there."})
+    instance = fields.String(metadata={"description": "The operation to follow."})
     request_id = fields.String(required=True)
 
 

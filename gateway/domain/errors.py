@@ -3,17 +3,19 @@
 GatewayError
 ├── CallerError                    the request itself: nothing was sent
 │   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
-│   ├── NotFound, MethodNotAllowed, ModuleNotFound
+│   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound
+│   ├── IdempotencyKeyInvalid, IdempotencyKeyReused
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is sound, the module's state forbids it
-│   └── ModuleAlreadyExists, ModuleExistsDifferently, ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
+│   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress
+│   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── Refused                        a backend said no
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
 ├── Unavailable                    nobody could answer, and nothing was applied
-│   └── BackendUnavailable, BackendTimeout, BackendReplyInvalid
+│   └── BackendUnavailable, BackendTimeout, BackendReplyInvalid, JournalUnavailable, Draining
 └── Unknown                        nobody can say yet whether it was applied
-    └── OutcomeUnknown, Internal
+    └── OutcomeUnknown, OutcomeAmbiguous, Internal
 """
 
 from __future__ import annotations
@@ -74,14 +76,16 @@ class GatewayError(Exception):
         evidence: Evidence = NO_EVIDENCE,
         existing: str | None = None,
         diff: Mapping[str, Any] | None = None,
+        operation: str | None = None,
     ) -> None:
-        """`existing` is the id of the module in the way; `diff` says field by field how it differs."""
+        """`existing` is the id of the module in the way; `diff` how it differs; `operation` the id to follow."""
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = tuple(errors)
         self.evidence = evidence
         self.existing = existing
         self.diff = diff
+        self.operation = operation
 
     def __init_subclass__(cls) -> None:
         """Publish the class under its code."""
@@ -216,6 +220,27 @@ class OwnerNotFound(CallerError):
     pointer = "/owners/0"
 
 
+class IdempotencyKeyInvalid(CallerError):
+    """The Idempotency-Key is not 1 to 255 visible ASCII characters, bare or quoted."""
+
+    code = "idempotency_key_invalid"
+    title = "The Idempotency-Key is malformed"
+
+
+class IdempotencyKeyReused(CallerError):
+    """The Idempotency-Key belongs to an earlier, different request. Nothing was sent; use a new key."""
+
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
+class OperationNotFound(CallerError):
+    """No operation has this id, or it has expired, or it is another caller's."""
+
+    code = "operation_not_found"
+    title = "No such operation"
+
+
 class Conflict(GatewayError):
     """The request is sound, but the present state forbids it."""
 
@@ -260,6 +285,14 @@ class LimitExceeded(Conflict):
 
     code = "limit_exceeded"
     title = "A limit of the backend is reached"
+
+
+class CreateInProgress(Conflict):
+    """The same name is being created at this moment. This request changed nothing; repeat it in a while."""
+
+    code = "create_in_progress"
+    title = "This name is being created at the moment"
+    retryable = True
 
 
 class Refused(GatewayError):
@@ -329,6 +362,22 @@ class BackendReplyInvalid(Unavailable):
     title = "The backend's reply makes no sense"
 
 
+class JournalUnavailable(Unavailable):
+    """The journal cannot be written, and without it nothing is sent. Retry."""
+
+    code = "journal_unavailable"
+    title = "The journal is unavailable"
+    retryable = True
+
+
+class Draining(Unavailable):
+    """This process is about to end and begins nothing new. Retry: another one answers."""
+
+    code = "draining"
+    title = "The process is ending"
+    retryable = True
+
+
 class Unknown(GatewayError):
     """Nobody can say yet whether the change was applied."""
 
@@ -341,6 +390,13 @@ class OutcomeUnknown(Unknown):
     code = "outcome_unknown"
     title = "It is not known whether the change was applied"
     retryable = True
+
+
+class OutcomeAmbiguous(Unknown):
+    """More than one module answers to what was asked for. A person must decide which one is meant."""
+
+    code = "outcome_ambiguous"
+    title = "More than one module may be the result"
 
 
 class Internal(Unknown):

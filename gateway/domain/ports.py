@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
+from gateway.domain.operation import Claim, Claimed, Operation, Settlement
 
 State = Literal["unused", "reachable", "unreachable"]
 
@@ -88,4 +90,77 @@ class Backend(Protocol):
 
     def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
         """Delete one module, its children first where `cascade`; ModuleNotEmpty where it has some otherwise."""
+        ...
+
+
+class Journal(Protocol):
+    """Where operations are written down, durably, shared by all workers and replicas.
+
+    Every method raises JournalUnavailable where the database cannot be reached or written; none of them waits long.
+    What a method has returned from is on disk.
+    """
+
+    def claim(self, claim: Claim) -> Claimed:
+        """Write a claim, unless another operation stands in its way; looked for in this order.
+
+        *key*: the caller has used this idempotency key (whatever the request was). *memory*: without a key, the same
+        caller, request id and fingerprint, within that operation's memory. *name*: the natural key has a live
+        operation. The database itself keeps keys and live names unique.
+        """
+        ...
+
+    def get(self, operation_id: str) -> Operation | None:
+        """Return an operation, None where there is none (or no longer)."""
+        ...
+
+    def settle(self, operation_id: str, settlement: Settlement) -> Operation | None:
+        """End a live operation and return it; one that has ended stays as it is and is returned as it is.
+
+        The natural key becomes free. A success and an ambiguity keep idempotency key and memory; a refusal and
+        *not applied* give both up: the same request may be sent again.
+        """
+        ...
+
+    def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> Operation | None:
+        """Turn a sending operation into a reconciling one, first look at `due_at`, window from `at` on."""
+        ...
+
+    def take_due(self, owner: str, *, now: float, lease_seconds: float, limit: int) -> Sequence[Operation]:
+        """Take the live operations whose time has come, for `lease_seconds`; nobody else gets them meanwhile.
+
+        One that was still sending has lost its sender: it becomes reconciling, its window runs from `now` on, and
+        the evidence says so.
+        """
+        ...
+
+    def postpone(self, operation_id: str, *, due_at: float, evidence: Mapping[str, Any]) -> None:
+        """Note a look that settled nothing, and when to look again; an operation that has ended stays as it is."""
+        ...
+
+    def next_due(self) -> float | None:
+        """Return when the next live operation is due, None where there is no live one."""
+        ...
+
+    def void_memory(self, module_id: str) -> None:
+        """Forget the implicit memory (not the keys) of creates that made this module: it has changed since."""
+        ...
+
+    def meet(self, backend: str, scope: str, native_ids: Sequence[str], *, at: float) -> None:
+        """Remember ids that were seen in a scope; the first time counts."""
+        ...
+
+    def met_before(self, backend: str, scope: str, native_id: str, *, before: float) -> bool:
+        """Tell whether an id had been seen before a time."""
+        ...
+
+    def expire(self, *, settled_before: float, limit: int) -> int:
+        """Delete ended operations that old, at most so many; return how many. Live ones never expire."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Count operations by state."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held open."""
         ...
