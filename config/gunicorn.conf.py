@@ -1,6 +1,8 @@
 """How gunicorn serves the gateway; every setting that an installation may want to change has a variable."""
 
 import os
+import signal
+import time
 
 bind = os.environ.get("GATEWAY_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("GATEWAY_WORKERS", "1"))
@@ -22,3 +24,28 @@ limit_request_line = 8190
 accesslog = None  # the gateway writes its own access line
 errorlog = "-"
 loglevel = "warning"
+
+# So long a worker that was told to end waits for creates on the way; less than graceful_timeout.
+_DRAIN_SECONDS = 36.0
+
+
+def post_worker_init(worker):
+    """Turn readiness off and refuse new creates from the first SIGTERM on."""
+    provisioner = worker.wsgi.extensions["provisioner"]
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def drain(signal_number, frame):
+        provisioner.draining = True
+        stop(signal_number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+def worker_exit(server, worker):
+    """Let creates on the way finish; what is left then, another process settles."""
+    if not hasattr(worker, "wsgi"):
+        return
+    provisioner = worker.wsgi.extensions["provisioner"]
+    until = time.monotonic() + _DRAIN_SECONDS
+    while provisioner.in_flight() and time.monotonic() < until:
+        time.sleep(0.05)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
+from gateway.domain.ports import Signal
+from gateway.journals import open_journal
+from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.reconciler import Reconciler
 from gateway.settings import ConfigurationError, Settings, load_document, read_settings
 from gateway.telemetry import logs
 
@@ -29,6 +37,26 @@ class SystemClock:
         time.sleep(seconds)
 
 
+class SystemRuntime(SystemClock):
+    """The machine's time and threads; under gevent's patches these are greenlets."""
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Begin work that does not keep the process from ending: what it leaves behind, the journal knows."""
+        threading.Thread(target=work, daemon=True).start()
+
+    def signal(self) -> Signal:
+        """Make a signal."""
+        return threading.Event()
+
+
+def _new_id() -> str:
+    """Make an id that sorts by time (UUID version 7): rows made together lie together in an index."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    value = (milliseconds << 80) | (7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
+    return str(uuid.UUID(int=value))
+
+
 def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settings:
     """Read the file that GATEWAY_CONFIG names; raises ConfigurationError with every mistake at once."""
     where = path or environ.get("GATEWAY_CONFIG")
@@ -41,16 +69,28 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
 def create_app(settings: Settings) -> Service:
     """Put the service together; nothing is sent anywhere yet."""
     logs.configure()
-    types, clock = discover(), SystemClock()
+    types, runtime = discover(), SystemRuntime()
     backends = {
-        connection.name: types[connection.type].connect(connection.name, connection.options, clock)
+        connection.name: types[connection.type].connect(connection.name, connection.options, runtime)
         for connection in settings.backends
     }
+    journal = open_journal(settings.journal_url)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
+    reconciler = Reconciler(
+        journal=journal,
+        runtime=runtime,
+        backends=backends,
+        owner=owner,
+        acquaintances=provisioner.acquaintances,
+    )
+    runtime.spawn(reconciler.run)
     return build_api(
         Gateway(
             backends=backends,
-            clock=clock,
-            new_id=lambda: uuid.uuid4().hex,
+            provisioner=provisioner,
+            clock=runtime,
+            new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,
         )
     )

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final
 
@@ -61,6 +62,9 @@ def run(config: str, bind: str) -> int:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
     with ExitStack() as stack:
+        # The twins forget everything when they end, and so must the journal.
+        journal = stack.enter_context(TemporaryDirectory(prefix="module-gateway-"))
+        environ["SANDBOX_JOURNAL"] = f"sqlite:///{journal}/journal.db"
         processes = [_start(command, environ, stack) for command in commands]
         try:
             if _wait_ready(f"http://{bind}/readyz", processes):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from flask import Flask
 
 from gateway.api import Gateway, build_api
-from gateway.domain.ports import Backend, Call
+from gateway.domain.ports import Backend, Call, Journal
+from gateway.journals import open_journal
+from gateway.provisioning.provisioner import Provisioner
 
 
 class VirtualClock:
@@ -26,6 +29,12 @@ class VirtualClock:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        work()
+
+    def signal(self) -> threading.Event:
+        return threading.Event()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,12 +57,29 @@ def call(clock: VirtualClock) -> Call:
 
 
 @pytest.fixture
-def build(clock: VirtualClock) -> Callable[[Mapping[str, Backend]], Flask]:
+def journal() -> Iterator[Journal]:
+    """A journal that lives as long as the test."""
+    opened = open_journal("sqlite:///:memory:")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def build(clock: VirtualClock, journal: Journal) -> Callable[[Mapping[str, Backend]], Flask]:
     """Build the service over given backends; its ids count up."""
-    ids = itertools.count(1)
+    ids, operations = itertools.count(1), itertools.count(1)
 
     def over(backends: Mapping[str, Backend]) -> Flask:
-        gateway = Gateway(backends=backends, clock=clock, new_id=lambda: f"request-{next(ids)}", deadline_seconds=10.0)
+        provisioner = Provisioner(
+            journal=journal, runtime=clock, new_id=lambda: f"operation-{next(operations)}", owner="test"
+        )
+        gateway = Gateway(
+            backends=backends,
+            provisioner=provisioner,
+            clock=clock,
+            new_id=lambda: f"request-{next(ids)}",
+            deadline_seconds=10.0,
+        )
         return build_api(gateway)
 
     return over

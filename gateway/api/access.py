@@ -9,6 +9,7 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 
+from gateway.api.idempotency import patience
 from gateway.api.problems import refuse_unacceptable
 from gateway.domain.ports import Call, Clock
 
@@ -29,6 +30,11 @@ def current_call() -> Call:
     return call
 
 
+def current_caller() -> str:
+    """Return who asks; without authentication everybody is one caller."""
+    return "anonymous"
+
+
 def install(app: Flask, clock: Clock, new_id: Callable[[], str], deadline_seconds: float) -> None:
     """Attach to every request of the application."""
 
@@ -36,7 +42,9 @@ def install(app: Flask, clock: Clock, new_id: Callable[[], str], deadline_second
     def begin() -> None:
         g.started = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
-        g.call = Call(given if _REQUEST_ID.fullmatch(given) else new_id(), g.started + deadline_seconds)
+        g.call = Call(
+            given if _REQUEST_ID.fullmatch(given) else new_id(), g.started + patience(request, deadline_seconds)
+        )
         refuse_unacceptable(request)
 
     @app.after_request

@@ -23,9 +23,10 @@ def read_object(request: Request, *media_types: str) -> dict[str, Any]:
         raise UnsupportedMediaType(f"Send Content-Type: {' or '.join(media_types)}, in UTF-8.")
     if request.content_encoding:
         raise UnsupportedMediaType("A Content-Encoding is not supported.")
-    if (request.content_length or 0) > MAX_BYTES:
+    body = request.get_data(cache=False)
+    if len(body) > MAX_BYTES:
         raise PayloadTooLarge
-    return parse_object(request.get_data(cache=False))
+    return parse_object(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from marshmallow import ValidationError, fields
@@ -61,7 +61,9 @@ class Owners(fields.Field[tuple[str, ...]]):
 
 
 class Fixed(fields.Field[None]):
-    """A field of a module that no caller can change."""
+    """A field of a module that no caller can change, to null no more than to anything else."""
+
+    default_error_messages: _Messages = {"null": "immutable_field"}  # noqa: RUF012 - marshmallow reads it off the class
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - the same
         raise ValidationError("immutable_field")
@@ -71,7 +73,7 @@ class Instant(fields.Field[datetime]):
     """RFC 3339, UTC, milliseconds."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ARG002 - the same
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
 
 
 class Flag(fields.Field[bool]):

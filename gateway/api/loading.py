@@ -92,7 +92,7 @@ def module_query(values: schemas.Loaded, backends: Mapping[str, Backend]) -> tup
         scope=values["scope"],
         parent=values.get("parent"),
         name=values.get("name"),
-        include_built_in=values["include"] == "built_in",
+        include_built_in=values.get("include") == "built_in",
     )
 
 
@@ -134,10 +134,7 @@ def _flat(messages: Any, pointer: str = "") -> Iterator[FieldError]:
     """Walk marshmallow's messages, which nest as the document does, down to the codes."""
     if isinstance(messages, dict):
         for key, inner in messages.items():
-            if key in {"key", "value"} and pointer.count("/") > 1:  # of a Dict: the message is about this very key
-                yield from _flat(inner, pointer)
-            else:
-                yield from _flat(inner, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+            yield from _flat(inner, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     else:
         for code in messages:
             yield _mistake(pointer, code if code in _WORDS else "type")

@@ -8,17 +8,20 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 
-from gateway.api import schemas
-from gateway.api.access import current_call
+from gateway.api import operations, schemas
+from gateway.api.access import current_call, current_caller
+from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
 from gateway.domain.errors import Outcome
 from gateway.domain.module import Module
+from gateway.domain.operation import Operation
 from gateway.domain.ports import Backend
 from gateway.provisioning import change, creation
+from gateway.provisioning.provisioner import Answer, Order, Provisioner
 
 
-def routes(backends: Mapping[str, Backend]) -> Blueprint:
+def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Blueprint:
     """Build the routes over these connections."""
     blueprint = Blueprint("modules", __name__)
 
@@ -28,11 +31,16 @@ def routes(backends: Mapping[str, Backend]) -> Blueprint:
         backend, draft = load_draft(request, backends)
         if query["validate_only"]:
             return _preview(creation.preview(backend, draft, current_call()))
-        created = creation.create(backend, draft, query["if_exists"], current_call())
-        response = _module(created.module)
-        response.status_code = 200 if created.adopted else 201
-        response.headers["Location"] = f"/modules/{quote(created.module.id)}"
-        return _with_outcome(response, Outcome.NOT_APPLIED if created.adopted else Outcome.APPLIED)
+        order = Order(
+            backend=backend,
+            draft=draft,
+            if_exists=query["if_exists"],
+            caller=current_caller(),
+            idempotency_key=idempotency_key(request),
+        )
+        if wants_no_wait(request):
+            return _accepted(provisioner.begin(order, current_call()).operation)
+        return _created(provisioner.create(order, current_call()))
 
     @blueprint.get("/modules")
     def list_modules() -> Response:
@@ -41,6 +49,7 @@ def routes(backends: Mapping[str, Backend]) -> Blueprint:
         token = values.get("page_token")
         cursor = None if token is None else read_token(token, backend.name, query)
         page = backend.list(query, values["page_size"], cursor, current_call())
+        provisioner.acquaintances.meet(page.modules)
         following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
         return jsonify(modules=schemas.MODULE.dump(page.modules, many=True), next_page_token=following)
 
@@ -55,18 +64,40 @@ def routes(backends: Mapping[str, Backend]) -> Blueprint:
         load_query(request, schemas.NoQuery())
         backend, ref = find_backend(module_id, backends)
         patch = load_patch(request, backend)
-        return _with_outcome(_module(change.update(backend, ref, patch, current_call())), Outcome.APPLIED)
+        return _with_outcome(
+            _module(change.update(provisioner.journal, backend, ref, patch, current_call())), Outcome.APPLIED
+        )
 
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:
         query = load_query(request, schemas.DeleteQuery())
         backend, ref = find_backend(module_id, backends)
-        change.delete(backend, ref, cascade=query["cascade"], call=current_call())
+        change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=current_call())
         response = Response(status=204)
         del response.headers["Content-Type"]  # of a body that is not there
         return _with_outcome(response, Outcome.APPLIED)
 
     return blueprint
+
+
+def _created(answer: Answer) -> Response:
+    """Answer a create as it was answered the first time, and say whether this is the first time."""
+    module, adopted = answer.creation.module, answer.creation.adopted
+    response = _module(module)
+    response.status_code = 200 if adopted else 201
+    response.headers["Location"] = f"/modules/{quote(module.id)}"
+    if answer.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return _with_outcome(response, Outcome.NOT_APPLIED if adopted else Outcome.APPLIED)
+
+
+def _accepted(operation: Operation) -> Response:
+    """Answer before the create is done: it is written down, and this is where to follow it."""
+    response = jsonify(operations.render(operation))
+    response.status_code = 202
+    response.headers["Location"] = f"/operations/{operation.claim.id}"
+    response.headers["Preference-Applied"] = "respond-async"
+    return _with_outcome(response, operation.state.outcome)
 
 
 def _module(module: Module) -> Response:

@@ -32,7 +32,9 @@ _MODULE: Final = schemas.ModuleSchema
 OPERATIONS: Final = (
     Operation(
         "/modules", "post", "createModule", "Create a module",
-        {201: ("Created.", _MODULE), 200: ("if_exists=adopt: it was there. validate_only: the checks.", None)},
+        {201: ("Created.", _MODULE),
+         202: ("Prefer: respond-async. It is written down.", schemas.OperationSchema),
+         200: ("if_exists=adopt: it was there. validate_only: the checks.", None)},
         schemas.CreateQuery, schemas.DRAFT,
     ),
     Operation(
@@ -59,6 +61,10 @@ OPERATIONS: Final = (
     Operation(
         "/errors", "get", "listErrors", "List the codes of errors",
         {200: ("The registry.", schemas.RegistrySchema)},
+    ),
+    Operation(
+        "/operations/{id}", "get", "getOperation", "Follow a create",
+        {200: ("What has become of it.", schemas.OperationSchema)},
     ),
     Operation("/livez", "get", "livez", "Is the process alive?", {200: ("Yes.", schemas.StatusSchema)}),
     Operation("/readyz", "get", "readyz", "Does it take requests?", {200: ("Yes.", schemas.StatusSchema)}),

@@ -12,6 +12,7 @@ from marshmallow import RAISE, Schema, fields, validate
 from gateway.api.fields import CODES, Fixed, Flag, Identifier, Instant, Name, Owners, PageSize, Text
 from gateway.api.problems import STATUS
 from gateway.domain.errors import REGISTRY, Outcome
+from gateway.domain.operation import State
 
 
 class Strict(Schema):
@@ -61,16 +62,14 @@ class PatchSchema(Strict):
     unavailable = Fixed()
 
 
-def _choice(*words: str, default: str | None) -> fields.String:
-    return fields.String(
-        load_default=default, validate=validate.OneOf(words, error="choice"), metadata={"enum": list(words)}
-    )
+def _choice(*words: str, **kwargs: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(words, error="choice"), metadata={"enum": list(words)}, **kwargs)
 
 
 class CreateQuery(Strict):
     """How to create."""
 
-    if_exists = _choice("error", "adopt", default="error")
+    if_exists = _choice("error", "adopt", load_default="error")
     validate_only = Flag(load_default=False)
 
 
@@ -91,7 +90,7 @@ class ListQuery(Strict):
     scope = Text(required=True)
     parent = Text()
     name = Name()
-    include = _choice("built_in", default=None)
+    include = _choice("built_in")
     page_size = PageSize(load_default=50)
     page_token = Text()
 
@@ -238,6 +237,33 @@ class BackendSchema(BackendSummarySchema):
     settle_seconds = fields.Float(required=True)
     notes = fields.List(fields.String(), required=True)
     create_schema = fields.Dict(required=True, metadata={"description": "JSON Schema of a create."})
+
+
+class EvidenceSchema(Schema):
+    """One thing that was learnt about a create."""
+
+    at = fields.String(required=True, metadata={"format": "date-time"})
+    what = fields.String(required=True)
+    hits = fields.List(fields.String(), required=True, allow_none=True)
+    confidence = fields.String()
+
+
+class OperationSchema(Schema):
+    """A create, and what has become of it."""
+
+    id = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"enum": ["create"]})
+    state = fields.String(required=True, metadata={"enum": [state.value for state in State]})
+    outcome = fields.String(required=True, metadata={"enum": [outcome.value for outcome in Outcome]})
+    backend = fields.String(required=True)
+    request = fields.Dict(required=True)
+    request_id = fields.String(required=True)
+    module = fields.Nested(ModuleSchema, required=True, allow_none=True)
+    error = fields.Dict(required=True, allow_none=True)
+    evidence = fields.List(fields.Nested(EvidenceSchema), required=True)
+    claimed_at = fields.String(required=True, metadata={"format": "date-time"})
+    settles_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    updated_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
 class StatusSchema(Schema):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from gateway.api import access, backends, documents, health, modules, problems
+from gateway.api import access, backends, documents, health, modules, operations, problems
 from gateway.api.bodies import MAX_BYTES
 from gateway.domain.ports import Backend, Clock
+from gateway.provisioning.provisioner import Provisioner
 
 #: What a server runs; the layers above need no other word of Flask's.
 Service = Flask
@@ -20,6 +21,7 @@ class Gateway:
     """What the routes work with."""
 
     backends: Mapping[str, Backend]
+    provisioner: Provisioner
     clock: Clock
     new_id: Callable[[], str]
     deadline_seconds: float
@@ -28,14 +30,17 @@ class Gateway:
 def build_api(gateway: Gateway) -> Flask:
     """Build the application; nothing is sent anywhere yet."""
     app = Flask("gateway", static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    # One byte more than is taken: a body of untold length is cut off here, and must be seen to be too long.
+    app.extensions["provisioner"] = gateway.provisioner  # for the server, which must know when to drain
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES + 1
     app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider
     app.json.ensure_ascii = False  # type: ignore[attr-defined] # the same
     app.url_map.merge_slashes = False  # a doubled slash is another address, not a redirect in HTML
     access.install(app, gateway.clock, gateway.new_id, gateway.deadline_seconds)
     problems.install(app)
-    app.register_blueprint(modules.routes(gateway.backends))
+    app.register_blueprint(modules.routes(gateway.backends, gateway.provisioner))
     app.register_blueprint(backends.routes(gateway.backends))
-    app.register_blueprint(health.routes())
+    app.register_blueprint(operations.routes(gateway.provisioner.journal))
+    app.register_blueprint(health.routes(gateway.provisioner))
     app.register_blueprint(documents.routes())
     return app

@@ -110,7 +110,10 @@ class Capabilities:
     description: Field | None
     owners: Field
     attributes: Sequence[Field] = ()
-    settle_seconds: float
+    settle_seconds: float  # how long after a lost reply a create may still take effect
+    hard_timeout_seconds: float  # how long one call may take
+    acts_as: str | None = None  # the user whom the backend takes us for, where it records one
+    probes: bool = False  # look for the name before each create, to know for certain what is new
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
 

@@ -46,6 +46,7 @@ class Module:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     unavailable: tuple[str, ...] = ()  # fields that this reply could not know
+    created_by: str | None = None  # the backend's user, where it tells: proof of whose create it was
 
     @property
     def id(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -29,12 +29,37 @@ class Clock(Protocol):
         ...
 
 
+class Signal(Protocol):
+    """Something that happens once, and that others may wait for."""
+
+    def set(self) -> None:
+        """Say that it has happened."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has, or so long; tell whether it has."""
+        ...
+
+
+class Runtime(Clock, Protocol):
+    """A clock, and work beside the caller's own: threads, greenlets, or a simulation of them."""
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Begin work that outlives whoever asked for it."""
+        ...
+
+    def signal(self) -> Signal:
+        """Make a signal."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """One caller's request on its way through the gateway: until when, under which id, for whom."""
 
     request_id: str
     deadline: float  # on Clock.monotonic()
+    operation_id: str | None = None  # of the create that this call sends
     upstream_seconds: float = field(default=0.0)  # spent waiting for backends; the transport adds to it
 
 
@@ -109,6 +134,10 @@ class Journal(Protocol):
         """
         ...
 
+    def copy(self, claim: Claim, operation: Operation, module_id: str) -> None:
+        """Write a claim that shares another operation's success, so that its own key and memory lead there too."""
+        ...
+
     def get(self, operation_id: str) -> Operation | None:
         """Return an operation, None where there is none (or no longer)."""
         ...
@@ -151,6 +180,10 @@ class Journal(Protocol):
 
     def met_before(self, backend: str, scope: str, native_id: str, *, before: float) -> bool:
         """Tell whether an id had been seen before a time."""
+        ...
+
+    def made_by(self, module_id: str) -> str | None:
+        """Return the id of the operation that succeeded with this module, None where none is known."""
         ...
 
     def expire(self, *, settled_before: float, limit: int) -> int:

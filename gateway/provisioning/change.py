@@ -1,26 +1,30 @@
-"""Changing and deleting a module that is there."""
+"""Changing and deleting a module that is there.
+
+Before either, the journal forgets which request id made the module: the same create, sent again under that id, must
+from then on be a new create and no repetition. Where the journal cannot be written, nothing is sent.
+"""
 
 from __future__ import annotations
 
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
-from gateway.domain.ports import Backend, Call
+from gateway.domain.ports import Backend, Call, Journal
 from gateway.provisioning.writing import before_the_write
 
 
-def update(backend: Backend, ref: str, patch: ModulePatch, call: Call) -> Module:
+def update(journal: Journal, backend: Backend, ref: str, patch: ModulePatch, call: Call) -> Module:
     """Change the given fields; an empty patch changes nothing and answers the module as it is."""
-    if patch == ModulePatch():
-        return backend.get(ref, call)
+    journal.void_memory(f"{backend.name}.{ref}")
     try:
         with before_the_write():
-            return backend.update(ref, patch, call)
+            return backend.get(ref, call) if patch == ModulePatch() else backend.update(ref, patch, call)
     except ModuleAlreadyExists as error:
         raise _with_existing(backend, ref, patch, call, error) from error
 
 
-def delete(backend: Backend, ref: str, *, cascade: bool, call: Call) -> None:
+def delete(journal: Journal, backend: Backend, ref: str, *, cascade: bool, call: Call) -> None:
     """Delete a module, its children too where `cascade`."""
+    journal.void_memory(f"{backend.name}.{ref}")
     with before_the_write():
         backend.delete(ref, cascade=cascade, call=call)
 

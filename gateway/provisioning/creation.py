@@ -43,22 +43,30 @@ def create(backend: Backend, draft: ModuleDraft, if_exists: IfExists, call: Call
         with before_the_write():
             return Creation(backend.create(draft, call))
     except ModuleAlreadyExists as error:
-        existing = _existing(backend, draft, call)
-        if existing is None:
-            raise
-        if if_exists == "error":
-            raise _taken(existing, error) from error
-        if diff := differences(draft, existing):
-            raise ModuleExistsDifferently(evidence=error.evidence, existing=existing.id, diff=diff) from error
-        return Creation(existing, adopted=True)
+        return settle_existing(backend, draft, if_exists, call, error)
+
+
+def settle_existing(
+    backend: Backend, draft: ModuleDraft, if_exists: IfExists, call: Call, error: ModuleAlreadyExists
+) -> Creation:
+    """Adopt the module that holds the name, or raise why not."""
+    existing = _existing(backend, draft, call)
+    if existing is None:
+        raise error
+    if if_exists == "error":
+        raise _taken(existing, error) from error
+    if diff := differences(draft, existing):
+        raise ModuleExistsDifferently(evidence=error.evidence, existing=existing.id, diff=diff) from error
+    return Creation(existing, adopted=True)
 
 
 def preview(backend: Backend, draft: ModuleDraft, call: Call) -> tuple[Check, ...]:
     """Look at everything that a create would meet; the rules of the backend's capabilities have been checked."""
-    place = _place_error(backend, draft, call)
-    if place is not None:
-        return (Check("rules"), Check("place", place))
-    existing = next(iter(backend.find(draft, call)), None)
+    with before_the_write():
+        place = _place_error(backend, draft, call)
+        if place is not None:
+            return (Check("rules"), Check("place", place))
+        existing = next(iter(backend.find(draft, call)), None)
     return (Check("rules"), Check("place"), Check("name_free", _taken(existing) if existing else None))
 
 

@@ -41,6 +41,7 @@ class Settings:
 
     bind: str
     deadline_seconds: float
+    journal_url: str
     backends: tuple[Connection, ...]
     warnings: tuple[str, ...] = ()
 
@@ -54,6 +55,14 @@ def read_settings(
     server = root.table("server")
     deadline = server.number("deadline_seconds", 10.0, most=600.0)
     server.done()
+    journal = root.table("journal")
+    journal_url = journal.text(
+        "url",
+        "sqlite:///var/journal.db",
+        pattern=r"(sqlite:///|postgres(ql)?://).+",
+        shape="sqlite:///PATH or postgresql://…",
+    )
+    journal.done()
     bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
     _check_exposure(root.table("auth"), bind)
     backends = tuple(_connections(root.table("backends"), readers))
@@ -62,7 +71,13 @@ def read_settings(
     root.done()
     if source.mistakes:
         raise ConfigurationError(source.mistakes)
-    return Settings(bind=bind, deadline_seconds=deadline, backends=backends, warnings=tuple(source.warnings))
+    return Settings(
+        bind=bind,
+        deadline_seconds=deadline,
+        journal_url=journal_url,
+        backends=backends,
+        warnings=tuple(source.warnings),
+    )
 
 
 def load_document(path: str) -> dict[str, Any]:

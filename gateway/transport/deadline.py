@@ -11,6 +11,7 @@ import io
 import math
 import socket
 import time
+from http.client import BadStatusLine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -90,9 +91,13 @@ class _Deadlined(Connection):
     def connect(self) -> None:
         super().connect()
         self.sock = DeadlineSocket(self.sock)  # quacks like one
+        self.sock.settimeout(self.timeout)  # urllib3 says it again on reuse only
 
     def getresponse(self) -> Any:
         response = super().getresponse()
+        if response.status < 200:  # noqa: PLR2004 - RFC 9110: 1xx, the reply proper is still to come
+            response.close()
+            raise BadStatusLine("an interim reply; the next request must not take the final one for its own")
         self._used = time.monotonic()
         return response
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Final
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, IncompleteRead, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, DecodeError, InvalidHeader, LocationValueError, NewConnectionError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from gateway.domain.errors import (
@@ -19,13 +20,17 @@ from gateway.domain.errors import (
     OutcomeUnknown,
 )
 
-#: Only these prove that not a byte went out: refused, no such host (its subclass), no connection in time.
+#: Only these prove that not a byte went out: refused, no such host (its subclass), no connection in time;
 NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
+#: and these, which the operator must correct: a certificate that nobody vouches for, an address that is none.
+_MISCONFIGURED: Final = (ssl.SSLCertVerificationError, LocationValueError, requests.exceptions.InvalidURL)
 _TIMEOUTS: Final = (TimeoutError, Urllib3Timeout, requests.Timeout)
+#: What came is no HTTP, or less of it than was promised; RemoteDisconnected, when nothing came, is one of them too.
+_MALFORMED: Final = (HTTPException, InvalidHeader, DecodeError)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk down what an exception wraps: requests and urllib3 keep it in `reason` or as their first argument.
+    """Walk down what an exception wraps: requests and urllib3 keep it in `reason` or among their arguments.
 
     `__context__` is left out: it tells what was being handled, not what happened.
     """
@@ -34,26 +39,29 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         if seen is None:
             return
         yield seen
-        inner = getattr(seen, "reason", None) or next(iter(seen.args), None) or seen.__cause__
-        seen = inner if isinstance(inner, BaseException) else None
+        inner = (getattr(seen, "reason", None), *seen.args, seen.__cause__)
+        seen = next((each for each in inner if isinstance(each, BaseException)), None)
 
 
 def was_sent(error: BaseException) -> bool:
     """Tell whether the request may have reached the backend; False is a proof, True is none."""
-    return not any(isinstance(cause, (*NOT_SENT, ssl.SSLCertVerificationError)) for cause in causes(error))
+    return not _has(error, *NOT_SENT, *_MISCONFIGURED)
 
 
 def as_gateway_error(error: BaseException, *, writes: bool) -> GatewayError:
     """Say in the gateway's words what a failed exchange means for a read or a write."""
-    chain = tuple(causes(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
-        return BackendMisconfigured("The backend's certificate cannot be verified.")
+    if _has(error, *_MISCONFIGURED):
+        return BackendMisconfigured("The backend's certificate cannot be verified, or its address is none.")
     if not was_sent(error):
         return BackendUnavailable("No connection to the backend could be made; nothing was sent.")
     if writes:
         return OutcomeUnknown("The connection failed after the request was sent; it may have been applied.")
-    if any(isinstance(cause, IncompleteRead) for cause in chain):
-        return BackendReplyInvalid("The backend's reply ended too early.")
-    if any(isinstance(cause, _TIMEOUTS) for cause in chain):
+    if _has(error, *_TIMEOUTS):
         return BackendTimeout()
+    if _has(error, *_MALFORMED) and not _has(error, ConnectionError):
+        return BackendReplyInvalid("The backend's reply is no HTTP, or ended too early.")
     return BackendUnavailable("The connection to the backend broke.")
+
+
+def _has(error: BaseException, *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes(error))

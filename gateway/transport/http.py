@@ -19,7 +19,7 @@ from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUn
 from gateway.domain.ports import Call, Clock, State
 from gateway.settings import Table
 from gateway.transport.deadline import POOLS
-from gateway.transport.failures import as_gateway_error
+from gateway.transport.failures import as_gateway_error, causes
 
 _log: Final = logging.getLogger("gateway.transport")
 _CHUNK: Final = 64 * 1024
@@ -75,9 +75,12 @@ class Reply:
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none; null reads as None too, and no format here is null."""
         try:
-            return json.loads(self.body)
+            document = json.loads(self.body)
+            if b"\\u" in self.body:
+                json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could never be written out
         except (ValueError, RecursionError):
             return None
+        return document
 
     def invalid(self, what: str) -> GatewayError:
         """Return the error for a reply that is not in the backend's format."""
@@ -156,5 +159,5 @@ class _Adapter(HTTPAdapter):
 
 
 def _names(error: BaseException) -> str:
-    """Name the exception and its cause; their texts may hold addresses and are left out."""
-    return " < ".join(filter(None, (type(error).__name__, type(error.__cause__).__name__ if error.__cause__ else "")))
+    """Name the exception and what caused it; their texts may hold addresses and are left out."""
+    return " < ".join(type(cause).__name__ for cause in causes(error))

@@ -44,7 +44,7 @@ class CmdbBackend:
 
     def __init__(self, name: str, options: Options, transport: Transport) -> None:
         self.name: Final = name
-        self.capabilities: Final = capabilities(options.attributes, options.settle_seconds)
+        self.capabilities: Final = capabilities(options)
         self._options = options
         self._transport = transport
         self._headers = headers(options)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
+from gateway.backends.cmdb.options import Options
 from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
 
 _ID: Final = r"[1-9][0-9]{0,18}"
@@ -47,8 +47,8 @@ ATTRIBUTES: Final = (
 )
 
 
-def capabilities(custom: Iterable[str], settle_seconds: float) -> Capabilities:
-    """Describe a connection whose operator listed these custom attributes."""
+def capabilities(options: Options) -> Capabilities:
+    """Describe a connection."""
     return Capabilities(
         type="cmdb",
         title="BlueKing CMDB",
@@ -89,8 +89,11 @@ def capabilities(custom: Iterable[str], settle_seconds: float) -> Capabilities:
             allowed=_USERS,
             max_bytes=2000,
         ),
-        attributes=(*ATTRIBUTES, *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in custom)),
-        settle_seconds=settle_seconds,
+        attributes=(*ATTRIBUTES, *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes)),
+        settle_seconds=options.settle_seconds,
+        hard_timeout_seconds=options.limits.hard_timeout_seconds,
+        acts_as=options.username,
+        probes=options.probes,
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),
     )

@@ -29,6 +29,7 @@ class Options:
     tenant_id: str
     attributes: tuple[str, ...]  # custom attributes of the module model
     settle_seconds: float
+    probes: bool = False
     limits: Limits
 
 
@@ -47,5 +48,6 @@ def read_options(table: Table) -> Options:
         tenant_id=table.text("tenant_id", "", pattern=r"[A-Za-z0-9_-]{1,64}", shape="a tenant's id"),
         attributes=attributes,
         settle_seconds=table.number("settle_seconds", 130.0),
+        probes=table.flag("probe_before_create", default=False),
         limits=Limits.read(table),
     )

@@ -19,9 +19,9 @@ class Instant(fields.Field[datetime | None]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:  # noqa: ARG002 - marshmallow's signature
         try:
             instant = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
+            return instant.astimezone(UTC) if instant.tzinfo else None
+        except (TypeError, ValueError, OverflowError):  # the last: year 1 or 9999 in a zone of its own
             return None
-        return instant.astimezone(UTC) if instant.tzinfo else None
 
 
 class ModuleDocument(Schema):
@@ -33,10 +33,11 @@ class ModuleDocument(Schema):
         unknown = EXCLUDE
 
     bk_module_id = fields.Integer(required=True, strict=True, validate=validate.Range(1, INT64_MAX))
-    bk_set_id = fields.Integer(strict=True)
+    bk_set_id = fields.Integer(strict=True, validate=validate.Range(0, INT64_MAX))
     bk_module_name = fields.String()
     operator = fields.String(allow_none=True)
     default = fields.Integer(strict=True)
+    bk_created_by = fields.String(allow_none=True)
     create_time = Instant(allow_none=True)
     last_time = Instant(allow_none=True)
 
@@ -107,5 +108,6 @@ def read_module(
         built_in=bool(told.get("default", 0)),
         created_at=told.get("create_time"),
         updated_at=told.get("last_time"),
+        created_by=told.get("bk_created_by"),
         unavailable=("description", *(ours for ours, known in told_of.items() if not known)),
     )

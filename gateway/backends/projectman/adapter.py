@@ -132,9 +132,11 @@ class ProjectManBackend:
 
     def _delete_one(self, project: str, native_id: str, call: Call) -> None:
         try:
-            self._client.ask("delete", "DELETE", f"{project}/modules/{native_id}", call)
+            reply = self._client.ask("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:
             raise Diagnosis(self._client, project, call).of_delete(error, native_id) from error
+        if reply.body and not isinstance(reply.json(), dict):
+            raise reply.invalid("it confirms no deletion")
 
     def _owner(self, old: Module, patch: ModulePatch) -> str:
         kept = old.owners[0].id if old.owners else ""

@@ -58,6 +58,8 @@ def capabilities(options: Options) -> Capabilities:
             max_items=1,
         ),
         settle_seconds=options.settle_seconds,
+        hard_timeout_seconds=options.limits.hard_timeout_seconds,
+        probes=options.probes,
         limits={"levels": 3, "modules_per_project": 350},
         notes=(
             "An update replaces the description: "

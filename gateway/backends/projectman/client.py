@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.backends.projectman.credentials import Credentials
 from gateway.backends.projectman.errors import ERRORS, EXPIRED, WRITES, has_code, read_fault
 from gateway.backends.projectman.wire import Origin, read_tree
+from gateway.domain.faults import Fault
 from gateway.domain.module import Module
 from gateway.domain.ports import Call
 from gateway.transport import Reply, Request, Transport
@@ -17,6 +18,8 @@ from gateway.transport import Reply, Request, Transport
 #: The documentation says at most 100 in old versions, 1000 in new ones; an offset must be a multiple of it.
 PAGE: Final = 100
 _LAST_OFFSET: Final = 10_000
+#: A refused signature is answered with the whole request as the gateway in front saw it; these must not be logged.
+_SECRET_HEADERS: Final = ("X-Auth-Token", "X-Security-Token", "Authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Client:
             reply = self.transport.send(request, call)
             if reply.ok and not has_code(reply.json()):
                 return reply
-            fault = read_fault(reply, self.name, operation)
+            fault = _redacted(read_fault(reply, self.name, operation), headers)
             # The gateway in front refused it: the service never saw the request, so a write may go out again.
             if repeated or EXPIRED.isdisjoint(fault.keys()) or not self.credentials.renew(headers, call):
                 raise ERRORS.error(fault)
@@ -62,14 +65,15 @@ class Client:
             nodes = body.get("modules") if isinstance(body, dict) else None
             if not isinstance(nodes, list):
                 raise reply.invalid("it lists no modules")
+            modules: list[Module] = []
             try:
-                modules = [
-                    module for module in read_tree(Origin(self.name, project), nodes) if module.native_id not in seen
-                ]
+                for module in read_tree(Origin(self.name, project), nodes):
+                    if module.native_id not in seen:
+                        seen.add(module.native_id)
+                        modules.append(module)
             except ValueError as error:
                 raise reply.invalid("it describes no module") from error
             yield offset, modules
-            seen.update(module.native_id for module in modules)
             total = body.get("total")  # of the top level or of all modules: either way no more than this are to come
             if not modules or len(nodes) < PAGE or (isinstance(total, int) and offset + PAGE >= total):
                 return
@@ -88,7 +92,15 @@ class Client:
             members = body.get("members") if isinstance(body, dict) else None
             if not isinstance(members, list):
                 raise reply.invalid("it lists no members")
-            found |= {str(member.get("user_id")) for member in members if isinstance(member, dict)}
-            if len(members) < PAGE:
+            new = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - found
+            found |= new
+            if len(members) < PAGE or not new:
                 break
         return found
+
+
+def _redacted(fault: Fault, headers: Mapping[str, str]) -> Fault:
+    message = fault.message
+    for secret in filter(None, map(headers.get, _SECRET_HEADERS)):
+        message = message.replace(secret, "…")
+    return replace(fault, message=message)

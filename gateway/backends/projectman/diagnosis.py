@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from gateway.backends.projectman.client import Client
+from gateway.backends.projectman.errors import ERRORS
 from gateway.domain.errors import (
     BackendError,
     FieldError,
@@ -19,6 +20,7 @@ from gateway.domain.module import Module
 from gateway.domain.ports import Call
 
 _DOUBTFUL: Final = frozenset({400, 404})
+_Causes = Iterator[tuple[bool, type[GatewayError]]]  # whether it holds is found out one after the other
 
 
 class Diagnosis:
@@ -31,46 +33,44 @@ class Diagnosis:
 
     def of_create(self, error: GatewayError, name: str, parent: str | None, owner: str) -> GatewayError:
         """Explain the refusal of a create: the name is taken, the parent or the owner is not there."""
-        return self._explain(
-            error,
-            lambda modules: (
-                (any(module.name == name for module in modules), ModuleAlreadyExists),
-                (parent is not None and all(module.native_id != parent for module in modules), ParentNotFound),
-                (self._is_no_member(owner), OwnerNotFound),
-            ),
-        )
+
+        def causes(modules: Sequence[Module]) -> _Causes:
+            yield any(module.name == name for module in modules), ModuleAlreadyExists
+            yield parent is not None and all(module.native_id != parent for module in modules), ParentNotFound
+            yield self._is_no_member(owner), OwnerNotFound
+
+        return self._explain(error, causes)
 
     def of_update(self, error: GatewayError, native_id: str, name: str, owner: str) -> GatewayError:
         """Explain the refusal of an update: the module is gone, the name is taken, the owner is not there."""
-        return self._explain(
-            error,
-            lambda modules: (
-                (all(module.native_id != native_id for module in modules), ModuleNotFound),
-                (any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists),
-                (self._is_no_member(owner), OwnerNotFound),
-            ),
-        )
+
+        def causes(modules: Sequence[Module]) -> _Causes:
+            yield all(module.native_id != native_id for module in modules), ModuleNotFound
+            yield any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists
+            yield self._is_no_member(owner), OwnerNotFound
+
+        return self._explain(error, causes)
 
     def of_delete(self, error: GatewayError, native_id: str) -> GatewayError:
         """Explain the refusal of a delete: the module is gone."""
-        return self._explain(
-            error, lambda modules: ((all(module.native_id != native_id for module in modules), ModuleNotFound),)
-        )
 
-    def _explain(
-        self,
-        error: GatewayError,
-        causes: Callable[[Sequence[Module]], Sequence[tuple[bool, type[GatewayError]]]],
-    ) -> GatewayError:
+        def causes(modules: Sequence[Module]) -> _Causes:
+            yield all(module.native_id != native_id for module in modules), ModuleNotFound
+
+        return self._explain(error, causes)
+
+    def _explain(self, error: GatewayError, causes: Callable[[Sequence[Module]], _Causes]) -> GatewayError:
         """Return the first cause that holds; the refusal itself where none does or nobody can tell."""
         fault = error.evidence.fault
-        if not isinstance(error, BackendError) or fault is None or fault.status not in _DOUBTFUL:
+        if fault is None or fault.status not in _DOUBTFUL:
+            return error
+        if not isinstance(error, BackendError) and (fault.code is None or fault.code in ERRORS.rows):
             return error
         try:
-            found = causes(self._client.modules(self._project, self._call))
+            modules = self._client.modules(self._project, self._call)
+            cause = next((cause for holds, cause in causes(modules) if holds), None)
         except GatewayError:
             return error
-        cause = next((cause for holds, cause in found if holds), None)
         if cause is None:
             return error
         errors = (FieldError(cause.pointer, cause.code, cause.title),) if cause.pointer else ()

@@ -46,6 +46,7 @@ class Options:
     default_owner: str
     keeps_omitted_description: bool
     settle_seconds: float
+    probes: bool = False
     limits: Limits
 
 
@@ -62,6 +63,7 @@ def read_options(table: Table) -> Options:
         default_owner=table.text("default_owner", "", pattern=f"({USER_ID})?", shape="32 of 0-9 a-z"),
         keeps_omitted_description=table.choice("omitted_description", ("refused", "kept"), "refused") == "kept",
         settle_seconds=table.number("settle_seconds", 130.0),
+        probes=table.flag("probe_before_create", default=False),
         limits=Limits.read(table),
     )
 

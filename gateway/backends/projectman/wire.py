@@ -15,6 +15,15 @@ from gateway.domain.module import Module, ModuleDraft, Owner
 _POSITIVE: Final = validate.Range(1, INT64_MAX)
 
 
+class Whole(fields.Integer):
+    """An integer, or one in digits; half a module there is not, and cutting it off would name another."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 class OwnerDocument(Schema):
     """Who owns a module, as ProjectMan tells it."""
 
@@ -36,11 +45,11 @@ class ModuleDocument(Schema):
 
         unknown = EXCLUDE
 
-    module_id = fields.Integer(required=True, validate=_POSITIVE)
+    module_id = Whole(required=True, validate=_POSITIVE)
     module_name = fields.String(required=True)
     description = fields.String(allow_none=True)
     owner = fields.Nested(OwnerDocument, allow_none=True)
-    parent_module_id = fields.Integer(allow_none=True)
+    parent_module_id = Whole(allow_none=True)
     deepth = fields.Integer(allow_none=True)
     is_parent = fields.Boolean(allow_none=True)
 

@@ -1,0 +1,151 @@
+"""The embedded journal: one SQLite file, shared by the worker processes of one machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar, Final
+
+from gateway.domain.errors import JournalUnavailable
+from gateway.journals.rows import Row
+from gateway.journals.schema import is_current, migrate
+from gateway.journals.sql import Execute, Parameters, SqlJournal
+
+_BUSY_SECONDS: Final = 2.0  # so long another process may keep us from writing
+_PAUSE_SECONDS: Final = 0.02
+_HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+
+
+class SqliteJournal(SqlJournal):
+    """A journal in a file, or in memory where `path` is None: for one process, and gone with it.
+
+    A connection must not cross a fork, not even to be closed: each process opens its own when it first needs one, and
+    leaves those it inherited as they are. Threads take turns on it.
+    """
+
+    each: ClassVar[str] = "json_each(:ids)"
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path.absolute() if path else None
+        self._links: dict[int, _Link] = {}
+
+    def close(self) -> None:
+        """Close this process's connection; the next use would open another."""
+        link = self._link()
+        with link.lock:
+            link.close()
+
+    def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+        with self._connection() as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def _change(self, statement: str, parameters: Parameters) -> int:
+        with self._connection() as connection:
+            return connection.execute(statement, parameters).rowcount
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Execute]:
+        with self._connection() as connection, _writing(connection) as execute:
+            yield execute
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread at a time."""
+        link = self._link()
+        with link.lock:
+            try:
+                yield link.connection or self._open(link)
+            except sqlite3.Error as error:
+                raise self._failed(link, error) from error
+
+    def _link(self) -> _Link:
+        pid = os.getpid()
+        return self._links.get(pid) or self._links.setdefault(pid, _Link())
+
+    def _open(self, link: _Link) -> sqlite3.Connection:
+        connection = self._connect()
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        link.connection = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._path:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise JournalUnavailable("The journal's folder cannot be made.") from error
+        return sqlite3.connect(
+            self._path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    def _failed(self, link: _Link, error: sqlite3.Error) -> JournalUnavailable:
+        """Begin anew with the next call, in case it was the connection; what is in memory would be lost by that."""
+        if self._path and not _is_busy(error):
+            link.close()
+        return JournalUnavailable(f"The journal cannot be used: {getattr(error, 'sqlite_errorname', 'misuse')}.")
+
+
+class _Link:
+    """A process's connection, and whose turn it is."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        if self.connection:
+            with suppress(sqlite3.Error):
+                self.connection.close()
+            self.connection = None
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make every commit durable, and the schema the one we know."""
+    _write_ahead(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    if not is_current(_executor(connection), _HAS_VERSION):
+        with _writing(connection) as execute:
+            migrate(execute, _HAS_VERSION)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; SQLite itself does not wait for others who do so at the same moment."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
+@contextmanager
+def _writing(connection: sqlite3.Connection) -> Iterator[Execute]:
+    """Hold the only writer's place from the start: nothing read inside can be outdated when it is written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield _executor(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _executor(connection: sqlite3.Connection) -> Execute:
+    return lambda statement, parameters: connection.execute(statement, parameters).fetchall()
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY  # extended codes stand above

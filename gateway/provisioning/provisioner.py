@@ -1,0 +1,235 @@
+"""Creates that happen exactly once: the claim, the send, the wait and the answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.domain.errors import (
+    BackendUnavailable,
+    CreateInProgress,
+    Draining,
+    GatewayError,
+    IdempotencyKeyReused,
+    JournalUnavailable,
+    ModuleAlreadyExists,
+    OutcomeAmbiguous,
+    OutcomeUnknown,
+)
+from gateway.domain.module import ModuleDraft
+from gateway.domain.operation import Claim, Claimed, Operation, Settlement, Standing, State
+from gateway.domain.ports import Backend, Call, Journal, Runtime, Signal
+from gateway.provisioning import creation
+from gateway.provisioning.acquaintances import Acquaintances
+from gateway.provisioning.creation import Creation, IfExists
+from gateway.provisioning.records import fingerprint, keep_draft, keep_error, keep_module, read_error, read_module
+from gateway.provisioning.verdict import LOOKS
+
+_log: Final = logging.getLogger("gateway.provisioning")
+#: A sender is taken for dead so long after its last possible byte; seconds.
+_LEASE_MARGIN: Final = 5.0
+#: Without a key, the same caller, request id and request are the same create for so long; seconds.
+MEMORY: Final = 600.0
+#: How often somebody who waits for another process's create looks into the journal; seconds, doubling.
+_POLL: Final = (0.02, 0.25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One create, as a caller asked for it; the draft has been checked."""
+
+    backend: Backend
+    draft: ModuleDraft
+    if_exists: IfExists = "error"
+    caller: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A module that is there, the operation that made it, and whether an earlier request had asked for it."""
+
+    creation: Creation
+    operation_id: str
+    replayed: bool
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A create that this process has on the way."""
+
+    done: Signal
+    result: Creation | GatewayError | None = None  # None while on the way, and for ever where nobody knows
+
+
+@dataclass(slots=True)
+class Provisioner:
+    """The machine; one in each process, all of them on one journal."""
+
+    journal: Journal
+    runtime: Runtime
+    new_id: Callable[[], str]
+    owner: str
+    draining: bool = False
+    _sending: dict[str, _Sending] = field(default_factory=dict)
+    acquaintances: Acquaintances = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know nobody yet."""
+        self.acquaintances = Acquaintances(self.journal, self.runtime)
+
+    def create(self, order: Order, call: Call) -> Answer:
+        """Create a module once, however often it is asked for; answer before the caller's deadline."""
+        claim, claimed = self._begin(order, call)
+        operation_id = claimed.operation.claim.id
+        sending = self._sending.get(operation_id)
+        if sending is not None:
+            sending.done.wait(max(call.deadline - self.runtime.monotonic(), 0.0))
+            if claimed.standing == "claimed" and sending.result is not None:
+                return _told(sending.result, operation_id)
+        answer = self._answer(self._follow(claimed.operation, call), claimed.standing)
+        if claimed.standing == "name":
+            self._share(claim, answer)
+        return answer
+
+    def begin(self, order: Order, call: Call) -> Claimed:
+        """Claim and send, or find the operation that has this create in hand; either way it is durable on return."""
+        return self._begin(order, call)[1]
+
+    def in_flight(self) -> int:
+        """Count the creates that this process has on the way."""
+        return len(self._sending)
+
+    def _begin(self, order: Order, call: Call) -> tuple[Claim, Claimed]:
+        if self.draining:
+            raise Draining
+        claim = self._claim(order, call)
+        claimed = self.journal.claim(claim)
+        if claimed.standing == "claimed":
+            self._spawn(order, call, claim)
+        elif claimed.operation.claim.fingerprint != claim.fingerprint:
+            raise IdempotencyKeyReused if claimed.standing == "key" else CreateInProgress
+        return claim, claimed
+
+    def _claim(self, order: Order, call: Call) -> Claim:
+        rules, draft, now = order.backend.capabilities, keep_draft(order.draft), self.runtime.now()
+        return Claim(
+            id=self.new_id(),
+            backend=order.backend.name,
+            natural_key=order.backend.natural_key(order.draft),
+            caller=order.caller,
+            idempotency_key=order.idempotency_key,
+            request_id=call.request_id,
+            fingerprint=fingerprint(order.backend.name, draft, order.if_exists),
+            draft={"draft": draft, "if_exists": order.if_exists, "probed": rules.probes},
+            claimed_at=now,
+            lease_until=now + rules.hard_timeout_seconds + _LEASE_MARGIN,
+            memory_until=None if order.idempotency_key else now + MEMORY,
+            settle_seconds=rules.settle_seconds,
+            owner=self.owner,
+        )
+
+    def _spawn(self, order: Order, call: Call, claim: Claim) -> None:
+        # The deadline stands from the claim on: a process that was frozen between here and the socket sends nothing.
+        patience = order.backend.capabilities.hard_timeout_seconds
+        upstream = Call(call.request_id, self.runtime.monotonic() + patience, operation_id=claim.id)
+        sending = self._sending[claim.id] = _Sending(self.runtime.signal())
+
+        def work() -> None:
+            try:
+                sending.result = self._send(order, upstream, claim)
+            finally:
+                call.upstream_seconds += upstream.upstream_seconds
+                self._sending.pop(claim.id, None)
+                sending.done.set()
+
+        self.runtime.spawn(work)
+
+    def _send(self, order: Order, call: Call, claim: Claim) -> Creation | GatewayError | None:
+        """Send once and write down what came of it; return what is known for certain, None where nothing is."""
+        try:
+            made = self._create(order, call)
+        except OutcomeUnknown as error:
+            self._doubt(claim, error.code)
+            return None
+        except GatewayError as error:
+            self._settle(claim, Settlement(state=State.REFUSED, at=self.runtime.now(), error=keep_error(error)))
+            return error
+        except Exception:  # a bug: nobody knows how far it came
+            _log.exception("a create failed unexpectedly", extra={"fields": {"operation": claim.id}})
+            self._doubt(claim, "internal")
+            return None
+        self._settle(
+            claim,
+            Settlement(
+                state=State.SUCCEEDED,
+                at=self.runtime.now(),
+                module=keep_module(made.module, adopted=made.adopted),
+                module_id=made.module.id,
+            ),
+        )
+        return made
+
+    def _create(self, order: Order, call: Call) -> Creation:
+        if order.backend.capabilities.probes and order.backend.find(order.draft, call):
+            return creation.settle_existing(order.backend, order.draft, order.if_exists, call, ModuleAlreadyExists())
+        return creation.create(order.backend, order.draft, order.if_exists, call)
+
+    def _settle(self, claim: Claim, settlement: Settlement) -> None:
+        """Write the end down; where the journal cannot, the lease will run out and the end be found by looking."""
+        try:
+            self.journal.settle(claim.id, settlement)
+        except JournalUnavailable:
+            _log.warning("a result could not be written down", extra={"fields": {"operation": claim.id}})
+
+    def _doubt(self, claim: Claim, what: str) -> None:
+        now = self.runtime.now()
+        try:
+            self.journal.doubt(
+                claim.id, at=now, due_at=now + LOOKS[0], evidence={"at": now, "what": what, "hits": None}
+            )
+        except JournalUnavailable:
+            _log.warning("a doubt could not be written down", extra={"fields": {"operation": claim.id}})
+
+    def _follow(self, operation: Operation, call: Call) -> Operation:
+        """Wait in the journal until the operation has ended, whoever has it in hand, or the deadline has come."""
+        pause = _POLL[0]
+        while operation.state.live:
+            left = call.deadline - self.runtime.monotonic()
+            if left <= 0:
+                break
+            self.runtime.sleep(min(pause, left))
+            pause = min(pause * 2, _POLL[1])
+            with suppress(JournalUnavailable):  # it is claimed: from here on a failure to look proves nothing
+                operation = self.journal.get(operation.claim.id) or operation
+        return operation
+
+    def _share(self, claim: Claim, answer: Answer) -> None:
+        """Write down that this claim has the same answer: its own key and request id must lead there next time."""
+        shared = self.journal.get(answer.operation_id)
+        if shared is not None:
+            self.journal.copy(claim, shared, answer.creation.module.id)
+
+    def _answer(self, operation: Operation, standing: Standing) -> Answer:
+        """Say what an operation's state means for who asked for it, or for the same thing at the same time."""
+        operation_id, own = operation.claim.id, standing != "name"
+        if operation.state is State.SUCCEEDED and operation.module is not None:
+            return Answer(Creation(*read_module(operation.module)), operation_id, replayed=standing != "claimed")
+        if operation.state is State.REFUSED and operation.error is not None:
+            raise read_error(operation.error)
+        if operation.state is State.NOT_APPLIED:
+            raise BackendUnavailable("The create was looked for until it could not come any more: it was not applied.")
+        if operation.state is State.AMBIGUOUS:
+            raise OutcomeAmbiguous(operation=operation_id)
+        if standing == "claimed" or (own and operation.state is State.RECONCILING):
+            raise OutcomeUnknown(operation=operation_id)
+        raise CreateInProgress(operation=operation_id if own else None)
+
+
+def _told(result: Creation | GatewayError, operation_id: str) -> Answer:
+    if isinstance(result, GatewayError):
+        raise result
+    return Answer(result, operation_id, replayed=False)

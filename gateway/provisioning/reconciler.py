@@ -1,0 +1,115 @@
+"""Settles what nobody knows: looks for lost creates, and never sends one again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.domain.errors import GatewayError, JournalUnavailable
+from gateway.domain.module import Module
+from gateway.domain.operation import Claim, Operation, Settlement
+from gateway.domain.ports import Backend, Call, Journal, Runtime
+from gateway.provisioning.acquaintances import Acquaintances
+from gateway.provisioning.records import read_draft
+from gateway.provisioning.verdict import Look, LookAgain, judge, not_asked
+
+_log: Final = logging.getLogger("gateway.reconciler")
+#: One look may take so long; whoever took an operation has it for twice that.
+_LOOK_SECONDS: Final = 10.0
+_BATCH: Final = 20
+#: Ended operations, and with them the idempotency keys, are kept so long; seconds.
+_KEPT: Final = 24 * 3600.0
+_EXPIRY_EVERY: Final = 60.0
+_EXPIRY_BATCH: Final = 1000
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """One in each process; leases in the journal keep them out of each other's way."""
+
+    journal: Journal
+    runtime: Runtime
+    backends: Mapping[str, Backend]
+    owner: str
+    acquaintances: Acquaintances
+    idle_seconds: float = 1.0  # how long what another process left behind may wait for somebody to see it
+    stopped: bool = False
+    _expired_at: float = 0.0
+
+    def run(self) -> None:
+        """Look, settle and wait, until stopped; no failure ends it."""
+        while not self.stopped:
+            try:
+                busy = self.run_once()
+            except JournalUnavailable:
+                busy = False
+            except Exception:
+                _log.exception("the reconciler stumbled")
+                busy = False
+            if not busy:
+                self.runtime.sleep(self._pause())
+
+    def run_once(self) -> bool:
+        """Take what is due and look once at each; tell whether there may be more."""
+        now = self.runtime.now()
+        if now >= self._expired_at + _EXPIRY_EVERY:
+            self._expired_at = now
+            self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
+        due = self.journal.take_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
+        for operation in due:
+            self._settle(operation, self._look(operation))
+        return len(due) == _BATCH
+
+    def _look(self, operation: Operation) -> Settlement | LookAgain:
+        claim = operation.claim
+        backend = self.backends.get(claim.backend)
+        if backend is None:
+            return not_asked(operation, self.runtime.now(), "backend_unknown")
+        draft = read_draft(claim.draft["draft"])
+        call = Call(claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
+        asked_at = self.runtime.now()  # what is not there yet may come while the answer travels
+        try:
+            hits = backend.find(draft, call)
+        except GatewayError as error:
+            return not_asked(operation, self.runtime.now(), error.code)
+        look = Look(
+            at=asked_at,
+            hits=hits,
+            known_before=lambda hit: self._known(claim, hit),
+            acts_as=backend.capabilities.acts_as,
+        )
+        verdict = judge(operation, draft, look)
+        self.acquaintances.meet(hits)
+        return verdict
+
+    def _known(self, claim: Claim, hit: Module) -> bool:
+        """Tell whether a module is another create's work, or had been seen before this one was claimed."""
+        maker = self.journal.made_by(hit.id)
+        if maker is not None:
+            return maker != claim.id
+        return self.journal.met_before(claim.backend, hit.scope, hit.native_id, before=claim.claimed_at)
+
+    def _settle(self, operation: Operation, verdict: Settlement | LookAgain) -> None:
+        operation_id = operation.claim.id
+        if isinstance(verdict, LookAgain):
+            self.journal.postpone(operation_id, due_at=verdict.due_at, evidence=verdict.evidence)
+        else:
+            self.journal.settle(operation_id, verdict)
+        facts = {
+            "operation": operation_id,
+            "backend": operation.claim.backend,
+            "state": verdict.state.value if isinstance(verdict, Settlement) else operation.state.value,
+            "evidence": verdict.evidence,
+            "looks": operation.looks + 1,
+        }
+        _log.info("looked for a lost create", extra={"fields": facts})
+
+    def _pause(self) -> float:
+        """Wait until something is due, but not longer than another process's leavings may wait."""
+        try:
+            due = self.journal.next_due()
+        except JournalUnavailable:
+            return self.idle_seconds
+        return self.idle_seconds if due is None else min(max(due - self.runtime.now(), 0.01), self.idle_seconds)

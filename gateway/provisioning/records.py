@@ -1,0 +1,83 @@
+"""Drafts, modules and errors as the journal keeps them: plain JSON, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from gateway.domain.errors import REGISTRY, BackendError, Evidence, FieldError, GatewayError
+from gateway.domain.faults import Fault
+from gateway.domain.module import Module, ModuleDraft, Owner
+
+
+def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
+    """Return the SHA-256 of a validated request: equal requests, however they were spelt, are one."""
+    canonical = json.dumps([backend, draft, if_exists], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def keep_draft(draft: ModuleDraft) -> dict[str, Any]:
+    """Write a draft down."""
+    return {
+        "scope": draft.scope,
+        "parent": draft.parent,
+        "name": draft.name,
+        "description": draft.description,
+        "owners": None if draft.owners is None else list(draft.owners),
+        "attributes": dict(draft.attributes),
+    }
+
+
+def read_draft(kept: Mapping[str, Any]) -> ModuleDraft:
+    """Read it back."""
+    owners = kept["owners"]
+    return ModuleDraft(**{**kept, "owners": None if owners is None else tuple(owners)})
+
+
+def keep_module(module: Module, *, adopted: bool) -> dict[str, Any]:
+    """Write a module down, and whether it had been there before."""
+    kept = asdict(module)
+    for instant in ("created_at", "updated_at"):
+        kept[instant] = kept[instant].isoformat() if kept[instant] else None
+    return {"adopted": adopted, "module": kept}
+
+
+def read_module(kept: Mapping[str, Any]) -> tuple[Module, bool]:
+    """Read it back."""
+    told = dict(kept["module"])
+    for instant in ("created_at", "updated_at"):
+        told[instant] = datetime.fromisoformat(told[instant]) if told[instant] else None
+    told["owners"] = tuple(Owner(**owner) for owner in told["owners"])
+    told["unavailable"] = tuple(told["unavailable"])
+    return Module(**told), kept["adopted"]
+
+
+def keep_error(error: GatewayError) -> dict[str, Any]:
+    """Write an error down, the backend's words excepted: they stand in the log."""
+    fault, permission, retry_after = error.evidence
+    return {
+        "code": error.code,
+        "detail": error.detail,
+        "errors": [asdict(each) for each in error.errors],
+        "fault": {**asdict(fault), "message": ""} if fault else None,
+        "permission": permission,
+        "retry_after": retry_after,
+        "existing": error.existing,
+        "diff": error.diff,
+    }
+
+
+def read_error(kept: Mapping[str, Any]) -> GatewayError:
+    """Read it back; a code that this version does not know any more is a plain refusal."""
+    fault = Fault(**kept["fault"]) if kept["fault"] else None
+    return REGISTRY.get(kept["code"], BackendError)(
+        kept["detail"],
+        errors=[FieldError(**each) for each in kept["errors"]],
+        evidence=Evidence(fault, kept["permission"], kept["retry_after"]),
+        existing=kept["existing"],
+        diff=kept["diff"],
+    )

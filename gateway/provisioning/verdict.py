@@ -1,0 +1,96 @@
+"""What a look at the backend proves about a create whose reply was lost. No side effects: evidence in, verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.domain.errors import ModuleAlreadyExists
+from gateway.domain.module import Module, ModuleDraft
+from gateway.domain.operation import Operation, Settlement, State
+from gateway.provisioning.creation import differences
+from gateway.provisioning.records import keep_error, keep_module
+
+#: When to look, seconds after the reply was lost; then once more when the settle window closes.
+LOOKS: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
+#: Between looks when the window has closed and the backend could not be asked.
+_LATE: Final = 20.0
+#: Their clock may be behind ours by so much without making a new module look old.
+CLOCK_SKEW: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Nothing is proven yet."""
+
+    due_at: float
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found under the natural key at a time, and who tells whether a module was known before the claim."""
+
+    at: float
+    hits: Sequence[Module]
+    known_before: Callable[[Module], bool]
+    acts_as: str | None
+
+
+def judge(operation: Operation, draft: ModuleDraft, look: Look) -> Settlement | LookAgain:
+    """Settle the operation, or say when to look again."""
+    if not look.hits:
+        return _nothing(operation, look)
+    if len(look.hits) > 1:
+        evidence = _evidence(look, "several_found")
+        return Settlement(state=State.AMBIGUOUS, at=look.at, evidence=evidence)
+    hit = look.hits[0]
+    confidence = _confidence(operation, draft, hit, look)
+    if confidence is None:
+        error = ModuleAlreadyExists("A module of this name was there already, or is not as asked for.", existing=hit.id)
+        return Settlement(
+            state=State.REFUSED, at=look.at, error=keep_error(error), evidence=_evidence(look, "found_another")
+        )
+    return Settlement(
+        state=State.SUCCEEDED,
+        at=look.at,
+        module=keep_module(hit, adopted=False),
+        module_id=hit.id,
+        evidence={**_evidence(look, "found"), "confidence": confidence},
+    )
+
+
+def not_asked(operation: Operation, at: float, code: str) -> LookAgain:
+    """Say when to look again after the backend could not be asked: nothing is ever concluded from silence."""
+    return LookAgain(_next(operation, at), {"at": at, "what": f"look_failed:{code}", "hits": None})
+
+
+def _nothing(operation: Operation, look: Look) -> Settlement | LookAgain:
+    evidence = _evidence(look, "nothing_found")
+    if operation.settles_at is not None and look.at >= operation.settles_at:
+        return Settlement(state=State.NOT_APPLIED, at=look.at, evidence=evidence)
+    return LookAgain(_next(operation, look.at), evidence)
+
+
+def _confidence(operation: Operation, draft: ModuleDraft, hit: Module, look: Look) -> str | None:
+    """Tell how sure it is that the hit is this create's work; None: it is not."""
+    if differences(draft, hit) or look.known_before(hit):
+        return None
+    if look.acts_as is not None and hit.created_by is not None and hit.created_by != look.acts_as:
+        return None
+    if hit.created_at is not None:
+        return "high" if hit.created_at.timestamp() >= operation.claim.claimed_at - CLOCK_SKEW else None
+    return "high" if operation.claim.draft.get("probed") else "medium"
+
+
+def _next(operation: Operation, now: float) -> float:
+    """Return the next time of the schedule; past the window's end, a steady one."""
+    closes = operation.settles_at if operation.settles_at is not None else now
+    opened = closes - operation.claim.settle_seconds
+    times = [opened + seconds for seconds in LOOKS if seconds < operation.claim.settle_seconds]
+    return next((time for time in (*times, closes) if time > now), now + _LATE)
+
+
+def _evidence(look: Look, what: str) -> dict[str, Any]:
+    return {"at": look.at, "what": what, "hits": [hit.native_id for hit in look.hits]}

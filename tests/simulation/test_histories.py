@@ -1,0 +1,94 @@
+"""Ten thousand histories: whatever is lost, retried or killed, there is one module, and nobody is told otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.domain.errors import Outcome
+from gateway.domain.operation import State
+from gateway.domain.ports import Journal
+from gateway.journals import open_journal
+from tests.simulation.backend import FAULTS
+from tests.simulation.history import History
+
+SHARDS = 8
+HISTORIES = int(os.environ.get("SIMULATION_HISTORIES", "10000")) // SHARDS
+#: A failure names its seed; this runs that one alone.
+SEED = os.environ.get("SIMULATION_SEED")
+
+EXPECTED = {
+    *(f"fault:{fault}" for fault in FAULTS),
+    *(f"state:{state.value}" for state in State if not state.live),
+    *(f"standing:{standing}" for standing in ("claimed", "key", "memory", "name")),
+    *(f"code:{code}" for code in (
+        "backend_permission_denied", "backend_unavailable", "create_in_progress", "draining",
+        "idempotency_key_reused", "journal_unavailable", "module_already_exists", "outcome_unknown",
+    )),
+    "crash", "fault:read_lag", "fault:unreadable", "journal_down_after", "journal_down_before", "meddled",
+    "no_answer", "replayed",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def journal() -> Iterator[Journal]:
+    """One journal for many histories: ids and keys carry the seed, so none meets another's."""
+    opened = open_journal("sqlite:///:memory:")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_exactly_once(journal: Journal, shard: int) -> None:
+    """No history breaks an invariant, and between them they visit every state and every fault."""
+    visited: Counter[str] = Counter()
+    seeds = [int(SEED)] if SEED else range(shard * HISTORIES, (shard + 1) * HISTORIES)
+    for seed in seeds:
+        history = History(seed, journal)
+        history.run()
+        try:
+            check(history, journal)
+        except AssertionError as error:
+            raise AssertionError(f"SIMULATION_SEED={seed}: {error}") from error
+        visited += history.world.visited
+    if not SEED and HISTORIES >= 500:
+        assert set(visited) >= EXPECTED, EXPECTED - set(visited)
+
+
+def check(history: History, journal: Journal) -> None:
+    """Hold what was said against what is there."""
+    world = history.world
+    made_by: Counter[str | None] = Counter(made.operation_id for made in world.made)
+    made_ids = {made.module.id for made in world.made}
+    for operation_id in history.operations:
+        operation = journal.get(operation_id)
+        assert operation is not None
+        world.visited[f"state:{operation.state.value}"] += 1
+        assert not operation.state.live, f"{operation_id} never settled: {operation}"
+        assert world.sends[operation_id] <= 1, "sent twice"
+        assert made_by[operation_id] <= 1, "made twice"
+        # Where a backend lets two modules have one name, finding another's proves nothing about ours.
+        if not world.unique:
+            continue
+        if operation.state.outcome is Outcome.NOT_APPLIED:
+            assert not made_by[operation_id], f"settled as not applied, and there it is: {operation}"
+        if made_by[operation_id] and operation.state is not State.AMBIGUOUS:
+            assert operation.state is State.SUCCEEDED, f"made, and lost: {operation}"
+    if world.unique:
+        names = Counter(made.module.name for made in world.made)
+        assert all(count == 1 for count in names.values()), "a name twice"
+    ids_by_key: dict[tuple[str, str], set[str]] = {}
+    for attempt in history.attempts:
+        if attempt.answer is not None:
+            module_id = attempt.answer.creation.module.id
+            assert module_id in made_ids, "acknowledged, and missing"
+            if attempt.key is not None:
+                ids_by_key.setdefault((attempt.key, attempt.body), set()).add(module_id)
+        told_no = attempt.error is not None and attempt.error.outcome is Outcome.NOT_APPLIED
+        if told_no and attempt.claimed and world.unique:
+            assert not made_by[attempt.claimed], f"said {attempt.error!r}, and it was applied"
+    assert all(len(ids) == 1 for ids in ids_by_key.values()), "one key, two modules"
