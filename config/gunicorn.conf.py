@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import time
 
 bind = os.environ.get("GATEWAY_BIND", "127.0.0.1:8000")
@@ -24,6 +25,9 @@ limit_request_line = 8190
 accesslog = None  # the gateway writes its own access line
 errorlog = "-"
 loglevel = "warning"
+
+# Where the workers lay down their figures, for one scrape to tell of all of them; before anything imports the client.
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="module-gateway-metrics-"))
 
 # So long a worker that was told to end waits for creates on the way; less than graceful_timeout.
 _DRAIN_SECONDS = 36.0

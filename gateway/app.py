@@ -19,6 +19,7 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.settings import ConfigurationError, Settings, load_document, read_settings
 from gateway.telemetry import logs
+from gateway.telemetry.metrics import Metrics
 
 
 class SystemClock:
@@ -77,18 +78,21 @@ def create_app(settings: Settings) -> Service:
     journal = open_journal(settings.journal_url)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
+    metrics = Metrics(journal.counts)
     reconciler = Reconciler(
         journal=journal,
         runtime=runtime,
         backends=backends,
         owner=owner,
         acquaintances=provisioner.acquaintances,
+        on_look=metrics.look,
     )
     runtime.spawn(reconciler.run)
     return build_api(
         Gateway(
             backends=backends,
             provisioner=provisioner,
+            metrics=metrics.render,
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,

@@ -13,6 +13,7 @@ from gateway.api import Gateway, build_api
 from gateway.domain.ports import Backend, Call, Journal
 from gateway.journals import open_journal
 from gateway.provisioning.provisioner import Provisioner
+from gateway.telemetry.metrics import Metrics
 
 
 class VirtualClock:
@@ -76,6 +77,7 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[[Mapping[str, Backe
         gateway = Gateway(
             backends=backends,
             provisioner=provisioner,
+            metrics=Metrics(journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,

@@ -22,6 +22,7 @@ class Gateway:
 
     backends: Mapping[str, Backend]
     provisioner: Provisioner
+    metrics: Callable[[], bytes]
     clock: Clock
     new_id: Callable[[], str]
     deadline_seconds: float
@@ -41,6 +42,6 @@ def build_api(gateway: Gateway) -> Flask:
     app.register_blueprint(modules.routes(gateway.backends, gateway.provisioner))
     app.register_blueprint(backends.routes(gateway.backends))
     app.register_blueprint(operations.routes(gateway.provisioner.journal))
-    app.register_blueprint(health.routes(gateway.provisioner))
+    app.register_blueprint(health.routes(gateway.provisioner, gateway.metrics))
     app.register_blueprint(documents.routes())
     return app

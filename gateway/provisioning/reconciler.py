@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,7 @@ class Reconciler:
     backends: Mapping[str, Backend]
     owner: str
     acquaintances: Acquaintances
+    on_look: Callable[[str, str], None] = lambda _backend, _verdict: None  # for whoever counts
     idle_seconds: float = 1.0  # how long what another process left behind may wait for somebody to see it
     stopped: bool = False
     _expired_at: float = 0.0
@@ -97,10 +98,12 @@ class Reconciler:
             self.journal.postpone(operation_id, due_at=verdict.due_at, evidence=verdict.evidence)
         else:
             self.journal.settle(operation_id, verdict)
+        what = verdict.state.value if isinstance(verdict, Settlement) else str(verdict.evidence["what"])
+        self.on_look(operation.claim.backend, what)
         facts = {
             "operation": operation_id,
             "backend": operation.claim.backend,
-            "state": verdict.state.value if isinstance(verdict, Settlement) else operation.state.value,
+            "verdict": what,
             "evidence": verdict.evidence,
             "looks": operation.looks + 1,
         }
