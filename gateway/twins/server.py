@@ -3,9 +3,10 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from io import BufferedIOBase
 from socket import SHUT_RDWR, socket
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -27,13 +28,18 @@ POLL: Final = 0.05
 GRACE: Final = 2.0
 # Bytes read at a time from a request body that nobody wanted.
 PIECE: Final = 1 << 16
+# In a request's environment: wrappers of the file that the reply is written to; the first one counts.
+WIRE: Final = "twin.wire"
+# Among an application's extensions: called when the server stops, so that nobody waits on.
+CLOSING: Final = "twin.closing"
 BODYLESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class KeepAliveHandler(WSGIRequestHandler):
     """Answers request after request on one connection, which Werkzeug's own handler never does.
 
-    The application finds the socket as `werkzeug.socket` in its environment. When its (streamed) body
+    The application finds the socket as `werkzeug.socket` in its environment, and a list to put wrappers of the
+    file into that its reply is written to. When its (streamed) body
     raises a ConnectionError, the connection is closed and nothing more is sent: at the first piece not
     even a status line has left. (Flask turns what a view itself raises into a 500.)
     """
@@ -49,11 +55,15 @@ class KeepAliveHandler(WSGIRequestHandler):
         if not environ.get("wsgi.input_terminated"):
             body = LimitedStream(cast("IO[bytes]", self.rfile), int(self.headers.get("Content-Length") or 0))
             environ["wsgi.input"] = body
+        wires = environ[WIRE] = []
+        out = self.wfile
         try:
             chunks, status, headers = run_wsgi_app(self.server.app, environ)
             try:
+                self.wfile = next(iter(wires), _as_it_is)(out)
                 self._answer(int(status.split(maxsplit=1)[0]), headers, chunks)
             finally:  # what the application holds is released even when the client is gone
+                self.wfile = out
                 getattr(chunks, "close", bool)()
             self._drain(body)
         except (ConnectionError, ClientDisconnected):
@@ -84,6 +94,10 @@ class KeepAliveHandler(WSGIRequestHandler):
         """Say nothing: a twin is asked for its ledger, not for its log."""
 
 
+def _as_it_is(out: BufferedIOBase) -> BufferedIOBase:
+    return out
+
+
 class TwinServer(ThreadedWSGIServer):
     """One thread a connection, every connection known, so that stopping leaves none behind."""
 
@@ -92,6 +106,7 @@ class TwinServer(ThreadedWSGIServer):
     def __init__(self, app: Flask, host: str, port: int) -> None:
         self._live: set[socket] = set()
         self._changed = threading.Condition()
+        self._stop_waiting: Callable[[], None] = app.extensions.get(CLOSING, bool)
         super().__init__(host, port, app, KeepAliveHandler)
 
     @property
@@ -120,6 +135,7 @@ class TwinServer(ThreadedWSGIServer):
     def server_close(self) -> None:
         """Close the listening socket, hang up on every client, wait for their threads a short while."""
         super().server_close()
+        self._stop_waiting()
         with self._changed:
             for connection in self._live:
                 try:

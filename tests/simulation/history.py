@@ -29,10 +29,18 @@ class Attempt:
     """One HTTP request, and what came of it; no answer where the replica died or the caller left."""
 
     key: str | None
+    request_id: str
     body: str
+    asked_at: float
     claimed: str | None = None
     answer: Answer | None = None
     error: GatewayError | None = None
+    answered_at: float = 0.0
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes two requests the same create: the key, or without one the request id."""
+        return ("key", self.key) if self.key is not None else ("memory", self.request_id)
 
 
 @dataclass
@@ -164,20 +172,22 @@ class History:
         body = chance.choice(["a", "a", "b"])
         name = chance.choice(["x", "x", "y"])
         patience = [chance.choice([0.3, 3.0, 10.0]) for _ in range(4)]
+        forgetful = chance.random() < 0.3  # asks again although it was answered
         start = EPOCH + chance.choice([0.0, chance.uniform(0.0, _ACTIVE)])
 
         def live() -> None:
             for seconds in patience:
-                attempt = Attempt(key and f"{self.seed}-{key}", f"{name}{body}")
-                self._request(attempt, name, f"{self.seed}-{request_id}", seconds)
+                named = key and f"{self.seed}-{key}"
+                attempt = Attempt(named, f"{self.seed}-{request_id}", f"{name}{body}", self.scheduler.now)
+                self._request(attempt, name, seconds)
                 told = attempt.error
-                if attempt.answer is not None or (told is not None and not told.retryable):
+                if (attempt.answer is not None and not forgetful) or (told is not None and not told.retryable):
                     return
                 self.scheduler.pause(self.clients, chance.choice([0.0, 1.0, 20.0]))
 
         self.scheduler.at(start, lambda: self.scheduler.spawn(self.clients, live))
 
-    def _request(self, attempt: Attempt, name: str, request_id: str, patience: float) -> None:
+    def _request(self, attempt: Attempt, name: str, patience: float) -> None:
         replica = self.chance.choice(self.replicas)
         done = VirtualRuntime(self.scheduler, self.clients).signal()
         draft = ModuleDraft(scope="s", parent=None, name=name, description=attempt.body, owners=("o",))
@@ -186,7 +196,7 @@ class History:
 
         def handle() -> None:
             self.handlers[getcurrent()] = attempt
-            call = Call(request_id, self.scheduler.now + patience)
+            call = Call(attempt.request_id, self.scheduler.now + patience)
             try:
                 attempt.answer = replica.provisioner.create(order, call)
             except GatewayError as error:
@@ -194,6 +204,7 @@ class History:
             except Exception:  # what the service would answer as 500
                 attempt.error = Internal()
                 raise
+            attempt.answered_at = self.scheduler.now
             done.set()
 
         self.attempts.append(attempt)

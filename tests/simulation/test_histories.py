@@ -63,7 +63,16 @@ def check(history: History, journal: Journal) -> None:
     """Hold what was said against what is there."""
     world = history.world
     made_by: Counter[str | None] = Counter(made.operation_id for made in world.made)
-    made_ids = {made.module.id for made in world.made}
+    check_operations(history, journal, made_by)
+    check_answers(history, made_by)
+    if world.unique:
+        names = Counter(made.module.name for made in world.made)
+        assert all(count == 1 for count in names.values()), "a name twice"
+
+
+def check_operations(history: History, journal: Journal, made_by: Counter[str | None]) -> None:
+    """Every operation has ended, as what the backend shows; none was sent or made twice."""
+    world = history.world
     for operation_id in history.operations:
         operation = journal.get(operation_id)
         assert operation is not None
@@ -71,6 +80,10 @@ def check(history: History, journal: Journal) -> None:
         assert not operation.state.live, f"{operation_id} never settled: {operation}"
         assert world.sends[operation_id] <= 1, "sent twice"
         assert made_by[operation_id] <= 1, "made twice"
+        if operation.state is State.SUCCEEDED and operation.module is not None:
+            native_id = operation.module["module"]["native_id"]
+            maker = next(made.operation_id for made in world.made if made.module.native_id == native_id)
+            assert maker in {operation_id, None}, "another create's module taken for its own"
         # Where a backend lets two modules have one name, finding another's proves nothing about ours.
         if not world.unique:
             continue
@@ -78,17 +91,23 @@ def check(history: History, journal: Journal) -> None:
             assert not made_by[operation_id], f"settled as not applied, and there it is: {operation}"
         if made_by[operation_id] and operation.state is not State.AMBIGUOUS:
             assert operation.state is State.SUCCEEDED, f"made, and lost: {operation}"
-    if world.unique:
-        names = Counter(made.module.name for made in world.made)
-        assert all(count == 1 for count in names.values()), "a name twice"
-    ids_by_key: dict[tuple[str, str], set[str]] = {}
+
+
+def check_answers(history: History, made_by: Counter[str | None]) -> None:
+    """What was acknowledged is there, what was denied is not, and one create has one answer."""
+    world = history.world
+    made_ids = {made.module.id for made in world.made}
+    ids: dict[tuple[tuple[str, str], str], tuple[str, float]] = {}
     for attempt in history.attempts:
         if attempt.answer is not None:
             module_id = attempt.answer.creation.module.id
             assert module_id in made_ids, "acknowledged, and missing"
-            if attempt.key is not None:
-                ids_by_key.setdefault((attempt.key, attempt.body), set()).add(module_id)
+            known = ids.setdefault((attempt.identity, attempt.body), (module_id, attempt.answered_at))
+            assert known[0] == module_id, "one create, two modules"
         told_no = attempt.error is not None and attempt.error.outcome is Outcome.NOT_APPLIED
         if told_no and attempt.claimed and world.unique:
             assert not made_by[attempt.claimed], f"said {attempt.error!r}, and it was applied"
-    assert all(len(ids) == 1 for ids in ids_by_key.values()), "one key, two modules"
+    for attempt in history.attempts:
+        known = ids.get((attempt.identity, attempt.body), ("", float("inf")))
+        if attempt.error is not None and attempt.asked_at > known[1]:
+            assert attempt.error.retryable, f"acknowledged, and then refused: {attempt.error!r}"

@@ -70,7 +70,11 @@ def answer(
     identity = identify(seed, read_header(authorization))
     if identity.flaw:
         return invalid_arguments(REASONS[identity.flaw])
-    reply = cmdb.answer(replace(caller, user=identity.user), request)
+    return pass_back(seed, cmdb.answer(replace(caller, user=identity.user), request))
+
+
+def pass_back(seed: Seed, reply: Reply) -> Reply:
+    """Return CMDB's answer as it leaves the gateway."""
     if reply.own or not seed.renames_keys or isinstance(reply.body, str):
         return reply
     return replace(reply, body=_renamed(reply.body))

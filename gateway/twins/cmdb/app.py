@@ -7,14 +7,17 @@ from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from gateway.twins.cmdb import apigw, esb
+from gateway.twins.cmdb.apigw import GatewayError
 from gateway.twins.cmdb.apiserver import Apiserver, Reply, Request, find
 from gateway.twins.cmdb.components import COMPONENTS
+from gateway.twins.cmdb.faults import backend
 from gateway.twins.cmdb.seed import load_seed
 from gateway.twins.cmdb.store import Caller, Store
 from gateway.twins.cmdb.versions import stamp
+from gateway.twins.faults import Faults, skewed
 
 # The API gateway's own address of CMDB, and CMDB's without it.
 GATEWAY_PREFIXES: Final = ("/api/bk-cmdb/prod/api/v3", "/api/v3")
@@ -28,10 +31,14 @@ def _utc_now() -> datetime:
 
 
 def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[], datetime] = _utc_now) -> Flask:
-    """Build a twin that starts with `seed` laid over the default one (see seed.DEFAULT) and tells time by `clock`."""
-    store = Store(load_seed(seed), clock)
-    front = _Front(store)
+    """Build a twin that starts with `seed` laid over the default one (see seed.DEFAULT) and tells time by `clock`.
+
+    The seed may order faults as well (see gateway.twins.faults).
+    """
+    planted = dict(seed or {})
+    orders = planted.pop("faults", ())
     app = Flask("cmdb", static_folder=None)
+    front = _Front(Store(load_seed(planted), skewed(clock)), app, orders)
     app.add_url_rule(f"{esb.PREFIX}<component>/", "esb", front.esb, methods=METHODS, strict_slashes=False)
     for number, prefix in enumerate(GATEWAY_PREFIXES):
         app.add_url_rule(f"{prefix}/<path:path>", f"apigw{number}", front.apigw, methods=METHODS)
@@ -45,13 +52,15 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
 class _Front:
     """The views."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, app: Flask, orders: object) -> None:
         self._store = store
+        self.faults = Faults(app, backend(self.write), orders)
         self._cmdb = Apiserver(store)
 
     def esb(self, component: str) -> Response:
+        g.caller = caller = _caller(uuid4().hex, english=request.headers.get("Blueking-Language", "en") == "en")
         if component in COMPONENTS:
-            self._store.count_request(component)
+            self._arrive(component)
         arrival = esb.Arrival(
             component=component,
             query=request.args.to_dict(),
@@ -59,26 +68,39 @@ class _Front:
             authorization=request.headers.get(AUTHORIZATION),
             has_body=request.method != "GET",
         )
-        english = request.headers.get("Blueking-Language", "en") == "en"
-        caller = _caller(uuid4().hex, english=english)
         return self._leave(esb.answer(self._store.seed, self._cmdb, arrival, caller))
 
     def apigw(self, path: str) -> Response:
         asked = Request(request.method, f"/{path}".rstrip("/"), request.get_data(), request.args.to_dict())
-        if found := find(asked.method, asked.path):
-            self._store.count_request(found[0].name)
-        own_id = str(uuid4())
         # Only X-Bkcmdb-Language reaches CMDB on this way; without it CMDB speaks Chinese.
-        caller = _caller(own_id, english=request.headers.get("X-Bkcmdb-Language") == "en")
+        g.caller = caller = _caller(str(uuid4()), english=request.headers.get("X-Bkcmdb-Language") == "en")
+        if found := find(asked.method, asked.path):
+            self._arrive(found[0].name)
         authorization = request.headers.get(AUTHORIZATION, "{}")
-        reply = apigw.answer(self._store.seed, self._cmdb, asked, caller, authorization)
+        return self._through_gateway(apigw.answer(self._store.seed, self._cmdb, asked, caller, authorization))
+
+    def write(self, reply: Reply | GatewayError, headers: Mapping[str, str]) -> Response:
+        """Answer in place of CMDB, or of the gateway before it, as the way in of this request does."""
+        if not request.path.startswith(esb.PREFIX):
+            reply = apigw.pass_back(self._store.seed, reply) if isinstance(reply, Reply) else reply
+            return self._through_gateway(reply, headers)
+        if isinstance(reply, Reply):
+            return self._leave(esb.envelope(g.caller, esb.read(reply.body)), headers=headers)
+        return self._leave(reply.body, headers={**reply.headers, **headers})  # its errors are 200 on the ESB's gateway
+
+    def _arrive(self, operation: str) -> None:
+        self._store.count_request(operation)
+        self.faults.arrive(operation)
+
+    def _through_gateway(self, reply: Reply | GatewayError, extra: Mapping[str, str] | None = None) -> Response:
+        own_id = g.caller.request_id
         passed_on = request.headers.get("X-Request-Id", own_id)
         headers = {"X-Bkapi-Request-ID": own_id, "X-Request-Id": passed_on}
         if isinstance(reply, Reply):
             headers[self._store.seed.version.request_id_header] = passed_on
         else:
             headers |= reply.headers
-        return self._leave(reply.body, reply.status, headers)
+        return self._leave(reply.body, reply.status, {**headers, **(extra or {})})
 
     def ledger(self) -> Response:
         with self._store.reading():

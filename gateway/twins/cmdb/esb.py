@@ -50,9 +50,9 @@ def answer(seed: Seed, cmdb: Apiserver, arrival: Arrival, caller: Caller) -> dic
         account = str(parameters.get("bk_supplier_account") or "0")
         request = _translate(component, {**parameters, "bk_supplier_account": account})
         reply = cmdb.answer(Caller(user, account, caller.english, caller.request_id, caller.headers), request)
-        return _envelope(caller, _object(reply.body))
+        return envelope(caller, read(reply.body))
     except Declined as declined:
-        return _envelope(caller, {"bk_error_code": declined.code, "bk_error_msg": declined.message})
+        return envelope(caller, {"bk_error_code": declined.code, "bk_error_msg": declined.message})
 
 
 def _component(name: str) -> Component:
@@ -61,14 +61,15 @@ def _component(name: str) -> Component:
     return COMPONENTS[name]
 
 
-def _object(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
+def read(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
     """Return CMDB's answer; plain text from it is an error to the ESB."""
     if isinstance(body, str):
         raise Declined(COMMON, f"Request interface error, the response content is not a json string: {body}")
     return body
 
 
-def _envelope(caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
+def envelope(caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ESB's body for what CMDB has answered, or the ESB by itself."""
     return {
         "result": raw["bk_error_code"] == 0,
         "code": raw["bk_error_code"],

@@ -50,11 +50,11 @@ class Reads:
             raise Refusal(1199015, "page.limit")
         condition: Row = {"bk_biz_id": call.ids["bk_biz_id"]}
         condition |= {name: {"$in": ids} for name, ids in wanted.items() if ids}
-        return self._modules(self._store.modules.values(), _narrowed(query, condition), call)
+        return self._modules(self._store.readable_modules().values(), _narrowed(query, condition), call)
 
     def modules_by_id(self, call: Call) -> list[Row]:
         """Return a bare list; ids that are not there are left out without a word."""
-        rows = self._by_id(call, "bk_module_id", self._visible(self._store.modules.values(), call))
+        rows = self._by_id(call, "bk_module_id", self._visible(self._store.readable_modules().values(), call))
         return _shown(rows, call)
 
     def sets_by_id(self, call: Call) -> list[Row]:
@@ -80,7 +80,7 @@ class Reads:
         if pool is None:
             return {"bk_set_id": 0, "bk_set_name": "", "module": None}
         inside = {"bk_set_id": pool["bk_set_id"], "default": {"$ne": 0}}
-        rows = (row for row in self._visible(self._store.modules.values(), call) if matches(row, inside))
+        rows = (row for row in self._visible(self._store.readable_modules().values(), call) if matches(row, inside))
         fields = ("bk_module_id", "bk_module_name", "default", "host_apply_enabled")
         return {
             "bk_set_id": pool["bk_set_id"],
@@ -94,7 +94,7 @@ class Reads:
         if business is None:
             return []
         with_default = call.query.get("with_default") in ("1", "true")
-        modules = _shown(self._visible(self._store.modules.values(), call), call)
+        modules = _shown(self._visible(self._store.readable_modules().values(), call), call)
         sets = [
             _node("set", "集群", row, [_node("module", "模块", each, []) for each in modules if _in(each, row)])
             for row in self._visible(self._store.sets.values(), call)
@@ -145,10 +145,11 @@ class Reads:
     def _candidates(self, condition: Row) -> Iterable[Row]:
         """Return what can match, by the unique index where an exact name in one set is sought."""
         key = tuple(condition.get(name) for name in ("bk_biz_id", "bk_set_id", "bk_module_name"))
-        if isinstance(key[2], str) and is_integer(key[1]):
+        rows = self._store.readable_modules()
+        if rows is self._store.modules and isinstance(key[2], str) and is_integer(key[1]):
             found = self._store.names.get(key)
-            return [] if found is None else [self._store.modules[found]]
-        return self._store.modules.values()
+            return [] if found is None else [rows[found]]
+        return rows.values()
 
     def _visible(self, rows: Iterable[Row], call: Call) -> list[Row]:
         """Return the rows of the caller's supplier account and of "0", in no order."""

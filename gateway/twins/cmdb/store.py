@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.twins.cmdb.attributes import BUILT_IN, Attribute, custom
 from gateway.twins.cmdb.seed import Seed
+from gateway.twins.faults import ReadLag, commit, labels, lag
 
 Row = dict[str, Any]
 # When everything that a seed lays was created.
@@ -55,6 +56,7 @@ class Store:
             self.names: dict[tuple[Any, ...], int] = {}
             self.hosts: dict[int, int] = {}
             self.associated: set[int] = set()
+            self._lag: ReadLag[int, Row] = ReadLag()
             self.ledger: list[Row] = []
             self.requests: dict[str, int] = {}
             self.attributes: tuple[Attribute, ...] = (*BUILT_IN, *map(custom, self.seed.attributes))
@@ -116,15 +118,25 @@ class Store:
         """Hold the rows still while they are looked at."""
         return self._lock
 
+    def readable_modules(self) -> Mapping[int, Row]:
+        """Return the modules as reads see them, which is without what a read lag hides."""
+        return self._lag.seen(self.modules)
+
     def write(self, caller: Caller, decide: Callable[[], Change | None]) -> Row | None:
         """Check and commit as one transaction: the only place where a write takes effect.
 
         `decide` raises a Refusal, or returns what is to change, or None where nothing is.
         """
+        return commit(lambda: self._write(caller, decide))
+
+    def _write(self, caller: Caller, decide: Callable[[], Change | None]) -> Row | None:
         with self._lock:
             change = decide()
             if change is None:
                 return None
+            if hidden_for := lag():
+                number = change.row["bk_module_id"]
+                self._lag.hide(hidden_for, {number: self.modules.get(number)})
             self._commit(change)
             self._record(change, caller)
             return dict(change.row)
@@ -158,6 +170,7 @@ class Store:
                 "user": caller.user,
                 "request_id": caller.request_id,
                 "headers": dict(caller.headers),
+                **({"faults": struck} if (struck := labels()) else {}),
             }
         )
 

@@ -9,9 +9,12 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from gateway.twins.faults import ENDPOINTS, Faults, OrderInvalidError, skewed
+
+from .faults import backend
 from .gate import admit
 from .refusals import Refusal, not_published, too_large
-from .seed import read_seed
+from .seed import SeedInvalidError, read_seed
 from .views import Views
 from .world import World
 
@@ -32,9 +35,9 @@ PUBLISHED: Final[Mapping[str, tuple[str, str]]] = {
     "show_requests": ("GET", "/twin/requests"),
     "reset": ("POST", "/twin/reset"),
 }
-# Nobody is logged in yet, or it is the twin's own business.
-OPEN: Final = frozenset({"issue_token", "show_ledger", "show_requests", "reset"})
-UNCOUNTED: Final = frozenset({"show_ledger", "show_requests", "reset"})
+# The twin's own business; and where nobody is logged in yet.
+UNCOUNTED: Final = ENDPOINTS | {"show_ledger", "show_requests", "reset"}
+OPEN: Final = UNCOUNTED | {"issue_token"}
 
 
 def _now() -> datetime:
@@ -42,17 +45,26 @@ def _now() -> datetime:
 
 
 def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[], datetime] = _now) -> Flask:
-    """Build a twin from a seed (see `seed.py`); `clock` gives the time with its zone; raises SeedInvalidError."""
+    """Build a twin from a seed (see `seed.py`); `clock` gives the time with its zone; raises SeedInvalidError.
+
+    The seed may order faults as well (see gateway.twins.faults).
+    """
     app = Flask("projectman", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # a path that is nearly right is as unknown as any other
-    world = World(read_seed(seed), clock)
+    planted = dict(seed or {})
+    orders = planted.pop("faults", ())
+    world = World(read_seed(planted), skewed(clock))
     views = Views(world)
     for operation, (method, path) in PUBLISHED.items():
         view = getattr(views, operation)
         app.add_url_rule(path, operation, view, methods=[method], provide_automatic_options=False)
-    app.before_request(lambda: _arrive(world))
     app.after_request(_leave)
+    try:
+        faults = Faults(app, backend(_refuse, world.void_tokens), orders)
+    except OrderInvalidError as error:
+        raise SeedInvalidError(f"faults: {error}") from error
+    app.before_request(lambda: _arrive(world, faults))
     app.register_error_handler(Refusal, _refuse)
     app.register_error_handler(404, lambda _: _refuse(not_published()))
     app.register_error_handler(405, lambda _: _refuse(not_published()))
@@ -60,11 +72,15 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
     return app
 
 
-def _arrive(world: World) -> None:
-    """Count every request, then let in whom the gate knows; what is not published is refused unasked."""
+def _arrive(world: World, faults: Faults) -> None:
+    """Count every request, then let in whom the gate knows; what is not published is refused unasked.
+
+    Faults strike before the gate: the network does not know who asks.
+    """
     operation = request.endpoint
     if operation not in UNCOUNTED:
         world.count(operation or "not_published")
+    faults.arrive(operation)
     if operation is not None and operation not in OPEN:
         g.user = admit(world, request)
 

@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from .seed import IamUser, Seed
 
 UNREADABLE: Final = "decrypt token fail"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class TokenOffice:
         if self._clock() >= issued.expires_at:
             raise token_outdated()
         return issued.user
+
+    def void(self) -> None:
+        """Let every token issued so far be outdated."""
+        with self._lock:
+            self._issued = {token: replace(issued, expires_at=_LONG_AGO) for token, issued in self._issued.items()}
 
     def issue(self, request: Mapping[str, Any], *, catalog: bool) -> tuple[str, Body]:
         """Return a token, which travels in a header only, and the body that tells of it; raises IamRefusal."""

@@ -1,8 +1,11 @@
 """The projects and their module trees, as they are at this moment; it refuses nothing but an unknown project."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from itertools import count
+
+from gateway.twins.faults import ReadLag
 
 from .refusals import Reason
 from .seed import Member, Seed, SeedModule, SeedProject
@@ -26,6 +29,17 @@ class Project:
         self.seed = seed
         self.members: dict[str, Member] = {member.user_id: member for member in seed.members}
         self.modules: dict[int, Module] = {}
+        self._lag: ReadLag[int, Module] = ReadLag()
+
+    def hide(self, seconds: float, before: Mapping[int, Module | None]) -> None:
+        """Keep the write that follows from readers for a while; `before` is what it is going to touch."""
+        self._lag.hide(seconds, before)
+
+    def as_read(self) -> "Project":
+        """Return the project as readers see it, which is without what a read lag hides."""
+        seen = copy(self)
+        seen.modules = self._lag.seen(self.modules)
+        return seen
 
     def children(self, module_id: int | None) -> list[Module]:
         """Return the modules right below one, or the top modules."""

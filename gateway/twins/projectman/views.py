@@ -1,7 +1,6 @@
 """One method for each published operation: read the request, ask the world, write the reply."""
 
 import json
-from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Response, g, request
@@ -31,7 +30,7 @@ class Views:
         """Answer the tree, a page of top modules at a time."""
         page = read_paging(request.args, most=MAX_MODULES_A_PAGE)
         with self._world.lock:
-            project = self._world.projects.get(read_project_id(project_id))
+            project = self._world.projects.get(read_project_id(project_id)).as_read()
             return _reply(write_tree(project, page, self._world.seed.options))
 
     def update_module(self, project_id: str, module_id: str) -> Response:
@@ -85,7 +84,7 @@ class Views:
 
     def show_ledger(self) -> Response:
         """Answer the ground truth; no such thing exists on the real service."""
-        return _reply({"writes": [asdict(entry) for entry in self._world.entries]})
+        return _reply({"writes": [entry.told() for entry in self._world.entries]})
 
     def show_requests(self) -> Response:
         """Answer what was asked so far; no such thing exists on the real service."""

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from threading import RLock
 
+from gateway.twins.faults import commit, labels, lag
+
 from .iam import TokenOffice
 from .keys import KeyRing
-from .projects import Projects
+from .projects import Module, Projects
 from .refusals import Body
 from .replies import write_module
 from .seed import Seed
@@ -26,6 +28,11 @@ class Entry:
     id: int
     user: str
     request_id: str | None
+    faults: tuple[str, ...] = ()
+
+    def told(self) -> Body:
+        """Write the entry down; `faults` is there where some struck."""
+        return {name: value for name, value in asdict(self).items() if name != "faults" or value}
 
 
 class World:
@@ -54,13 +61,32 @@ class World:
 
     def commit(self, write: Write, user: str, request_id: str | None) -> Body:
         """Apply one write, enter it into the ledger and return the module it asked for; raises Refusal."""
+        return commit(lambda: self._commit(write, user, request_id))
+
+    def _commit(self, write: Write, user: str, request_id: str | None) -> Body:
         with self.lock:
-            touched = write.apply(self.projects)
+            touched = self._apply(write)
             for module in touched:
                 key = (write.project_id, module.name)
                 entry = (self._clock().isoformat(), write.operation, key, module.module_id, user, request_id)
-                self._ledger.append(Entry(len(self._ledger) + 1, *entry))
+                self._ledger.append(Entry(len(self._ledger) + 1, *entry, tuple(labels())))
             return write_module(self.projects.get(write.project_id), touched[0])
+
+    def _apply(self, write: Write) -> list[Module]:
+        hidden_for = lag()
+        if not hidden_for:
+            return write.apply(self.projects)
+        project = self.projects.get(write.project_id)
+        before = {
+            number: replace(module) for number, module in project.modules.items()
+        }  # a write changes them in place
+        touched = write.apply(self.projects)
+        project.hide(hidden_for, {module.module_id: before.get(module.module_id) for module in touched})
+        return touched
+
+    def void_tokens(self) -> None:
+        """Let every token issued so far be outdated."""
+        self.tokens.void()
 
     def count(self, operation: str) -> None:
         """Note that a request arrived, whatever becomes of it."""
