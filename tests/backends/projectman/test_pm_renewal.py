@@ -1,0 +1,107 @@
+"""Tokens that are refused, and IAM that refuses: asked for again exactly once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.backends.projectman.adapter import ProjectManBackend
+from gateway.domain.errors import (
+    BackendRejectedCredentials,
+    BackendReplyInvalid,
+    BackendTimeout,
+    BackendUnavailable,
+    GatewayError,
+    RateLimited,
+)
+from gateway.domain.ports import Call
+from gateway.transport import Reply
+from tests.backends.connections import OWNER
+from tests.backends.projectman.cloud import EXPIRED, NOT_EXPIRED, Cloud, fails, says
+from tests.backends.projectman.service import DRAFT
+from tests.conftest import VirtualClock
+
+
+@pytest.mark.parametrize("rejection", EXPIRED)
+def test_an_expired_token_is_renewed_once_and_the_write_repeated(
+    cloud: Cloud, by_token: ProjectManBackend, call: Call, rejection: Any
+) -> None:
+    """The gateway in front refused it unseen: the same write goes out again, with the new token."""
+    cloud.rejection = rejection
+    cloud.valid = lambda token: token == "token-2"
+    by_token.create(DRAFT, call)
+    assert cloud.tokens == ["token-1", "token-2"]
+    assert cloud.asked == ["POST P/module"]
+    assert cloud.bodies == [{"module_name": "demo", "owner": {"user_id": OWNER}}]
+
+
+@pytest.mark.parametrize("rejection", EXPIRED)
+def test_a_new_token_that_is_refused_too_ends_it(
+    cloud: Cloud, by_token: ProjectManBackend, call: Call, rejection: Any
+) -> None:
+    """documented: projectman.md §6, 16: no loop: the operator's credentials are at fault."""
+    cloud.rejection = rejection
+    cloud.valid = lambda _: False
+    with pytest.raises(BackendRejectedCredentials):
+        by_token.create(DRAFT, call)
+    assert (cloud.tokens, len(cloud.iam)) == (["token-1", "token-2"], 2)
+
+
+@pytest.mark.parametrize("rejection", NOT_EXPIRED)
+def test_what_a_new_token_does_not_help_is_not_repeated(
+    cloud: Cloud, by_token: ProjectManBackend, call: Call, rejection: Any
+) -> None:
+    """One token, one attempt."""
+    cloud.rejection = rejection
+    cloud.valid = lambda _: False
+    with pytest.raises(GatewayError):
+        by_token.create(DRAFT, call)
+    assert (cloud.tokens, len(cloud.iam)) == (["token-1"], 1)
+
+
+#: documented: projectman.md §4a, 3: Keystone's shape, the code an integer
+def keystone(status: int) -> Callable[[], Reply]:
+    return says(status, {"error": {"code": status, "message": "The username or password is wrong.", "title": "…"}})
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_wrong_password_is_tried_once_and_not_again_for_a_while(
+    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, status: int
+) -> None:
+    """Wrong passwords lock the user: for five minutes nobody asks, then one does."""
+    cloud.answer = keystone(status)
+    start = clock.seconds
+    for after, asked in ((0.0, 1), (1.0, 1), (299.0, 1), (301.0, 2)):
+        clock.seconds = start + after
+        with pytest.raises(BackendRejectedCredentials):
+            by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+        assert len(cloud.iam) == asked
+    assert cloud.tokens == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (keystone(500), BackendUnavailable),
+        (keystone(503), BackendUnavailable),
+        (says(429), RateLimited),
+        (says(201, {"token": {}}), BackendReplyInvalid),
+        (fails(BackendUnavailable()), BackendUnavailable),
+        (fails(BackendTimeout()), BackendTimeout),
+    ],
+)
+def test_where_iam_is_down_nothing_was_applied(
+    cloud: Cloud,
+    by_token: ProjectManBackend,
+    call: Call,
+    answer: Callable[[], Reply],
+    error: type[GatewayError],
+) -> None:
+    """Without a token nothing reaches the service; the next request asks IAM again."""
+    cloud.answer = answer
+    for _ in range(2):
+        with pytest.raises(error):
+            by_token.create(DRAFT, call)
+    assert (cloud.tokens, len(cloud.iam)) == ([], 2)

@@ -1,0 +1,152 @@
+"""What goes out and what comes back when nothing breaks: once, unredirected, on connections that are kept alive."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+
+from gateway.app import SystemClock
+from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, OutcomeUnknown
+from gateway.domain.ports import Call
+from gateway.transport import Limits, Reply, Request, Transport
+from gateway.transport.deadline import DeadlineHTTPConnection
+from tests.transport.rawserver import RawServer, Script, Step, reply
+
+pytestmark = pytest.mark.loopback
+Send = Callable[..., Reply]
+
+
+def lines(request: bytes) -> list[bytes]:
+    return request.partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+
+def test_exactly_what_was_asked_goes_out(send: Send) -> None:
+    """A write has its headers, its length and its body; no cookie and no compression is added."""
+    with RawServer([reply(b"{}"), Step.KEEP]) as server:
+        send(f"{server.url}/a%20b?c=d", writes=True, body=b'{"a": 1}')
+        send(f"{server.url}/a")
+    (start, *headers), (other_start, *other_headers) = map(lines, server.requests)
+    assert (start, other_start) == (b"POST /a%20b?c=d HTTP/1.1", b"GET /a HTTP/1.1")
+    shared = [
+        b"Accept-Encoding: identity",
+        b"Content-Type: application/json",
+        b"Host: " + server.url.removeprefix("http://").encode(),
+        f"User-Agent: python-urllib3/{version('urllib3')}".encode(),
+    ]
+    assert sorted(headers) == sorted([*shared, b"Content-Length: 8"])
+    assert sorted(other_headers) == sorted(shared)
+    assert server.requests[0].endswith(b'\r\n\r\n{"a": 1}')
+
+
+def test_connections_are_kept_alive(send: Send) -> None:
+    """Two requests go over one connection."""
+    with RawServer([reply(b"{}"), Step.KEEP]) as server:
+        assert [send(server.url).status, send(server.url, writes=True).status] == [200, 200]
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+def test_a_connection_that_idled_too_long_is_not_used_again(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write never meets a connection that the backend may be closing at this moment."""
+    monkeypatch.setattr(DeadlineHTTPConnection, "idle_seconds", 0.0)
+    with RawServer([reply(b"{}"), Step.KEEP]) as server:
+        send(server.url)
+        send(server.url, writes=True)
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used_again(send: Send) -> None:
+    """What the backend closed in peace costs a new connection and nothing else."""
+    with RawServer([reply(b"{}")]) as server:
+        send(server.url)
+        while server.finished == 0:
+            pass
+        assert send(server.url, writes=True).status == 200
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_redirect_is_not_followed(send: Send) -> None:
+    """Credentials never go where a backend points: the redirect itself is the reply, and no success."""
+    with RawServer([reply(b"", "Location: /elsewhere", status="302 Found")]) as server:
+        answer = send(server.url)
+    assert (answer.status, answer.ok, len(server.requests)) == (302, False, 1)
+
+
+def test_continue_is_passed_over(send: Send) -> None:
+    """100 Continue is no reply; what follows is."""
+    with RawServer([b"HTTP/1.1 100 Continue\r\n\r\n" + reply(b'{"a": 1}')]) as server:
+        assert send(server.url, writes=True).json() == {"a": 1}
+
+
+@pytest.mark.parametrize("status", ["102 Processing", "103 Early Hints"])
+def test_a_late_final_reply_is_nobody_elses(send: Send, status: str) -> None:
+    """After an interim reply the connection is given up: the next request must not read this one's final reply."""
+    interim: Script = [f"HTTP/1.1 {status}\r\n\r\n".encode(), 0.1, reply(b'{"of": "first"}'), Step.KEEP]
+    with RawServer(interim, [reply(b'{"of": "second"}'), Step.KEEP]) as server:
+        with pytest.raises(OutcomeUnknown):
+            send(server.url, writes=True)
+        assert send(server.url).json() == {"of": "second"}
+
+
+def test_a_head_that_ends_too_early_has_no_body(send: Send) -> None:
+    """http.client takes the end of the connection for the end of the head; what is left cannot be read as JSON."""
+    with RawServer([b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"]) as server:
+        answer = send(server.url, writes=True)
+    assert (answer.body, answer.json()) == (b"", None)
+    assert isinstance(answer.invalid("it is empty"), OutcomeUnknown)
+
+
+def test_gzip_is_read_although_nobody_asked_for_it(send: Send) -> None:
+    """A proxy may compress all the same."""
+    with RawServer([reply(gzip.compress(b'{"a": 1}'), "Content-Encoding: gzip")]) as server:
+        assert send(server.url).json() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"<html>", b'{"a":', b"[" * 100_000, b'{"a": "\\ud800"}', b"\xff", b"1" * 5000]
+)
+def test_what_is_no_json_reads_as_none(body: bytes) -> None:
+    """No body, however odd, raises anything; half a surrogate pair could not be written out again."""
+    assert Reply(200, {}, body, writes=False).json() is None
+
+
+def test_escaped_characters_are_read() -> None:
+    """A whole surrogate pair is a character."""
+    assert Reply(200, {}, rb'{"a": "\u6a21\ud83d\ude00"}', writes=False).json() == {"a": "模😀"}
+
+
+def test_the_state_is_what_the_last_exchange_showed(
+    transport: Transport, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unused, reachable, unreachable; a failure is logged by the names of its exceptions, without the address."""
+    states = [transport.state]
+    with RawServer([reply(b"{}", status="500 Oops"), Step.KEEP], [Step.RESET]) as server:
+        send(server.url)
+        states.append(transport.state)
+        with caplog.at_level(logging.WARNING), pytest.raises(BackendUnavailable):
+            send(server.url)
+        states.append(transport.state)
+    assert states == ["unused", "reachable", "unreachable"]
+    (record,) = (record for record in caplog.records if record.name == "gateway.transport")
+    assert record.__dict__["fields"] == {
+        "method": "GET",
+        "error": "ConnectionError < ProtocolError < ConnectionResetError",
+    }
+    assert "127.0.0.1" not in record.getMessage()
+
+
+def test_the_time_spent_waiting_is_added_up() -> None:
+    """The caller's Server-Timing counts every exchange, also one that failed."""
+    clock = SystemClock()
+    transport = Transport(Limits(max_reply_bytes=10), clock)
+    call = Call("r", clock.monotonic() + 3.0)
+    with RawServer([reply(b"{}"), Step.KEEP], [0.05, reply(b" " * 11)]) as server:
+        request = Request(method="GET", url=server.url, headers={})
+        transport.send(request, call)
+        spent = call.upstream_seconds
+        with pytest.raises(BackendReplyInvalid):
+            transport.send(request, call)
+    assert 0 < spent < call.upstream_seconds
