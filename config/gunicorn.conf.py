@@ -1,13 +1,48 @@
 """How gunicorn serves the gateway; every setting that an installation may want to change has a variable."""
 
+import contextlib
 import os
 import signal
+import socket
 import tempfile
 import time
 
+from gunicorn.workers.ggevent import GeventWorker
+
+
+class Worker(GeventWorker):
+    """Gunicorn's own, but one that ends hangs up where nobody asks anything, instead of waiting for those."""
+
+    idle = set()  # noqa: RUF012 - of the process: connections that are open and between two requests
+
+    def handle(self, listener, client, addr):
+        """Serve a connection to its end."""
+        self.idle.add(client)
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self.idle.discard(client)
+
+    def handle_request(self, listener_name, req, sock, addr):
+        """Serve one request of it."""
+        self.idle.discard(sock)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            self.idle.add(sock)
+
+    def notify(self):
+        """Say every second that we live; while ending, the listening sockets have been closed before."""
+        super().notify()
+        if not self.alive:
+            for client in self.idle:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RD)  # what has arrived is still read, and answered
+
+
 bind = os.environ.get("GATEWAY_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("GATEWAY_WORKERS", "1"))
-worker_class = "gevent"
+worker_class = Worker
 worker_connections = 2000
 http_parser = "fast"  # gunicorn_h1c
 

@@ -100,9 +100,9 @@ def install(app: Flask) -> None:
 
 
 def refuse_unacceptable(incoming: Request) -> None:
-    """Refuse a request whose Accept header excludes JSON, before anything is done; pages and assets are no JSON."""
+    """Refuse a request whose Accept header excludes JSON, before anything is done; pages and figures are no JSON."""
     accepted = incoming.accept_mimetypes
-    if not accepted or incoming.path.startswith("/docs"):
+    if not accepted or incoming.path.startswith(("/docs", "/metrics")):
         return
     if not (accepted["application/json"] or accepted[PROBLEM_TYPE]):
         raise NotAcceptable

@@ -26,7 +26,8 @@ _SETTINGS: Final = {
     "keepalives_idle": "15",
     "options": r"-c statement_timeout=3000 -c lock_timeout=2000 -c default_transaction_isolation=read\ committed",
 }
-_HAS_VERSION: Final = "SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL"
+# to_regclass() would do, were it not for its memory: what another process has made while we waited it does not see.
+_HAS_VERSION: Final = "SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid)"
 _LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(7306930284709506)"  # any number, always the same
 
 

@@ -33,14 +33,7 @@ class SqlJournal(ABC):
 
     def claim(self, claim: Claim) -> Claimed:
         """Write first and look afterwards: as a rule nothing stands in the way, and then one statement was enough."""
-        wanted = rows.write_claim(claim)
-        for _ in range(_ATTEMPTS):
-            if self._change(statements.CLAIM, wanted):
-                return Claimed("claimed", rows.fresh(claim))
-            standing = self._in_the_way(claim, wanted)
-            if standing is not None:
-                return standing
-        raise JournalUnavailable("Too many operations came and went under this name.")
+        return self._insert(statements.CLAIM, claim, rows.write_claim(claim)) or Claimed("claimed", rows.fresh(claim))
 
     def get(self, operation_id: str) -> Operation | None:
         """Return an operation, None where there is none."""
@@ -55,7 +48,7 @@ class SqlJournal(ABC):
     def copy(self, claim: Claim, operation: Operation, module_id: str) -> None:
         """Write a claim as the success that another's was; where its names are taken by now, they stay so."""
         copied = {**rows.write_claim(claim), **rows.write_result(operation, module_id), "holds_name": None}
-        self._change(statements.COPY, copied)
+        self._insert(statements.COPY, claim, copied)
 
     def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> Operation | None:
         """Turn a sending operation into a reconciling one; any other stays as it is."""
@@ -99,8 +92,8 @@ class SqlJournal(ABC):
 
     def made_by(self, module_id: str) -> str | None:
         """Return the first operation that succeeded with this module."""
-        rows = self._read(statements.MADE_BY, {"module_id": module_id})
-        return str(rows[0][0]) if rows else None
+        found = self._read(statements.MADE_BY, {"module_id": module_id})
+        return str(found[0][0]) if found else None
 
     def expire(self, *, settled_before: float, limit: int) -> int:
         """Delete what ended before a time, the oldest first."""
@@ -125,6 +118,16 @@ class SqlJournal(ABC):
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Execute]:
         """Execute several statements with one commit; JournalUnavailable where that fails."""
+
+    def _insert(self, statement: str, claim: Claim, wanted: dict[str, Any]) -> Claimed | None:
+        """Write an operation and return None, or what stands in its way."""
+        for _ in range(_ATTEMPTS):
+            if self._change(statement, wanted):
+                return None
+            standing = self._in_the_way(claim, wanted)
+            if standing is not None:
+                return standing
+        raise JournalUnavailable("Too many operations came and went under this name.")
 
     def _in_the_way(self, claim: Claim, wanted: dict[str, Any]) -> Claimed | None:
         """Say what kept a claim from being written; None where it may be tried again.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.journals.rows import Row
@@ -17,7 +17,7 @@ from gateway.journals.schema import is_current, migrate
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 
 _BUSY_SECONDS: Final = 2.0  # so long another process may keep us from writing
-_PAUSE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.002
 _HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
 
 
@@ -55,11 +55,11 @@ class SqliteJournal(SqlJournal):
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread at a time."""
-        link = self._link()
+        """Lend the connection to one thread at a time; the time it waited for its turn is part of its patience."""
+        link, until = self._link(), time.monotonic() + _BUSY_SECONDS
         with link.lock:
             try:
-                yield link.connection or self._open(link)
+                yield self._open(link, until)
             except sqlite3.Error as error:
                 raise self._failed(link, error) from error
 
@@ -67,8 +67,11 @@ class SqliteJournal(SqlJournal):
         pid = os.getpid()
         return self._links.get(pid) or self._links.setdefault(pid, _Link())
 
-    def _open(self, link: _Link) -> sqlite3.Connection:
-        connection = self._connect()
+    def _open(self, link: _Link, until: float) -> _Connection:
+        connection = link.connection or self._connect()
+        connection.until = until
+        if link.connection:
+            return connection
         try:
             _prepare(connection)
         except BaseException:
@@ -77,14 +80,14 @@ class SqliteJournal(SqlJournal):
         link.connection = connection
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> _Connection:
         if self._path:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalUnavailable("The journal's folder cannot be made.") from error
         return sqlite3.connect(
-            self._path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self._path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False, factory=_Connection
         )
 
     def _failed(self, link: _Link, error: sqlite3.Error) -> JournalUnavailable:
@@ -94,12 +97,28 @@ class SqliteJournal(SqlJournal):
         return JournalUnavailable(f"The journal cannot be used: {getattr(error, 'sqlite_errorname', 'misuse')}.")
 
 
+class _Connection(sqlite3.Connection):
+    """Waits for other processes' writes by sleeping: SQLite's own way of waiting would stop every greenlet of ours."""
+
+    until = 0.0
+
+    def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute one statement; where others keep it from beginning, again and again until it is too late."""
+        while True:
+            try:
+                return super().execute(statement, parameters)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > self.until:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+
 class _Link:
     """A process's connection, and whose turn it is."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.connection: sqlite3.Connection | None = None
+        self.connection: _Connection | None = None
 
     def close(self) -> None:
         if self.connection:
@@ -110,25 +129,12 @@ class _Link:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make every commit durable, and the schema the one we know."""
-    _write_ahead(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; one that changes often is copied back less often
     if not is_current(_executor(connection), _HAS_VERSION):
         with _writing(connection) as execute:
             migrate(execute, _HAS_VERSION)
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to a write-ahead log; SQLite itself does not wait for others who do so at the same moment."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > until:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
 
 
 @contextmanager

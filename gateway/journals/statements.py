@@ -93,7 +93,6 @@ COPY: Final = """
         :holds_key, :holds_memory, :holds_name
     )
     ON CONFLICT DO NOTHING
-    RETURNING id
 """
 
 IN_THE_WAY: Final = f"""
@@ -159,7 +158,9 @@ MEET: Final = """
     ON CONFLICT DO NOTHING
 """
 
-MADE_BY: Final = "SELECT id FROM operations WHERE module_id = :module_id ORDER BY claimed_at LIMIT 1"
+MADE_BY: Final = """
+    SELECT id FROM operations WHERE module_id = :module_id AND state = 'succeeded' ORDER BY claimed_at LIMIT 1
+"""
 
 MET_BEFORE: Final = """
     SELECT 1 FROM met WHERE backend = :backend AND scope = :scope AND native_id = :native_id AND at < :before
@@ -167,7 +168,8 @@ MET_BEFORE: Final = """
 
 EXPIRE: Final = """
     DELETE FROM operations WHERE id IN (
-        SELECT id FROM operations WHERE holds_name IS NULL AND updated_at < :settled_before ORDER BY updated_at LIMIT :limit
+        SELECT id FROM operations
+        WHERE holds_name IS NULL AND updated_at < :settled_before ORDER BY updated_at LIMIT :limit
     )
 """
 

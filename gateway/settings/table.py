@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 #: Told apart by exact type: TOML's true is no number.
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -58,7 +58,9 @@ class Table:
 
     def url(self, key: str, default: str | None = None) -> str:
         """Return an http(s) address without a trailing slash."""
-        pattern = r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?"
+        host = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+        port = r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}))?"  # up to 65499
+        pattern = rf"https?://{host}{port}(/[A-Za-z0-9._~/-]*)?"
         return self.text(key, default, pattern=pattern, shape="an address such as https://host/path").rstrip("/")
 
     def secret(self, key: str) -> Secret:
@@ -69,9 +71,7 @@ class Table:
 
     def number(self, key: str, default: float, *, above: float = 0.0, most: float = 86400.0) -> float:
         """Return a number greater than `above` and at most `most`."""
-        value = self._take(key, "a number", default)
-        if not isinstance(value, int | float):
-            return default
+        value = cast("float", self._take(key, "a number", default))
         if not above < value <= most:
             self.wrong(key, f"must be greater than {above:g} and at most {most:g}")
         return float(value)
@@ -82,9 +82,7 @@ class Table:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts, empty where it is not given."""
-        value = self._take(key, "a list of texts", [])
-        if not isinstance(value, list):
-            return ()
+        value = cast("list[Any]", self._take(key, "a list of texts", []))
         if not all(isinstance(item, str) for item in value):
             self.wrong(key, "must be a list of texts")
         return tuple(item for item in value if isinstance(item, str))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -38,8 +38,8 @@ class Limits:
     def read(cls, table: Table) -> Limits:
         """Read the settings that every connection has."""
         ca_file = table.text("ca_file", "") or None
-        if ca_file is not None and not Path(ca_file).is_file():
-            table.wrong("ca_file", f"the file {ca_file} cannot be read")
+        if ca_file is not None and not _is_authority(ca_file):
+            table.wrong("ca_file", f"no certificate can be read from the file {ca_file}")
         return cls(
             connect_seconds=table.number("connect_seconds", 3.0, most=60.0),
             hard_timeout_seconds=table.number("hard_timeout_seconds", 35.0, most=600.0),
@@ -156,6 +156,14 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
+
+
+def _is_authority(path: str) -> bool:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:
+        return False
+    return True
 
 
 def _names(error: BaseException) -> str:

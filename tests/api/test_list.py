@@ -99,9 +99,12 @@ def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) 
     assert cmdb.sent == []
 
 
-def test_metrics(client: FlaskClient, cmdb: FakeBackend) -> None:
+@pytest.mark.parametrize(
+    "accept",
+    ["application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain", "*/*"],
+)
+def test_metrics(client: FlaskClient, cmdb: FakeBackend, accept: str) -> None:
     """The figures are plain text, as a collector reads them, and ask no backend."""
-    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     response = client.get("/metrics", headers={"Accept": accept})
     assert (response.status_code, response.mimetype) == (200, "text/plain")
     assert cmdb.sent == []

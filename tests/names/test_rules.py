@@ -15,6 +15,7 @@ from gateway.backends.projectman.capabilities import capabilities as projectman_
 from gateway.domain.capabilities import Capabilities, trimmed
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
+from tests.contract.stands.cmdb import options as cmdb_options
 from tests.contract.stands.projectman import OWNER, PROJECT, options
 from tests.names.signing import signed
 
@@ -47,7 +48,7 @@ _NAMES: Final = st.one_of(
 _QUIET: Final = settings(
     max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-_CMDB: Final = cmdb_capabilities((), 130.0)
+_CMDB: Final = cmdb_capabilities(cmdb_options("http://127.0.0.1:1"))
 _PROJECTMAN: Final = projectman_capabilities(options("http://127.0.0.1:1"))
 
 

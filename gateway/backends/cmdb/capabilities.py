@@ -89,7 +89,10 @@ def capabilities(options: Options) -> Capabilities:
             allowed=_USERS,
             max_bytes=2000,
         ),
-        attributes=(*ATTRIBUTES, *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes)),
+        attributes=(
+            *ATTRIBUTES,
+            *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes),
+        ),
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         acts_as=options.username,

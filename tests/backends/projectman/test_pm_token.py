@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,6 +77,13 @@ def test_twenty_who_wait_share_one_token(
 ) -> None:
     """One asks IAM, the others take what he got: for the first token as for the next."""
     everybody = threading.Barrier(20)
+    issue = cloud.answer
+
+    def slowly() -> Reply:
+        time.sleep(0.1)  # long enough for the others to come and wait
+        return issue()
+
+    cloud.answer = slowly
     if expired:
         by_token.find(DRAFT, Call("r", clock.monotonic() + 10))
 

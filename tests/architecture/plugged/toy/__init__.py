@@ -42,6 +42,7 @@ class ToyBackend:
         description=Field(name="description", max_length=255),
         owners=Field(name="owners", kind="owners", pattern=r"[a-z]+"),
         settle_seconds=1.0,
+        hard_timeout_seconds=1.0,
     )
 
     def __init__(self, name: str, options: Options, _clock: Clock) -> None:
