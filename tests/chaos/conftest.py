@@ -1,24 +1,26 @@
-"""Stands for the tests: one for each test, in a folder of its own."""
+"""What the tests stand on: processes that end with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.chaos import database
 from tests.chaos.stand import Shape, Stand, standing
 
-Stands = Callable[[Shape], Stand]
+
+@pytest.fixture(scope="module")
+def shape() -> Shape:
+    """A file of tests says for itself how its processes are to be."""
+    return Shape()
 
 
-@pytest.fixture
-def stands(tmp_path: Path) -> Iterator[Stands]:
-    """Starts a stand of a given shape; it ends with the test."""
-    with ExitStack() as stack:
-        yield lambda shape: stack.enter_context(standing(tmp_path / "stand", shape))
+@pytest.fixture(scope="module")
+def shared_stand(shape: Shape, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """A stand for the tests of one file, each of which makes modules of names of its own."""
+    with standing(tmp_path_factory.mktemp("stand"), shape) as stand:
+        yield stand
 
 
 @pytest.fixture(scope="session")

@@ -50,9 +50,7 @@ def exchange(
     )
 
 
-def ask(
-    address: str, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
-) -> Answer:
+def ask(address: str, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
     """Ask once at HOST:PORT; raises one of BROKEN."""
     with closing(HTTPConnection(address, timeout=15)) as connection:
         return exchange(connection, method, path, body, headers)

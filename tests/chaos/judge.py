@@ -77,7 +77,8 @@ def _wrong(story: Told, entries: list[Mapping[str, Any]]) -> int:
     first = min((datetime.fromisoformat(entry["at"]).timestamp() for entry in entries), default=None)
     refused = sum(answer.status != 201 for answer in story.answers if answer is story.final)
     belied = sum(
-        answer.code == "backend_unavailable" and first is not None and first < answer.at - 0.01 for answer in story.answers
+        answer.code == "backend_unavailable" and first is not None and first < answer.at - 0.01
+        for answer in story.answers
     )
     modules = {str(answer.body["id"]) for answer in story.answers if answer.status == 201}
     return refused + belied + max(len(modules) - 1, 0)

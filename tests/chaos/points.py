@@ -60,4 +60,3 @@ class Orders:
 
     def _taken(self, point: str, name: str) -> list[int]:
         return [int(path.name.rpartition("@")[2]) for path in self._folder.glob(f"taken@{point}@{name}@*")]
-

@@ -91,7 +91,9 @@ class Stand:
 
     def created(self, backend: str) -> list[Mapping[str, Any]]:
         """Return the creates that took effect."""
-        return [each for each in self.twin(backend, "GET", "ledger")["writes"] if each["operation"].startswith("create")]
+        return [
+            each for each in self.twin(backend, "GET", "ledger")["writes"] if each["operation"].startswith("create")
+        ]
 
     def creates_of(self, backend: str, name: str) -> int:
         """Count the creates of a name that took effect."""

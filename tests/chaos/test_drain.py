@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.caller import Wanted
-from tests.chaos.conftest import Stands
 from tests.chaos.http import BROKEN, Answer, ask, exchange
-from tests.chaos.stand import Shape, Stand, eventually
+from tests.chaos.stand import Shape, Stand, eventually, standing
 
 pytestmark = pytest.mark.loopback
 
@@ -21,11 +21,11 @@ IN_FLIGHT = 8
 
 
 @pytest.fixture
-def stand(stands: Stands) -> Stand:
+def stand(tmp_path: Path) -> Iterator[Stand]:
     """A gateway whose backend takes a second for every create."""
-    stand = stands(SHAPE)
-    stand.fault("cmdb", {"fault": "delay", "seconds": 1.0, "times": -1})
-    return stand
+    with standing(tmp_path / "stand", SHAPE) as stand:
+        stand.fault("cmdb", {"fault": "delay", "seconds": 1.0, "times": -1})
+        yield stand
 
 
 @pytest.fixture

@@ -116,6 +116,19 @@ def test_what_was_in_flight_is_settled_afterwards(breakage: Breakage) -> None:
     assert (stand.sent("cmdb", wanted.name), stand.creates_of("cmdb", wanted.name)) == (1, 1)
 
 
+def test_waiting_for_the_journal_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """While creates wait for a locked SQLite file, a read through the same worker is answered before any of them."""
+    with ExitStack() as stack:
+        breakage = LockedFile(stack, tmp_path / "stand")
+        breakage.break_()
+        pool = stack.enter_context(ThreadPoolExecutor(5))
+        creates = [pool.submit(_create, breakage.stand, f"module-{number}") for number in range(5)]
+        assert ask(breakage.stand.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
+        assert not any(create.done() for create in creates)
+        assert all(_is_closed_fast(create.result()) for create in creates)
+        breakage.mend()
+
+
 def test_a_journal_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     """A folder in the place of the journal's file stops creates and no reads; once it is gone, creates work."""
     (in_the_way := tmp_path / "stand" / "journal" / "journal.db").mkdir(parents=True)
