@@ -64,9 +64,8 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         load_query(request, schemas.NoQuery())
         backend, ref = find_backend(module_id, backends)
         patch = load_patch(request, backend)
-        return _with_outcome(
-            _module(change.update(provisioner.journal, backend, ref, patch, current_call())), Outcome.APPLIED
-        )
+        module = change.update(provisioner.journal, backend, ref, patch, current_call())
+        return _with_outcome(_module(module), Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED)
 
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:

@@ -12,6 +12,7 @@ from marshmallow import Schema, fields
 
 from gateway.api import fields as kinds
 from gateway.api import schemas
+from gateway.api.bodies import JSON, MERGE_PATCH
 from gateway.api.problems import PROBLEM_TYPE
 
 
@@ -107,7 +108,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.query is not None:
         described["parameters"] += [{"in": "query", "schema": operation.query}]
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        media_types = (JSON, MERGE_PATCH) if operation.method == "patch" else (JSON,)
+        content = {media_type: {"schema": operation.body} for media_type in media_types}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 

@@ -75,6 +75,11 @@ class ModulePatch:
     owners: tuple[str, ...] | Unset | None = UNSET
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is asked to be changed."""
+        return self == ModulePatch()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleQuery:

@@ -17,7 +17,7 @@ def update(journal: Journal, backend: Backend, ref: str, patch: ModulePatch, cal
     journal.void_memory(f"{backend.name}.{ref}")
     try:
         with before_the_write():
-            return backend.get(ref, call) if patch == ModulePatch() else backend.update(ref, patch, call)
+            return backend.get(ref, call) if patch.empty else backend.update(ref, patch, call)
     except ModuleAlreadyExists as error:
         raise _with_existing(backend, ref, patch, call, error) from error
 

@@ -176,6 +176,6 @@ def _parse(ref: str) -> Place:
 
 
 def _parse_cursor(cursor: str) -> int:
-    if re.fullmatch(r"[1-9][0-9]{0,18}", cursor, re.ASCII) is None:
+    if re.fullmatch(r"[1-9][0-9]{0,18}", cursor, re.ASCII) is None or int(cursor) > INT64_MAX:
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
     return int(cursor)

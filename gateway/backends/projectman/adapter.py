@@ -101,6 +101,7 @@ class ProjectManBackend:
 
     def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
         """Read, merge and send the whole: an update replaces name, owner and description."""
+        _parse(ref)
         if patch.description is UNSET and not self._options.keeps_omitted_description:
             raise DescriptionRequired(errors=[FieldError("/description", "required", DescriptionRequired.title)])
         old = self.get(ref, call)

@@ -100,7 +100,7 @@ def test_a_module_that_went_meanwhile_is_not_found(
     assert type(refused(act, backend, call)) is ModuleNotFound
 
 
-@pytest.mark.parametrize("act", [create(), update(name="new"), delete])
+@pytest.mark.parametrize("act", [create(), update(name="new"), update(name="m1"), delete])
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
