@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> Service:
         connection.name: types[connection.type].connect(connection.name, connection.options, runtime)
         for connection in settings.backends
     }
-    journal = open_journal(settings.journal_url)
+    journal = open_journal(settings.journal_url.value)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
     metrics = Metrics(journal.counts)

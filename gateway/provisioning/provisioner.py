@@ -83,13 +83,11 @@ class Provisioner:
 
     def create(self, order: Order, call: Call) -> Answer:
         """Create a module once, however often it is asked for; answer before the caller's deadline."""
-        claim, claimed = self._begin(order, call)
-        operation_id = claimed.operation.claim.id
-        sending = self._sending.get(operation_id)
+        claim, claimed, sending = self._begin(order, call)
         if sending is not None:
             sending.done.wait(max(call.deadline - self.runtime.monotonic(), 0.0))
             if claimed.standing == "claimed" and sending.result is not None:
-                return _told(sending.result, operation_id)
+                return _told(sending.result, claim.id)
         answer = self._answer(self._follow(claimed.operation, call), claimed.standing)
         if claimed.standing == "name":
             self._share(claim, answer)
@@ -103,16 +101,17 @@ class Provisioner:
         """Count the creates that this process has on the way."""
         return len(self._sending)
 
-    def _begin(self, order: Order, call: Call) -> tuple[Claim, Claimed]:
+    def _begin(self, order: Order, call: Call) -> tuple[Claim, Claimed, _Sending | None]:
+        """Return our claim, what came of it, and the send that this process has on the way for it."""
         if self.draining:
             raise Draining
         claim = self._claim(order, call)
         claimed = self.journal.claim(claim)
         if claimed.standing == "claimed":
-            self._spawn(order, call, claim)
-        elif claimed.operation.claim.fingerprint != claim.fingerprint:
+            return claim, claimed, self._spawn(order, call, claim)
+        if claimed.operation.claim.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReused if claimed.standing == "key" else CreateInProgress
-        return claim, claimed
+        return claim, claimed, self._sending.get(claimed.operation.claim.id)
 
     def _claim(self, order: Order, call: Call) -> Claim:
         rules, draft, now = order.backend.capabilities, keep_draft(order.draft), self.runtime.now()
@@ -132,7 +131,7 @@ class Provisioner:
             owner=self.owner,
         )
 
-    def _spawn(self, order: Order, call: Call, claim: Claim) -> None:
+    def _spawn(self, order: Order, call: Call, claim: Claim) -> _Sending:
         # The deadline stands from the claim on: a process that was frozen between here and the socket sends nothing.
         patience = order.backend.capabilities.hard_timeout_seconds
         upstream = Call(call.request_id, self.runtime.monotonic() + patience, operation_id=claim.id)
@@ -147,6 +146,7 @@ class Provisioner:
                 sending.done.set()
 
         self.runtime.spawn(work)
+        return sending
 
     def _send(self, order: Order, call: Call, claim: Claim) -> Creation | GatewayError | None:
         """Send once and write down what came of it; return what is known for certain, None where nothing is."""

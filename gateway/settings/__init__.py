@@ -41,7 +41,7 @@ class Settings:
 
     bind: str
     deadline_seconds: float
-    journal_url: str
+    journal_url: Secret  # it may hold a password
     backends: tuple[Connection, ...]
     warnings: tuple[str, ...] = ()
 
@@ -74,7 +74,7 @@ def read_settings(
     return Settings(
         bind=bind,
         deadline_seconds=deadline,
-        journal_url=journal_url,
+        journal_url=Secret(journal_url),
         backends=backends,
         warnings=tuple(source.warnings),
     )

@@ -51,7 +51,8 @@ def _try(folder: Path, number: int, cell: Cell, url: str | None) -> Figures | Ex
 
 
 def _print(name: str, row: tuple[object, ...]) -> None:
-    print(f"{name:46}", *(f"{value!s:>10}" for value in row), flush=True)
+    sys.stdout.write(f"{name:46}" + "".join(f"{value!s:>11}" for value in row) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from typing import Any
 from unittest.mock import patch
 
 import gateway.app
+from gateway.backends import discover
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Claim, Claimed, Operation, Settlement
 from gateway.domain.ports import Backend, Call, Journal
+from gateway.journals import open_journal
 from tests.chaos.points import VARIABLE, Orders
 
 _orders = Orders(Path(os.environ[VARIABLE]))
-_open_journal, _discover = gateway.app.open_journal, gateway.app.discover
 
 
 class DeadlyJournal:
@@ -78,11 +79,11 @@ class DeadlyType:
 
 
 def _discover_deadly() -> dict[str, Any]:
-    return {name: DeadlyType(type_) for name, type_ in _discover().items()}
+    return {name: DeadlyType(type_) for name, type_ in discover().items()}
 
 
 with (
-    patch.object(gateway.app, "open_journal", lambda url: DeadlyJournal(_open_journal(url))),
+    patch.object(gateway.app, "open_journal", lambda url: DeadlyJournal(open_journal(url))),
     patch.object(gateway.app, "discover", _discover_deadly),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

@@ -33,7 +33,7 @@ class Wanted:
     @property
     def headers(self) -> Mapping[str, str]:
         """Return what makes the repetitions one request."""
-        return {"Idempotency-Key" if self.by == "key" else "X-Request-Id": f"again-{self.name}"}
+        return {"Idempotency-Key" if self.by == "key" else "X-Request-Id": f"again-{self.backend}-{self.name}"}
 
 
 @dataclass

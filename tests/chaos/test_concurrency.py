@@ -38,7 +38,7 @@ def test_identical_creates_are_sent_once(shared_stand: Stand, backend: str, by: 
     stand, name = shared_stand, f"same-{by}"
     stand.fault(backend, {"fault": "delay", "seconds": 0.3})
     answers = _at_once(stand, lambda _: Wanted(backend, name, by))
-    assert {answer.status for answer in answers} == {201}
+    assert {answer.status for answer in answers} == {201}, answers[0].body
     assert all(answer.body == answers[0].body for answer in answers)
     assert (stand.sent(backend, name), stand.creates_of(backend, name)) == (1, 1)
     assert stand.live() == 0
@@ -50,7 +50,7 @@ def test_different_creates_all_happen(shared_stand: Stand, backend: str) -> None
     stand = shared_stand
     already, sent = len(stand.created(backend)), stand.sent(backend)
     answers = _at_once(stand, lambda number: Wanted(backend, f"module-{number}"))
-    assert {answer.status for answer in answers} == {201}
+    assert {answer.status for answer in answers} == {201}, answers[0].body
     made = [answer.body["native_id"] for answer in answers]
     assert len(set(made)) == CALLERS
     assert set(made) == {str(entry["id"]) for entry in stand.created(backend)[already:]}

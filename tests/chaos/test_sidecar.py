@@ -59,7 +59,7 @@ class Workflow:
 
 @pytest.fixture
 def workflow(shared_stand: Stand, backend: str, request: pytest.FixtureRequest) -> Workflow:
-    return Workflow(shared_stand, backend, request.node.originalname.replace("_", "-"))
+    return Workflow(shared_stand, backend, request.node.originalname.removeprefix("test_")[:30])
 
 
 def test_a_lost_answer_is_told_again(workflow: Workflow) -> None:
