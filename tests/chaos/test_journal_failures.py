@@ -16,7 +16,7 @@ from tests.chaos.stand import Shape, Stand, eventually, standing
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(180)]
 
-SHAPE = Shape(workers=1, deadline=5.0, hard=5.0)
+SHAPE = Shape(workers=1, deadline=3.0)
 
 
 class Breakage(Protocol):

@@ -262,7 +262,7 @@ def test_a_probe_finds_the_name_taken(
 ) -> None:
     """With probe_before_create nothing is sent where the name is there already."""
     provisioner.create(order, a_call(clock))
-    cmdb.capabilities = replace(cmdb.capabilities, probes=True)  # type: ignore[misc] # the connection says so
+    cmdb.capabilities = replace(cmdb.capabilities, probes=True)
     before = len(cmdb.writes)
     with pytest.raises(ModuleAlreadyExists):
         provisioner.create(replace(order, idempotency_key="other", if_exists="error"), a_call(clock, "other"))
