@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,10 +17,12 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final
 
-_TWINS: Final = {"cmdb": "127.0.0.1:8001", "projectman": "127.0.0.1:8002"}
+#: The variables of config/sandbox.toml that say where the twins listen.
+_TWINS: Final = {"cmdb": "SANDBOX_CMDB", "projectman": "SANDBOX_PROJECTMAN"}
 _PATIENCE: Final = 30.0
 _LINES: Final = """
-The gateway listens on http://{bind}, in front of twins of both backends. Try, in another terminal:
+The gateway listens on http://{bind}, in front of twins of both backends ({twins}).
+Try, in another terminal:
 
   # create a module in CMDB: business 1, set 10
   curl -i http://{bind}/modules -H 'Content-Type: application/json' \\
@@ -55,8 +58,10 @@ def run(config: str, bind: str) -> int:
         "HUAWEI_AK": secrets.token_hex(10).upper(),
         "HUAWEI_SK": secrets.token_hex(20),
     }
+    addresses = {name: f"127.0.0.1:{_free_port()}" for name in _TWINS}
+    environ |= {_TWINS[name]: f"http://{address}" for name, address in addresses.items()}
     commands = [
-        [sys.executable, "-m", "gateway.cli", "twin", name, "--bind", address] for name, address in _TWINS.items()
+        [sys.executable, "-m", "gateway.cli", "twin", name, "--bind", address] for name, address in addresses.items()
     ]
     commands.append([sys.executable, "-m", "gunicorn", "-c", str(_gunicorn_config(config)), "wsgi:app"])
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -68,12 +73,19 @@ def run(config: str, bind: str) -> int:
         processes = [_start(command, environ, stack) for command in commands]
         try:
             if _wait_ready(f"http://{bind}/readyz", processes):
-                print(_LINES.format(bind=bind), flush=True)  # noqa: T201 - it speaks to a person
+                print(_LINES.format(bind=bind, twins=", ".join(addresses.values())), flush=True)  # noqa: T201 - it speaks to a person
             while all(process.poll() is None for process in processes):
                 time.sleep(0.2)
         except KeyboardInterrupt:
             return 0
     return 1
+
+
+def _free_port() -> int:
+    """Return a port that nobody listens on: whatever else runs here, the twins find room."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _gunicorn_config(config: str) -> Path:

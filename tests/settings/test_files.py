@@ -25,6 +25,8 @@ _ROOT: Final = Path(__file__).parents[2]
 _ENVIRON: Final = {
     **dict.fromkeys(("CMDB_APP_SECRET", "HUAWEI_AK", "HUAWEI_SK"), "value"),
     "SANDBOX_JOURNAL": "sqlite:///journal.db",
+    "SANDBOX_CMDB": "http://127.0.0.1:8001",
+    "SANDBOX_PROJECTMAN": "http://127.0.0.1:8002",
 }
 
 

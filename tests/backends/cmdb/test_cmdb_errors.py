@@ -166,7 +166,7 @@ def test_every_row_is_what_a_list_meets(key: str, backend: Backend, wire: respon
         (1199019, "No relevant data found", "validation_failed", "/attributes/service_category_id"),
     ],
 )
-def test_words_that_no_language_changes_tell_more(  # noqa: PLR0917 - a table's columns
+def test_words_that_no_language_changes_tell_more(
     code: int, message: str, error: str, pointer: str | None, backend: Backend, answer_create: Answer, call: Call
 ) -> None:
     """documented: cmdb.md §4 (the quoted parameter) and §5 (ESB's bracketed ones, the fixed English texts)."""

@@ -136,7 +136,7 @@ def test_every_code_is_what_a_list_meets(
     ],
 )
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", {"error_code": "PM.09999999", "error_msg": "m"}])
-def test_without_a_known_code_the_status_decides(  # noqa: PLR0917 - a table's columns
+def test_without_a_known_code_the_status_decides(
     wire: responses.RequestsMock,
     backend: Backend,
     call: Call,
