@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 
-from gateway.api import operations, schemas
+from gateway.api import operations, replies, schemas
 from gateway.api.access import current_call, current_caller
 from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
@@ -51,7 +51,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         page = backend.list(query, values["page_size"], cursor, current_call())
         provisioner.acquaintances.meet(page.modules)
         following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
-        return jsonify(modules=schemas.MODULE.dump(page.modules, many=True), next_page_token=following)
+        return jsonify(modules=replies.MODULE.dump(page.modules, many=True), next_page_token=following)
 
     @blueprint.get("/modules/<module_id>")
     def get_module(module_id: str) -> Response:
@@ -100,7 +100,7 @@ def _accepted(operation: Operation) -> Response:
 
 
 def _module(module: Module) -> Response:
-    return jsonify(schemas.MODULE.dump(module))
+    return jsonify(replies.MODULE.dump(module))
 
 
 def _preview(checks: tuple[creation.Check, ...]) -> Response:

@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
 from gateway.api import fields as kinds
-from gateway.api import schemas
+from gateway.api import replies, schemas
 from gateway.api.bodies import JSON, MERGE_PATCH
 from gateway.api.problems import PROBLEM_TYPE
 
@@ -29,18 +29,18 @@ class Operation(NamedTuple):
 
 
 _PATCH: Final = schemas.PatchSchema(only=("name", "description", "owners", "attributes"))
-_MODULE: Final = schemas.ModuleSchema
+_MODULE: Final = replies.ModuleSchema
 OPERATIONS: Final = (
     Operation(
         "/modules", "post", "createModule", "Create a module",
         {201: ("Created.", _MODULE),
-         202: ("Prefer: respond-async. It is written down.", schemas.OperationSchema),
+         202: ("Prefer: respond-async. It is written down.", replies.OperationSchema),
          200: ("if_exists=adopt: it was there. validate_only: the checks.", None)},
         schemas.CreateQuery, schemas.DRAFT,
     ),
     Operation(
         "/modules", "get", "listModules", "List one connection's modules, page by page",
-        {200: ("A page.", schemas.PageSchema)}, schemas.ListQuery,
+        {200: ("A page.", replies.PageSchema)}, schemas.ListQuery,
     ),
     Operation("/modules/{id}", "get", "getModule", "Read a module", {200: ("The module.", _MODULE)}),
     Operation(
@@ -53,22 +53,22 @@ OPERATIONS: Final = (
     ),
     Operation(
         "/backends", "get", "listBackends", "List the connections",
-        {200: ("The connections.", schemas.BackendsSchema)},
+        {200: ("The connections.", replies.BackendsSchema)},
     ),
     Operation(
         "/backends/{name}", "get", "getBackend", "Tell what a connection can keep",
-        {200: ("Its capabilities.", schemas.BackendSchema)},
+        {200: ("Its capabilities.", replies.BackendSchema)},
     ),
     Operation(
         "/errors", "get", "listErrors", "List the codes of errors",
-        {200: ("The registry.", schemas.RegistrySchema)},
+        {200: ("The registry.", replies.RegistrySchema)},
     ),
     Operation(
         "/operations/{id}", "get", "getOperation", "Follow a create",
-        {200: ("What has become of it.", schemas.OperationSchema)},
+        {200: ("What has become of it.", replies.OperationSchema)},
     ),
-    Operation("/livez", "get", "livez", "Is the process alive?", {200: ("Yes.", schemas.StatusSchema)}),
-    Operation("/readyz", "get", "readyz", "Does it take requests?", {200: ("Yes.", schemas.StatusSchema)}),
+    Operation("/livez", "get", "livez", "Is the process alive?", {200: ("Yes.", replies.StatusSchema)}),
+    Operation("/readyz", "get", "readyz", "Does it take requests?", {200: ("Yes.", replies.StatusSchema)}),
 )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [],
         "responses": {str(status): _reply(operation, status, *reply) for status, reply in operation.replies.items()}
-        | {range_: _content("A problem.", schemas.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
+        | {range_: _content("A problem.", replies.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
     }
     if "{" in operation.path:
         name = operation.path.partition("{")[2].rstrip("}")
@@ -118,7 +118,7 @@ def _reply(operation: Operation, status: int, text: str, schema: type[Schema] | 
     if operation.name == "createModule" and status == 200:  # noqa: PLR2004 - the one status with two bodies
         return {
             "description": text,
-            "content": {"application/json": {"schema": {"anyOf": [_MODULE, schemas.PreviewSchema]}}},
+            "content": {"application/json": {"schema": {"anyOf": [_MODULE, replies.PreviewSchema]}}},
         }
     return _content(text, schema, "application/json") if schema else {"description": text}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gateway.api import schemas
+from gateway.api import replies
 from gateway.api.access import current_caller
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
@@ -32,7 +32,7 @@ def routes(journal: Journal) -> Blueprint:
 def render(operation: Operation) -> dict[str, Any]:
     """Return an operation as its caller may see it."""
     claim = operation.claim
-    module = None if operation.module is None else schemas.MODULE.dump(read_module(operation.module)[0])
+    module = None if operation.module is None else replies.MODULE.dump(read_module(operation.module)[0])
     return {
         "id": claim.id,
         "kind": "create",

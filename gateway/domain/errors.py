@@ -24,10 +24,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from gateway.domain.faults import Fault
+from gateway.domain.faults import Fault
 
 
 class Outcome(Enum):

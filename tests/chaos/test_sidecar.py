@@ -40,8 +40,9 @@ class Workflow:
             assert eventually(lambda: self.sent == 1, 10)
 
     def follow(self, path: str) -> Any:
-        """Wait for an operation to succeed and return its module."""
+        """Wait for an operation to succeed by the backend's answer, without a look, and return its module."""
         assert eventually(lambda: bool(self._operation(path)["state"] == "succeeded"), 10)
+        assert self._operation(path)["evidence"] == []
         return self._operation(path)["module"]
 
     def _operation(self, path: str) -> Any:
@@ -66,6 +67,7 @@ def test_a_lost_answer_is_told_again(workflow: Workflow) -> None:
     """The same request id and body after an answer got lost give the same module, without any Idempotency-Key."""
     workflow.stand.fault(workflow.backend, {"fault": "delay", "seconds": 0.5})
     workflow.create_and_hang_up()
+    assert workflow.stand.settles()
     again = workflow.create()
     assert (again.status, again.headers["Idempotency-Replayed"]) == (201, "true")
     assert workflow.made == [again.body["native_id"]]

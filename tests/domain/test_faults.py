@@ -20,7 +20,8 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
-from gateway.domain.faults import ErrorTable, Fault, at, unsure
+from gateway.domain.faults import Fault
+from gateway.domain.tables import ErrorTable, at, unsure
 
 TABLE: Final = ErrorTable(
     {
@@ -79,7 +80,7 @@ def test_the_first_row_that_fits_decides(told: dict[str, Any], error: type[Gatew
 
 
 @pytest.mark.parametrize(("writes", "error"), [(False, BackendUnavailable), (True, OutcomeUnknown)])
-def test_what_proves_nothing_leaves_a_write_unknown(writes: bool, error: type[GatewayError]) -> None:  # noqa: FBT001 - a case
+def test_what_proves_nothing_leaves_a_write_unknown(writes: bool, error: type[GatewayError]) -> None:
     """An unsure row is its class for a read, and an unknown outcome for a write."""
     found = TABLE.error(fault(status=500, writes=writes))
     assert type(found) is error

@@ -82,7 +82,7 @@ def test_a_region_says_where_to_go(read: Read) -> None:
 
 
 @pytest.mark.parametrize(("word", "kept"), [("", False), ("refused", False), ("kept", True)])
-def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> None:  # noqa: FBT001 - a case
+def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> None:
     """Temporary keys, the owner of last resort, what becomes of a description."""
     said = f"omitted_description = '{word}'\n" if word else ""
     owner, project = "0" * 32, "a" * 32
@@ -140,7 +140,7 @@ def test_secrets_show_themselves_to_nobody(read: Read) -> None:
         ("localhost.example.com:80", False),
     ],
 )
-def test_what_can_be_reached_from_this_machine_only(bind: str, own: bool) -> None:  # noqa: FBT001 - a fact
+def test_what_can_be_reached_from_this_machine_only(bind: str, own: bool) -> None:
     """Loopback addresses, their name, and sockets in the file system."""
     assert is_loopback(bind) is own
 

@@ -152,7 +152,7 @@ class SimulatedBackend:
             raise ModuleAlreadyExists
         return answer[0]
 
-    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:  # noqa: ARG002 - Backend
+    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
         """Read what has been committed, a while ago where reads lag behind."""
         world = self._world
         self._runtime.sleep(world.chance.choice([0.0, 0.02, 0.5]))

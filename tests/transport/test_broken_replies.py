@@ -93,7 +93,7 @@ def test_what_takes_too_long_is_not_read_to_its_end(name: str, send: Callable[..
 
 
 @pytest.mark.parametrize("writes", [False, True])
-def test_a_server_that_never_reads_holds_nobody_up(writes: bool, send: Callable[..., Reply]) -> None:  # noqa: FBT001 - a case
+def test_a_server_that_never_reads_holds_nobody_up(writes: bool, send: Callable[..., Reply]) -> None:
     """The deadline bounds the sending too, on a new connection."""
     with RawServer([30.0], reads=False) as server, pytest.raises(BackendTimeout if not writes else OutcomeUnknown):
         send(server.url, writes=writes, seconds=0.3, body=b" " * 50_000_000)

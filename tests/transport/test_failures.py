@@ -91,7 +91,7 @@ CHAINS: Final[list[tuple[BaseException, bool, type[GatewayError], type[GatewayEr
 @pytest.mark.parametrize(("error", "sent", "read", "write"), CHAINS)
 def test_a_chain_proves_what_it_proves(
     error: BaseException,
-    sent: bool,  # noqa: FBT001 - a fact
+    sent: bool,
     read: type[GatewayError],
     write: type[GatewayError],
 ) -> None:

@@ -46,7 +46,7 @@ def server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 @pytest.mark.loopback
 @reads_and_writes
-def test_a_refused_connection_proves_it(send: Send, writes: bool) -> None:  # noqa: FBT001 - a case
+def test_a_refused_connection_proves_it(send: Send, writes: bool) -> None:
     """Where nobody listens, reads and writes alike are unavailable, which says: not applied."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -58,7 +58,7 @@ def test_a_refused_connection_proves_it(send: Send, writes: bool) -> None:  # no
 def test_a_name_that_cannot_be_resolved_proves_it(
     send: Send,
     monkeypatch: pytest.MonkeyPatch,
-    writes: bool,  # noqa: FBT001 - a case
+    writes: bool,
 ) -> None:
     """Without an address there is no connection."""
 
@@ -74,7 +74,7 @@ def test_a_name_that_cannot_be_resolved_proves_it(
 def test_a_connection_not_made_in_time_proves_it(
     send: Send,
     monkeypatch: pytest.MonkeyPatch,
-    writes: bool,  # noqa: FBT001 - a case
+    writes: bool,
 ) -> None:
     """A connect timeout is no read timeout: even a read that met it may say that nothing was sent."""
 
@@ -88,7 +88,7 @@ def test_a_connection_not_made_in_time_proves_it(
 
 @reads_and_writes
 @pytest.mark.parametrize("url", ["http://.example", "http://127.0.0.1:99999", f"http://{'a' * 64}.example"])
-def test_an_address_that_is_none_proves_it(send: Send, url: str, writes: bool) -> None:  # noqa: FBT001 - a case
+def test_an_address_that_is_none_proves_it(send: Send, url: str, writes: bool) -> None:
     """What is no address at all is the operator's to correct."""
     with pytest.raises(BackendMisconfigured):
         send(url, writes=writes)
@@ -99,7 +99,7 @@ def test_an_address_that_is_none_proves_it(send: Send, url: str, writes: bool) -
 def test_an_unverifiable_certificate_proves_it(
     send: Send,
     server_context: ssl.SSLContext,
-    writes: bool,  # noqa: FBT001 - a case
+    writes: bool,
 ) -> None:
     """To a server that cannot prove who it is, no request and no credential is sent."""
     with RawServer([reply(b"{}")], tls=server_context) as server, pytest.raises(BackendMisconfigured):
@@ -126,7 +126,7 @@ def test_a_private_authority_can_be_named(certificate: tuple[Path, Path], server
 def test_nothing_is_sent_after_the_deadline(
     send: Send,
     seconds: float,
-    writes: bool,  # noqa: FBT001 - a case
+    writes: bool,
 ) -> None:
     """A caller who has no time left is not answered with an unknown: nobody was asked."""
     expected: type[GatewayError] = BackendUnavailable if writes else BackendTimeout

@@ -28,7 +28,7 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
-from gateway.domain.faults import ErrorTable, Row, at, unsure
+from gateway.domain.tables import ErrorTable, Row, at, unsure
 
 _CMDB: Final[dict[str, type[GatewayError] | Row]] = {
     "1101000": unsure(BackendError),  # Failed to create instance

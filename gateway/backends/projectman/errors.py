@@ -27,7 +27,8 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
-from gateway.domain.faults import ErrorTable, Fault, Row, unsure
+from gateway.domain.faults import Fault
+from gateway.domain.tables import ErrorTable, Row, unsure
 from gateway.transport import Reply
 
 WRITES: Final = frozenset({"create", "update", "delete"})

@@ -93,7 +93,7 @@ def test_owners_are_told_apart_by_commas(told: dict[str, Any], owners: tuple[Own
 
 
 @pytest.mark.parametrize(("default", "built_in"), [(0, False), (1, True), (2, True), (3, True), (5, True)])
-def test_default_tells_what_is_built_in(default: int, built_in: bool) -> None:  # noqa: FBT001 - a fact
+def test_default_tells_what_is_built_in(default: int, built_in: bool) -> None:
     """documented: cmdb.md §2, default."""
     assert read({**CMDB_MODULE, "default": default}).built_in is built_in
 

@@ -46,7 +46,7 @@ def test_the_documented_vector_is_met() -> None:
         ("http://h/a", "http://h/b", False),
     ],
 )
-def test_what_is_the_same_request_has_the_same_signature(one: str, other: str, equal: bool) -> None:  # noqa: FBT001 - a fact
+def test_what_is_the_same_request_has_the_same_signature(one: str, other: str, equal: bool) -> None:
     """documented: projectman.md §3b, steps 2 and 3: path and query have one canonical form."""
     headers = {"X-Sdk-Date": _DATE}
     first, second = (authorization("GET", url, headers, b"", key=("AK", "SK")) for url in (one, other))

@@ -73,7 +73,7 @@ def test_twenty_who_wait_share_one_token(
     cloud: Cloud,
     by_token: ProjectManBackend,
     clock: VirtualClock,
-    expired: bool,  # noqa: FBT001 - a case
+    expired: bool,
 ) -> None:
     """One asks IAM, the others take what he got: for the first token as for the next."""
     everybody = threading.Barrier(20)

@@ -59,7 +59,7 @@ def test_an_update_sends_the_whole_module(
     connect: Connect,
     call: Call,
     changes: dict[str, Any],
-    kept: bool,  # noqa: FBT001 - a case
+    kept: bool,
     sent: dict[str, Any],
 ) -> None:
     """Name and owner are read and sent along; null and "" clear a description; the parent is never sent."""
@@ -152,7 +152,7 @@ def test_the_deletion_of_nothing_is_not_found(
     service: Service,
     backend: ProjectManBackend,
     call: Call,
-    cascade: bool,  # noqa: FBT001 - a case
+    cascade: bool,
 ) -> None:
     """The list says so before anything is sent."""
     with pytest.raises(ModuleNotFound):

@@ -81,14 +81,14 @@ class ToyBackend:
         """Look for the name."""
         return self.list(ModuleQuery(scope=draft.scope, name=draft.name), 1, None, call).modules
 
-    def check_place(self, draft: ModuleDraft, call: Call) -> None:  # noqa: ARG002 - Backend
+    def check_place(self, draft: ModuleDraft, call: Call) -> None:
         """Know one shelf and one box."""
         if draft.scope != self._options.shelf:
             raise ScopeNotFound
         if draft.parent not in {None, "box"}:
             raise ParentNotFound
 
-    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:  # noqa: ARG002 - Backend
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
         """Take them out one by one."""
         if query.scope != self._options.shelf:
             raise ScopeNotFound
@@ -97,7 +97,7 @@ class ToyBackend:
         more = len(found) > start + page_size
         return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
 
-    def get(self, ref: str, call: Call) -> Module:  # noqa: ARG002 - Backend
+    def get(self, ref: str, call: Call) -> Module:
         """Take one out."""
         if ref not in self._modules:
             raise ModuleNotFound
@@ -112,7 +112,7 @@ class ToyBackend:
         description = patch.description if isinstance(patch.description, str) else old.description
         return self._keep(replace(old, name=name, description=description))
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:  # noqa: ARG002 - Backend
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
         """Throw it away."""
         self.get(ref, call)
         del self._modules[ref]
