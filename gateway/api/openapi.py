@@ -72,6 +72,31 @@ OPERATIONS: Final = (
 )  # fmt: skip
 
 
+_TAGS: Final = {"modules": "modules", "operations": "modules", "backends": "backends"}
+#: What a create may say of retries and of time; every other address ignores them.
+_HEADERS: Final = tuple(
+    {"in": "header", "name": name, "description": text, "schema": schema}
+    for name, text, schema in (
+        (
+            "Idempotency-Key",
+            "The same key and request give the same module, for 24 hours.",
+            {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+        ),
+        (
+            "X-Request-Id",
+            "The same id and request are the same create, for 10 minutes.",
+            {"type": "string", "pattern": "^[A-Za-z0-9._:@/+=-]{1,128}$"},
+        ),
+        (
+            "X-Request-Timeout-Ms",
+            "How long the caller waits; x-envoy-expected-rq-timeout-ms says the same.",
+            {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+        ),
+        ("Prefer", "respond-async: 202 as soon as it is written down.", {"type": "string"}),
+    )
+)
+
+
 def build() -> dict[str, Any]:
     """Return the document."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
@@ -98,7 +123,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [],
+        "tags": [_TAGS.get(operation.path.split("/")[1], "about")],
+        "parameters": list(_HEADERS) if operation.name == "createModule" else [],
         "responses": {str(status): _reply(operation, status, *reply) for status, reply in operation.replies.items()}
         | {range_: _content("A problem.", replies.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
     }

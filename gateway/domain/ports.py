@@ -113,8 +113,11 @@ class Backend(Protocol):
         """Change the given fields of one module and return it as it is now."""
         ...
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
-        """Delete one module, its children first where `cascade`; ModuleNotEmpty where it has some otherwise."""
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
+        """Delete one module, its children first where `cascade`, and return the refs of all that are gone.
+
+        ModuleNotEmpty where it has children and they are not to be deleted.
+        """
         ...
 
 

@@ -6,7 +6,9 @@ from then on be a new create and no repetition. Where the journal cannot be writ
 
 from __future__ import annotations
 
-from gateway.domain.errors import GatewayError, ModuleAlreadyExists
+from contextlib import suppress
+
+from gateway.domain.errors import GatewayError, JournalUnavailable, ModuleAlreadyExists
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
 from gateway.domain.ports import Backend, Call, Journal
 from gateway.provisioning.writing import before_the_write
@@ -26,7 +28,10 @@ def delete(journal: Journal, backend: Backend, ref: str, *, cascade: bool, call:
     """Delete a module, its children too where `cascade`."""
     journal.void_memory(f"{backend.name}.{ref}")
     with before_the_write():
-        backend.delete(ref, cascade=cascade, call=call)
+        gone = backend.delete(ref, cascade=cascade, call=call)
+    with suppress(JournalUnavailable):  # the children went with it: that is done, and is to be told
+        for child in set(gone) - {ref}:
+            journal.void_memory(f"{backend.name}.{child}")
 
 
 def _with_existing(

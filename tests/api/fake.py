@@ -7,7 +7,7 @@ provisioning in front of it, never about a backend.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -107,13 +107,15 @@ class FakeBackend:
         self.modules[native_id] = replace(old, **given)
         return self.modules[native_id]
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
         native_id = _parse(ref)
         self._send("delete", (ref, cascade), call)
         self._module(native_id)
         if not cascade and any(each.parent == native_id for each in self.modules.values()):
             raise ModuleNotEmpty
-        self.modules = {key: each for key, each in self.modules.items() if native_id not in {key, each.parent}}
+        gone = [each for key, each in self.modules.items() if native_id in {key, each.parent}]
+        self.modules = {key: each for key, each in self.modules.items() if each not in gone}
+        return [each.ref for each in gone]
 
     def _send(self, operation: str, what: object, call: Call) -> None:
         self.sent.append((operation, what))

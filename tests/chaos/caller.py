@@ -14,7 +14,9 @@ from tests.chaos.stand import PLACES
 _PATIENCE: Final = 75.0
 _PAUSE: Final = 0.2
 #: What a caller sends again as it was; a broken connection besides.
-_AGAIN: Final = frozenset({"create_in_progress", "outcome_unknown", "backend_unavailable", "draining"})
+_AGAIN: Final = frozenset(
+    {"create_in_progress", "outcome_unknown", "backend_unavailable", "draining", "journal_unavailable"}
+)
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,7 @@ CASES: Final = [
         _projectman,
         lambda backend, call: backend.delete(f"{PROJECT}.46691", cascade=False, call=call),
         (_PM_LISTING, Exchange("DELETE", f"{_MODULES}/modules/46691", None, None, 204)),
-        None,
+        [f"{PROJECT}.46691"],
     ),
 ]  # fmt: skip
 

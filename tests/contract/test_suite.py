@@ -166,7 +166,7 @@ def test_a_name_cannot_be_taken_by_renaming(stand: Stand, call: Call, new_name: 
 def test_what_is_deleted_is_gone(stand: Stand, call: Call, new_name: Names) -> None:
     """After a delete the id is that of no module, for a read, an update and another delete."""
     created = stand.backend.create(stand.draft(new_name()), call)
-    stand.backend.delete(created.ref, cascade=False, call=call)
+    assert list(stand.backend.delete(created.ref, cascade=False, call=call)) == [created.ref]
     before = stand.writes()
     with pytest.raises(ModuleNotFound):
         stand.backend.get(created.ref, call)
@@ -191,7 +191,7 @@ def test_children_are_not_deleted_by_accident(stand: Stand, call: Call, new_name
     with pytest.raises(ModuleNotEmpty):
         stand.backend.delete(top.ref, cascade=False, call=call)
     assert stand.writes() == before
-    stand.backend.delete(top.ref, cascade=True, call=call)
+    assert set(stand.backend.delete(top.ref, cascade=True, call=call)) == {top.ref, child.ref, leaf.ref}
     for gone in (top, child, leaf):
         with pytest.raises(ModuleNotFound):
             stand.backend.get(gone.ref, call)

@@ -112,10 +112,11 @@ class CmdbBackend:
         except GatewayError as error:
             raise OutcomeUnknown("The change was accepted, but the module could not be read back.") from error
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:  # noqa: ARG002 - a module here has no children
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:  # noqa: ARG002 - a module here has no children
         """Make sure it is there, for CMDB calls the deletion of nothing a success, then send delete_module."""
         self.get(ref, call)
         self._ask("delete", _parse(ref), {}, call)
+        return (ref,)
 
     def _search(self, place: Place, condition: Mapping[str, Any], limit: int, call: Call) -> tuple[Module, ...]:
         page = {"start": 0, "limit": limit, "sort": "bk_module_id"}

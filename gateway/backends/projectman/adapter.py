@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -117,7 +118,7 @@ class ProjectManBackend:
         unavailable = tuple(field for field in new.unavailable if field != "depth")
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
         """Delete from the leaves up: whether ProjectMan deletes children itself is not documented."""
         project, native_id = _parse(ref)
         doomed = _branch(self._client.modules(project, call), native_id)
@@ -130,6 +131,7 @@ class ProjectManBackend:
                 if done == 0:
                     raise
                 raise OutcomeUnknown(f"{done} of {len(doomed)} modules were deleted; repeat the request.") from error
+        return [module.ref for module in doomed]
 
     def _delete_one(self, project: str, native_id: str, call: Call) -> None:
         try:

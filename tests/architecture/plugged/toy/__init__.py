@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -112,11 +113,12 @@ class ToyBackend:
         description = patch.description if isinstance(patch.description, str) else old.description
         return self._keep(replace(old, name=name, description=description))
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> None:
+    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
         """Throw it away."""
         self.get(ref, call)
         del self._modules[ref]
         self.writes += 1
+        return (ref,)
 
     def _check_free(self, name: str) -> None:
         if any(module.name == name for module in self._modules.values()):
