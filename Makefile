@@ -7,7 +7,7 @@ WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisi
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types layers unit simulation format lock clean
+.PHONY: help install run test lint types layers unit simulation chaos format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ unit: install
 # Ten thousand histories need no coverage, and would take twice as long with it. A failure names its SIMULATION_SEED.
 simulation: install
 	$(BIN)/pytest --numprocesses=auto tests/simulation
+
+chaos: install ## the whole matrix of kills, with real processes, twins and databases; a table of figures
+	$(BIN)/python -m tests.chaos
 
 format: install ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

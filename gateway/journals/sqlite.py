@@ -71,14 +71,27 @@ class SqliteJournal(SqlJournal):
         connection = link.connection or self._connect()
         connection.until = until
         if link.connection:
+            self._check_place(link)
             return connection
         try:
             _prepare(connection)
         except BaseException:
             connection.close()
             raise
-        link.connection = connection
+        link.connection, link.file = connection, self._file()
         return connection
+
+    def _check_place(self, link: _Link) -> None:
+        """Refuse to write on into a file that was moved or deleted: a process started later would not see it."""
+        if link.file != self._file():
+            raise JournalUnavailable("The journal's file is not where it was; put it back, or start anew.")
+
+    def _file(self) -> int | None:
+        """Return what tells the journal's file from any other; None where there is none."""
+        try:
+            return self._path.stat().st_ino if self._path else None
+        except OSError:
+            return None
 
     def _connect(self) -> _Connection:
         if self._path:
@@ -119,6 +132,7 @@ class _Link:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connection: _Connection | None = None
+        self.file: int | None = None
 
     def close(self) -> None:
         if self.connection:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.domain.errors import JournalUnavailable
-from gateway.journals import sqlite, statements
+from gateway.journals import open_journal, sqlite, statements
 from gateway.journals.sql import Parameters
 from gateway.journals.sqlite import SqliteJournal
 from tests.journals.records import a_claim, sent
@@ -166,3 +167,19 @@ def test_a_rival_that_came_and_went(times: int, *, written: bool) -> None:
             journal.claim(claim)
     assert (journal.get(claim.id) is not None) == written
     journal.close()
+
+
+def test_a_file_that_was_moved_is_not_written_on(tmp_path: Path) -> None:
+    """A file renamed or deleted under a process is refused, not written to unseen; put back, it is used again."""
+    path = tmp_path / "journal.db"
+    with closing(open_journal(f"sqlite:///{path}")) as journal:
+        assert journal.claim(a_claim()).standing == "claimed"
+        moved = path.rename(tmp_path / "elsewhere.db")
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match="not where it was"):
+                journal.counts()
+        path.write_bytes(b"")
+        with pytest.raises(JournalUnavailable, match="not where it was"):
+            journal.counts()
+        moved.rename(path)
+        assert journal.counts()["sending"] == 1
