@@ -56,7 +56,7 @@ def test_operations(base_url: str, tmp_path: Path) -> None:
 
 def test_a_form(base_url: str, tmp_path: Path) -> None:
     """An address within the page unfolds an operation with its parameters, its body and a button to send it."""
-    page, console = _open(f"{base_url}/docs#/default/createModule", tmp_path)
+    page, console = _open(f"{base_url}/docs#/modules/createModule", tmp_path)
     assert console == []
     for words in ("if_exists", "validate_only", "application/json", "Execute"):
         assert words in page
