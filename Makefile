@@ -7,7 +7,7 @@ WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisi
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types layers unit chaos format lock clean
+.PHONY: help install run test lint types layers unit simulation chaos format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +24,7 @@ $(VENV)/.installed: $(LOCK) setup.cfg pyproject.toml
 run: install ## start both twins and the gateway on 127.0.0.1:8000
 	$(BIN)/module-gateway sandbox
 
-test: install lint types layers unit ## everything that needs no outside service
+test: install lint types layers unit simulation ## everything that needs no outside service
 
 lint: install
 	$(BIN)/ruff check .
@@ -38,8 +38,12 @@ layers: install
 
 # More workers than cores: tests with real processes spend their time waiting.
 unit: install
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal --cov --cov-report=
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal --ignore=tests/simulation --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include='$(WHOLE)' --fail-under=100
+
+# Ten thousand histories need no coverage, and would take twice as long with it. A failure names its SIMULATION_SEED.
+simulation: install
+	$(BIN)/pytest --numprocesses=auto tests/simulation
 
 chaos: install ## the whole matrix of kills, with real processes, twins and databases; a table of figures
 	$(BIN)/python -m tests.chaos

@@ -93,7 +93,6 @@ def _schema(field: Field) -> dict[str, Any]:
     """Translate a field's rules; what JSON Schema has no word for is said in x-max-bytes, x-maximum and the text."""
     one = {
         "pattern": f"^(?:{field.pattern})$" if field.pattern else None,
-        "enum": list(field.choices) if field.choices else None,
     }
     found: dict[str, Any] = {
         "description": " Allowed: ".join(filter(None, (field.meaning, field.allowed))),

@@ -36,7 +36,6 @@ class Field:
     max_length: int | None = None
     max_bytes: int | None = None  # in UTF-8; of the comma-joined ids, for owners
     maximum: int | None = None  # of an integer, or of the digits of a string
-    choices: Sequence[str] | None = None
     max_items: int | None = None
 
     @cached_property
@@ -64,8 +63,6 @@ class Field:
         if text == "" and self.required:
             yield FieldError(pointer, "required", "Must not be empty.")
             return
-        if self.choices is not None and text not in self.choices:
-            yield FieldError(pointer, "choice", "Is none of the allowed values.", ", ".join(self.choices))
         if self.max_length is not None and len(text) > self.max_length:
             yield FieldError(pointer, "too_long", f"Is longer than {self.max_length} characters.")
         if self.max_bytes is not None and len(text.encode()) > self.max_bytes:

@@ -88,9 +88,10 @@ class Provisioner:
             sending.done.wait(max(call.deadline - self.runtime.monotonic(), 0.0))
             if claimed.standing == "claimed" and sending.result is not None:
                 return _told(sending.result, claim.id)
-        answer = self._answer(self._follow(claimed.operation, call), claimed.standing)
-        if claimed.standing == "name":
-            self._share(claim, answer)
+        operation = self._follow(claimed.operation, call)
+        answer = self._answer(operation, claimed.standing)
+        if claimed.standing == "name":  # its own key and request id must lead to the shared answer next time
+            self.journal.copy(claim, operation, answer.creation.module.id)
         return answer
 
     def begin(self, order: Order, call: Call) -> Claimed:
@@ -206,12 +207,6 @@ class Provisioner:
             with suppress(JournalUnavailable):  # it is claimed: from here on a failure to look proves nothing
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
-
-    def _share(self, claim: Claim, answer: Answer) -> None:
-        """Write down that this claim has the same answer: its own key and request id must lead there next time."""
-        shared = self.journal.get(answer.operation_id)
-        if shared is not None:
-            self.journal.copy(claim, shared, answer.creation.module.id)
 
     def _answer(self, operation: Operation, standing: Standing) -> Answer:
         """Say what an operation's state means for who asked for it, or for the same thing at the same time."""

@@ -161,3 +161,20 @@ class _Broken:
             raise failure
         self._reconciler.stopped = True
         return []
+
+
+def test_it_does_not_wait_while_there_is_more(
+    reconciler: Reconciler, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a full batch it takes the next one at once."""
+    rounds = iter([True, True, False])
+
+    def run_once(self: Reconciler) -> bool:
+        more = next(rounds)
+        self.stopped = not more
+        return more
+
+    monkeypatch.setattr(Reconciler, "run_once", run_once)
+    started = clock.seconds
+    reconciler.run()
+    assert clock.seconds - started == pytest.approx(1.0)

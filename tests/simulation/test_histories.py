@@ -41,7 +41,6 @@ def journal() -> Iterator[Journal]:
     opened.close()
 
 
-@pytest.mark.no_cover  # every line that runs here runs ten thousand times
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_exactly_once(journal: Journal, shard: int) -> None:
