@@ -24,7 +24,9 @@ $(VENV)/.installed: $(LOCK) setup.cfg pyproject.toml
 run: install ## start both twins and the gateway on 127.0.0.1:8000
 	$(BIN)/module-gateway sandbox
 
-test: install lint types layers unit simulation ## everything that needs no outside service
+# Two at a time: what waits for processes and what computes get along on two cores.
+test: install ## everything that needs no outside service
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers unit simulation
 
 lint: install
 	$(BIN)/ruff check .
