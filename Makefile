@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where every branch has a test; the rest is held by processes, which coverage does not see.
 WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*
+APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types layers unit simulation chaos format lock clean
+.PHONY: help install run test lint types layers unit apart chaos format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,7 +27,7 @@ run: install ## start both twins and the gateway on 127.0.0.1:8000
 
 # Two at a time: what waits for processes and what computes get along on two cores.
 test: install ## everything that needs no outside service
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers unit simulation
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers apart unit
 
 lint: install
 	$(BIN)/ruff check .
@@ -38,14 +39,14 @@ types: install
 layers: install
 	$(BIN)/lint-imports
 
-# More workers than cores: tests with real processes spend their time waiting.
 unit: install
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal --ignore=tests/simulation --cov --cov-report=
+	$(BIN)/pytest --numprocesses=2 $(addprefix --ignore=,$(APART)) --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include='$(WHOLE)' --fail-under=100
 
-# Ten thousand histories need no coverage, and would take twice as long with it. A failure names its SIMULATION_SEED.
-simulation: install
-	$(BIN)/pytest --numprocesses=auto tests/simulation
+# What coverage would only slow down: histories by the thousand (a failure names its SIMULATION_SEED), other processes,
+# the twins. More workers than cores, for some of it is waiting.
+apart: install
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal $(APART)
 
 chaos: install ## the whole matrix of kills, with real processes, twins and databases; a table of figures
 	$(BIN)/python -m tests.chaos
