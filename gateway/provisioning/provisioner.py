@@ -27,6 +27,7 @@ from gateway.provisioning.acquaintances import Acquaintances
 from gateway.provisioning.creation import Creation, IfExists
 from gateway.provisioning.records import fingerprint, keep_draft, keep_error, keep_module, read_error, read_module
 from gateway.provisioning.verdict import LOOKS
+from gateway.provisioning.writing import before_the_write
 
 _log: Final = logging.getLogger("gateway.provisioning")
 #: A sender is taken for dead so long after its last possible byte; seconds.
@@ -175,9 +176,15 @@ class Provisioner:
         return made
 
     def _create(self, order: Order, call: Call) -> Creation:
-        if order.backend.capabilities.probes and order.backend.find(order.draft, call):
+        if order.backend.capabilities.probes and self._probe(order, call):
             return creation.settle_existing(order.backend, order.draft, order.if_exists, call, ModuleAlreadyExists())
         return creation.create(order.backend, order.draft, order.if_exists, call)
+
+    @staticmethod
+    def _probe(order: Order, call: Call) -> bool:
+        """Look for the name; where that fails, nothing has been sent, and the answer must say so."""
+        with before_the_write():
+            return bool(order.backend.find(order.draft, call))
 
     def _settle(self, claim: Claim, settlement: Settlement) -> None:
         """Write the end down; where the journal cannot, the lease will run out and the end be found by looking."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.domain.errors import ModuleAlreadyExists
+from gateway.domain.errors import GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Operation, Settlement, State
 from gateway.provisioning.creation import differences
@@ -48,10 +48,7 @@ def judge(operation: Operation, draft: ModuleDraft, look: Look) -> Settlement | 
     hit = look.hits[0]
     confidence = _confidence(operation, draft, hit, look)
     if confidence is None:
-        error = ModuleAlreadyExists("A module of this name was there already, or is not as asked for.", existing=hit.id)
-        return Settlement(
-            state=State.REFUSED, at=look.at, error=keep_error(error), evidence=_evidence(look, "found_another")
-        )
+        return _taken(operation, draft, hit, look)
     return Settlement(
         state=State.SUCCEEDED,
         at=look.at,
@@ -64,6 +61,21 @@ def judge(operation: Operation, draft: ModuleDraft, look: Look) -> Settlement | 
 def not_asked(operation: Operation, at: float, code: str) -> LookAgain:
     """Say when to look again after the backend could not be asked: nothing is ever concluded from silence."""
     return LookAgain(_next(operation, at), {"at": at, "what": f"look_failed:{code}", "hits": None})
+
+
+def _taken(operation: Operation, draft: ModuleDraft, hit: Module, look: Look) -> Settlement:
+    """Another module holds the name: refused, unless it was to be adopted and is as asked for."""
+    evidence = _evidence(look, "found_another")
+    diff = differences(draft, hit)
+    if operation.claim.draft["if_exists"] == "error":
+        what = "A module of this name was there already, or is not as asked for."
+        error: GatewayError = ModuleAlreadyExists(what, existing=hit.id)
+    elif diff:
+        error = ModuleExistsDifferently(existing=hit.id, diff=diff)
+    else:
+        module = keep_module(hit, adopted=True)
+        return Settlement(state=State.SUCCEEDED, at=look.at, module=module, module_id=hit.id, evidence=evidence)
+    return Settlement(state=State.REFUSED, at=look.at, error=keep_error(error), evidence=evidence)
 
 
 def _nothing(operation: Operation, look: Look) -> Settlement | LookAgain:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.domain.errors import (
     BackendPermissionDenied,
+    BackendTimeout,
     BackendUnavailable,
     CreateInProgress,
     Draining,
@@ -269,3 +270,14 @@ def test_a_probe_finds_the_name_taken(
     assert len(cmdb.writes) == before
     free = replace(order, draft=replace(DRAFT, name="free"), idempotency_key="free")
     assert provisioner.create(free, a_call(clock, "free")).creation.adopted is False
+
+
+def test_a_probe_that_fails_sends_nothing(
+    provisioner: Provisioner, order: Order, cmdb: FakeBackend, clock: VirtualClock
+) -> None:
+    """A look before the create that times out proves that nothing was applied: 503, not 504, and nothing is sent."""
+    cmdb.capabilities = replace(cmdb.capabilities, probes=True)
+    cmdb.fails["find"] = BackendTimeout()
+    with pytest.raises(BackendUnavailable):
+        provisioner.create(order, a_call(clock))
+    assert len(cmdb.writes) == 0

@@ -32,7 +32,7 @@ HIT = Module(
 UNDATED = replace(HIT, created_at=None, created_by=None)
 
 
-def operation(*, probed: bool = False) -> Operation:
+def operation(*, probed: bool = False, if_exists: str = "error") -> Operation:
     claim = Claim(
         id="op",
         backend="cmdb",
@@ -41,7 +41,7 @@ def operation(*, probed: bool = False) -> Operation:
         idempotency_key=None,
         request_id="r",
         fingerprint="f",
-        draft={"draft": keep_draft(DRAFT), "if_exists": "error", "probed": probed},
+        draft={"draft": keep_draft(DRAFT), "if_exists": if_exists, "probed": probed},
         claimed_at=CLAIMED,
         lease_until=CLAIMED + 40.0,
         memory_until=None,
@@ -105,6 +105,22 @@ def test_any_other_module_is_somebody_elses(hit: Module, conditions: dict[str, A
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_already_exists"
     assert (verdict.error or {})["existing"] == "cmdb.1.10.7"
+
+
+def test_a_lost_adoption_is_settled_as_one() -> None:
+    """With if_exists=adopt, the module that was there and is equal is the result, and is told as adopted."""
+    verdict = settled(judge(operation(if_exists="adopt"), DRAFT, look(HIT, known=True)))
+    assert (verdict.state, verdict.module_id) == (State.SUCCEEDED, "cmdb.1.10.7")
+    assert (verdict.module or {})["adopted"] is True
+
+
+def test_a_lost_adoption_of_a_different_module_is_refused() -> None:
+    """With if_exists=adopt, another's module with other values is refused with what differs."""
+    other = replace(HIT, owners=(Owner("tom"),))
+    verdict = settled(judge(operation(if_exists="adopt"), DRAFT, look(other)))
+    assert verdict.state is State.REFUSED
+    assert (verdict.error or {})["code"] == "module_exists_differently"
+    assert (verdict.error or {})["diff"] == {"/owners": {"wanted": ["admin"], "found": ["tom"]}}
 
 
 def test_several_are_for_a_person() -> None:
