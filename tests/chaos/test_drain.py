@@ -48,7 +48,8 @@ def test_creates_on_their_way_are_answered(stand: Stand) -> None:
         assert eventually(lambda: stand.sent("cmdb") == IN_FLIGHT, 10)
         stand.replicas[0].terminate()
         assert [answer.result().status for answer in answers] == [201] * IN_FLIGHT
-    assert stand.replicas[0].wait(ENDS_WITHIN) == 0
+    # That it ends by itself is the fact here; gunicorn gives its workers 40 s, and a busy machine may use them.
+    assert stand.replicas[0].wait(60.0) == 0
     assert len(stand.created("cmdb")) == IN_FLIGHT
     assert stand.live() == 0
 
