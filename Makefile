@@ -56,8 +56,10 @@ format: install ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 lock: ## compile the locks anew (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev setup.cfg -o $(LOCK)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) setup.cfg -o deploy/requirements.txt
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev --extra redis --extra tracing setup.cfg -o $(LOCK)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) --extra redis setup.cfg -o deploy/requirements.txt
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) --extra redis --extra tracing setup.cfg -o deploy/requirements-tracing.txt
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) --extra dev --extra redis --extra tracing --extra bench setup.cfg -o deploy/requirements-bench.txt
 
 clean: ## remove what was made here
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
