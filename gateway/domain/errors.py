@@ -3,6 +3,7 @@
 GatewayError
 ├── CallerError                    the request itself: nothing was sent
 │   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
+│   ├── Unauthenticated, Forbidden
 │   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound
 │   ├── IdempotencyKeyInvalid, IdempotencyKeyReused
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
@@ -13,7 +14,8 @@ GatewayError
 ├── Refused                        a backend said no
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
 ├── Unavailable                    nobody could answer, and nothing was applied
-│   └── BackendUnavailable, BackendTimeout, BackendReplyInvalid, JournalUnavailable, Draining
+│   ├── BackendUnavailable, BackendTimeout, BackendReplyInvalid, CircuitOpen, Overloaded
+│   └── JournalUnavailable, Draining
 └── Unknown                        nobody can say yet whether it was applied
     └── OutcomeUnknown, OutcomeAmbiguous, Internal
 """
@@ -135,6 +137,20 @@ class NotAcceptable(CallerError):
 
     code = "not_acceptable"
     title = "Only JSON can be answered"
+
+
+class Unauthenticated(CallerError):
+    """The request proves no identity that the gateway knows. Send an API key, a valid token, or come by the mesh."""
+
+    code = "unauthenticated"
+    title = "The caller is not known"
+
+
+class Forbidden(CallerError):
+    """The caller's allow-list does not cover this; no backend was asked. The operator of the gateway can extend it."""
+
+    code = "forbidden"
+    title = "The caller may not do this"
 
 
 class NotFound(CallerError):
@@ -359,6 +375,22 @@ class BackendReplyInvalid(Unavailable):
 
     code = "backend_reply_invalid"
     title = "The backend's reply makes no sense"
+
+
+class CircuitOpen(Unavailable):
+    """The backend has been failing, and the gateway leaves it alone for a while. Retry after Retry-After."""
+
+    code = "circuit_open"
+    title = "The backend is being left alone"
+    retryable = True
+
+
+class Overloaded(Unavailable):
+    """So many calls wait for this backend that one more would wait in vain. Retry after Retry-After."""
+
+    code = "overloaded"
+    title = "Too many calls wait for this backend"
+    retryable = True
 
 
 class JournalUnavailable(Unavailable):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.operation import Claim, Claimed, Operation, Settlement
 
-State = Literal["unused", "reachable", "unreachable"]
+State = Literal["unused", "reachable", "unreachable", "circuit_open"]
 
 
 class Clock(Protocol):
@@ -60,7 +60,41 @@ class Call:
     request_id: str
     deadline: float  # on Clock.monotonic()
     operation_id: str | None = None  # of the create that this call sends
+    user: str | None = None  # the verified identity's, for backends that want to know who acts
+    credential: str | None = field(default=None, repr=False)  # the caller's own, where the connection passes it through
+    trace: Mapping[str, str] = field(default_factory=dict)  # the headers of a distributed trace, passed on as they are
     upstream_seconds: float = field(default=0.0)  # spent waiting for backends; the transport adds to it
+
+
+class Observer(Protocol):
+    """Who counts what happens between the gateway and its backends."""
+
+    def exchanged(self, backend: str, result: str, seconds: float) -> None:
+        """Note one exchange: `result` is a class of statuses (2xx …), or why there was none."""
+        ...
+
+    def circuit(self, backend: str, *, is_open: bool) -> None:
+        """Note that calls to a backend are held back from now on, or no longer."""
+        ...
+
+
+class Limiter(Protocol):
+    """Who counts requests a second, for this process or for all replicas."""
+
+    def wait(self, key: str, per_second: float) -> float:
+        """Count one request and return 0, or return without counting it how many seconds to wait for a place."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connection shares with the others; None where nobody counts."""
+
+    observer: Observer | None = None
+    limiter: Limiter | None = None
+
+
+ALONE: Final = Surroundings()
 
 
 class Backend(Protocol):
@@ -83,6 +117,10 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What this connection can keep; drafts and patches have been checked against it."""
+        ...
+
+    def scope_of(self, ref: str) -> str:
+        """Return the scope that a ref lies in, without asking the backend; raises ModuleNotFound."""
         ...
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:

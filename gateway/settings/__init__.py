@@ -10,11 +10,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.settings.callers import Auth, Entry, Issuer, read_auth
 from gateway.settings.table import ConfigurationError, Secret, Source, Table
+from gateway.settings.web import Cors, Limits, read_cors, read_limits
 
 __all__ = [
+    "Auth",
     "ConfigurationError",
     "Connection",
+    "Cors",
+    "Entry",
+    "Issuer",
+    "Limits",
     "Secret",
     "Settings",
     "Table",
@@ -43,6 +50,9 @@ class Settings:
     deadline_seconds: float
     journal_url: Secret  # it may hold a password
     backends: tuple[Connection, ...]
+    auth: Auth
+    cors: Cors
+    limits: Limits
     warnings: tuple[str, ...] = ()
 
 
@@ -64,8 +74,11 @@ def read_settings(
     )
     journal.done()
     bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
-    _check_exposure(root.table("auth"), bind)
     backends = tuple(_connections(root.table("backends"), readers))
+    auth = read_auth(root, [each.name for each in backends])
+    if not auth.required and not is_loopback(bind):
+        root.wrong("auth.mode", f"is none, which is allowed on a loopback address only, and GATEWAY_BIND is {bind}")
+    cors, limits = read_cors(root.table("cors")), read_limits(root.table("limits"))
     if not backends and not source.mistakes:
         root.wrong("backends", "at least one [backends.NAME] is needed")
     root.done()
@@ -76,6 +89,9 @@ def read_settings(
         deadline_seconds=deadline,
         journal_url=Secret(journal_url),
         backends=backends,
+        auth=auth,
+        cors=cors,
+        limits=limits,
         warnings=tuple(source.warnings),
     )
 
@@ -99,14 +115,6 @@ def _connections(table: Table, readers: Mapping[str, Callable[[Table], Any]]) ->
         if kind in readers:
             yield Connection(name=name, type=kind, options=readers[kind](options))
             options.done()
-
-
-def _check_exposure(auth: Table, bind: str) -> None:
-    """Without authentication the service answers its own machine only."""
-    auth.choice("mode", ["none"], "none")
-    auth.done()
-    if not is_loopback(bind):
-        auth.wrong("mode", f"is none, which is allowed on a loopback address only, and GATEWAY_BIND is {bind}")
 
 
 def is_loopback(bind: str) -> bool:

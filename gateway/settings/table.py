@@ -15,6 +15,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "true or false": (bool,),
     "a list of texts": (list,),
     "a table": (dict,),
+    "tables, each under [[…]]": (list,),
 }
 
 
@@ -70,9 +71,9 @@ class Table:
         return Secret(self.text(key))
 
     def number(self, key: str, default: float, *, above: float = 0.0, most: float = 86400.0) -> float:
-        """Return a number greater than `above` and at most `most`."""
+        """Return a number greater than `above` and at most `most`; the default may lie outside, to say *none*."""
         value = cast("float", self._take(key, "a number", default))
-        if not above < value <= most:
+        if value != default and not above < value <= most:
             self.wrong(key, f"must be greater than {above:g} and at most {most:g}")
         return float(value)
 
@@ -86,6 +87,23 @@ class Table:
         if not all(isinstance(item, str) for item in value):
             self.wrong(key, "must be a list of texts")
         return tuple(item for item in value if isinstance(item, str))
+
+    def one_or_more(self, key: str, pattern: str, shape: str) -> tuple[str, ...]:
+        """Return the texts of a list, or the one text that stands in its place; empty where it is not given."""
+        if not isinstance(self._values.get(key), list):
+            return tuple(filter(None, [self.text(key, "", pattern=pattern, shape=shape)]))
+        found = tuple(self._source.resolve(each, self._at(key)) or "" for each in self.texts(key))
+        if not all(re.fullmatch(pattern, each) for each in found):
+            self.wrong(key, f"must each be {shape}")
+        return found
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """Return the tables written under [[key]], none where it is not given."""
+        values = cast("list[Any]", self._take(key, "tables, each under [[…]]", []))
+        if not all(isinstance(each, dict) for each in values):
+            self.wrong(key, "must be tables, each under [[…]]")
+        each_at = ((f"{self._at(key)}[{number}]", each) for number, each in enumerate(values, 1))
+        return tuple(Table(each, at, self._source) for at, each in each_at if isinstance(each, dict))
 
     def table(self, key: str) -> Table:
         """Return a table of this table, empty where it is not given."""

@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
-from gateway.domain.ports import Call, Clock, State
+from gateway.domain.ports import ALONE, Call, Clock, State, Surroundings
 from gateway.settings import Table
 from gateway.transport.deadline import POOLS
 from gateway.transport.failures import as_gateway_error, causes
@@ -92,9 +92,11 @@ class Reply:
 class Transport:
     """The connections to one backend; safe to share between threads and greenlets."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Limits, clock: Clock, name: str = "", surroundings: Surroundings = ALONE) -> None:
+        self._name = name
         self._limits = limits
         self._clock = clock
+        self._surroundings = surroundings
         self.state: State = "unused"
         self._adapter = _Adapter(pool_connections=4, pool_maxsize=256)
 

@@ -48,6 +48,10 @@ class FakeBackend:
         """Return what would have changed something."""
         return [each for each in self.sent if each[0] in WRITES]
 
+    def scope_of(self, ref: str) -> str:
+        _parse(ref)
+        return ref.partition(".")[0]
+
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         return (draft.scope, draft.parent or "", draft.name)
 

@@ -25,7 +25,7 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
-from gateway.domain.ports import Backend, Call, Clock, State
+from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
 from gateway.transport import Reply, Request, Transport
 
 _REF: Final = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})", re.ASCII)
@@ -34,9 +34,9 @@ _SYSTEM: Final = (
 )  # fmt: skip
 
 
-def connect(name: str, options: Options, clock: Clock) -> Backend:
+def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
     """Make a connection to one CMDB."""
-    return CmdbBackend(name, options, Transport(options.limits, clock))
+    return CmdbBackend(name, options, Transport(options.limits, clock, name, surroundings))
 
 
 class CmdbBackend:
@@ -56,6 +56,10 @@ class CmdbBackend:
     def state(self) -> State:
         """Return what the last exchange showed."""
         return self._transport.state
+
+    def scope_of(self, ref: str) -> str:
+        """Return the business, the first of the three ids."""
+        return str(_parse(ref).biz)
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         """Return business, set and name: a name is unique in its set."""

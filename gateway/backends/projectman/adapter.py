@@ -25,16 +25,16 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
-from gateway.domain.ports import Backend, Call, Clock, State
+from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
 from gateway.transport import Reply, Transport
 
 _REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
 _CURSOR: Final = re.compile(r"([0-9]{1,5})\.([0-9]{1,6})", re.ASCII)
 
 
-def connect(name: str, options: Options, clock: Clock) -> Backend:
+def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
     """Make a connection to ProjectMan in one region."""
-    transport = Transport(options.limits, clock)
+    transport = Transport(options.limits, clock, name, surroundings)
     return ProjectManBackend(name, options, transport, clock)
 
 
@@ -51,6 +51,10 @@ class ProjectManBackend:
     def state(self) -> State:
         """Return what the last exchange showed."""
         return self._client.transport.state
+
+    def scope_of(self, ref: str) -> str:
+        """Return the project, the first half."""
+        return _parse(ref)[0]
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         """Return project and name: a name is unique in its project, whatever the parent."""

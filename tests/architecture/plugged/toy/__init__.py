@@ -10,7 +10,7 @@ from typing import Final
 from gateway.domain.capabilities import Capabilities, Field
 from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
-from gateway.domain.ports import Backend, Call, Clock, State
+from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
 from gateway.settings import Table
 
 
@@ -26,7 +26,7 @@ def read_options(table: Table) -> Options:
     return Options(shelf=table.text("shelf"))
 
 
-def connect(name: str, options: Options, clock: Clock) -> Backend:
+def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:  # noqa: ARG001 - nobody is asked, so nobody counts
     """Open the box; a clock is not needed."""
     return ToyBackend(name, options, clock)
 
@@ -53,6 +53,10 @@ class ToyBackend:
         self._options = options
         self._ids = itertools.count(1)
         self._modules: dict[str, Module] = {}
+
+    def scope_of(self, ref: str) -> str:  # noqa: ARG002 - there is one
+        """Return the shelf."""
+        return self._options.shelf
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         """Return shelf and name."""

@@ -1,0 +1,45 @@
+"""What web frontends and the counting of requests need: the tables [cors] and [limits]."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.settings.table import Secret, Table
+
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Whose pages may call, as browsers name them: exactly these origins."""
+
+    origins: tuple[str, ...] = ()
+    max_age_seconds: float = 600.0  # so long a browser need not ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where requests are counted: in each worker, or in Redis for all of them."""
+
+    storage: Secret = Secret("memory://")  # an address may hold a password
+
+
+def read_cors(table: Table) -> Cors:
+    """Read [cors]; an origin that no browser would send is a mistake."""
+    origins = table.texts("origins")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            table.wrong("origins", f"{origin} is no origin: scheme, host in lower case and port, no path, no wildcard")
+    found = Cors(origins, table.number("max_age_seconds", 600.0))
+    table.done()
+    return found
+
+
+def read_limits(table: Table) -> Limits:
+    """Read [limits]."""
+    pattern = r"memory://|rediss?://.+"
+    storage = table.text("storage", "memory://", pattern=pattern, shape="memory:// or redis://HOST:PORT/DB")
+    table.done()
+    return Limits(Secret(storage))
