@@ -11,15 +11,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
+from gateway import identity
 from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
-from gateway.domain.ports import Signal
+from gateway.domain.ports import Clock, Limiter, Signal
 from gateway.journals import open_journal
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
-from gateway.settings import ConfigurationError, Settings, load_document, read_settings
+from gateway.settings import Auth, ConfigurationError, Settings, load_document, read_settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
+from gateway.transport import fetcher
 
 
 class SystemClock:
@@ -87,6 +89,7 @@ def create_app(settings: Settings) -> Service:
         acquaintances=provisioner.acquaintances,
         on_look=metrics.look,
     )
+    provisioner.look_for = reconciler.look_for
     runtime.spawn(reconciler.run)
     return build_api(
         Gateway(
@@ -96,8 +99,16 @@ def create_app(settings: Settings) -> Service:
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,
+            identifier=_identifier(settings.auth, runtime),
+            cors=settings.cors,
         )
     )
+
+
+def _identifier(auth: Auth, clock: Clock, limiter: Limiter | None = None) -> identity.Identifier:
+    issuer = auth.issuer
+    fetch = None if issuer is None else fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
+    return identity.connect(auth, clock, fetch, limiter)
 
 
 def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from flask import Flask
 
+from gateway import identity
 from gateway.api import Gateway, build_api
 from gateway.domain.ports import Backend, Call, Journal
 from gateway.journals import open_journal
 from gateway.provisioning.provisioner import Provisioner
+from gateway.settings import Auth
 from gateway.telemetry.metrics import Metrics
+
+NOBODY_ASKED = Auth()
 
 
 class VirtualClock:
@@ -66,11 +70,11 @@ def journal() -> Iterator[Journal]:
 
 
 @pytest.fixture
-def build(clock: VirtualClock, journal: Journal) -> Callable[[Mapping[str, Backend]], Flask]:
-    """Build the service over given backends; its ids count up."""
+def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
+    """Build the service over given backends, for given callers or for anybody; its ids count up."""
     ids, operations = itertools.count(1), itertools.count(1)
 
-    def over(backends: Mapping[str, Backend]) -> Flask:
+    def over(backends: Mapping[str, Backend], auth: Auth = NOBODY_ASKED) -> Flask:
         provisioner = Provisioner(
             journal=journal, runtime=clock, new_id=lambda: f"operation-{next(operations)}", owner="test"
         )
@@ -81,6 +85,7 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[[Mapping[str, Backe
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
+            identifier=identity.connect(auth, clock),
         )
         return build_api(gateway)
 

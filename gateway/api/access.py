@@ -1,17 +1,22 @@
-"""What every request gets: an id, a deadline, timings, security headers and one line in the log."""
+"""What every request gets: an id, a deadline, a caller, timings, security headers and one line in the log."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from flask import Flask, Response, g, request
 
+from gateway.api.callers import identify
+from gateway.api.cors import is_preflight
 from gateway.api.idempotency import patience
 from gateway.api.problems import refuse_unacceptable
+from gateway.domain.callers import ANYBODY
 from gateway.domain.ports import Call, Clock
+from gateway.identity import Identifier
 
 _log: Final = logging.getLogger("gateway.access")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
@@ -30,22 +35,32 @@ def current_call() -> Call:
     return call
 
 
-def current_caller() -> str:
-    """Return who asks; without authentication everybody is one caller."""
-    return "anonymous"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What stands between a request and the routes."""
+
+    clock: Clock
+    new_id: Callable[[], str]
+    deadline_seconds: float
+    identifier: Identifier
 
 
-def install(app: Flask, clock: Clock, new_id: Callable[[], str], deadline_seconds: float) -> None:
+def install(app: Flask, door: Door) -> None:
     """Attach to every request of the application."""
+    clock = door.clock
 
     @app.before_request
     def begin() -> None:
         g.started = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
         g.call = Call(
-            given if _REQUEST_ID.fullmatch(given) else new_id(), g.started + patience(request, deadline_seconds)
+            given if _REQUEST_ID.fullmatch(given) else door.new_id(),
+            g.started + patience(request, door.deadline_seconds),
         )
+        g.caller = ANYBODY  # whoever it is that cannot be told from a malformed proof
         refuse_unacceptable(request)
+        g.caller = ANYBODY if is_preflight(request) else identify(door.identifier)
+        g.call.user = g.caller.user
 
     @app.after_request
     def end(response: Response) -> Response:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, jsonify
 
+from gateway.api.callers import visible
 from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
 from gateway.domain.errors import NotFound
 from gateway.domain.ports import Backend
@@ -26,11 +27,11 @@ def routes(backends: Mapping[str, Backend]) -> Blueprint:
 
     @blueprint.get("/backends")
     def list_backends() -> Response:
-        return jsonify(backends=[_summary(backend) for backend in backends.values()])
+        return jsonify(backends=[_summary(backend) for backend in visible(backends).values()])
 
     @blueprint.get("/backends/<name>")
     def get_backend(name: str) -> Response:
-        if (backend := backends.get(name)) is None:
+        if (backend := visible(backends).get(name)) is None:
             raise NotFound("No connection has this name; see /backends.")
         return jsonify({**_summary(backend), **_render(backend.name, backend.capabilities)})
 
@@ -51,6 +52,7 @@ def _render(name: str, rules: Capabilities) -> dict[str, Any]:
         "fields": fields,
         "limits": dict(rules.limits),
         "settle_seconds": rules.settle_seconds,
+        "credential_header": rules.credential_header,
         "notes": list(rules.notes),
         "create_schema": create_schema(name, rules),
     }

@@ -9,10 +9,12 @@ from urllib.parse import quote
 from flask import Blueprint, Response, jsonify, request
 
 from gateway.api import operations, replies, schemas
-from gateway.api.access import current_call, current_caller
+from gateway.api.access import current_call
+from gateway.api.callers import authorize, current_caller, take_credential, visible
 from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
+from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
 from gateway.domain.module import Module
 from gateway.domain.operation import Operation
@@ -28,14 +30,18 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
     @blueprint.post("/modules")
     def create_module() -> Response:
         query = load_query(request, schemas.CreateQuery())
-        backend, draft = load_draft(request, backends)
+        backend, draft = load_draft(request, visible(backends))
+        authorize("create", backend, draft.scope)
+        if query["if_exists"] == "adopt":
+            authorize("read", backend, draft.scope)  # its answer shows a module that somebody else has made
+        take_credential(backend)
         if query["validate_only"]:
             return _preview(creation.preview(backend, draft, current_call()))
         order = Order(
             backend=backend,
             draft=draft,
             if_exists=query["if_exists"],
-            caller=current_caller(),
+            caller=current_caller().owner,
             idempotency_key=idempotency_key(request),
         )
         if wants_no_wait(request):
@@ -45,7 +51,9 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
     @blueprint.get("/modules")
     def list_modules() -> Response:
         values = load_query(request, schemas.ListQuery())
-        backend, query = module_query(values, backends)
+        backend, query = module_query(values, visible(backends))
+        authorize("read", backend, query.scope)
+        take_credential(backend)
         token = values.get("page_token")
         cursor = None if token is None else read_token(token, backend.name, query)
         page = backend.list(query, values["page_size"], cursor, current_call())
@@ -56,13 +64,13 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
     @blueprint.get("/modules/<module_id>")
     def get_module(module_id: str) -> Response:
         load_query(request, schemas.NoQuery())
-        backend, ref = find_backend(module_id, backends)
+        backend, ref = find("read", module_id)
         return _module(backend.get(ref, current_call()))
 
     @blueprint.patch("/modules/<module_id>")
     def update_module(module_id: str) -> Response:
         load_query(request, schemas.NoQuery())
-        backend, ref = find_backend(module_id, backends)
+        backend, ref = find("update", module_id)
         patch = load_patch(request, backend)
         module = change.update(provisioner.journal, backend, ref, patch, current_call())
         return _with_outcome(_module(module), Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED)
@@ -70,11 +78,18 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:
         query = load_query(request, schemas.DeleteQuery())
-        backend, ref = find_backend(module_id, backends)
+        backend, ref = find("delete", module_id)
         change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=current_call())
         response = Response(status=204)
         del response.headers["Content-Type"]  # of a body that is not there
         return _with_outcome(response, Outcome.APPLIED)
+
+    def find(action: Action, module_id: str) -> tuple[Backend, str]:
+        """Split an id, and make sure that the caller may do this where it lies."""
+        backend, ref = find_backend(module_id, visible(backends))
+        authorize(action, backend, backend.scope_of(ref))
+        take_credential(backend)
+        return backend, ref
 
     return blueprint
 

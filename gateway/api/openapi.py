@@ -73,6 +73,12 @@ OPERATIONS: Final = (
 
 
 _TAGS: Final = {"modules": "modules", "operations": "modules", "backends": "backends"}
+#: How a caller proves who he is; the last of them is the mesh's work, and where authentication is off nobody need.
+_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the configured issuer."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "An API key."},
+}
+_PROOFS: Final[tuple[Mapping[str, tuple[()]], ...]] = ({"bearer": ()}, {"apiKey": ()}, {})
 #: What a create may say of retries and of time; every other address ignores them.
 _HEADERS: Final = tuple(
     {"in": "header", "name": name, "description": text, "schema": schema}
@@ -110,6 +116,8 @@ def build() -> dict[str, Any]:
     if plugin.converter is None:  # pragma: no cover - APISpec has made it
         raise AssertionError
     plugin.converter.add_attribute_function(_own_fields)  # type: ignore[no-untyped-call] # of apispec
+    for name, scheme in _SCHEMES.items():
+        spec.components.security_scheme(name, dict(scheme))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
@@ -123,7 +131,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "tags": [_TAGS.get(operation.path.split("/")[1], "about")],
+        "tags": [tag := _TAGS.get(operation.path.split("/")[1], "about")],
+        "security": [] if tag == "about" else _PROOFS,
         "parameters": list(_HEADERS) if operation.name == "createModule" else [],
         "responses": {str(status): _reply(operation, status, *reply) for status, reply in operation.replies.items()}
         | {range_: _content("A problem.", replies.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from gateway.api import replies
-from gateway.api.access import current_caller
+from gateway.api.callers import current_caller
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
 from gateway.domain.ports import Journal
@@ -22,7 +22,7 @@ def routes(journal: Journal) -> Blueprint:
     @blueprint.get("/operations/<operation_id>")
     def get_operation(operation_id: str) -> Response:
         operation = journal.get(operation_id)
-        if operation is None or operation.claim.caller != current_caller():
+        if operation is None or operation.claim.caller != current_caller().owner:
             raise OperationNotFound
         return jsonify(render(operation))
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from gateway.api.languages import Translate, translation
 from gateway.domain.errors import (
     REGISTRY,
+    BackendRejectedCredentials,
     FieldError,
     GatewayError,
     Internal,
@@ -21,6 +24,7 @@ from gateway.domain.errors import (
     NotFound,
     Outcome,
     PayloadTooLarge,
+    Unauthenticated,
     UnsupportedMediaType,
 )
 
@@ -73,6 +77,12 @@ STATUS: Final = {
 }
 #: Named by an id in the address they are *not found*; named by a field of the request they are the field's mistake.
 _ADDRESSED: Final = frozenset({"scope_not_found", "parent_not_found"})
+#: What a status says in headers too: how to prove an identity, and to Envoy that nobody is broken (it counts and
+#: retries these apart).
+_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
+    429: {"x-envoy-ratelimited": "true"},
+}
 _WRITES: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _FLASK: Final[dict[int, type[GatewayError]]] = {
     400: InvalidJson,
@@ -114,6 +124,8 @@ def refuse_unacceptable(incoming: Request) -> None:
 
 def answer(error: GatewayError) -> Response:
     """Render an error for the present request."""
+    if isinstance(error, BackendRejectedCredentials) and g.call.credential is not None:
+        error = Unauthenticated("The backend rejects the credential that was sent along.", evidence=error.evidence)
     g.problem_code = error.code
     status = _status(error)
     response = Response(
@@ -123,14 +135,15 @@ def answer(error: GatewayError) -> Response:
         response.headers["Gateway-Outcome"] = _outcome(error).value
     if (seconds := error.evidence.retry_after) is not None and (status in {429, 503}):
         response.headers["Retry-After"] = str(math.ceil(seconds))
+    response.headers.update(_HEADERS.get(status, {}))
     return response
 
 
 def render(error: GatewayError, status: int) -> dict[str, Any]:
     """Return the envelope: eight members always, the others where they apply; never a backend's words."""
-    located = not _names_address(error)
+    say, located = translation(), not _names_address(error)
     optional = {
-        "errors": [_field(each) for each in error.errors or _usual(error)] if located else [],
+        "errors": [_field(each, say) for each in error.errors or _usual(error)] if located else [],
         "upstream": _upstream(error),
         "permission": error.evidence.permission,
         "existing": error.existing,
@@ -139,9 +152,9 @@ def render(error: GatewayError, status: int) -> dict[str, Any]:
     }
     return {
         "type": f"/errors#{error.code}",
-        "title": error.title,
+        "title": say(error.title),
         "status": status,
-        "detail": error.detail,
+        "detail": say(error.detail),
         "code": error.code,
         "outcome": _outcome(error).value,
         "retryable": error.retryable,
@@ -152,14 +165,15 @@ def render(error: GatewayError, status: int) -> dict[str, Any]:
 
 def registry() -> list[dict[str, Any]]:
     """Describe every public error, sorted by code."""
+    say = translation()
     return [
         {
             "code": code,
             "status": STATUS[code],
-            "title": error.title,
+            "title": say(error.title),
             "outcome": error.outcome.value,
             "retryable": error.retryable,
-            "meaning": error.meaning(),
+            "meaning": say(error.meaning()),
         }
         for code, error in sorted(REGISTRY.items())
     ]
@@ -183,9 +197,9 @@ def _usual(error: GatewayError) -> tuple[FieldError, ...]:
     return (FieldError(error.pointer, error.code, error.title),) if error.pointer else ()
 
 
-def _field(error: FieldError) -> dict[str, str]:
-    found = {"pointer": error.pointer, "code": error.code, "detail": error.detail, "allowed": error.allowed}
-    return {name: value for name, value in found.items() if value is not None}
+def _field(error: FieldError, say: Translate) -> dict[str, str]:
+    told = {"pointer": error.pointer, "code": error.code, "detail": say(error.detail)}
+    return told if error.allowed is None else {**told, "allowed": say(error.allowed)}
 
 
 def _upstream(error: GatewayError) -> dict[str, Any] | None:

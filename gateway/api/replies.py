@@ -124,7 +124,7 @@ class BackendSummarySchema(Schema):
     name = fields.String(required=True)
     type = fields.String(required=True)
     title = fields.String(required=True)
-    state = fields.String(required=True, metadata={"enum": ["unused", "reachable", "unreachable"]})
+    state = fields.String(required=True, metadata={"enum": ["unused", "reachable", "unreachable", "circuit_open"]})
 
 
 class BackendsSchema(Schema):
@@ -152,6 +152,7 @@ class BackendSchema(BackendSummarySchema):
     fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
     limits = fields.Dict(required=True)
     settle_seconds = fields.Float(required=True)
+    credential_header = fields.String(required=True, allow_none=True)
     notes = fields.List(fields.String(), required=True)
     create_schema = fields.Dict(required=True, metadata={"description": "JSON Schema of a create."})
 

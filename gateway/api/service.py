@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Flask
 
-from gateway.api import access, backends, documents, health, modules, operations, problems
+from gateway.api import access, backends, cors, documents, health, modules, operations, problems
 from gateway.api.bodies import MAX_BYTES
 from gateway.domain.ports import Backend, Clock
+from gateway.identity import Identifier
 from gateway.provisioning.provisioner import Provisioner
+from gateway.settings import Cors
 
 #: What a server runs; the layers above need no other word of Flask's.
 Service = Flask
@@ -26,6 +28,8 @@ class Gateway:
     clock: Clock
     new_id: Callable[[], str]
     deadline_seconds: float
+    identifier: Identifier
+    cors: Cors = field(default_factory=Cors)
 
 
 def build_api(gateway: Gateway) -> Flask:
@@ -37,7 +41,16 @@ def build_api(gateway: Gateway) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider
     app.json.ensure_ascii = False  # type: ignore[attr-defined] # the same
     app.url_map.merge_slashes = False  # a doubled slash is another address, not a redirect in HTML
-    access.install(app, gateway.clock, gateway.new_id, gateway.deadline_seconds)
+    access.install(
+        app,
+        access.Door(
+            clock=gateway.clock,
+            new_id=gateway.new_id,
+            deadline_seconds=gateway.deadline_seconds,
+            identifier=gateway.identifier,
+        ),
+    )
+    cors.install(app, gateway.cors.origins, gateway.cors.max_age_seconds)  # behind: it answers what has a call
     problems.install(app)
     app.register_blueprint(modules.routes(gateway.backends, gateway.provisioner))
     app.register_blueprint(backends.routes(gateway.backends))

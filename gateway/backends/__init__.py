@@ -1,7 +1,8 @@
 """The backends: one folder each, found by being there.
 
 A folder here is a package that offers `read_options(table) -> options` and
-`connect(name, options, clock, surroundings) -> Backend`; its name is the `type` of a connection. Nothing else needs to know it.
+`connect(name, options, clock, surroundings) -> Backend`; its name is the `type` of a connection. Nothing else
+needs to know it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from gateway.domain.ports import Backend, Clock, Surroundings
+from gateway.domain.ports import ALONE, Backend, Clock, Surroundings
 from gateway.settings import Table
 
 
@@ -22,7 +23,7 @@ class BackendType(Protocol):
         """Read a connection's settings; mistakes are noted in the table."""
         ...
 
-    def connect(self, name: str, options: Any, clock: Clock, surroundings: Surroundings = ...) -> Backend:
+    def connect(self, name: str, options: Any, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
         """Make a connection; nothing is sent yet."""
         ...
 

@@ -109,7 +109,8 @@ class Capabilities:
     attributes: Sequence[Field] = ()
     settle_seconds: float  # how long after a lost reply a create may still take effect
     hard_timeout_seconds: float  # how long one call may take
-    acts_as: str | None = None  # the user whom the backend takes us for, where it records one
+    acts_as: str | None = None  # the user whom the backend takes us for, where it records one and nobody else is named
+    credential_header: str | None = None  # in which a caller must send his own credential, where it is passed through
     probes: bool = False  # look for the name before each create, to know for certain what is new
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -135,7 +135,8 @@ TAKE: Final = f"""
 """  # noqa: S608  # the columns are ours
 
 POSTPONE: Final = """
-    UPDATE operations SET due_at = :due_at, evidence = evidence || :note, looks = looks + 1, updated_at = :at
+    UPDATE operations SET due_at = :due_at, looks = looks + 1, updated_at = :at,
+        evidence = CASE WHEN looks < 100 THEN evidence || :note ELSE evidence END
     WHERE id = :id AND holds_name IS NOT NULL
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.domain.errors import (
@@ -36,6 +36,8 @@ _LEASE_MARGIN: Final = 5.0
 MEMORY: Final = 600.0
 #: How often somebody who waits for another process's create looks into the journal; seconds, doubling.
 _POLL: Final = (0.02, 0.25)
+#: The same, where only his own credential can ask the backend, and he asks it himself.
+_LOOKS: Final = (0.3, 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class Provisioner:
     draining: bool = False
     _sending: dict[str, _Sending] = field(default_factory=dict)
     acquaintances: Acquaintances = field(init=False)
+    #: Looks for a lost create with the credential of a caller who waits for it; of the reconciler.
+    look_for: Callable[[Operation, Call], None] = field(default=lambda _operation, _call: None)
 
     def __post_init__(self) -> None:
         """Know nobody yet."""
@@ -125,7 +129,12 @@ class Provisioner:
             idempotency_key=order.idempotency_key,
             request_id=call.request_id,
             fingerprint=fingerprint(order.backend.name, draft, order.if_exists),
-            draft={"draft": draft, "if_exists": order.if_exists, "probed": rules.probes},
+            draft={
+                "draft": draft,
+                "if_exists": order.if_exists,
+                "probed": rules.probes,
+                "acts_as": rules.acts_as and (call.user or rules.acts_as),
+            },
             claimed_at=now,
             lease_until=now + rules.hard_timeout_seconds + _LEASE_MARGIN,
             memory_until=None if order.idempotency_key else now + MEMORY,
@@ -136,7 +145,8 @@ class Provisioner:
     def _spawn(self, order: Order, call: Call, claim: Claim) -> _Sending:
         # The deadline stands from the claim on: a process that was frozen between here and the socket sends nothing.
         patience = order.backend.capabilities.hard_timeout_seconds
-        upstream = Call(call.request_id, self.runtime.monotonic() + patience, operation_id=claim.id)
+        deadline = self.runtime.monotonic() + patience
+        upstream = replace(call, deadline=deadline, operation_id=claim.id, upstream_seconds=0.0)
         sending = self._sending[claim.id] = _Sending(self.runtime.signal())
 
         def work() -> None:
@@ -204,14 +214,16 @@ class Provisioner:
 
     def _follow(self, operation: Operation, call: Call) -> Operation:
         """Wait in the journal until the operation has ended, whoever has it in hand, or the deadline has come."""
-        pause = _POLL[0]
+        pause, longest = _POLL if call.credential is None else _LOOKS
         while operation.state.live:
             left = call.deadline - self.runtime.monotonic()
             if left <= 0:
                 break
             self.runtime.sleep(min(pause, left))
-            pause = min(pause * 2, _POLL[1])
+            pause = min(pause * 2, longest)
             with suppress(JournalUnavailable):  # it is claimed: from here on a failure to look proves nothing
+                if call.credential is not None and operation.state is State.RECONCILING:
+                    self.look_for(operation, call)
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
 

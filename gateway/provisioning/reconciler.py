@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.domain.errors import GatewayError, JournalUnavailable
@@ -60,16 +60,21 @@ class Reconciler:
             self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
         due = self.journal.take_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
         for operation in due:
-            self._settle(operation, self._look(operation))
+            call = Call(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
+            self._settle(operation, self._look(operation, call))
         return len(due) == _BATCH
 
-    def _look(self, operation: Operation) -> Settlement | LookAgain:
+    def look_for(self, operation: Operation, call: Call) -> None:
+        """Look once with a caller's own credential, which nobody has kept; what is due to all waits for him to ask."""
+        deadline = min(call.deadline, self.runtime.monotonic() + _LOOK_SECONDS)
+        self._settle(operation, self._look(operation, replace(call, deadline=deadline)))
+
+    def _look(self, operation: Operation, call: Call) -> Settlement | LookAgain:
         claim = operation.claim
         backend = self.backends.get(claim.backend)
         if backend is None:
             return not_asked(operation, self.runtime.now(), "backend_unknown")
         draft = read_draft(claim.draft["draft"])
-        call = Call(claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
         asked_at = self.runtime.now()  # what is not there yet may come while the answer travels
         try:
             hits = backend.find(draft, call)
@@ -79,7 +84,7 @@ class Reconciler:
             at=asked_at,
             hits=hits,
             known_before=lambda hit: self._known(claim, hit),
-            acts_as=backend.capabilities.acts_as,
+            acts_as=claim.draft.get("acts_as"),
         )
         verdict = judge(operation, draft, look)
         self.acquaintances.meet(hits)

@@ -123,7 +123,7 @@ def _rules(table: Table, connections: Collection[str]) -> Iterator[Rule]:
 
 
 def _check_unique(root: Table, entries: tuple[Entry, ...]) -> None:
-    """A proof must lead to one caller, a name to one set of operations."""
+    """Make sure that a proof leads to one caller, and a name to one set of operations."""
     for what, values in (
         ("name", [each.name for each in entries]),
         ("api_key_sha256", [digest for each in entries for digest in each.key_digests]),

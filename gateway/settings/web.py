@@ -23,7 +23,7 @@ class Cors:
 class Limits:
     """Where requests are counted: in each worker, or in Redis for all of them."""
 
-    storage: Secret = Secret("memory://")  # an address may hold a password
+    storage: Secret  # an address may hold a password
 
 
 def read_cors(table: Table) -> Cors:

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
 from gateway.domain.faults import Fault
 from tests.api.fake import FakeBackend, body
 from tests.api.replies import ALWAYS, mistakes, problem
-from tests.api.test_registry import FROZEN
+from tests.api.test_registry import CONTRACT
 
 ID = "/modules/cmdb.1.10.1"
 LIST = "/modules?backend=cmdb&scope=1"
@@ -99,11 +99,11 @@ def test_a_bug_in_a_create(client: FlaskClient, cmdb: FakeBackend, caplog: pytes
     assert any(each.exc_info and each.exc_info[1] is cmdb.fails["create"] for each in caplog.records)
 
 
-@pytest.mark.parametrize("code", sorted(set(FROZEN) - {"internal"}))
+@pytest.mark.parametrize("code", sorted(set(CONTRACT) - {"internal"}))
 def test_every_error_of_a_backend(client: FlaskClient, cmdb: FakeBackend, code: str) -> None:
     """Every registered error that an adapter raises is answered with its status, on a write with its outcome."""
     cmdb.fails["delete"] = REGISTRY[code]()
-    status, outcome, _ = FROZEN[code]
+    status, outcome, _ = CONTRACT[code]
     if code in {"scope_not_found", "parent_not_found"}:
         status = 404  # named by the id in the address
     if code in {"backend_timeout", "backend_reply_invalid"}:

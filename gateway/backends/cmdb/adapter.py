@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.backends.cmdb.capabilities import capabilities
-from gateway.backends.cmdb.credentials import headers
+from gateway.backends.cmdb.credentials import Credentials
 from gateway.backends.cmdb.envelope import read_data
 from gateway.backends.cmdb.options import Options
 from gateway.backends.cmdb.routes import ROUTES, WRITES, Place
@@ -47,7 +47,7 @@ class CmdbBackend:
         self.capabilities: Final = capabilities(options)
         self._options = options
         self._transport = transport
-        self._headers = headers(options)
+        self._credentials = Credentials(options)
         self._routes = ROUTES[options.route]
         self._attributes = [field.name for field in self.capabilities.attributes]
         self._fields = [*_SYSTEM, *self._attributes]
@@ -154,7 +154,7 @@ class CmdbBackend:
         request = Request(
             method=target.method,
             url=self._options.base_url + target.path,
-            headers={**self._headers, "X-Request-Id": call.request_id},
+            headers={**self._credentials.headers(call), "X-Request-Id": call.request_id},
             body=None if target.body is None else json.dumps(target.body).encode(),
             writes=operation in WRITES,
         )

@@ -7,6 +7,8 @@ from typing import Final
 from gateway.backends.cmdb.options import Options
 from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
 
+#: In which a caller sends his bk_token, as the login page of BlueKing has set it in a cookie of that name.
+CREDENTIAL_HEADER: Final = "X-Bk-Token"
 _ID: Final = r"[1-9][0-9]{0,18}"
 _ID_ALLOWED: Final = "a positive integer, in digits"
 _USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
@@ -95,7 +97,8 @@ def capabilities(options: Options) -> Capabilities:
         ),
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
-        acts_as=options.username,
+        acts_as=None if options.passes_credentials else options.username,
+        credential_header=CREDENTIAL_HEADER if options.passes_credentials else None,
         probes=options.probes,
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),

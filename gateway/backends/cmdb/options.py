@@ -25,7 +25,8 @@ class Options:
     route: Literal["esb", "apigw"]
     app_code: str
     app_secret: Secret
-    username: str
+    username: str  # who acts where the caller names nobody; empty where every caller brings his own token
+    passes_credentials: bool = False  # a caller's bk_token says who acts
     tenant_id: str
     attributes: tuple[str, ...]  # custom attributes of the module model
     settle_seconds: float
@@ -39,12 +40,14 @@ def read_options(table: Table) -> Options:
     for name in attributes:
         if not _ATTRIBUTE.fullmatch(name) or NEVER.fullmatch(name):
             table.wrong("attributes", f"{name} cannot be listed")
+    passes = table.choice("credentials", ("username", "passthrough"), "username") == "passthrough"
     return Options(
         base_url=table.url("base_url"),
         route=cast("Literal['esb', 'apigw']", table.choice("route", ("esb", "apigw"), "esb")),
         app_code=table.text("app_code"),
         app_secret=table.secret("app_secret"),
-        username=table.text("username"),
+        username=table.text("username", "" if passes else None),
+        passes_credentials=passes,
         tenant_id=table.text("tenant_id", "", pattern=r"[A-Za-z0-9_-]{1,64}", shape="a tenant's id"),
         attributes=attributes,
         settle_seconds=table.number("settle_seconds", 130.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.backends.projectman.options import USER_ID, Options
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passed
 from gateway.domain.capabilities import Capabilities, Field
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
@@ -60,6 +60,7 @@ def capabilities(options: Options) -> Capabilities:
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         probes=options.probes,
+        credential_header=CREDENTIAL_HEADER if isinstance(options.identity, Passed) else None,
         limits={"levels": 3, "modules_per_project": 350},
         notes=(
             "An update replaces the description: "

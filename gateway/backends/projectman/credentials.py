@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from gateway.backends.projectman.errors import ERRORS, read_fault
-from gateway.backends.projectman.options import AccessKey, Options, Password
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, Options, Passed, Password
 from gateway.backends.projectman.signature import authorization
-from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError
+from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError, Unauthenticated
 from gateway.domain.ports import Call, Clock
 from gateway.transport import Request, Transport
 
@@ -39,7 +39,7 @@ def credentials(name: str, options: Options, transport: Transport, clock: Clock)
     """Choose by the connection's configuration."""
     if isinstance(options.identity, Password):
         return Token(name, options.identity, transport, clock)
-    return Signed(options.identity, clock)
+    return Forwarded() if isinstance(options.identity, Passed) else Signed(options.identity, clock)
 
 
 class Signed:
@@ -63,6 +63,20 @@ class Signed:
 
     def renew(self, used: Mapping[str, str], call: Call) -> bool:  # noqa: ARG002 - Credentials
         """Say no: a refused signature is a wrong key."""
+        return False
+
+
+class Forwarded:
+    """The caller's own token, as he sent it; nothing is kept of it."""
+
+    def headers(self, method: str, url: str, body: bytes, call: Call) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
+        """Send it on."""
+        if call.credential is None:
+            raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
+        return {**_JSON, CREDENTIAL_HEADER: call.credential}
+
+    def renew(self, used: Mapping[str, str], call: Call) -> bool:  # noqa: ARG002 - Credentials
+        """Say no: only the caller can fetch another."""
         return False
 
 
@@ -90,11 +104,11 @@ class Token:
         held = self._held
         if held.until <= self._clock.now():
             held = self._refresh(call, lambda held: held.until <= self._clock.now())
-        return {**_JSON, "X-Auth-Token": held.value}
+        return {**_JSON, CREDENTIAL_HEADER: held.value}
 
     def renew(self, used: Mapping[str, str], call: Call) -> bool:
         """Fetch a new token, unless another request has done so since."""
-        self._refresh(call, lambda held: held.value == used.get("X-Auth-Token"))
+        self._refresh(call, lambda held: held.value == used.get(CREDENTIAL_HEADER))
         return True
 
     def _refresh(self, call: Call, stale: Callable[[_Held], bool]) -> _Held:

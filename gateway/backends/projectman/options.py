@@ -8,6 +8,8 @@ from typing import Final
 from gateway.settings import Secret, Table
 from gateway.transport import Limits
 
+#: In which a token travels, the gateway's own or a caller's.
+CREDENTIAL_HEADER: Final = "X-Auth-Token"
 USER_ID: Final = r"[0-9a-z]{32}"
 #: Where the service runs (source: the vendor's SDK, region/projectman_region.py).
 REGIONS: Final = (
@@ -37,12 +39,17 @@ class Password:
     project: str  # the region the token is for
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Nobody but the caller: his own X-Auth-Token is passed through."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """One ProjectMan connection, sound."""
 
     base_url: str
-    identity: AccessKey | Password
+    identity: AccessKey | Password | Passed
     default_owner: str
     keeps_omitted_description: bool
     settle_seconds: float
@@ -56,16 +63,22 @@ def read_options(table: Table) -> Options:
     if region and "base_url" in table.names():
         table.wrong("region", "says where to go, and so does base_url; give one of them")
     base_url = table.url("base_url", f"https://projectman-ext.{region}.myhuaweicloud.com" if region else None)
-    kind = table.choice("credentials", ("aksk", "token"), "aksk")
+    kind = table.choice("credentials", ("aksk", "token", "passthrough"), "aksk")
     return Options(
         base_url=base_url,
-        identity=_password(table, region) if kind == "token" else _access_key(table),
+        identity=_identity(kind, table, region),
         default_owner=table.text("default_owner", "", pattern=f"({USER_ID})?", shape="32 of 0-9 a-z"),
         keeps_omitted_description=table.choice("omitted_description", ("refused", "kept"), "refused") == "kept",
         settle_seconds=table.number("settle_seconds", 130.0),
         probes=table.flag("probe_before_create", default=False),
         limits=Limits.read(table),
     )
+
+
+def _identity(kind: str, table: Table, region: str) -> AccessKey | Password | Passed:
+    if kind == "passthrough":
+        return Passed()
+    return _password(table, region) if kind == "token" else _access_key(table)
 
 
 def _access_key(table: Table) -> AccessKey:

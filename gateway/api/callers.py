@@ -1,0 +1,64 @@
+"""Who asks, and what he may: the caller of the present request and his allow-list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from flask import g, request
+
+from gateway.domain.callers import ANYBODY, Action, Caller
+from gateway.domain.errors import Forbidden, Unauthenticated
+from gateway.domain.ports import Backend
+from gateway.identity import Identifier, Request
+
+#: Whoever asks for these is told: that the process lives, how it does, and what its language is.
+_PUBLIC: Final = frozenset({"health", "documents"})
+
+
+def identify(identifier: Identifier) -> Caller:
+    """Return the caller of the present request, before anything is done for him."""
+    rule = request.url_rule
+    if rule is None or request.blueprint in _PUBLIC:
+        return ANYBODY
+    headers = request.headers
+    return identifier.identify(
+        Request(
+            api_key=headers.get("X-Api-Key", ""),
+            authorization=headers.get("Authorization", ""),
+            client_cert=headers.get("X-Forwarded-Client-Cert", ""),
+            peer=request.remote_addr or "",
+        )
+    )
+
+
+def current_caller() -> Caller:
+    """Return who asks."""
+    caller: Caller = g.caller
+    return caller
+
+
+def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
+    """Leave out the connections that the caller's allow-list does not name: for him they are not there."""
+    caller = current_caller()
+    if caller is ANYBODY:
+        return backends
+    return {name: backend for name, backend in backends.items() if caller.knows(name)}
+
+
+def authorize(action: Action, backend: Backend, scope: str) -> None:
+    """Raise Forbidden where no line of the caller's allow-list covers this; no backend has been asked."""
+    caller = current_caller()
+    if not caller.may(action, backend.name, scope):
+        raise Forbidden(f"The caller {caller.name} may not {action} modules in scope {scope} of {backend.name}.")
+
+
+def take_credential(backend: Backend) -> None:
+    """Hand the caller's own credential to the call, where this connection passes it through and only there."""
+    header = backend.capabilities.credential_header
+    if header is None:
+        return
+    credential = request.headers.get(header, "")
+    if not credential:
+        raise Unauthenticated(f"The connection {backend.name} acts with the caller's own credential: send {header}.")
+    g.call.credential = credential
