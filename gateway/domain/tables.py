@@ -62,6 +62,6 @@ def _fields(fault: Fault) -> dict[str, Any]:
         "operation": fault.operation,
         "status": fault.status,
         "code": fault.code,
-        "message": fault.message[:500],
+        "upstream_message": fault.message[:500],
         "upstream_request_id": fault.request_id,
     }

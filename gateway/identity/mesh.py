@@ -18,8 +18,8 @@ from gateway.domain.errors import Unauthenticated
 _UNIX: Final = "unix"
 _LONGEST: Final = 16_384
 _PAIR: Final = r'[A-Za-z]+=(?:"(?:[^"\\]|\\.)*"|[^",;]*)'
+_PAIRS: Final = re.compile(_PAIR)
 _ELEMENT: Final = re.compile(rf"{_PAIR}(?:;{_PAIR})*")
-_URI: Final = re.compile(r'(?:^|;)URI=(?:"((?:[^"\\]|\\.)*)"|([^",;]*))', re.IGNORECASE)
 
 
 class Mesh:
@@ -60,4 +60,6 @@ def nearest_uris(header: str) -> tuple[str, ...]:
         if match is None or (match.end() < len(header) and header[match.end()] != ","):
             return ()
         last, at = match[0], match.end() + 1
-    return tuple(quoted or plain for quoted, plain in _URI.findall(last))
+    # Pair by pair from the beginning, for a quoted subject may hold what looks like another pair.
+    pairs = (pair.partition("=") for pair in _PAIRS.findall(last))
+    return tuple(value[1:-1] if value.startswith('"') else value for key, _, value in pairs if key.upper() == "URI")

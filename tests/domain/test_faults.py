@@ -137,8 +137,8 @@ def test_a_code_that_no_row_knows_is_logged_as_such(
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, message)
     fields = record.__dict__["fields"]
-    assert fields["message"] == "x" * 500
-    assert fields.keys() == {"backend", "operation", "status", "code", "message", "upstream_request_id"}
+    assert fields["upstream_message"] == "x" * 500
+    assert fields.keys() == {"backend", "operation", "status", "code", "upstream_message", "upstream_request_id"}
 
 
 def test_an_error_is_published_under_its_code_once() -> None:
