@@ -1,9 +1,11 @@
-"""module-gateway: check a configuration, print the OpenAPI document, run a twin, or all of it to try things out."""
+"""module-gateway: check a configuration, make a key, print the OpenAPI document, run a twin, or all of it."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -36,6 +38,14 @@ def check(config: str) -> None:
         click.echo(f"warning: {line}", err=True)
     for backend in settings.backends:
         click.echo(f"{backend.name}: {backend.type}")
+
+
+@main.command(name="new-key")
+def new_key() -> None:
+    """Make an API key: give the first line to the caller, put the second into his [[callers]] table."""
+    key = secrets.token_urlsafe(32)
+    click.echo(f"key             {key}")
+    click.echo(f'api_key_sha256 = "{sha256(key.encode()).hexdigest()}"')
 
 
 @main.command(name="openapi")

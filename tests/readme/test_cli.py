@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
         "backends.cmdb.base",
         "server.deadline_seconds",
     }
+
+
+def test_a_new_key_is_the_digests() -> None:
+    """The two printed lines belong together, and no two keys are the same."""
+    runs = [CliRunner().invoke(cli.main, ["new-key"]).stdout.split() for _ in range(2)]
+    for _, key, _, _, digest in runs:
+        assert digest == f'"{sha256(key.encode()).hexdigest()}"'
+        assert len(key) == 43
+    assert runs[0][1] != runs[1][1]
 
 
 def test_openapi_prints_the_document() -> None:
