@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from flask import Flask, Response, g, request
@@ -17,8 +16,9 @@ from gateway.api.problems import refuse_unacceptable
 from gateway.domain.callers import ANYBODY
 from gateway.domain.ports import Call, Clock
 from gateway.identity import Identifier
+from gateway.telemetry.traces import trace_id
+from gateway.telemetry.witness import Witness
 
-_log: Final = logging.getLogger("gateway.access")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -43,6 +43,7 @@ class Door:
     new_id: Callable[[], str]
     deadline_seconds: float
     identifier: Identifier
+    witness: Witness = field(default_factory=Witness)
 
 
 def install(app: Flask, door: Door) -> None:
@@ -52,10 +53,12 @@ def install(app: Flask, door: Door) -> None:
     @app.before_request
     def begin() -> None:
         g.started = clock.monotonic()
+        g.visit = door.witness.begin(request.environ)
         given = request.headers.get("X-Request-Id", "")
         g.call = Call(
             given if _REQUEST_ID.fullmatch(given) else door.new_id(),
             g.started + patience(request, door.deadline_seconds),
+            trace=g.visit.trace,
         )
         g.caller = ANYBODY  # whoever it is that cannot be told from a malformed proof
         refuse_unacceptable(request)
@@ -71,20 +74,33 @@ def install(app: Flask, door: Door) -> None:
         response.headers["Server-Timing"] = f"upstream;dur={upstream:.1f}, gateway;dur={gateway:.1f}"
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
-        _log.info("request", extra={"fields": _facts(response, spent, call)})
+        door.witness.end(g.visit, _facts(response, spent, call), spent)
         return response
+
+    @app.teardown_request
+    def leave(_error: BaseException | None) -> None:
+        if "visit" in g:
+            door.witness.leave()
 
 
 def _facts(response: Response, spent: float, call: Call) -> dict[str, object]:
+    """Return what is told of a request: neither its body nor its query; what it says itself is cut short."""
     return {
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         "path": request.path[:200],
         "status": response.status_code,
-        "code": getattr(g, "problem_code", None),
+        "code": g.get("problem_code"),
         "outcome": response.headers.get("Gateway-Outcome"),
         "request_id": call.request_id,
+        "trace_id": trace_id(call.trace),
+        "caller": g.caller.name,
+        "backend": g.get("backend"),
+        "operation": g.get("operation"),
+        "replayed": g.get("replayed", False),
         "milliseconds": round(spent * 1e3, 1),
         "upstream_milliseconds": round(call.upstream_seconds * 1e3, 1),
         "remote": request.remote_addr,
+        "user_agent": request.environ.get("HTTP_USER_AGENT", "")[:120],
+        "bytes": response.calculate_content_length(),
     }

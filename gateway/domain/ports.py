@@ -183,15 +183,15 @@ class Journal(Protocol):
         """Return an operation, None where there is none (or no longer)."""
         ...
 
-    def settle(self, operation_id: str, settlement: Settlement) -> Operation | None:
-        """End a live operation and return it; one that has ended stays as it is and is returned as it is.
+    def settle(self, operation_id: str, settlement: Settlement) -> None:
+        """End a live operation; one that has ended stays as it is.
 
         The natural key becomes free. A success and an ambiguity keep idempotency key and memory; a refusal and
         *not applied* give both up: the same request may be sent again.
         """
         ...
 
-    def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> Operation | None:
+    def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> None:
         """Turn a sending operation into a reconciling one, first look at `due_at`, window from `at` on."""
         ...
 

@@ -40,21 +40,19 @@ class SqlJournal(ABC):
         found = self._read(statements.GET, {"id": operation_id})
         return rows.read_operation(found[0]) if found else None
 
-    def settle(self, operation_id: str, settlement: Settlement) -> Operation | None:
+    def settle(self, operation_id: str, settlement: Settlement) -> None:
         """End a live operation; one that has ended stays as it is."""
         self._change(statements.SETTLE, rows.write_settlement(operation_id, settlement))
-        return self.get(operation_id)
 
     def copy(self, claim: Claim, operation: Operation, module_id: str) -> None:
         """Write a claim as the success that another's was; where its names are taken by now, they stay so."""
         copied = {**rows.write_claim(claim), **rows.write_result(operation, module_id), "holds_name": None}
         self._insert(statements.COPY, claim, copied)
 
-    def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> Operation | None:
+    def doubt(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> None:
         """Turn a sending operation into a reconciling one; any other stays as it is."""
         note = rows.write_note(evidence)
         self._change(statements.DOUBT, {"id": operation_id, "at": at, "due_at": due_at, "note": note})
-        return self.get(operation_id)
 
     def take_due(self, owner: str, *, now: float, lease_seconds: float, limit: int) -> Sequence[Operation]:
         """Take what is due, the oldest first."""

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,8 +46,37 @@ class SqliteJournal(SqlJournal):
             return connection.execute(statement, parameters).fetchall()
 
     def _change(self, statement: str, parameters: Parameters) -> int:
-        with self._connection() as connection:
-            return connection.execute(statement, parameters).rowcount
+        """Write together with whoever else wants to write now: the first to get his turn does it for all of them.
+
+        Most of what a commit costs is the disk's, and that is the same for one change and for fifty: at full load this
+        halves the cost of a create.
+        """
+        link, change = self._link(), _Change(statement, parameters)
+        link.waiting.append(change)
+        time.sleep(0)  # others who are ready come first; under gevent nobody would, once SQLite is at work
+        until = time.monotonic() + _BUSY_SECONDS
+        with link.lock:
+            if not change.done:
+                self._write(link, [link.waiting.popleft() for _ in range(len(link.waiting))], until)
+        return change.result()
+
+    def _write(self, link: _Link, waiting: Sequence[_Change], until: float) -> None:
+        """Write all in one commit; where that fails, nothing of it is written, and each fails or succeeds alone."""
+        if len(waiting) > 1:
+            with suppress(Exception):
+                connection = self._open(link, until)
+                with _writing(connection):
+                    counts = [connection.execute(each.statement, each.parameters).rowcount for each in waiting]
+                for each, count in zip(waiting, counts, strict=True):
+                    each.count = count
+                return
+        for each in waiting:
+            try:
+                each.count = self._open(link, until).execute(each.statement, each.parameters).rowcount
+            except sqlite3.Error as error:
+                each.error = self._failed(link, error)
+            except Exception as error:  # a value that cannot be written: his who brought it
+                each.error = error
 
     @contextmanager
     def _transaction(self) -> Iterator[Execute]:
@@ -126,11 +156,37 @@ class _Connection(sqlite3.Connection):
             time.sleep(_PAUSE_SECONDS)
 
 
+class _Change:
+    """One statement that waits to be written, and what came of it."""
+
+    __slots__ = ("count", "error", "parameters", "statement")
+
+    def __init__(self, statement: str, parameters: Parameters) -> None:
+        self.statement = statement
+        self.parameters = parameters
+        self.count: int | None = None
+        self.error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether somebody has written it, or tried to."""
+        return self.count is not None or self.error is not None
+
+    def result(self) -> int:
+        """Return how many rows it changed, or raise why it could not be written."""
+        if self.error is not None:
+            raise self.error
+        if self.count is None:
+            raise JournalUnavailable("Whoever wrote for all was interrupted.")
+        return self.count
+
+
 class _Link:
-    """A process's connection, and whose turn it is."""
+    """A process's connection, whose turn it is, and what waits to be written."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.waiting: deque[_Change] = deque()
         self.connection: _Connection | None = None
         self.file: int | None = None
 

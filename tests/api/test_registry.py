@@ -54,6 +54,7 @@ CONTRACT = {
     "validation_failed": (422, "not_applied", False),
 }
 
+
 def test_frozen(client: FlaskClient) -> None:
     """/errors lists exactly these codes, each with its status, outcome and whether a retry makes sense, by code."""
     told = client.get("/errors").get_json()["errors"]

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import gateway.app
 from gateway.backends import discover
 from gateway.domain.module import Module, ModuleDraft
-from gateway.domain.operation import Claim, Claimed, Operation, Settlement
+from gateway.domain.operation import Claim, Claimed, Settlement
 from gateway.domain.ports import Backend, Call, Journal
 from gateway.journals import open_journal
 from tests.chaos.points import VARIABLE, Orders
@@ -38,10 +38,9 @@ class DeadlyJournal:
             _orders.obey("after-claim", name)
         return claimed
 
-    def settle(self, operation_id: str, settlement: Settlement) -> Operation | None:
-        settled = self._journal.settle(operation_id, settlement)
+    def settle(self, operation_id: str, settlement: Settlement) -> None:
+        self._journal.settle(operation_id, settlement)
         _orders.obey("after-result-stored", self._names.pop(operation_id, ""))
-        return settled
 
 
 class DeadlyBackend:

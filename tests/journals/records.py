@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from gateway.domain.operation import Claim, Operation, Settlement, State
+from gateway.domain.ports import Journal
 
 _numbers = itertools.count(1)
 
@@ -39,3 +40,15 @@ def an_end(state: State = State.SUCCEEDED, **changes: Any) -> Settlement:
 def sent(claim: Claim) -> Operation:
     """What a claim is as long as nothing has become of it."""
     return Operation(claim=claim, state=State.SENDING, due_at=claim.lease_until, updated_at=claim.claimed_at)
+
+
+def settle(journal: Journal, operation_id: str, settlement: Settlement) -> Operation | None:
+    """End an operation, and return what stands in the journal then."""
+    journal.settle(operation_id, settlement)
+    return journal.get(operation_id)
+
+
+def doubt(journal: Journal, operation_id: str, **told: Any) -> Operation | None:
+    """Doubt an operation, and return what stands in the journal then."""
+    journal.doubt(operation_id, **told)
+    return journal.get(operation_id)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.domain.operation import Operation, State
 from gateway.domain.ports import Journal
-from tests.journals.records import a_claim, an_end, sent
+from tests.journals.records import a_claim, an_end, sent, settle
 
 MODULE = {"id": "cmdb:m"}
 
@@ -16,7 +16,7 @@ def made(journal: Journal, **changes: Any) -> Operation:
     """An operation that has made the module."""
     claim = a_claim(**changes)
     journal.claim(claim)
-    ended = journal.settle(claim.id, an_end(module=MODULE, module_id="cmdb:m"))
+    ended = settle(journal, claim.id, an_end(module=MODULE, module_id="cmdb:m"))
     assert ended is not None
     return ended
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.operation import Claim, Operation, State
 from gateway.domain.ports import Journal
 from gateway.journals import open_journal
-from tests.journals.records import a_claim, an_end, sent
+from tests.journals.records import a_claim, an_end, doubt, sent, settle
 
 NOTE = {"at": 104.0, "what": "looked", "hits": 0}
 
@@ -32,16 +32,16 @@ def test_settling_writes_the_end(journal: Journal, end: State) -> None:
     ended = Operation(
         claim=claim, state=end, module={"id": "m"}, error={"code": "e"}, evidence=(NOTE,), due_at=None, updated_at=105.0
     )
-    assert journal.settle(claim.id, settlement) == ended
+    assert settle(journal, claim.id, settlement) == ended
     assert journal.get(claim.id) == ended
 
 
 def test_an_end_is_final(journal: Journal) -> None:
     """What has ended can be neither settled, doubted, taken nor postponed: it is returned as it is."""
     claim = claimed(journal)
-    ended = journal.settle(claim.id, an_end(State.REFUSED))
-    assert journal.settle(claim.id, an_end(State.SUCCEEDED, module={"id": "m"}, evidence=NOTE)) == ended
-    assert journal.doubt(claim.id, at=106.0, due_at=107.0, evidence=NOTE) == ended
+    ended = settle(journal, claim.id, an_end(State.REFUSED))
+    assert settle(journal, claim.id, an_end(State.SUCCEEDED, module={"id": "m"}, evidence=NOTE)) == ended
+    assert doubt(journal, claim.id, at=106.0, due_at=107.0, evidence=NOTE) == ended
     journal.postpone(claim.id, due_at=108.0, evidence=NOTE)
     assert journal.take_due("other", now=1000.0, lease_seconds=30.0, limit=10) == []
     assert journal.get(claim.id) == ended
@@ -49,8 +49,8 @@ def test_an_end_is_final(journal: Journal) -> None:
 
 def test_nobody_is_not_an_operation(journal: Journal) -> None:
     """An unknown id is answered with nothing, by all who take one."""
-    assert journal.settle("nobody", an_end()) is None
-    assert journal.doubt("nobody", at=1.0, due_at=2.0, evidence=NOTE) is None
+    assert settle(journal, "nobody", an_end()) is None
+    assert doubt(journal, "nobody", at=1.0, due_at=2.0, evidence=NOTE) is None
     journal.postpone("nobody", due_at=1.0, evidence=NOTE)
     journal.void_memory("nobody")
     assert journal.get("nobody") is None
@@ -62,14 +62,14 @@ def test_doubt_opens_the_window(journal: Journal) -> None:
     doubted_operation = Operation(
         claim=claim, state=State.RECONCILING, evidence=(NOTE,), settles_at=234.0, due_at=104.3, updated_at=104.0
     )
-    assert journal.doubt(claim.id, at=104.0, due_at=104.3, evidence=NOTE) == doubted_operation
-    assert journal.doubt(claim.id, at=120.0, due_at=121.0, evidence=NOTE) == doubted_operation
+    assert doubt(journal, claim.id, at=104.0, due_at=104.3, evidence=NOTE) == doubted_operation
+    assert doubt(journal, claim.id, at=120.0, due_at=121.0, evidence=NOTE) == doubted_operation
 
 
 def test_a_late_answer_settles_a_doubt(journal: Journal) -> None:
     """What is doubted is still live: an answer may end it, and the evidence goes on from the doubt's."""
     claim = doubted(journal)
-    settled = journal.settle(claim.id, an_end(evidence=NOTE))
+    settled = settle(journal, claim.id, an_end(evidence=NOTE))
     assert settled is not None
     assert (settled.state, settled.due_at, settled.settles_at) == (State.SUCCEEDED, None, 233.0)
     assert [piece["what"] for piece in settled.evidence] == ["timeout", "looked"]
@@ -140,7 +140,7 @@ def test_a_changed_module_is_no_memory(journal: Journal) -> None:
 def test_voiding_changes_nothing_that_is_seen(journal: Journal) -> None:
     """The operation itself stays as it was, not even newer."""
     claim = claimed(journal)
-    ended = journal.settle(claim.id, an_end(module_id="m"))
+    ended = settle(journal, claim.id, an_end(module_id="m"))
     journal.void_memory("m")
     assert journal.get(claim.id) == ended
 

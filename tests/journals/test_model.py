@@ -12,7 +12,7 @@ from gateway.domain.operation import State
 from gateway.domain.ports import Journal
 from gateway.journals import open_journal
 from tests.journals.model import Model
-from tests.journals.records import a_claim, an_end
+from tests.journals.records import a_claim, an_end, doubt, settle
 
 FEW = st.integers(0, 3)
 SECONDS = st.sampled_from([0.0, 1.0, 10.0, 100.0])
@@ -63,13 +63,13 @@ class Machine(RuleBasedStateMachine):
         for key in self._nth(nth):
             evidence = {"at": self.now, "what": "looked", "hits": nth} if noted else None
             settlement = an_end(end, at=self._unique_now(), module={"id": nth}, module_id=f"{nth}", evidence=evidence)
-            assert self.journal.settle(key, settlement) == self.model.settle(key, settlement)
+            assert settle(self.journal, key, settlement) == self.model.settle(key, settlement)
 
     @rule(nth=FEW, delay=SECONDS)
     def doubt(self, *, nth: int, delay: float) -> None:
         for key in self._nth(nth):
             doubted: dict[str, Any] = {"at": self.now, "due_at": self.now + delay, "evidence": {"at": self.now}}
-            assert self.journal.doubt(key, **doubted) == self.model.doubt(key, **doubted)
+            assert doubt(self.journal, key, **doubted) == self.model.doubt(key, **doubted)
 
     @rule(nth=FEW, delay=SECONDS)
     def postpone(self, *, nth: int, delay: float) -> None:
