@@ -12,6 +12,7 @@ from gateway.api import operations, replies, schemas
 from gateway.api.access import current_call
 from gateway.api.callers import authorize, current_caller, take_credential, visible
 from gateway.api.idempotency import idempotency_key, wants_no_wait
+from gateway.api.languages import Translate, translation
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
 from gateway.domain.callers import Action
@@ -119,15 +120,16 @@ def _module(module: Module) -> Response:
 
 
 def _preview(checks: tuple[creation.Check, ...]) -> Response:
-    told = [_check(check) for check in checks]
+    translate = translation()
+    told = [_check(check, translate) for check in checks]
     would = "create" if all(line["passed"] for line in told) else "conflict"
     return _with_outcome(jsonify(would=would, checks=told), Outcome.NOT_APPLIED)
 
 
-def _check(check: creation.Check) -> dict[str, Any]:
+def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:
     told: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        told |= {"code": check.error.code, "detail": check.error.detail}
+        told |= {"code": check.error.code, "detail": translate(check.error.detail)}
         told |= {"existing": check.error.existing} if check.error.existing else {}
     return told
 

@@ -79,6 +79,12 @@ _SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "An API key."},
 }
 _PROOFS: Final[tuple[Mapping[str, tuple[()]], ...]] = ({"bearer": ()}, {"apiKey": ()}, {})
+_LANGUAGE: Final = {
+    "in": "header",
+    "name": "Accept-Language",
+    "description": "In which language errors are told: en or zh. Codes stay.",
+    "schema": {"type": "string"},
+}
 #: What a create may say of retries and of time; every other address ignores them.
 _HEADERS: Final = tuple(
     {"in": "header", "name": name, "description": text, "schema": schema}
@@ -133,7 +139,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "tags": [tag := _TAGS.get(operation.path.split("/")[1], "about")],
         "security": [] if tag == "about" else _PROOFS,
-        "parameters": list(_HEADERS) if operation.name == "createModule" else [],
+        "parameters": [_LANGUAGE, *(_HEADERS if operation.name == "createModule" else ())],
         "responses": {str(status): _reply(operation, status, *reply) for status, reply in operation.replies.items()}
         | {range_: _content("A problem.", replies.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
     }

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify
 
 from gateway.api import replies
 from gateway.api.callers import current_caller
+from gateway.api.languages import translation
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
 from gateway.domain.ports import Journal
@@ -54,7 +55,7 @@ def _error(operation: Operation) -> dict[str, Any] | None:
     error = operation.error
     if error is None:
         return None
-    told = {"code": error["code"], "detail": error["detail"], "existing": error["existing"]}
+    told = {"code": error["code"], "detail": translation()(error["detail"]), "existing": error["existing"]}
     return {name: value for name, value in told.items() if value is not None}
 
 

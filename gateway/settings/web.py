@@ -8,7 +8,13 @@ from typing import Final
 
 from gateway.settings.table import Secret, Table
 
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+#: Browsers leave the scheme's own port out.
+_ORIGIN: Final = re.compile(
+    r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
+        "HOST", r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
+    ),
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,9 @@ def read_cors(table: Table) -> Cors:
     origins = table.texts("origins")
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
-            table.wrong("origins", f"{origin} is no origin: scheme, host in lower case and port, no path, no wildcard")
+            table.wrong(
+                "origins", f"{origin} is no origin: scheme, host in lower case, no usual port, path or wildcard"
+            )
     found = Cors(origins, table.number("max_age_seconds", 600.0))
     table.done()
     return found

@@ -87,6 +87,17 @@ def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
     assert told["detail"] == "名为“名'{0}'”的模块已存在，位于作用域 1 的父级 10 下。"
 
 
+def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """A check that fails, and an operation that was refused, tell why in the caller's language too."""
+    client.post("/modules", json=body(cmdb))
+    checks = client.post("/modules?validate_only=true", json=body(cmdb), headers=ZH)
+    refused = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"})
+    operation = client.get(refused.headers["Location"], headers=ZH)
+    for told, response in ((checks.get_json()["checks"][-1], checks), (operation.get_json()["error"], operation)):
+        assert told["detail"].startswith("名为“")
+        assert response.headers["Content-Language"] == "zh-Hans"
+
+
 def test_success(client: FlaskClient, cmdb: FakeBackend) -> None:
     """What is not told in words names no language, and is the same for everybody."""
     response = client.post("/modules", json=body(cmdb), headers=ZH)

@@ -80,15 +80,15 @@ def test_an_issuer(read: Read) -> None:
 
 def test_origins_and_storage(read: Read) -> None:
     """Exact origins, and a Redis whose password shows itself to nobody."""
-    text = '[cors]\norigins = ["https://a.example.com", "http://localhost:3000"]\nmax_age_seconds = 60\n'
+    text = '[cors]\norigins = ["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]\nmax_age_seconds = 60\n'
     settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + _CMDB, SECRET="x")
-    assert settings.cors.origins == ("https://a.example.com", "http://localhost:3000")
+    assert settings.cors.origins == ("https://a.example.com", "http://localhost:3000", "http://[::1]:8080")
     assert settings.cors.max_age_seconds == 60.0
     assert settings.limits.storage.value == "redis://:hush@redis:6379/0"
     assert "hush" not in repr(settings)
 
 
-_ORIGIN: Final = "is no origin: scheme, host in lower case and port, no path, no wildcard"
+_ORIGIN: Final = "is no origin: scheme, host in lower case, no usual port, path or wildcard"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,8 @@ _ORIGIN: Final = "is no origin: scheme, host in lower case and port, no path, no
         ('[cors]\norigins = ["*"]', f"cors.origins: * {_ORIGIN}"),
         ('[cors]\norigins = ["https://a.example.com/"]', f"cors.origins: https://a.example.com/ {_ORIGIN}"),
         ('[cors]\norigins = ["https://A.example.com"]', f"cors.origins: https://A.example.com {_ORIGIN}"),
+        ('[cors]\norigins = ["https://a.example.com:443"]', f"cors.origins: https://a.example.com:443 {_ORIGIN}"),
+        ('[cors]\norigins = ["http://a.example.com:80"]', f"cors.origins: http://a.example.com:80 {_ORIGIN}"),
         ('[cors]\norigins = ["null"]', f"cors.origins: null {_ORIGIN}"),
         ("[cors]\ncredentials = true", "cors.credentials: is not a setting"),
         ('[limits]\nstorage = "memcached://x"', "limits.storage: must be memory:// or redis://HOST:PORT/DB"),
