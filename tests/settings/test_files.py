@@ -27,7 +27,8 @@ _ENVIRON: Final = {
     "SANDBOX_JOURNAL": "sqlite:///journal.db",
     "SANDBOX_CMDB": "http://127.0.0.1:8001",
     "SANDBOX_PROJECTMAN": "http://127.0.0.1:8002",
-, "PORTAL_SHA256": "0" * 64}
+    "PORTAL_SHA256": "0" * 64,
+}
 
 
 def test_a_private_authority_is_read_when_the_process_starts(read: Read) -> None:
