@@ -80,7 +80,8 @@ def test_an_issuer(read: Read) -> None:
 
 def test_origins_and_storage(read: Read) -> None:
     """Exact origins, and a Redis whose password shows itself to nobody."""
-    text = '[cors]\norigins = ["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]\nmax_age_seconds = 60\n'
+    origins = '["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]'
+    text = f"[cors]\norigins = {origins}\nmax_age_seconds = 60\n"
     settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + _CMDB, SECRET="x")
     assert settings.cors.origins == ("https://a.example.com", "http://localhost:3000", "http://[::1]:8080")
     assert settings.cors.max_age_seconds == 60.0
