@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import secrets
 import socket
@@ -45,7 +46,7 @@ class SystemRuntime(SystemClock):
 
     def spawn(self, work: Callable[[], None]) -> None:
         """Begin work that does not keep the process from ending: what it leaves behind, the journal knows."""
-        threading.Thread(target=work, daemon=True).start()
+        _thread.start_new_thread(work, ())  # a Thread around it would cost a create 40 µs
 
     def signal(self) -> Signal:
         """Make a signal."""

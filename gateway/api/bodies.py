@@ -33,7 +33,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """Parse one object; raises InvalidJson for everything else."""
     try:
         text = body.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        document = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair cannot be encoded
     except InvalidJson:
@@ -67,6 +67,10 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise InvalidJson("It has a number too large to be kept.")
     return number
+
+
+#: Made once: json.loads with these would make one for every body.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _deeper(values: Iterable[Any], levels: int) -> bool:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from gateway.domain.errors import REGISTRY, BackendError, Evidence, FieldError, GatewayError
 from gateway.domain.faults import Fault
 from gateway.domain.module import Module, ModuleDraft, Owner
 
+_canonical: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode
+_MODULE: Final = tuple(field.name for field in fields(Module))
+
 
 def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
     """Return the SHA-256 of a validated request: equal requests, however they were spelt, are one."""
-    canonical = json.dumps([backend, draft, if_exists], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical([backend, draft, if_exists]).encode()).hexdigest()
 
 
 def keep_draft(draft: ModuleDraft) -> dict[str, Any]:
@@ -40,7 +42,8 @@ def read_draft(kept: Mapping[str, Any]) -> ModuleDraft:
 
 def keep_module(module: Module, *, adopted: bool) -> dict[str, Any]:
     """Write a module down, and whether it had been there before."""
-    kept = asdict(module)
+    kept = {name: getattr(module, name) for name in _MODULE}  # asdict() copies deeply, at the price of a reply read
+    kept["owners"] = [{"id": each.id, "name": each.name, "display_name": each.display_name} for each in module.owners]
     for instant in ("created_at", "updated_at"):
         kept[instant] = kept[instant].isoformat() if kept[instant] else None
     return {"adopted": adopted, "module": kept}
