@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from flask import Request
@@ -67,6 +68,8 @@ def load_patch(request: Request, backend: Backend) -> ModulePatch:
 
 def load_query(request: Request, schema: Schema) -> schemas.Loaded:
     """Return a query's parameters; one that is unknown, ill-formed or given twice is refused."""
+    if not request.query_string:
+        return _load_nothing(schema)
     values, mistakes = _load(schema, request.args.to_dict())
     mistakes += [_mistake(f"/{name}", "repeated") for name, given in request.args.lists() if len(given) > 1]
     if mistakes:
@@ -103,6 +106,15 @@ def find_backend(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backe
     if backend is None or not dot:
         raise ModuleNotFound
     return backend, ref
+
+
+@cache
+def _load_nothing(schema: Schema) -> schemas.Loaded:
+    """Load what most requests say: nothing, once; nobody writes into it."""
+    values, mistakes = _load(schema, {})
+    if mistakes:
+        raise _refusal(mistakes)
+    return values
 
 
 def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[schemas.Loaded, list[FieldError]]:

@@ -30,7 +30,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.post("/modules")
     def create_module() -> Response:
-        query = load_query(request, schemas.CreateQuery())
+        query = load_query(request, schemas.CREATE_QUERY)
         backend, draft = load_draft(request, visible(backends))
         authorize("create", backend, draft.scope)
         if query["if_exists"] == "adopt":
@@ -51,7 +51,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.get("/modules")
     def list_modules() -> Response:
-        values = load_query(request, schemas.ListQuery())
+        values = load_query(request, schemas.LIST_QUERY)
         backend, query = module_query(values, visible(backends))
         authorize("read", backend, query.scope)
         take_credential(backend)
@@ -64,13 +64,13 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.get("/modules/<module_id>")
     def get_module(module_id: str) -> Response:
-        load_query(request, schemas.NoQuery())
+        load_query(request, schemas.NO_QUERY)
         backend, ref = find("read", module_id)
         return _module(backend.get(ref, current_call()))
 
     @blueprint.patch("/modules/<module_id>")
     def update_module(module_id: str) -> Response:
-        load_query(request, schemas.NoQuery())
+        load_query(request, schemas.NO_QUERY)
         backend, ref = find("update", module_id)
         patch = load_patch(request, backend)
         module = change.update(provisioner.journal, backend, ref, patch, current_call())
@@ -78,7 +78,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:
-        query = load_query(request, schemas.DeleteQuery())
+        query = load_query(request, schemas.DELETE_QUERY)
         backend, ref = find("delete", module_id)
         change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=current_call())
         response = Response(status=204)

@@ -95,3 +95,9 @@ class ListQuery(Strict):
 DRAFT: Final = DraftSchema()
 PATCH: Final = PatchSchema()
 Loaded = dict[str, Any]
+
+
+CREATE_QUERY: Final = CreateQuery()
+DELETE_QUERY: Final = DeleteQuery()
+LIST_QUERY: Final = ListQuery()
+NO_QUERY: Final = NoQuery()
