@@ -56,8 +56,8 @@ class Reconciler:
         """Take what is due and look once at each; tell whether there may be more."""
         now = self.runtime.now()
         if now >= self._expired_at + _EXPIRY_EVERY:
-            self._expired_at = now
-            self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
+            gone = self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
+            self._expired_at = 0.0 if gone == _EXPIRY_BATCH else now  # with the next look, or with the next minute
         due = self.journal.take_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
         for operation in due:
             call = Call(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)

@@ -127,6 +127,24 @@ def test_ended_operations_expire_after_a_day(
     assert journal.get(operation_id) is None
 
 
+def test_many_that_ended_expire_one_batch_after_another(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there is more than a batch the next one follows with the next look, not a minute later."""
+    asked: list[float] = []
+    left = [1000, 1000, 7, 0]
+
+    def expire(*, settled_before: float, limit: int) -> int:
+        asked.append(clock.now())
+        return min(left.pop(0), limit)
+
+    monkeypatch.setattr(journal, "expire", expire)
+    for _ in range(62):
+        reconciler.run_once()
+        clock.sleep(1.0)
+    assert [round(at - asked[0]) for at in asked] == [0, 1, 2]
+
+
 def test_no_failure_ends_it(reconciler: Reconciler, journal: Journal, clock: VirtualClock) -> None:
     """A journal that is down, and a bug, are survived; between looks it waits, and stop is stop."""
     broken = _Broken(journal, iter([JournalUnavailable(), RuntimeError("a bug"), None]), reconciler)
