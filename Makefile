@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Where every branch has a test; the rest is held by processes, which coverage does not see.
-WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*
-APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture
+WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/protection/*
+APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture tests/deploy
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help

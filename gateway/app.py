@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from gateway import identity
 from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
-from gateway.domain.ports import Clock, Limiter, Signal
+from gateway.domain.ports import Clock, Limiter, Signal, Surroundings
 from gateway.journals import open_journal
+from gateway.protection import Patient, open_limiter
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.settings import Auth, ConfigurationError, Settings, load_document, read_settings
@@ -74,9 +75,11 @@ def create_app(settings: Settings) -> Service:
     """Put the service together; nothing is sent anywhere yet."""
     logs.configure()
     types, runtime = discover(), SystemRuntime()
+    limiter = open_limiter(settings.limits.storage.value, runtime)
+    surroundings = Surroundings(limiter=limiter)
     backends = {
-        connection.name: types[connection.type].connect(connection.name, connection.options, runtime)
-        for connection in settings.backends
+        each.name: Patient(types[each.type].connect(each.name, each.options, runtime, surroundings), runtime)
+        for each in settings.backends
     }
     journal = open_journal(settings.journal_url.value)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -100,13 +103,13 @@ def create_app(settings: Settings) -> Service:
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,
-            identifier=_identifier(settings.auth, runtime),
+            identifier=_identifier(settings.auth, runtime, limiter),
             cors=settings.cors,
         )
     )
 
 
-def _identifier(auth: Auth, clock: Clock, limiter: Limiter | None = None) -> identity.Identifier:
+def _identifier(auth: Auth, clock: Clock, limiter: Limiter) -> identity.Identifier:
     issuer = auth.issuer
     fetch = None if issuer is None else fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
     return identity.connect(auth, clock, fetch, limiter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 from gateway.settings.table import Secret, Table
@@ -49,5 +50,7 @@ def read_limits(table: Table) -> Limits:
     """Read [limits]."""
     pattern = r"memory://|rediss?://.+"
     storage = table.text("storage", "memory://", pattern=pattern, shape="memory:// or redis://HOST:PORT/DB")
+    if storage.startswith("redis") and find_spec("redis") is None:
+        table.wrong("storage", "needs the extra: pip install module-gateway[redis]")
     table.done()
     return Limits(Secret(storage))

@@ -11,8 +11,10 @@ import io
 import math
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from http.client import BadStatusLine
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -85,8 +87,11 @@ class _Deadlined(Connection):
     although nothing was wrong. Not reusing it costs a handshake, an unknown costs an operation.
     """
 
-    idle_seconds: ClassVar[float] = 15.0
     _used: float = 0.0
+
+    def __init__(self, *args: Any, idle_seconds: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle_seconds = idle_seconds
 
     def connect(self) -> None:
         super().connect()
@@ -103,7 +108,7 @@ class _Deadlined(Connection):
 
     @property
     def is_connected(self) -> bool:
-        return time.monotonic() - self._used < self.idle_seconds and super().is_connected
+        return time.monotonic() - self._used < self._idle_seconds and super().is_connected
 
 
 class DeadlineHTTPConnection(_Deadlined, HTTPConnection):
@@ -126,4 +131,9 @@ class DeadlineHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = DeadlineHTTPSConnection
 
 
-POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
+def pools(idle_seconds: float) -> dict[str, Callable[..., HTTPConnectionPool]]:
+    """Return what makes pools, by scheme; a pool hands what it does not know itself on to its connections."""
+    return {
+        "http": partial(DeadlineHTTPPool, idle_seconds=idle_seconds),
+        "https": partial(DeadlineHTTPSPool, idle_seconds=idle_seconds),
+    }

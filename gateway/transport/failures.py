@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from enum import Enum, auto
 from http.client import HTTPException
 from typing import Final
 
@@ -27,6 +28,30 @@ _MISCONFIGURED: Final = (ssl.SSLCertVerificationError, LocationValueError, reque
 _TIMEOUTS: Final = (TimeoutError, Urllib3Timeout, requests.Timeout)
 #: What came is no HTTP, or less of it than was promised; RemoteDisconnected, when nothing came, is one of them too.
 _MALFORMED: Final = (HTTPException, InvalidHeader, DecodeError)
+
+
+class Failure(Enum):
+    """Why there is no reply."""
+
+    MISCONFIGURED = auto()  # a matter of our settings, whatever the backend does
+    NO_CONNECTION = auto()
+    NO_CONNECTION_IN_TIME = auto()
+    TIMEOUT = auto()
+    BROKEN = auto()  # it broke off, or what came is no HTTP
+
+
+#: From the most to the least telling; the first that a chain of causes has is why.
+_FAILURES: Final[tuple[tuple[Failure, tuple[type[BaseException], ...]], ...]] = (
+    (Failure.MISCONFIGURED, _MISCONFIGURED),
+    (Failure.NO_CONNECTION, (NewConnectionError,)),
+    (Failure.NO_CONNECTION_IN_TIME, (ConnectTimeoutError,)),
+    (Failure.TIMEOUT, _TIMEOUTS),
+)
+
+
+def what_failed(error: BaseException) -> Failure:
+    """Tell why an exchange brought no reply."""
+    return next((failure for failure, kinds in _FAILURES if _has(error, *kinds)), Failure.BROKEN)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.domain.ports import Call, Clock
-from gateway.transport.http import Limits, Request, Transport
+from gateway.transport.http import Request, Transport
+from gateway.transport.limits import Limits
 
 #: Such a document is short and near, and somebody may be waiting for it.
 _SECONDS: Final = 5.0

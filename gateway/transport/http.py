@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,34 +17,13 @@ from urllib3.util import Timeout
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
 from gateway.domain.ports import ALONE, Call, Clock, State, Surroundings
-from gateway.settings import Table
-from gateway.transport.deadline import POOLS
+from gateway.transport.deadline import pools
 from gateway.transport.failures import as_gateway_error, causes
+from gateway.transport.gate import Gate
+from gateway.transport.limits import Limits
 
 _log: Final = logging.getLogger("gateway.transport")
 _CHUNK: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one exchange may cost."""
-
-    connect_seconds: float = 3.0
-    hard_timeout_seconds: float = 35.0  # connect, send, headers and body together
-    max_reply_bytes: int = 8 * 1024 * 1024
-    ca_file: str | None = None  # a private authority; None: the public ones
-
-    @classmethod
-    def read(cls, table: Table) -> Limits:
-        """Read the settings that every connection has."""
-        ca_file = table.text("ca_file", "") or None
-        if ca_file is not None and not _is_authority(ca_file):
-            table.wrong("ca_file", f"no certificate can be read from the file {ca_file}")
-        return cls(
-            connect_seconds=table.number("connect_seconds", 3.0, most=60.0),
-            hard_timeout_seconds=table.number("hard_timeout_seconds", 35.0, most=600.0),
-            ca_file=ca_file,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,41 +71,77 @@ class Reply:
 class Transport:
     """The connections to one backend; safe to share between threads and greenlets."""
 
-    def __init__(self, limits: Limits, clock: Clock, name: str = "", surroundings: Surroundings = ALONE) -> None:
-        self._name = name
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        name: str = "",
+        surroundings: Surroundings = ALONE,
+        *,
+        random: Callable[[], float] = random.random,
+    ) -> None:
         self._limits = limits
         self._clock = clock
-        self._surroundings = surroundings
-        self.state: State = "unused"
-        self._adapter = _Adapter(pool_connections=4, pool_maxsize=256)
+        self._state: State = "unused"
+        self._gate = Gate(name, limits, clock, surroundings, random=random)
+        self._adapter = _Adapter(limits)
+
+    @property
+    def state(self) -> State:
+        """Return what the last exchange showed, or that there are none at the moment."""
+        return "circuit_open" if self._gate.is_open else self._state
 
     def send(self, request: Request, call: Call) -> Reply:
-        """Exchange one request, before the caller's deadline and the connection's own, whichever is sooner."""
+        """Exchange one request, before the caller's deadline and the connection's own, whichever is sooner.
+
+        CircuitOpen, Overloaded and RateLimited mean that nothing was sent.
+        """
         started = self._clock.monotonic()
-        seconds = min(call.deadline - started, self._limits.hard_timeout_seconds)
-        if seconds <= 0:
-            late = "The deadline passed before the request was sent."
-            raise BackendUnavailable(late) if request.writes else BackendTimeout(late)
         try:
-            reply = self._exchange(request, seconds)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            self.state = "unreachable"
-            _log.warning("exchange failed", extra={"fields": {"method": request.method, "error": _names(error)}})
-            raise as_gateway_error(error, writes=request.writes) from error
+            ticket = self._gate.enter(started, self._left(request, call, started))
+            return self._pass(request, call, ticket)
         finally:
             call.upstream_seconds += self._clock.monotonic() - started
-        self.state = "reachable"
-        return reply
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _exchange(self, request: Request, seconds: float) -> Reply:
+    def _left(self, request: Request, call: Call, now: float) -> float:
+        """Return how many seconds an exchange may take; raise where there are none."""
+        seconds = min(call.deadline - now, self._limits.hard_timeout_seconds)
+        if seconds <= 0:
+            late = "The deadline passed before the request was sent."
+            raise BackendUnavailable(late) if request.writes else BackendTimeout(late)
+        return seconds
+
+    def _pass(self, request: Request, call: Call, ticket: int) -> Reply:
+        """Exchange a request that was let in, and tell the gate what came of it, whatever happens."""
+        began = self._clock.monotonic()
+        try:
+            seconds = self._left(request, call, began)  # less than before, where it had to wait
+        except GatewayError:
+            self._gate.withdraw(ticket)
+            raise
+        try:
+            reply = self._exchange(request, call.trace, seconds)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            self._state = "unreachable"
+            self._gate.failed(ticket, error, began, given=seconds)
+            _log.warning("exchange failed", extra={"fields": {"method": request.method, "error": _names(error)}})
+            raise as_gateway_error(error, writes=request.writes) from error
+        except BaseException:
+            self._gate.gave_up(ticket, began)
+            raise
+        self._state = "reachable"
+        self._gate.answered(ticket, reply.status, began)
+        return reply
+
+    def _exchange(self, request: Request, trace: Mapping[str, str], seconds: float) -> Reply:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = request.url
-        prepared.headers = CaseInsensitiveDict(request.headers)
+        prepared.headers = CaseInsensitiveDict({**trace, **request.headers} if trace else request.headers)
         prepared.body = request.body
         prepared.hooks = {}
         if request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
@@ -155,17 +170,13 @@ class Transport:
 class _Adapter(HTTPAdapter):
     """requests' adapter over connections with a total deadline; it follows no redirect and retries nothing."""
 
+    def __init__(self, limits: Limits) -> None:
+        self._pools = pools(limits.idle_seconds)
+        super().__init__(pool_connections=4, pool_maxsize=limits.concurrent_calls)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-
-def _is_authority(path: str) -> bool:
-    try:
-        ssl.create_default_context(cafile=path)
-    except OSError:
-        return False
-    return True
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
 
 def _names(error: BaseException) -> str:

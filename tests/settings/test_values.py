@@ -39,6 +39,40 @@ def test_what_is_not_said_has_its_default(read: Read) -> None:
     assert (options.route, options.tenant_id, options.attributes, options.settle_seconds) == ("esb", "", (), 130.0)
     assert (options.limits.connect_seconds, options.limits.hard_timeout_seconds) == (3.0, 35.0)
     assert options.limits.ca_file is None
+    assert (options.limits.idle_seconds, options.limits.requests_per_second) == (15.0, 0.0)
+    assert (options.limits.concurrent_calls, options.limits.queued_calls) == (1000, 1000)
+    assert (options.limits.circuit_failures, options.limits.circuit_seconds) == (10, 10.0)
+
+
+def test_how_a_backend_is_protected_can_be_said(read: Read) -> None:
+    """Every connection has these; whole numbers may be 0 where that means none."""
+    said = """
+        idle_seconds = 4
+        requests_per_second = 0.5
+        concurrent_calls = 20
+        queued_calls = 0
+        circuit_failures = 0
+        circuit_seconds = 2.5
+    """
+    for text in (_CMDB, _PM + "region = 'cn-north-4'"):
+        limits = read(text + said, SECRET="hush").backends[0].options.limits
+        assert (limits.idle_seconds, limits.requests_per_second, limits.circuit_seconds) == (4.0, 0.5, 2.5)
+        assert (limits.concurrent_calls, limits.queued_calls, limits.circuit_failures) == (20, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ("", 0.0),
+        ("route = 'esb'", 0.0),
+        ("route = 'apigw'", 100.0),
+        ("route = 'apigw'\nrequests_per_second = 0", 0.0),
+        ("route = 'apigw'\nrequests_per_second = 30", 30.0),
+    ],
+)
+def test_the_api_gateways_rate_is_known(read: Read, said: str, rate: float) -> None:
+    """documented: cmdb.md §1b: 100 a second for an application; an operator may know better, or want none."""
+    assert read(_CMDB + said, SECRET="hush").backends[0].options.limits.requests_per_second == rate
 
 
 def test_two_connections_of_one_type_are_two_backends(read: Read) -> None:

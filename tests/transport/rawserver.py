@@ -32,7 +32,7 @@ def reply(body: bytes, *head: str, status: str = "200 OK", length: int | None = 
 class RawServer:
     """Plays one script per request, in order, the last one again and again; a context manager."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, reads: bool = True) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, reads: bool = True, port: int = 0) -> None:
         self.scripts = list(scripts)
         self.requests: list[bytes] = []  # heads and bodies, as they came
         self.connections = 0
@@ -42,7 +42,7 @@ class RawServer:
         self._stop = threading.Event()
         self._live: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:

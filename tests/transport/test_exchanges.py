@@ -13,7 +13,6 @@ from gateway.app import SystemClock
 from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, OutcomeUnknown
 from gateway.domain.ports import Call
 from gateway.transport import Limits, Reply, Request, Transport
-from gateway.transport.deadline import DeadlineHTTPConnection
 from tests.transport.rawserver import RawServer, Script, Step, reply
 
 pytestmark = pytest.mark.loopback
@@ -49,13 +48,17 @@ def test_connections_are_kept_alive(send: Send) -> None:
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
-def test_a_connection_that_idled_too_long_is_not_used_again(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write never meets a connection that the backend may be closing at this moment."""
-    monkeypatch.setattr(DeadlineHTTPConnection, "idle_seconds", 0.0)
+@pytest.mark.parametrize(("idle_seconds", "connections"), [(0.0, 2), (60.0, 1)])
+def test_a_connection_that_idled_too_long_is_not_used_again(idle_seconds: float, connections: int) -> None:
+    """A write never meets a connection that the backend may be closing at this moment; idle_seconds says when."""
+    clock = SystemClock()
+    transport = Transport(Limits(idle_seconds=idle_seconds), clock)
     with RawServer([reply(b"{}"), Step.KEEP]) as server:
-        send(server.url)
-        send(server.url, writes=True)
-    assert (server.connections, len(server.requests)) == (2, 2)
+        for _ in range(2):
+            request = Request(method="POST", url=server.url, headers={}, body=b"{}", writes=True)
+            transport.send(request, Call("r", clock.monotonic() + 3.0))
+        transport.close()
+    assert (server.connections, len(server.requests)) == (connections, 2)
 
 
 def test_a_connection_that_was_closed_meanwhile_is_not_used_again(send: Send) -> None:

@@ -30,7 +30,7 @@ from gateway.domain.errors import (
     GatewayError,
     OutcomeUnknown,
 )
-from gateway.transport.failures import as_gateway_error, causes, was_sent
+from gateway.transport.failures import Failure, as_gateway_error, causes, was_sent, what_failed
 
 _POOL: Final = HTTPConnectionPool("backend.example")
 _CONNECTION: Final = HTTPConnection("backend.example")
@@ -99,6 +99,25 @@ def test_a_chain_proves_what_it_proves(
     assert was_sent(error) is sent
     assert type(as_gateway_error(error, writes=False)) is read
     assert type(as_gateway_error(error, writes=True)) is write
+
+
+def test_every_chain_has_one_reason() -> None:
+    """In the order of the table: what the circuit and the figures are told."""
+    assert [what_failed(error) for error, *_ in CHAINS] == [
+        Failure.NO_CONNECTION,
+        Failure.NO_CONNECTION,
+        Failure.NO_CONNECTION_IN_TIME,
+        Failure.MISCONFIGURED,
+        Failure.BROKEN,
+        Failure.MISCONFIGURED,
+        Failure.BROKEN,
+        Failure.BROKEN,
+        Failure.BROKEN,
+        Failure.TIMEOUT,
+        Failure.TIMEOUT,
+        Failure.TIMEOUT,
+        *[Failure.BROKEN] * 4,
+    ]
 
 
 def test_what_was_being_handled_is_no_cause() -> None:

@@ -19,6 +19,8 @@ _TOKEN: Final = re.compile(
 )
 #: What topo_server answers to a path it does not know; with IAM off the status says 200.
 _NO_SUCH_PATH: Final = re.compile(rb"(404|405): ")
+#: Where a pause is named, in seconds; a Retry-After that is a date is passed over.
+_PAUSES: Final = ("Retry-After", "X-Bkapi-RateLimit-Reset")
 _REQUEST_IDS: Final = ("X-Bkapi-Request-ID", "X-Request-Id", "Cc_Request_Id")
 
 
@@ -52,7 +54,9 @@ def _fault(
         token=next(filter(None, token.groups())) if token else None,
         message=message,
         request_id=_request_id(reply, body),
-        retry_after=_seconds(reply.headers.get("Retry-After") or reply.headers.get("X-Bkapi-RateLimit-Reset")),
+        retry_after=next(
+            (seconds for seconds in map(_seconds, map(reply.headers.get, _PAUSES)) if seconds is not None), None
+        ),
         permission=permission if isinstance(permission, dict) else None,
     )
 

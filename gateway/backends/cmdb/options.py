@@ -41,9 +41,10 @@ def read_options(table: Table) -> Options:
         if not _ATTRIBUTE.fullmatch(name) or NEVER.fullmatch(name):
             table.wrong("attributes", f"{name} cannot be listed")
     passes = table.choice("credentials", ("username", "passthrough"), "username") == "passthrough"
+    route = cast("Literal['esb', 'apigw']", table.choice("route", ("esb", "apigw"), "esb"))
     return Options(
         base_url=table.url("base_url"),
-        route=cast("Literal['esb', 'apigw']", table.choice("route", ("esb", "apigw"), "esb")),
+        route=route,
         app_code=table.text("app_code"),
         app_secret=table.secret("app_secret"),
         username=table.text("username", "" if passes else None),
@@ -52,5 +53,5 @@ def read_options(table: Table) -> Options:
         attributes=attributes,
         settle_seconds=table.number("settle_seconds", 130.0),
         probes=table.flag("probe_before_create", default=False),
-        limits=Limits.read(table),
+        limits=Limits.read(table, requests_per_second=100.0 if route == "apigw" else 0.0),  # an app's, on a resource
     )

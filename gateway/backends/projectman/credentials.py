@@ -19,6 +19,8 @@ from gateway.transport import Request, Transport
 _JSON: Final = {"Content-Type": "application/json"}
 #: A token is exchanged so long before its end that no request in flight outlives it; seconds.
 _EARLY: Final = 600.0
+#: Where that fails it is tried again after so long; seconds.
+_AGAIN: Final = 30.0
 #: Wrong passwords lock the user: after a refusal nobody asks again for so long; seconds.
 _REJECTED: Final = 300.0
 
@@ -81,10 +83,11 @@ class Forwarded:
 
 
 class _Held(NamedTuple):
-    """A token and the wall-clock second until which it is used."""
+    """A token, and the wall-clock seconds from which on another one is wanted, and needed."""
 
     value: str
-    until: float
+    until: float  # a new one is fetched
+    ends: float
 
 
 class Token:
@@ -96,20 +99,31 @@ class Token:
         self._transport = transport
         self._clock = clock
         self._lock = threading.Lock()
-        self._held = _Held("", 0.0)
+        self._held = _Held("", 0.0, 0.0)
         self._rejected_until = 0.0
 
     def headers(self, method: str, url: str, body: bytes, call: Call) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
         """Send the token, a new one where the old is near its end."""
         held = self._held
         if held.until <= self._clock.now():
-            held = self._refresh(call, lambda held: held.until <= self._clock.now())
+            held = self._renewed(held, call)
         return {**_JSON, CREDENTIAL_HEADER: held.value}
 
     def renew(self, used: Mapping[str, str], call: Call) -> bool:
         """Fetch a new token, unless another request has done so since."""
         self._refresh(call, lambda held: held.value == used.get(CREDENTIAL_HEADER))
         return True
+
+    def _renewed(self, held: _Held, call: Call) -> _Held:
+        """Fetch ahead of time; while that fails the old token is used on, to its end."""
+        try:
+            return self._refresh(call, lambda held: held.until <= self._clock.now())
+        except GatewayError:
+            if held.ends <= self._clock.now():
+                raise
+            if self._held is held:  # nobody has fetched another meanwhile
+                self._held = held._replace(until=min(self._clock.now() + _AGAIN, held.ends))
+            return self._held
 
     def _refresh(self, call: Call, stale: Callable[[_Held], bool]) -> _Held:
         left = call.deadline - self._clock.monotonic()
@@ -128,7 +142,7 @@ class Token:
         reply = self._transport.send(self._request(), call)
         value = reply.headers.get("X-Subject-Token")
         if reply.ok and value:
-            return _Held(value, _expires(reply.json(), self._clock.now()))
+            return _held(value, reply.json(), self._clock.now())
         if reply.ok:
             raise reply.invalid("it carries no token")
         error: GatewayError = ERRORS.error(read_fault(reply, self._name, "token"))
@@ -151,11 +165,11 @@ class Token:
         )
 
 
-def _expires(body: Any, now: float) -> float:
+def _held(value: str, body: Any, now: float) -> _Held:
     """Read until when to use a token; where IAM does not say, a quarter of an hour is safe."""
     try:
-        expires = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
+        ends = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
     except (KeyError, TypeError, ValueError):
-        return now + 900.0
+        return _Held(value, now + 900.0, now + 900.0)
     # A token of a short life is used for half of it rather than never.
-    return max(expires - _EARLY, now + (expires - now) / 2)
+    return _Held(value, max(ends - _EARLY, now + (ends - now) / 2), ends)

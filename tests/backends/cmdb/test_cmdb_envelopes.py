@@ -114,7 +114,7 @@ def test_an_unmapped_code_falls_back_by_status_and_is_logged(
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")
     assert (record.levelname, record.getMessage()) == ("WARNING", "unmapped backend code")
     told = record.__dict__["fields"]
-    assert (told["code"], told["status"], told["message"]) == ("1155555", status, "new in 3.99")
+    assert (told["code"], told["status"], told["upstream_message"]) == ("1155555", status, "new in 3.99")
 
 
 @pytest.mark.parametrize("code", [0, None, "", "abc", True, -5, 12, 1.5, [], "1199014\n", 10**12])
@@ -182,4 +182,4 @@ def test_a_refusal_is_logged_with_its_words(refuse: Refuse, caplog: pytest.LogCa
     assert "internals" not in str(error)
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")
     assert record.getMessage() == "backend refused"
-    assert len(record.__dict__["fields"]["message"]) == 500
+    assert len(record.__dict__["fields"]["upstream_message"]) == 500

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.backends.projectman.adapter import ProjectManBackend
+from gateway.backends.projectman.credentials import Token, _Held
 from gateway.domain.errors import (
     BackendRejectedCredentials,
     BackendReplyInvalid,
@@ -105,3 +106,41 @@ def test_where_iam_is_down_nothing_was_applied(
         with pytest.raises(error):
             by_token.create(DRAFT, call)
     assert (cloud.tokens, len(cloud.iam)) == ([], 2)
+
+
+def test_a_token_that_cannot_be_exchanged_in_time_is_used_to_its_end(
+    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock
+) -> None:
+    """Ten minutes before the end a new one is wanted: while IAM is down, the old one serves, and IAM is let alone."""
+    start = clock.seconds
+    answer = cloud.answer
+    by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+    cloud.answer = fails(BackendUnavailable())
+    for after, asked in ((85_799.0, 1), (85_801.0, 2), (85_810.0, 2), (85_832.0, 3), (86_399.0, 4)):
+        clock.seconds = start + after
+        by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+        assert len(cloud.iam) == asked, after
+    assert set(cloud.tokens) == {"token-1"}
+    clock.seconds = start + 86_401.0
+    with pytest.raises(BackendUnavailable):
+        by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+    cloud.answer = answer
+    by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+    assert cloud.tokens[-1] == "token-2"
+
+
+def test_a_new_token_is_not_put_back(cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock) -> None:
+    """Whoever failed to fetch while another one did uses what that one has brought."""
+    start = clock.seconds
+    by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+    clock.seconds = start + 85_900.0
+    credentials = by_token._client.credentials
+    assert isinstance(credentials, Token)
+
+    def another_is_faster() -> Reply:
+        credentials._held = _Held("token-of-another", start + 1e6, start + 1e6)
+        raise BackendUnavailable
+
+    cloud.answer = another_is_faster
+    by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
+    assert cloud.tokens[-1] == "token-of-another"
