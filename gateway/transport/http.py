@@ -7,23 +7,22 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Final
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
 from gateway.domain.ports import ALONE, Call, Clock, State, Surroundings
-from gateway.transport.deadline import pools
+from gateway.transport.adapter import Adapter
 from gateway.transport.failures import as_gateway_error, causes
 from gateway.transport.gate import Gate
+from gateway.transport.http1 import TooLarge
 from gateway.transport.limits import Limits
 
 _log: Final = logging.getLogger("gateway.transport")
-_CHUNK: Final = 64 * 1024
+_USUAL: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ class Transport:
         self._clock = clock
         self._state: State = "unused"
         self._gate = Gate(name, limits, clock, surroundings, random=random)
-        self._adapter = _Adapter(limits)
+        self._adapter = Adapter(limits)
 
     @property
     def state(self) -> State:
@@ -125,7 +124,7 @@ class Transport:
             raise
         try:
             reply = self._exchange(request, call.trace, seconds)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPException, HTTPError, OSError) as error:
             self._state = "unreachable"
             self._gate.failed(ticket, error, began, given=seconds)
             _log.warning("exchange failed", extra={"fields": {"method": request.method, "error": _names(error)}})
@@ -141,42 +140,23 @@ class Transport:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = request.url
-        prepared.headers = CaseInsensitiveDict({**trace, **request.headers} if trace else request.headers)
+        # A plain dictionary does: nobody asks for a name in another case than it was written in.
+        prepared.headers = {**_USUAL, **_others(trace, request.headers), **request.headers}  # type: ignore[assignment]
         prepared.body = request.body
         prepared.hooks = {}
-        if request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
-            prepared.headers["Content-Length"] = str(len(request.body or b""))
-        prepared.headers.setdefault("Accept-Encoding", "identity")
-        response = self._adapter.send(
-            prepared,
-            stream=True,
-            timeout=Timeout(total=seconds, connect=min(self._limits.connect_seconds, seconds)),  # type: ignore[arg-type] # documented, not in the stubs
-            verify=self._limits.ca_file or True,
-        )
         try:
-            return Reply(response.status_code, response.headers, self._read(response, request), request.writes)
-        finally:
-            response.close()
-
-    def _read(self, response: requests.Response, request: Request) -> bytes:
-        body = bytearray()
-        while chunk := response.raw.read(_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > self._limits.max_reply_bytes:
-                raise Reply(response.status_code, {}, b"", request.writes).invalid("it is too large")
-        return bytes(body)
+            response = self._adapter.send(prepared, timeout=seconds)
+        except TooLarge:
+            raise Reply(0, {}, b"", request.writes).invalid("it is too large") from None
+        return Reply(response.status_code, response.headers, response.content, request.writes)
 
 
-class _Adapter(HTTPAdapter):
-    """requests' adapter over connections with a total deadline; it follows no redirect and retries nothing."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._pools = pools(limits.idle_seconds)
-        super().__init__(pool_connections=4, pool_maxsize=limits.concurrent_calls)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+def _others(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers of a trace, less those of which the adapter has one of its own."""
+    if not trace:
+        return trace
+    names = {name.lower() for name in own}
+    return {name: value for name, value in trace.items() if name.lower() not in names}
 
 
 def _names(error: BaseException) -> str:

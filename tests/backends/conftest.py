@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 import responses
 
+#: What `responses` stands in for; it looks for requests' own adapter where it is told nothing.
+ADAPTER = "gateway.transport.adapter.Adapter.send"
+
 
 @pytest.fixture
 def wire() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=True) as mock:
+    with responses.RequestsMock(assert_all_requests_are_fired=True, target=ADAPTER) as mock:
         yield mock

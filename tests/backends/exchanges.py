@@ -38,7 +38,7 @@ class Exchange:
 
     def _matches_headers(self, request: PreparedRequest) -> tuple[bool, str]:
         sent = {name: value for name, value in request.headers.items() if name != "Content-Length"}
-        expected = {**self.headers, "Accept-Encoding": "identity"}
+        expected = {**self.headers, "Accept-Encoding": "identity", "User-Agent": "module-gateway"}
         return sent == expected, f"headers {sent} are not {expected}"
 
     def _matches_body(self, request: PreparedRequest) -> tuple[bool, str]:

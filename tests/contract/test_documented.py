@@ -16,6 +16,7 @@ from gateway.backends import cmdb, projectman
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, OwnerNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 from gateway.domain.ports import Backend, Call
+from tests.backends.conftest import ADAPTER
 from tests.contract.stands.cmdb import options as cmdb_options
 from tests.contract.stands.projectman import OWNER, PROJECT
 from tests.contract.stands.projectman import options as projectman_options
@@ -276,7 +277,7 @@ CASES: Final = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.source)
 def test_documented_exchange(case: Case, call: Call) -> None:
     """The adapter sends exactly the documented requests, in this order, and reads the documented answers."""
-    with responses.RequestsMock(registry=responses.registries.OrderedRegistry) as backend:
+    with responses.RequestsMock(registry=responses.registries.OrderedRegistry, target=ADAPTER) as backend:
         for exchange in case.exchanges:
             backend.add(_response(exchange))
         if isinstance(case.answers, type) and issubclass(case.answers, GatewayError):

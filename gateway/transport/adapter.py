@@ -1,0 +1,151 @@
+"""requests' adapter for one backend: urllib3 connects and verifies, the exchange itself is ours, and sent once."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from gateway.transport.http1 import Message, Wire, read_reply, write_request
+from gateway.transport.limits import Limits
+
+
+class _Origin(NamedTuple):
+    """Where a connection leads, and those that are open and idle, the freshest last."""
+
+    secure: bool
+    host: str
+    port: int | None
+    name: str  # for the Host header
+    idle: deque[Wire]
+
+
+class Adapter(HTTPAdapter):
+    """Sends a prepared request as it is: no redirect is followed, nothing is repeated, no proxy is asked.
+
+    An idle connection may have been closed by the backend at this very moment; a write on it would end as *unknown*
+    although nothing was wrong. So one that idled for long is not used again: that costs a handshake, an unknown costs
+    an operation.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+        self._origins: dict[str, _Origin] = {}
+        weakref.finalize(self, _hang_up, self._origins)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002 - requests' signature, here and below
+        timeout: Any = None,
+        verify: bool | str = True,  # noqa: FBT001, FBT002
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Exchange one request within `timeout` seconds altogether; raises what failures.py knows how to read."""
+        del stream, verify, cert, proxies  # always whole, always verified, never by anybody else
+        until = time.monotonic() + timeout
+        url = request.url or ""
+        head, slash, path = url[8:].partition("/")  # behind https:// at the latest
+        origin = self._origin(url[:8] + head)
+        data = write_request(f"{request.method} {slash or '/'}{path}", _headers(request, origin.name), _body(request))
+        wire = self._reused(origin) or self._connected(origin, timeout)
+        wire.until = until
+        try:
+            wire.send(data)
+            message = read_reply(wire, self._limits.max_reply_bytes)
+        except BaseException:
+            wire.close()
+            raise
+        self._put_back(origin, wire, message)
+        return _response(request, message)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        _hang_up(self._origins)
+
+    def _origin(self, url: str) -> _Origin:
+        found = self._origins.get(url)
+        if found is None:
+            parsed = parse_url(url)
+            if parsed.scheme not in {"http", "https"} or not parsed.host:
+                raise LocationParseError(url)
+            name = parsed.netloc or parsed.host
+            found = _Origin(parsed.scheme == "https", parsed.host.strip("[]"), parsed.port, name, deque())
+            self._origins[url] = found
+        return found
+
+    def _reused(self, origin: _Origin) -> Wire | None:
+        while True:
+            try:
+                wire = origin.idle.pop()
+            except IndexError:
+                return None
+            if time.monotonic() - wire.used < self._limits.idle_seconds and wire.is_quiet():
+                return wire
+            wire.close()
+
+    def _connected(self, origin: _Origin, seconds: float) -> Wire:
+        patience = min(self._limits.connect_seconds, seconds)
+        if origin.secure:
+            connection: HTTPConnection = HTTPSConnection(
+                origin.host,
+                origin.port,
+                timeout=patience,
+                cert_reqs=ssl.CERT_REQUIRED,
+                ca_certs=self._limits.ca_file or DEFAULT_CA_BUNDLE_PATH,
+            )
+        else:
+            connection = HTTPConnection(origin.host, origin.port, timeout=patience)
+        connection.connect()
+        return Wire(connection.sock)
+
+    def _put_back(self, origin: _Origin, wire: Wire, message: Message) -> None:
+        if message.reusable and len(origin.idle) < self._limits.concurrent_calls:
+            wire.used = time.monotonic()
+            origin.idle.append(wire)
+        else:
+            wire.close()
+
+
+def _hang_up(origins: Mapping[str, _Origin]) -> None:
+    for origin in origins.values():
+        while origin.idle:
+            origin.idle.pop().close()
+
+
+def _headers(request: requests.PreparedRequest, host: str) -> Iterator[tuple[str, str]]:
+    given = request.headers
+    names = {name.lower() for name in given}
+    if "host" not in names:
+        yield "Host", host
+    yield from given.items()
+    if "content-length" not in names and (request.body is not None or request.method not in {"GET", "DELETE"}):
+        yield "Content-Length", str(len(_body(request)))
+
+
+def _body(request: requests.PreparedRequest) -> bytes:
+    body = request.body or b""
+    return body if isinstance(body, bytes) else body.encode()
+
+
+def _response(request: requests.PreparedRequest, message: Message) -> requests.Response:
+    response = requests.Response()
+    response.status_code = message.status
+    response.headers = message.headers  # type: ignore[assignment] # names in any case, as of requests' own
+    response.url = request.url or ""
+    response.request = request
+    response._content = message.body  # noqa: SLF001 - as requests' own adapter and `responses` fill it
+    response._content_consumed = True  # type: ignore[attr-defined] # noqa: SLF001
+    return response
