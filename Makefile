@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where every branch has a test; the rest is held by processes, which coverage does not see.
 WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/protection/*
-APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture tests/deploy
+APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture tests/deploy tests/mesh tests/soak
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types layers unit apart chaos format lock clean
+.PHONY: help install run test lint types layers unit apart bench chaos mesh soak format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,21 @@ unit: install
 apart: install
 	$(BIN)/pytest --numprocesses=3 --dist=worksteal $(APART)
 
+mesh: install ## the long form of what is tried with a real Envoy
+	MESH_LONG=1 $(BIN)/pytest tests/mesh
+
+soak: install ## twenty minutes at half load with faults; memory, descriptors and operations must not leak
+	$(BIN)/python -m tests.soak --minutes 20
+
+bench: .venv-bench/.installed ## what a request costs, beside what others cost (needs nginx and wrk)
+	.venv-bench/bin/python -m tests.benchmarks
+
+.venv-bench/.installed: deploy/requirements-bench.txt setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-bench.txt
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 chaos: install ## the whole matrix of kills, with real processes, twins and databases; a table of figures
 	$(BIN)/python -m tests.chaos
 
@@ -62,4 +77,4 @@ lock: ## compile the locks anew (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) --extra dev --extra redis --extra tracing --extra bench setup.cfg -o deploy/requirements-bench.txt
 
 clean: ## remove what was made here
-	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-bench var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

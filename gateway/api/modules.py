@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
-from gateway.api import operations, replies, schemas
+from gateway.api import operations, schemas
 from gateway.api.access import current_call
 from gateway.api.callers import authorize, current_caller, take_credential, visible
 from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.languages import Translate, translation
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
+from gateway.api.rendering import json_response, render_module
 from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
 from gateway.domain.module import Module
@@ -60,7 +61,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         page = backend.list(query, values["page_size"], cursor, current_call())
         provisioner.acquaintances.meet(page.modules)
         following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
-        return jsonify(modules=replies.MODULE.dump(page.modules, many=True), next_page_token=following)
+        return json_response({"modules": [*map(render_module, page.modules)], "next_page_token": following})
 
     @blueprint.get("/modules/<module_id>")
     def get_module(module_id: str) -> Response:
@@ -108,22 +109,21 @@ def _created(answer: Answer) -> Response:
 
 def _accepted(operation: Operation) -> Response:
     """Answer before the create is done: it is written down, and this is where to follow it."""
-    response = jsonify(operations.render(operation))
-    response.status_code = 202
+    response = json_response(operations.render(operation), 202)
     response.headers["Location"] = f"/operations/{operation.claim.id}"
     response.headers["Preference-Applied"] = "respond-async"
     return _with_outcome(response, operation.state.outcome)
 
 
 def _module(module: Module) -> Response:
-    return jsonify(replies.MODULE.dump(module))
+    return json_response(render_module(module))
 
 
 def _preview(checks: tuple[creation.Check, ...]) -> Response:
     translate = translation()
     told = [_check(check, translate) for check in checks]
     would = "create" if all(line["passed"] for line in told) else "conflict"
-    return _with_outcome(jsonify(would=would, checks=told), Outcome.NOT_APPLIED)
+    return _with_outcome(json_response({"would": would, "checks": told}), Outcome.NOT_APPLIED)
 
 
 def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:

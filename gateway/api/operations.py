@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gateway.api import replies
 from gateway.api.callers import current_caller
 from gateway.api.languages import translation
+from gateway.api.rendering import render_module
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
 from gateway.domain.ports import Journal
@@ -33,7 +33,7 @@ def routes(journal: Journal) -> Blueprint:
 def render(operation: Operation) -> dict[str, Any]:
     """Return an operation as its caller may see it."""
     claim = operation.claim
-    module = None if operation.module is None else replies.MODULE.dump(read_module(operation.module)[0])
+    module = None if operation.module is None else render_module(read_module(operation.module)[0])
     return {
         "id": claim.id,
         "kind": "create",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from marshmallow import Schema, fields
 
 from gateway.api.fields import Instant
@@ -188,6 +186,3 @@ class StatusSchema(Schema):
     """How the process is."""
 
     status = fields.String(required=True)
-
-
-MODULE: Final = ModuleSchema()

@@ -94,7 +94,7 @@ class Provisioner:
             if claimed.standing == "claimed" and sending.result is not None:
                 return _told(sending.result, claim.id)
         operation = self._follow(claimed.operation, call)
-        answer = self._answer(operation, claimed.standing)
+        answer = self._answer(operation, claimed.standing, call.request_id)
         if claimed.standing == "name":  # its own key and request id must lead to the shared answer next time
             self.journal.copy(claim, operation, answer.creation.module.id)
         return answer
@@ -227,8 +227,12 @@ class Provisioner:
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
 
-    def _answer(self, operation: Operation, standing: Standing) -> Answer:
-        """Say what an operation's state means for who asked for it, or for the same thing at the same time."""
+    def _answer(self, operation: Operation, standing: Standing, request_id: str) -> Answer:
+        """Say what an operation's state means for who asked for it, or for the same thing at the same time.
+
+        A proxy repeats a request under its id, and its caller knows of one only: that one is not told that it changed
+        nothing while its first attempt is on the way.
+        """
         operation_id, own = operation.claim.id, standing != "name"
         if operation.state is State.SUCCEEDED and operation.module is not None:
             return Answer(Creation(*read_module(operation.module)), operation_id, replayed=standing != "claimed")
@@ -238,7 +242,8 @@ class Provisioner:
             raise BackendUnavailable("The create was looked for until it could not come any more: it was not applied.")
         if operation.state is State.AMBIGUOUS:
             raise OutcomeAmbiguous(operation=operation_id)
-        if standing == "claimed" or (own and operation.state is State.RECONCILING):
+        repeated = operation.claim.request_id == request_id
+        if standing == "claimed" or (own and (repeated or operation.state is State.RECONCILING)):
             raise OutcomeUnknown(operation=operation_id)
         raise CreateInProgress(operation=operation_id if own else None)
 

@@ -170,6 +170,17 @@ def test_the_same_body_waits_to_its_own_deadline(
     assert told.value.operation == operation
 
 
+@pytest.mark.parametrize("key", ["key", None])
+def test_a_proxys_repetition_is_not_told_that_nothing_changed(
+    provisioner: Provisioner, order: Order, clock: VirtualClock, key: str | None
+) -> None:
+    """Under the id of the request that is on its way it is that request: its caller hears of one, and may follow it."""
+    busy(provisioner, replace(order, idempotency_key=key), clock)
+    with pytest.raises(OutcomeUnknown) as told:
+        provisioner.create(replace(order, idempotency_key=key), a_call(clock, "other", seconds=2.0))
+    assert told.value.operation == "op-1"
+
+
 def test_who_shares_an_answer_can_ask_for_it_again(
     provisioner: Provisioner, order: Order, clock: VirtualClock, journal: Journal, cmdb: FakeBackend
 ) -> None:
@@ -207,7 +218,7 @@ def test_a_refusal_is_shared_too(
     journal_get = journal.get("op-1")
     assert journal_get is not None
     with pytest.raises(ModuleAlreadyExists) as told:
-        provisioner._answer(journal_get, "name")
+        provisioner._answer(journal_get, "name", "r")
     assert told.value.existing == "cmdb.1.10.9"
 
 
