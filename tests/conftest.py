@@ -11,7 +11,7 @@ from flask import Flask
 
 from gateway import identity
 from gateway.api import Gateway, build_api
-from gateway.domain.ports import Backend, Call, Journal
+from gateway.domain.ports import Backend, Call, Journal, Limiter
 from gateway.journals import open_journal
 from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import Auth
@@ -74,7 +74,7 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
     """Build the service over given backends, for given callers or for anybody; its ids count up."""
     ids, operations = itertools.count(1), itertools.count(1)
 
-    def over(backends: Mapping[str, Backend], auth: Auth = NOBODY_ASKED) -> Flask:
+    def over(backends: Mapping[str, Backend], auth: Auth = NOBODY_ASKED, limiter: Limiter | None = None) -> Flask:
         provisioner = Provisioner(
             journal=journal, runtime=clock, new_id=lambda: f"operation-{next(operations)}", owner="test"
         )
@@ -85,7 +85,7 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
-            identifier=identity.connect(auth, clock),
+            identifier=identity.connect(auth, clock, limiter=limiter),
         )
         return build_api(gateway)
 

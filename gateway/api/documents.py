@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import flask_swagger_ui
 from flask import Blueprint, Response, jsonify, request, send_from_directory
 
-from gateway.api import openapi, problems
+from gateway.api import problems
 from gateway.domain.errors import NotFound
 
 #: The page is ours, the assets are Swagger UI's, as its package carries them: nothing comes from elsewhere.
@@ -58,8 +59,9 @@ def routes() -> Blueprint:
 
 @cache
 def _document() -> dict[str, Any]:
-    """Build the document once a process, when somebody asks: starting does not wait for it."""
-    return openapi.build()
+    """Build the document once a process, when somebody asks: starting does not wait for it, nor for what builds it."""
+    document: dict[str, Any] = import_module("gateway.api.openapi").build()
+    return document
 
 
 def _send(folder: Path, name: str) -> Response:

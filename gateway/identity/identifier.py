@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.domain.callers import ANYBODY, Caller
 from gateway.domain.errors import Evidence, RateLimited, Unauthenticated
 from gateway.domain.ports import Clock, Limiter
-from gateway.identity.jwks import KeySet
 from gateway.identity.keys import Keys
 from gateway.identity.mesh import Mesh
-from gateway.identity.tokens import Tokens
 from gateway.settings import Auth, Entry
+
+if TYPE_CHECKING:
+    from gateway.identity.tokens import Tokens
 
 _BEARER: Final = "bearer "
 
@@ -80,7 +82,9 @@ def connect(
     """Make what knows the callers of a configuration; nothing is fetched yet."""
     tokens = None
     if auth.issuer is not None and fetch_keys is not None:
-        tokens = Tokens(auth.issuer, auth.entries, KeySet(auth.issuer, fetch_keys, clock), clock)
+        # What verifies them takes a tenth of the start; it is loaded where there are tokens.
+        keys = import_module("gateway.identity.jwks").KeySet(auth.issuer, fetch_keys, clock)
+        tokens = import_module("gateway.identity.tokens").Tokens(auth.issuer, auth.entries, keys, clock)
     return Identifier(
         required=auth.required,
         keys=Keys((digest, known(entry)) for entry in auth.entries for digest in entry.key_digests),

@@ -34,7 +34,9 @@ _DOCUMENT: Final = {
 def connect(clock: VirtualClock) -> dict[str, Backend]:
     """Connect the real adapters."""
     types = discover()
-    settings = read_settings(_DOCUMENT, {"SECRET": "secret"}, {name: each.read_options for name, each in types.items()})
+    settings = read_settings(
+        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.read_options for name, each in types.items()}
+    )
     return {each.name: types[each.type].connect(each.name, each.options, clock) for each in settings.backends}
 
 

@@ -9,9 +9,11 @@ from flask.testing import FlaskClient
 
 from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
 from gateway.domain.ports import Call
+from gateway.protection import open_limiter
 from tests.api.callers import auth, caller, key
 from tests.api.fake import FakeBackend, body
 from tests.api.replies import problem
+from tests.conftest import VirtualClock
 
 PORTAL = "spiffe://cluster.local/ns/web/sa/portal"
 OPEN = ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/errors")
@@ -85,6 +87,18 @@ def test_the_mesh_opens(closed: FlaskClient) -> None:
     assert closed.get("/backends", headers=headers).status_code == 200
     stranger = closed.get("/backends", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"})
     problem(stranger, 401, "unauthenticated")
+
+
+def test_a_caller_in_a_hurry(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
+    """Above his rate: 429, when to come back, and to Envoy that it is a limit and no failure."""
+    settings = auth(caller("one", "*:*:*", requests_per_second=1.0))
+    client = build({"cmdb": cmdb}, settings, open_limiter("memory://", clock)).test_client()
+    assert client.get("/backends", headers=key("one")).status_code == 200
+    response = client.post("/modules", json=body(cmdb), headers=key("one"))
+    problem(response, 429, "rate_limited")
+    assert (response.headers["x-envoy-ratelimited"], response.headers["Retry-After"]) == ("true", "1")
+    assert response.headers["Gateway-Outcome"] == "not_applied"
+    assert not cmdb.sent
 
 
 def test_operations_belong_to_their_caller(closed: FlaskClient, cmdb: FakeBackend) -> None:
