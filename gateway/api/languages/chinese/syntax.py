@@ -21,7 +21,5 @@ SYNTAX: Final[Mapping[str, str]] = {
     "Invalid \\escape, at line {} column {}.": "转义序列无效，位于第 {} 行第 {} 列。",
     "Invalid \\uXXXX escape, at line {} column {}.": "\\uXXXX 转义无效，位于第 {} 行第 {} 列。",
     "Invalid control character at, at line {} column {}.": "字符串中含有未转义的控制字符，位于第 {} 行第 {} 列。",
-        "开头不能有字节顺序标记（BOM），位于第 {} 行第 {} 列。"
-    ),
     "Unterminated string starting at, at line {} column {}.": "字符串缺少结束的引号，始于第 {} 行第 {} 列。",
 }
