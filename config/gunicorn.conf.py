@@ -11,6 +11,8 @@ import time
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.telemetry.logs import GUNICORN
+
 
 class Worker(GeventWorker):
     """Gunicorn's own, but one that ends hangs up where nobody asks anything, instead of waiting for those."""
@@ -35,6 +37,12 @@ class Worker(GeventWorker):
             super().handle_request(listener_name, req, sock, addr)
         finally:
             self.idle.add(sock)
+
+    def handle_error(self, req, client, addr, exc):
+        """Refuse what is no HTTP by the name of the mistake: its words quote the request, and with it a key."""
+        with contextlib.suppress(TypeError):  # a class that is not Python's own; it quotes nothing
+            exc.__class__ = type(type(exc).__name__, (type(exc),), {"__str__": lambda error: type(error).__name__})
+        super().handle_error(req, client, addr, exc)
 
     def notify(self):
         """Say every second that we live; while ending, the listening sockets have been closed before."""
@@ -75,6 +83,7 @@ control_socket_disable = True
 accesslog = None  # the gateway writes its own access line
 errorlog = "-"
 loglevel = "warning"
+logconfig_dict = GUNICORN  # one sink for all lines: JSON, without secrets
 
 # Where the workers lay down their figures, for one scrape to tell of all of them; before anything imports the client.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="module-gateway-metrics-"))
@@ -136,3 +145,10 @@ def worker_exit(server, worker):
     until = time.monotonic() + _DRAIN_SECONDS
     while provisioner.in_flight() and time.monotonic() < until:
         time.sleep(0.05)
+
+
+def child_exit(server, worker):
+    """Forget a dead worker's gauges; its counts stay."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 - only when it is needed, and after the folder is named
+
+    multiprocess.mark_process_dead(worker.pid)

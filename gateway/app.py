@@ -23,6 +23,9 @@ from gateway.provisioning.reconciler import Reconciler
 from gateway.settings import Auth, ConfigurationError, Settings, load_document, read_settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.redaction import Redactor, secrets_of
+from gateway.telemetry.spans import open_spans
+from gateway.telemetry.witness import Witness
 from gateway.transport import fetcher
 
 
@@ -73,18 +76,21 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
 
 def create_app(settings: Settings) -> Service:
     """Put the service together; nothing is sent anywhere yet."""
-    logs.configure()
+    redactor = Redactor(secrets_of(settings))
+    logs.configure(redactor)
+    spans = open_spans(os.environ)
     types, runtime = discover(), SystemRuntime()
     limiter = open_limiter(settings.limits.storage.value, runtime)
-    surroundings = Surroundings(limiter=limiter)
+    journal = open_journal(settings.journal_url.value)
+    metrics = Metrics(journal.counts, journal.next_due, backends=[each.name for each in settings.backends])
+    metrics.count_unmapped()
+    surroundings = Surroundings(observer=metrics, limiter=limiter, tracer=spans, secrets=redactor)
     backends = {
         each.name: Patient(types[each.type].connect(each.name, each.options, runtime, surroundings), runtime)
         for each in settings.backends
     }
-    journal = open_journal(settings.journal_url.value)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
-    metrics = Metrics(journal.counts)
     reconciler = Reconciler(
         journal=journal,
         runtime=runtime,
@@ -95,11 +101,13 @@ def create_app(settings: Settings) -> Service:
     )
     provisioner.look_for = reconciler.look_for
     runtime.spawn(reconciler.run)
+    runtime.spawn(lambda: metrics.run(runtime.sleep))
     return build_api(
         Gateway(
             backends=backends,
             provisioner=provisioner,
             metrics=metrics.render,
+            witness=Witness(metrics, spans, redactor),
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,

@@ -20,6 +20,9 @@ from gateway.telemetry.metrics import Metrics
 NOBODY_ASKED = Auth()
 
 
+pytest_plugins = ["tests.canary.plugin"]
+
+
 class VirtualClock:
     """Time that passes only when somebody sleeps, or a test turns it on."""
 

@@ -48,7 +48,7 @@ def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
 
 def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden where no line of the caller's allow-list covers this; no backend has been asked."""
-    caller = current_caller()
+    caller, g.backend = current_caller(), backend.name
     if not caller.may(action, backend.name, scope):
         raise Forbidden(f"The caller {caller.name} may not {action} modules in scope {scope} of {backend.name}.")
 
@@ -61,4 +61,5 @@ def take_credential(backend: Backend) -> None:
     credential = request.headers.get(header, "")
     if not credential:
         raise Unauthenticated(f"The connection {backend.name} acts with the caller's own credential: send {header}.")
+    g.visit.hide(credential)
     g.call.credential = credential

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from gateway.api import operations, schemas
 from gateway.api.access import current_call
@@ -99,6 +99,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 def _created(answer: Answer) -> Response:
     """Answer a create as it was answered the first time, and say whether this is the first time."""
     module, adopted = answer.creation.module, answer.creation.adopted
+    g.operation, g.replayed = answer.operation_id, answer.replayed
     response = _module(module)
     response.status_code = 200 if adopted else 201
     response.headers["Location"] = f"/modules/{quote(module.id)}"
@@ -109,6 +110,7 @@ def _created(answer: Answer) -> Response:
 
 def _accepted(operation: Operation) -> Response:
     """Answer before the create is done: it is written down, and this is where to follow it."""
+    g.operation = operation.claim.id
     response = json_response(operations.render(operation), 202)
     response.headers["Location"] = f"/operations/{operation.claim.id}"
     response.headers["Preference-Applied"] = "respond-async"

@@ -127,6 +127,7 @@ def answer(error: GatewayError) -> Response:
     if isinstance(error, BackendRejectedCredentials) and g.call.credential is not None:
         error = Unauthenticated("The backend rejects the credential that was sent along.", evidence=error.evidence)
     g.problem_code = error.code
+    g.operation = error.operation
     status = _status(error)
     response = Response(
         json.dumps(render(error, status), ensure_ascii=False, separators=(",", ":")), status, content_type=PROBLEM_TYPE

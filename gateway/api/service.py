@@ -14,6 +14,7 @@ from gateway.domain.ports import Backend, Clock
 from gateway.identity import Identifier
 from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import Cors
+from gateway.telemetry.witness import Witness
 
 #: What a server runs; the layers above need no other word of Flask's.
 Service = Flask
@@ -31,6 +32,7 @@ class Gateway:
     deadline_seconds: float
     identifier: Identifier
     cors: Cors = field(default_factory=Cors)
+    witness: Witness = field(default_factory=Witness)
 
 
 class _Flask(Flask):
@@ -57,6 +59,7 @@ def build_api(gateway: Gateway) -> Flask:
             new_id=gateway.new_id,
             deadline_seconds=gateway.deadline_seconds,
             identifier=gateway.identifier,
+            witness=gateway.witness,
         ),
     )
     cors.install(app, gateway.cors.origins, gateway.cors.max_age_seconds)  # behind: it answers what has a call

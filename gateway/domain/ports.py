@@ -78,6 +78,43 @@ class Observer(Protocol):
         ...
 
 
+class Exchange(Protocol):
+    """One exchange in a distributed trace."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the backend is to be sent, so that its own spans follow this one."""
+        ...
+
+    def end(self, result: str) -> None:
+        """Note how it went, in an Observer's words."""
+        ...
+
+
+class Tracer(Protocol):
+    """Who draws exchanges into distributed traces."""
+
+    def exchange(self, backend: str, method: str, trace: Mapping[str, str]) -> Exchange:
+        """Note that an exchange begins; `trace` is the call's."""
+        ...
+
+
+class Secrets(Protocol):
+    """Who keeps credentials out of everything that is written."""
+
+    def add(self, value: str) -> None:
+        """Know a value from now on."""
+        ...
+
+    def lend(self, value: str, seconds: float) -> None:
+        """Know it for so long."""
+        ...
+
+    def forget(self, value: str) -> None:
+        """Know it no longer."""
+        ...
+
+
 class Limiter(Protocol):
     """Who counts requests a second, for this process or for all replicas."""
 
@@ -92,6 +129,8 @@ class Surroundings:
 
     observer: Observer | None = None
     limiter: Limiter | None = None
+    tracer: Tracer | None = None
+    secrets: Secrets | None = None
 
 
 ALONE: Final = Surroundings()

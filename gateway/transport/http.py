@@ -22,6 +22,8 @@ from gateway.transport.http1 import TooLarge
 from gateway.transport.limits import Limits
 
 _log: Final = logging.getLogger("gateway.transport")
+#: A credential that was replaced may still come back in a late reply; seconds.
+_STILL_OUT: Final = 900.0
 _USUAL: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
 
 
@@ -82,6 +84,9 @@ class Transport:
         self._limits = limits
         self._clock = clock
         self._state: State = "unused"
+        self._name = name
+        self._tracer = surroundings.tracer
+        self._secrets = surroundings.secrets
         self._gate = Gate(name, limits, clock, surroundings, random=random)
         self._adapter = Adapter(limits)
 
@@ -101,6 +106,15 @@ class Transport:
             return self._pass(request, call, ticket)
         finally:
             call.upstream_seconds += self._clock.monotonic() - started
+
+    def hide(self, secret: str, *, instead_of: str = "") -> None:
+        """Keep a credential out of everything that is written; the one before it is still on its way here and there."""
+        if self._secrets is None:
+            return
+        self._secrets.add(secret)
+        if instead_of:
+            self._secrets.lend(instead_of, _STILL_OUT)
+            self._secrets.forget(instead_of)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -122,8 +136,11 @@ class Transport:
         except GatewayError:
             self._gate.withdraw(ticket)
             raise
+        span = None if self._tracer is None else self._tracer.exchange(self._name, request.method, call.trace)
+        result = "broken"
         try:
-            reply = self._exchange(request, call.trace, seconds)
+            reply = self._exchange(request, call.trace if span is None else span.headers, seconds)
+            result = f"{reply.status // 100}xx"
         except (requests.RequestException, HTTPException, HTTPError, OSError) as error:
             self._state = "unreachable"
             self._gate.failed(ticket, error, began, given=seconds)
@@ -132,6 +149,9 @@ class Transport:
         except BaseException:
             self._gate.gave_up(ticket, began)
             raise
+        finally:
+            if span is not None:
+                span.end(result)
         self._state = "reachable"
         self._gate.answered(ticket, reply.status, began)
         return reply

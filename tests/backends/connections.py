@@ -43,7 +43,7 @@ def cmdb_options(base_url: str, route: Literal["esb", "apigw"] = "esb", **change
         base_url=base_url,
         route=route,
         app_code="gateway",
-        app_secret=Secret("the-app-secret"),
+        app_secret=Secret("canary-app-secret"),
         username="admin",
         tenant_id="",
         attributes=("team",),
@@ -55,14 +55,14 @@ def cmdb_options(base_url: str, route: Literal["esb", "apigw"] = "esb", **change
 
 def access_key(**changes: Any) -> projectman.AccessKey:
     identity = projectman.AccessKey(
-        access_key="AKTEST", secret_key=Secret("SKTEST"), security_token=None, iam_project_id=""
+        access_key="AKTEST", secret_key=Secret("canary-secret-key"), security_token=None, iam_project_id=""
     )
     return replace(identity, **changes)
 
 
 def password(iam_url: str) -> projectman.Password:
     return projectman.Password(
-        iam_url=iam_url, domain="account", user="robot", password=Secret("the-password"), project="cn-north-4"
+        iam_url=iam_url, domain="account", user="robot", password=Secret("canary-password"), project="cn-north-4"
     )
 
 

@@ -142,6 +142,7 @@ class Token:
         reply = self._transport.send(self._request(), call)
         value = reply.headers.get("X-Subject-Token")
         if reply.ok and value:
+            self._transport.hide(value, instead_of=self._held.value)
             return _held(value, reply.json(), self._clock.now())
         if reply.ok:
             raise reply.invalid("it carries no token")

@@ -18,7 +18,7 @@ from tests.conftest import VirtualClock
 BASE: Final = "https://bkapi.example.com"
 #: documented: cmdb.md §1 (auth in the one header) and §4 (the two languages)
 HEADERS: Final = {
-    "X-Bkapi-Authorization": '{"bk_app_code": "gateway", "bk_app_secret": "the-app-secret", "bk_username": "admin"}',
+    "X-Bkapi-Authorization": '{"bk_app_code": "gateway", "bk_app_secret": "canary-app-secret", "bk_username": "admin"}',
     "Content-Type": "application/json",
     "Accept": "application/json",
     "Blueking-Language": "en",

@@ -29,7 +29,7 @@ def test_the_verified_user_acts(wire: responses.RequestsMock, clock: VirtualCloc
     """documented: cmdb.md §1, bk_username in the header: the caller's user where he has one."""
     assert _asked(wire, clock, replace(call, user="alice")) == {
         "bk_app_code": "gateway",
-        "bk_app_secret": "the-app-secret",
+        "bk_app_secret": "canary-app-secret",
         "bk_username": "alice",
     }
 
@@ -37,7 +37,7 @@ def test_the_verified_user_acts(wire: responses.RequestsMock, clock: VirtualCloc
 def test_a_callers_own_token(wire: responses.RequestsMock, clock: VirtualClock, call: Call) -> None:
     """documented: cmdb.md §1, bk_token in place of bk_username; the caller's user is not told besides."""
     told = _asked(wire, clock, replace(call, user="alice", credential="own"), passes_credentials=True)
-    assert told == {"bk_app_code": "gateway", "bk_app_secret": "the-app-secret", "bk_token": "own"}
+    assert told == {"bk_app_code": "gateway", "bk_app_secret": "canary-app-secret", "bk_token": "own"}
 
 
 def test_no_token_no_request(clock: VirtualClock, call: Call) -> None:

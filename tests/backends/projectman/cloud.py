@@ -51,6 +51,10 @@ class Cloud(Service):
         self.rejection: tuple[int, Any] = EXPIRED[0]
         self.valid: Callable[[str], bool] = lambda _: True
         self.tokens: list[str] = []
+        self.hidden: list[tuple[str, str]] = []
+
+    def hide(self, secret: str, *, instead_of: str = "") -> None:
+        self.hidden.append((secret, instead_of))
 
     def send(self, request: Request, call: Call) -> Reply:
         if request.url.startswith(IAM):

@@ -27,14 +27,14 @@ def test_no_secret_reaches_the_log(
     cloud.rejection = (401, echo("x-auth-token:token-1"))
     with pytest.raises(BackendRejectedCredentials):
         by_token.create(DRAFT, Call("r", clock.monotonic() + 10))
-    service = Service(refusal=(401, echo("x-security-token:the-sts-token")))
-    identity = access_key(security_token=Secret("the-sts-token"), secret_key=Secret("the-secret-key"))
+    service = Service(refusal=(401, echo("x-security-token:canary-sts")))
+    identity = access_key(security_token=Secret("canary-sts"), secret_key=Secret("canary-secret-key"))
     signing = ProjectManBackend("projectman", projectman_options(BASE, identity=identity), service, clock)  # type: ignore[arg-type] # the same
     with pytest.raises(BackendRejectedCredentials):
         signing.create(DRAFT, Call("r", clock.monotonic() + 10))
     logged = " ".join(str(record.__dict__) for record in caplog.records)
     assert logged.count("verify aksk signature fail") == 2
-    assert not any(secret in logged for secret in ("token-1", "the-sts-token", "the-secret-key", "the-password"))
+    assert not any(secret in logged for secret in ("token-1", "canary-sts", "canary-secret-key", "canary-password"))
 
 
 def echo(header: str) -> dict[str, str]:
@@ -44,6 +44,6 @@ def echo(header: str) -> dict[str, str]:
 
 def test_no_secret_is_shown_by_what_holds_it(by_token: ProjectManBackend) -> None:
     """The options of a connection may be printed."""
-    options = projectman_options(BASE, identity=access_key(security_token=Secret("the-sts-token")))
+    options = projectman_options(BASE, identity=access_key(security_token=Secret("canary-sts")))
     shown = repr(options) + repr(by_token._options)
-    assert not any(secret in shown for secret in ("SKTEST", "the-sts-token", "the-password"))
+    assert not any(secret in shown for secret in ("canary-secret-key", "canary-sts", "canary-password"))

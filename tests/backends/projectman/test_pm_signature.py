@@ -75,7 +75,7 @@ def test_a_plain_key_signs_host_date_and_type(wire: responses.RequestsMock, cloc
         "X-Sdk-Date": _DATE,
     }
     body = f'{{"module_name": "demo", "owner": {{"user_id": "{OWNER}"}}}}'.encode()
-    mark = authorization("POST", f"{_URL}/module", signed, body, key=("AKTEST", "SKTEST"))
+    mark = authorization("POST", f"{_URL}/module", signed, body, key=("AKTEST", "canary-secret-key"))
     assert "SignedHeaders=content-type;host;x-sdk-date," in mark
     Exchange(
         method="POST",
@@ -99,7 +99,7 @@ def test_project_and_security_token_are_signed_too(
         "X-Security-Token": "sts-token",
     }
     url = f"{_URL}/modules?limit=100&offset=0"
-    mark = authorization("GET", url, signed, b"", key=("AKTEST", "SKTEST"))
+    mark = authorization("GET", url, signed, b"", key=("AKTEST", "canary-secret-key"))
     assert "SignedHeaders=content-type;host;x-project-id;x-sdk-date;x-security-token," in mark
     Exchange(
         method="GET",

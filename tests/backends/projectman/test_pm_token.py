@@ -31,7 +31,7 @@ def test_a_token_is_asked_for_in_the_documented_words(cloud: Cloud, by_token: Pr
         "auth": {
             "identity": {
                 "methods": ["password"],
-                "password": {"user": {"domain": {"name": "account"}, "name": "robot", "password": "the-password"}},
+                "password": {"user": {"domain": {"name": "account"}, "name": "robot", "password": "canary-password"}},
             },
             "scope": {"project": {"name": "cn-north-4"}},
         }

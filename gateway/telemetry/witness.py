@@ -1,0 +1,69 @@
+"""Sees every request come and go: counts it, writes its line, and spans it where traces are asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.telemetry.metrics import METHODS, Metrics
+from gateway.telemetry.redaction import Redactor
+from gateway.telemetry.spans import Span, Spans
+from gateway.telemetry.traces import Trace, incoming
+
+_log: Final = logging.getLogger("gateway.access")
+#: A caller's credential is known so long after its last use: what it was sent with has ended by then; seconds.
+_LENT: Final = 900.0
+_SERVER_ERROR: Final = 500
+
+
+class Visit:
+    """One request that is being answered."""
+
+    __slots__ = ("_redactor", "span", "trace")
+
+    def __init__(self, trace: Trace, span: Span | None, redactor: Redactor) -> None:
+        self.span = span
+        self.trace = trace if span is None else span.headers
+        self._redactor = redactor
+
+    def hide(self, secret: str) -> None:
+        """Keep a caller's credential out of everything that is written from now on."""
+        self._redactor.lend(secret, _LENT)
+
+
+class Witness:
+    """What the api tells of its requests."""
+
+    def __init__(
+        self, metrics: Metrics | None = None, spans: Spans | None = None, redactor: Redactor | None = None
+    ) -> None:
+        self._metrics = metrics
+        self._spans = spans
+        self._redactor = redactor or Redactor()
+
+    def begin(self, environ: Mapping[str, Any]) -> Visit:
+        """See a request come; its WSGI environment tells which trace it is part of."""
+        if self._metrics is not None:
+            self._metrics.in_flight += 1
+        trace = incoming(environ)
+        return Visit(trace, None if self._spans is None else self._spans.request(trace), self._redactor)
+
+    def end(self, visit: Visit, facts: Mapping[str, Any], seconds: float) -> None:
+        """See it answered. Nothing here may keep the answer from going out."""
+        if self._metrics is not None:
+            self._metrics.requested(facts, seconds)
+        if _log.isEnabledFor(logging.INFO):
+            # As _log.info would, without walking the stack for the place of this line.
+            record = logging.LogRecord(_log.name, logging.INFO, "", 0, "request", None, None)
+            record.fields = facts
+            _log.handle(record)
+        if (span := visit.span) is not None:
+            method = facts["method"] if facts["method"] in METHODS else "HTTP"
+            span.name(f"{method} {facts['route'] or ''}".rstrip())
+            span.end({**facts, "method": method}, failed=facts["status"] >= _SERVER_ERROR)
+
+    def leave(self) -> None:
+        """See it gone, answered or not."""
+        if self._metrics is not None:
+            self._metrics.in_flight -= 1
