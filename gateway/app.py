@@ -16,7 +16,7 @@ from gateway import identity
 from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
 from gateway.domain.ports import Clock, Limiter, Signal, Surroundings
-from gateway.journals import open_journal
+from gateway.journals import check_url, open_journal
 from gateway.protection import Patient, open_limiter
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
@@ -71,7 +71,8 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     if not where:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
     types = discover()
-    return read_settings(load_document(where), environ, {name: type_.read_options for name, type_ in types.items()})
+    readers = {name: type_.read_options for name, type_ in types.items()}
+    return read_settings(load_document(where), environ, readers, check_url)
 
 
 def create_app(settings: Settings) -> Service:

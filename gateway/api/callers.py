@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flask import Request as HttpRequest
 from flask import g, request
 
 from gateway.domain.callers import ANYBODY, Action, Caller
@@ -16,18 +17,17 @@ from gateway.identity import Identifier, Request
 _PUBLIC: Final = frozenset({"health", "documents"})
 
 
-def identify(identifier: Identifier) -> Caller:
-    """Return the caller of the present request, before anything is done for him."""
-    rule = request.url_rule
-    if rule is None or request.blueprint in _PUBLIC:
+def identify(asked: HttpRequest, identifier: Identifier) -> Caller:
+    """Return the caller of a request, before anything is done for him."""
+    rule, environ = asked.url_rule, asked.environ
+    if rule is None or rule.endpoint.partition(".")[0] in _PUBLIC:
         return ANYBODY
-    headers = request.headers
     return identifier.identify(
         Request(
-            api_key=headers.get("X-Api-Key", ""),
-            authorization=headers.get("Authorization", ""),
-            client_cert=headers.get("X-Forwarded-Client-Cert", ""),
-            peer=request.remote_addr or "",
+            api_key=environ.get("HTTP_X_API_KEY", ""),
+            authorization=environ.get("HTTP_AUTHORIZATION", ""),
+            client_cert=environ.get("HTTP_X_FORWARDED_CLIENT_CERT", ""),
+            peer=environ.get("REMOTE_ADDR", ""),
         )
     )
 

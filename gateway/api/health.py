@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
+from gateway.api.rendering import json_response
 from gateway.domain.errors import Draining
 from gateway.provisioning.provisioner import Provisioner
 from gateway.telemetry.metrics import CONTENT_TYPE
@@ -17,13 +18,13 @@ def routes(provisioner: Provisioner, metrics: Callable[[], bytes]) -> Blueprint:
 
     @blueprint.get("/livez")
     def livez() -> Response:
-        return jsonify(status="alive")
+        return json_response({"status": "alive"})
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
         if provisioner.draining:
             raise Draining
-        return jsonify(status="ready")
+        return json_response({"status": "ready"})
 
     @blueprint.get("/metrics")
     def figures() -> Response:

@@ -10,8 +10,9 @@ from flask import Request
 from gateway.domain.errors import IdempotencyKeyInvalid
 
 _KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
-#: What a proxy or caller says of its own patience, in milliseconds.
-_TIMEOUTS: Final = ("x-envoy-expected-rq-timeout-ms", "X-Request-Timeout-Ms")
+#: What a proxy or caller says of its own patience, in milliseconds, as WSGI names the headers.
+_TIMEOUTS: Final = ("HTTP_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS", "HTTP_X_REQUEST_TIMEOUT_MS")
+_MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 #: So much earlier than the caller gives up, he is answered: the answer has to travel; seconds.
 _TRAVEL: Final = 0.05
 
@@ -29,9 +30,9 @@ def idempotency_key(request: Request) -> str | None:
 
 def patience(request: Request, most: float) -> float:
     """Return how long the caller may wait, seconds: our own deadline, or his where it is sooner."""
-    given = (request.headers.get(name, "") for name in _TIMEOUTS)
-    told = [int(value) / 1000 - _TRAVEL for value in given if re.fullmatch(r"[1-9][0-9]{0,8}", value, re.ASCII)]
-    return max(min([most, *told]), 0.0)
+    given = [value for name in _TIMEOUTS if (value := request.environ.get(name)) is not None]
+    told = [int(value) / 1000 - _TRAVEL for value in given if _MILLISECONDS.fullmatch(value)]
+    return max(min([most, *told]), 0.0) if told else most
 
 
 def wants_no_wait(request: Request) -> bool:

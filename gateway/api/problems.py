@@ -83,6 +83,8 @@ _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
     429: {"x-envoy-ratelimited": "true"},
 }
+#: What nearly every caller says, and what need not be taken apart.
+_USUALLY_ACCEPTED: Final = frozenset({None, "*/*", "application/json"})
 _WRITES: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _FLASK: Final[dict[int, type[GatewayError]]] = {
     400: InvalidJson,
@@ -115,6 +117,8 @@ def install(app: Flask) -> None:
 
 def refuse_unacceptable(incoming: Request) -> None:
     """Refuse a request whose Accept header excludes JSON, before anything is done; pages and figures are no JSON."""
+    if incoming.environ.get("HTTP_ACCEPT") in _USUALLY_ACCEPTED:
+        return
     accepted = incoming.accept_mimetypes
     if not accepted or incoming.path.startswith(("/docs", "/metrics")):
         return

@@ -57,9 +57,15 @@ class Settings:
 
 
 def read_settings(
-    document: Mapping[str, Any], environ: Mapping[str, str], readers: Mapping[str, Callable[[Table], Any]]
+    document: Mapping[str, Any],
+    environ: Mapping[str, str],
+    readers: Mapping[str, Callable[[Table], Any]],
+    check_journal: Callable[[str], str | None] = lambda _url: None,
 ) -> Settings:
-    """Read a parsed file; `readers` turn a backend's table into its options, by type. Raises ConfigurationError."""
+    """Read a parsed file; raises ConfigurationError.
+
+    `readers` turn a backend's table into its options, by type; `check_journal` says what is wrong with a URL.
+    """
     source = Source(environ)
     root = Table(document, "", source)
     server = root.table("server")
@@ -72,6 +78,8 @@ def read_settings(
         pattern=r"(sqlite:///|postgres(ql)?://).+",
         shape="sqlite:///PATH or postgresql://…",
     )
+    if journal_url and (mistake := check_journal(journal_url)):
+        journal.wrong("url", mistake)
     journal.done()
     bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
     backends = tuple(_connections(root.table("backends"), readers))

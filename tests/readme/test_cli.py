@@ -52,6 +52,16 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
     }
 
 
+def test_check_asks_the_journal_too(tmp_path: Path) -> None:
+    """A URL that the database's own client does not understand is a mistake here, and not a crash at the start."""
+    config = tmp_path / "wrong.toml"
+    url = "postgresql://:hush@[::1/gateway"
+    config.write_text(f'{SOUND}\n[journal]\nurl = "{url}"\n', encoding="utf-8")
+    result = CliRunner().invoke(cli.main, ["check", str(config)])
+    assert result.exit_code == 1
+    assert result.stderr == "journal.url: is not a URL that PostgreSQL understands\n"
+
+
 def test_a_new_key_is_the_digests() -> None:
     """The two printed lines belong together, and no two keys are the same."""
     runs = [CliRunner().invoke(cli.main, ["new-key"]).stdout.split() for _ in range(2)]
