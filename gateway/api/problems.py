@@ -1,4 +1,4 @@
-"""Errors as HTTP: the only place that knows the status of a failure (RFC 9457)."""
+"""Errors as HTTP: the envelope, and the only place that gives it a status (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.api.languages import Translate, translation
+from gateway.api.statuses import STATUS
 from gateway.domain.errors import (
     REGISTRY,
     BackendRejectedCredentials,
@@ -30,51 +31,6 @@ from gateway.domain.errors import (
 
 _log: Final = logging.getLogger("gateway.api")
 PROBLEM_TYPE: Final = "application/problem+json"
-
-STATUS: Final = {
-    "backend_error": 502,
-    "backend_misconfigured": 502,
-    "backend_permission_denied": 403,
-    "backend_rejected_credentials": 502,
-    "backend_reply_invalid": 502,
-    "backend_timeout": 504,
-    "backend_unavailable": 503,
-    "backend_unknown": 422,
-    "built_in_protected": 409,
-    "circuit_open": 503,
-    "create_in_progress": 409,
-    "description_required": 422,
-    "draining": 503,
-    "forbidden": 403,
-    "idempotency_key_invalid": 400,
-    "idempotency_key_reused": 422,
-    "immutable_field": 422,
-    "internal": 500,
-    "invalid_json": 400,
-    "journal_unavailable": 503,
-    "limit_exceeded": 409,
-    "method_not_allowed": 405,
-    "module_already_exists": 409,
-    "module_exists_differently": 409,
-    "module_not_empty": 409,
-    "module_not_found": 404,
-    "not_acceptable": 406,
-    "not_found": 404,
-    "operation_not_found": 404,
-    "outcome_ambiguous": 504,
-    "outcome_unknown": 504,
-    "overloaded": 503,
-    "owner_not_found": 422,
-    "parent_not_found": 422,
-    "payload_too_large": 413,
-    "rate_limited": 429,
-    "scope_not_found": 422,
-    "template_managed": 409,
-    "unauthenticated": 401,
-    "unsupported_field": 422,
-    "unsupported_media_type": 415,
-    "validation_failed": 422,
-}
 #: Named by an id in the address they are *not found*; named by a field of the request they are the field's mistake.
 _ADDRESSED: Final = frozenset({"scope_not_found", "parent_not_found"})
 #: What a status says in headers too: how to prove an identity, and to Envoy that nobody is broken (it counts and

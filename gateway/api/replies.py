@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from gateway.api.fields import Instant
-from gateway.api.problems import STATUS
+from gateway.api.statuses import STATUS
 from gateway.domain.errors import REGISTRY, Outcome
 from gateway.domain.operation import State
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.journals.changes import Change
 from gateway.journals.rows import Row
 from gateway.journals.schema import is_current, migrate
 from gateway.journals.sql import Execute, Parameters, SqlJournal
@@ -51,7 +52,7 @@ class SqliteJournal(SqlJournal):
         Most of what a commit costs is the disk's, and that is the same for one change and for fifty: at full load this
         halves the cost of a create.
         """
-        link, change = self._link(), _Change(statement, parameters)
+        link, change = self._link(), Change(statement, parameters)
         link.waiting.append(change)
         time.sleep(0)  # others who are ready come first; under gevent nobody would, once SQLite is at work
         until = time.monotonic() + _BUSY_SECONDS
@@ -60,7 +61,7 @@ class SqliteJournal(SqlJournal):
                 self._write(link, [link.waiting.popleft() for _ in range(len(link.waiting))], until)
         return change.result()
 
-    def _write(self, link: _Link, waiting: Sequence[_Change], until: float) -> None:
+    def _write(self, link: _Link, waiting: Sequence[Change], until: float) -> None:
         """Write all in one commit; where that fails, nothing of it is written, and each fails or succeeds alone."""
         if len(waiting) > 1:
             with suppress(Exception):
@@ -156,37 +157,12 @@ class _Connection(sqlite3.Connection):
             time.sleep(_PAUSE_SECONDS)
 
 
-class _Change:
-    """One statement that waits to be written, and what came of it."""
-
-    __slots__ = ("count", "error", "parameters", "statement")
-
-    def __init__(self, statement: str, parameters: Parameters) -> None:
-        self.statement = statement
-        self.parameters = parameters
-        self.count: int | None = None
-        self.error: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        """Tell whether somebody has written it, or tried to."""
-        return self.count is not None or self.error is not None
-
-    def result(self) -> int:
-        """Return how many rows it changed, or raise why it could not be written."""
-        if self.error is not None:
-            raise self.error
-        if self.count is None:
-            raise JournalUnavailable("Whoever wrote for all was interrupted.")
-        return self.count
-
-
 class _Link:
     """A process's connection, whose turn it is, and what waits to be written."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.waiting: deque[_Change] = deque()
+        self.waiting: deque[Change] = deque()
         self.connection: _Connection | None = None
         self.file: int | None = None
 

@@ -16,7 +16,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from gateway.transport.http1 import Message, Wire, read_reply, write_request
+from gateway.transport.connection import Connection
+from gateway.transport.http1 import Message, read_reply, write_request
 from gateway.transport.limits import Limits
 
 
@@ -27,7 +28,7 @@ class _Origin(NamedTuple):
     host: str
     port: int | None
     name: str  # for the Host header
-    idle: deque[Wire]
+    idle: deque[Connection]
 
 
 class Adapter(HTTPAdapter):
@@ -60,15 +61,15 @@ class Adapter(HTTPAdapter):
         head, slash, path = url[8:].partition("/")  # behind https:// at the latest
         origin = self._origin(url[:8] + head)
         data = write_request(f"{request.method} {slash or '/'}{path}", _headers(request, origin.name), _body(request))
-        wire = self._reused(origin) or self._connected(origin, timeout)
-        wire.until = until
+        connection = self._reused(origin) or self._connected(origin, timeout)
+        connection.until = until
         try:
-            wire.send(data)
-            message = read_reply(wire, self._limits.max_reply_bytes)
+            connection.send(data)
+            message = read_reply(connection, self._limits.max_reply_bytes)
         except BaseException:
-            wire.close()
+            connection.close()
             raise
-        self._put_back(origin, wire, message)
+        self._put_back(origin, connection, message)
         return _Response(request, message)
 
     def close(self) -> None:
@@ -86,20 +87,20 @@ class Adapter(HTTPAdapter):
             self._origins[url] = found
         return found
 
-    def _reused(self, origin: _Origin) -> Wire | None:
+    def _reused(self, origin: _Origin) -> Connection | None:
         while True:
             try:
-                wire = origin.idle.pop()
+                connection = origin.idle.pop()
             except IndexError:
                 return None
-            if time.monotonic() - wire.used < self._limits.idle_seconds and wire.is_quiet():
-                return wire
-            wire.close()
+            if time.monotonic() - connection.used < self._limits.idle_seconds and connection.is_quiet():
+                return connection
+            connection.close()
 
-    def _connected(self, origin: _Origin, seconds: float) -> Wire:
+    def _connected(self, origin: _Origin, seconds: float) -> Connection:
         patience = min(self._limits.connect_seconds, seconds)
         if origin.secure:
-            connection: HTTPConnection = HTTPSConnection(
+            opened: HTTPConnection = HTTPSConnection(
                 origin.host,
                 origin.port,
                 timeout=patience,
@@ -107,16 +108,16 @@ class Adapter(HTTPAdapter):
                 ca_certs=self._limits.ca_file or DEFAULT_CA_BUNDLE_PATH,
             )
         else:
-            connection = HTTPConnection(origin.host, origin.port, timeout=patience)
-        connection.connect()
-        return Wire(connection.sock)
+            opened = HTTPConnection(origin.host, origin.port, timeout=patience)
+        opened.connect()
+        return Connection(opened.sock)
 
-    def _put_back(self, origin: _Origin, wire: Wire, message: Message) -> None:
+    def _put_back(self, origin: _Origin, connection: Connection, message: Message) -> None:
         if message.reusable and len(origin.idle) < self._limits.concurrent_calls:
-            wire.used = time.monotonic()
-            origin.idle.append(wire)
+            connection.used = time.monotonic()
+            origin.idle.append(connection)
         else:
-            wire.close()
+            connection.close()
 
 
 def _hang_up(origins: Mapping[str, _Origin]) -> None:

@@ -16,9 +16,9 @@ from urllib3.exceptions import HTTPError
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
 from gateway.domain.ports import ALONE, Call, Clock, State, Surroundings
 from gateway.transport.adapter import Adapter
+from gateway.transport.connection import TooLarge
 from gateway.transport.failures import as_gateway_error, causes
 from gateway.transport.gate import Gate
-from gateway.transport.http1 import TooLarge
 from gateway.transport.limits import Limits
 
 _log: Final = logging.getLogger("gateway.transport")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.problems import STATUS
+from gateway.api.statuses import STATUS
 from gateway.domain.errors import REGISTRY
 
 #: code: (status, outcome, retryable), as section 3 of the contract lists them.

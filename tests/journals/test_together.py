@@ -15,6 +15,7 @@ import pytest
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.operation import Claim
 from gateway.journals import sqlite
+from gateway.journals.changes import Change
 from gateway.journals.sqlite import SqliteJournal
 from tests.journals.records import a_claim
 
@@ -94,7 +95,7 @@ def test_who_wrote_for_all_was_interrupted(journal: SqliteJournal, monkeypatch: 
         raise SystemExit  # as when a greenlet is killed
 
     link = journal._link()
-    other = sqlite._Change("SELECT 1", {})
+    other = Change("SELECT 1", {})
     link.waiting.append(other)
     with monkeypatch.context() as broken:
         broken.setattr(journal, "_write", die)

@@ -14,7 +14,8 @@ from gateway.domain.errors import BackendMisconfigured, BackendReplyInvalid, Bac
 from gateway.domain.ports import Call
 from gateway.transport import Limits, Reply, Request, Transport
 from gateway.transport.adapter import Adapter
-from gateway.transport.http1 import Headers, Message, Wire
+from gateway.transport.connection import Connection
+from gateway.transport.http1 import Headers, Message
 from tests.transport.rawserver import RawServer, Script, Step, reply
 
 pytestmark = pytest.mark.loopback
@@ -172,7 +173,7 @@ def test_no_more_connections_are_kept_than_may_be_used() -> None:
     ends = [socket.socketpair() for _ in range(2)]
     message = Message(200, Headers(), b"", reusable=True)
     for ours, _ in ends:
-        adapter._put_back(origin, Wire(ours), message)
+        adapter._put_back(origin, Connection(ours), message)
     assert [ours.fileno() == -1 for ours, _ in ends] == [False, True]
     adapter.close()
     for _, theirs in ends:

@@ -16,9 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.transport import http1
-from gateway.transport.http1 import Headers, Message, TooLarge, Wire, read_reply, write_request
+from gateway.transport import connection as connections
+from gateway.transport.connection import Connection, TooLarge
+from gateway.transport.http1 import Headers, Message, read_reply, write_request
 from tests.conftest import VirtualClock
+
+Pair = tuple[Connection, socket.socket, socket.socket]
 
 
 class Pieces:
@@ -39,9 +42,9 @@ class Pieces:
 
 
 def read(*pieces: bytes, most: int = 10_000) -> Message:
-    wire = Wire(Pieces(*pieces))  # type: ignore[arg-type] # quacks like a socket
-    wire.until = time.monotonic() + 60.0
-    return read_reply(wire, most)
+    connection = Connection(Pieces(*pieces))  # type: ignore[arg-type] # quacks like a socket
+    connection.until = time.monotonic() + 60.0
+    return read_reply(connection, most)
 
 
 def by_http_client(data: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -198,36 +201,36 @@ def test_a_request_is_one_piece() -> None:
 
 
 @pytest.fixture
-def pair(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Wire, socket.socket, socket.socket]]:
+def pair(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """Two ends of one connection, ours by a clock that is turned by hand."""
-    monkeypatch.setattr(http1, "time", clock)
+    monkeypatch.setattr(connections, "time", clock)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        wire = Wire(ours)
-        wire.until = clock.monotonic() + 5.0
-        yield wire, ours, theirs
+        connection = Connection(ours)
+        connection.until = clock.monotonic() + 5.0
+        yield connection, ours, theirs
 
 
 def test_the_deadline_is_a_total(pair: Any, clock: VirtualClock) -> None:
     """Each single read is quick, and has what is left; together they end when the time is over."""
-    wire, ours, theirs = pair
+    connection, ours, theirs = pair
     for left in (5.0, 3.75, 2.5, 1.25):
         theirs.sendall(b"a")
-        assert wire.receive() == b"a"
+        assert connection.receive() == b"a"
         assert ours.gettimeout() == left
         clock.sleep(1.25)
-    for act in (wire.receive, lambda: wire.send(b"late")):
+    for act in (connection.receive, lambda: connection.send(b"late")):
         with pytest.raises(TimeoutError, match="the deadline has passed"):
             act()
 
 
 def test_what_came_meanwhile_spoils_a_connection(pair: Any) -> None:
     """Quiet is what says nothing; a goodbye, a word too many or a broken socket is not."""
-    wire, ours, theirs = pair
-    assert wire.is_quiet()
+    connection, ours, theirs = pair
+    assert connection.is_quiet()
     theirs.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-    assert not wire.is_quiet()
+    assert not connection.is_quiet()
     theirs.close()
-    wire.close()
-    assert not wire.is_quiet()
+    connection.close()
+    assert not connection.is_quiet()
     assert ours.fileno() == -1
