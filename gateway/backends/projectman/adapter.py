@@ -74,7 +74,8 @@ class ProjectManBackend:
 
     def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
         """Read the project's modules for the name."""
-        return tuple(module for module in self._client.modules(draft.scope, call) if module.name == draft.name)
+        modules = self._client.modules(draft.scope, call, ("module_name", draft.name))
+        return tuple(module for module in modules if module.name == draft.name)
 
     def check_place(self, draft: ModuleDraft, call: Call) -> None:
         """Read the project's modules for the parent."""
@@ -98,7 +99,7 @@ class ProjectManBackend:
     def get(self, ref: str, call: Call) -> Module:
         """Read the list up to the module: there is no call that reads one."""
         project, native_id = _parse(ref)
-        for _, modules in self._client.pages(project, call):
+        for _, modules in self._client.pages(project, call, holding=("module_id", native_id)):
             for module in modules:
                 if module.native_id == native_id:
                     return module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
@@ -81,6 +81,10 @@ class Origin:
     project: str
 
 
+#: A field of a node, and what it must say.
+Holding = tuple[Literal["module_id", "module_name"], str]
+
+
 def write(name: str, owner: str, description: str | None, parent: str | None = None) -> Mapping[str, Any]:
     """Return the body of a create or update; a description of None is left out."""
     given = {"name": name, "owner": owner, "description": description, "parent": parent}
@@ -128,6 +132,27 @@ def read_tree(origin: Origin, nodes: list[Any]) -> Iterator[Module]:
         below: dict[str, list[Module]] = {}
         top = _collect(origin, node, below)
         yield from _depth_first(top, below, level=1)
+
+
+def branches(nodes: list[Any], holding: Holding | None) -> list[Any]:
+    """Return the nodes of one page, or those that hold what is looked for, in themselves or below."""
+    return nodes if holding is None else [node for node in nodes if _holds(node, *holding)]
+
+
+def name_top(node: Any) -> str:
+    """Return what tells a node of the top level from the others, whatever it is."""
+    return str(node.get("module_id") if isinstance(node, dict) else node)
+
+
+def _holds(node: Any, field: str, value: str) -> bool:
+    """Look through a branch as it came; what is no node is kept, for whoever reads it to refuse."""
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, dict) or str(each.get(field)) == value:
+            return True
+        waiting += _children(each)
+    return False
 
 
 def _collect(origin: Origin, node: Any, below: dict[str, list[Module]]) -> Module:
