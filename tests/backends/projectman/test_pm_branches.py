@@ -24,9 +24,9 @@ def _numbered(shape: list[Any], ids: itertools.count[int]) -> list[dict[str, Any
     return nodes
 
 
-_SHAPES = st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=4), max_leaves=12).filter(
-    lambda shape: isinstance(shape, list)
-)
+_SHAPES: st.SearchStrategy[Any] = st.recursive(
+    st.just([]), lambda inner: st.lists(inner, max_size=4), max_leaves=12
+).filter(lambda shape: isinstance(shape, list))
 
 
 @given(_SHAPES)
