@@ -19,7 +19,7 @@ _TRAVEL: Final = 0.05
 
 def idempotency_key(request: Request) -> str | None:
     """Return the Idempotency-Key, bare or quoted; raises IdempotencyKeyInvalid."""
-    given = request.headers.get("Idempotency-Key")
+    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return None
     key = _KEY.fullmatch(given.strip(" \t"))
@@ -37,5 +37,8 @@ def patience(request: Request, most: float) -> float:
 
 def wants_no_wait(request: Request) -> bool:
     """Tell whether the caller prefers to be answered before the create is done (RFC 7240)."""
-    preferences = (part.partition(";")[0].strip().lower() for part in request.headers.get("Prefer", "").split(","))
+    preference = request.environ.get("HTTP_PREFER")
+    if not preference:
+        return False
+    preferences = (part.partition(";")[0].strip().lower() for part in preference.split(","))
     return "respond-async" in preferences

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response
+from werkzeug.datastructures import Headers
 
 from gateway.domain.module import Module
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+class _Whole(Response):
+    """A response that is complete: its body is there, its length is told, its Location holds no character to escape."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002 - Werkzeug's signature
+        """Send the headers as they are; Werkzeug's own way goes through all of them again, at 25 µs."""
+        return self.headers
+
+
 def json_response(document: Any, status: int = 200) -> Response:
     """Answer with a document."""
-    return Response(_encode(document) + "\n", status, content_type="application/json")
+    return _Whole(_encode(document) + "\n", status, content_type="application/json")
 
 
 def render_module(module: Module) -> dict[str, Any]:
