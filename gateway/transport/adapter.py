@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import requests
@@ -113,11 +114,15 @@ class Adapter(HTTPAdapter):
         return Connection(opened.sock)
 
     def _put_back(self, origin: _Origin, connection: Connection, message: Message) -> None:
+        now = connection.used = time.monotonic()
         if message.reusable and len(origin.idle) < self._limits.concurrent_calls:
-            connection.used = time.monotonic()
             origin.idle.append(connection)
         else:
             connection.close()
+        # The freshest is used first, so those of a busier hour lie at the other end: nobody would hang up on them.
+        with suppress(IndexError):
+            while now - origin.idle[0].used >= self._limits.idle_seconds:
+                origin.idle.popleft().close()
 
 
 def _hang_up(origins: Mapping[str, _Origin]) -> None:

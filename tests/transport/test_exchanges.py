@@ -16,6 +16,7 @@ from gateway.transport import Limits, Reply, Request, Transport
 from gateway.transport.adapter import Adapter
 from gateway.transport.connection import Connection
 from gateway.transport.http1 import Headers, Message
+from tests.conftest import VirtualClock
 from tests.transport.rawserver import RawServer, Script, Step, reply
 
 pytestmark = pytest.mark.loopback
@@ -175,6 +176,22 @@ def test_no_more_connections_are_kept_than_may_be_used() -> None:
     for ours, _ in ends:
         adapter._put_back(origin, Connection(ours), message)
     assert [ours.fileno() == -1 for ours, _ in ends] == [False, True]
+    adapter.close()
+    for _, theirs in ends:
+        theirs.close()
+
+
+def test_connections_of_a_busier_hour_are_closed(monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
+    """What idled too long is hung up on when the next exchange ends, although only fresher ones are ever used."""
+    monkeypatch.setattr("gateway.transport.adapter.time", clock)
+    adapter = Adapter(Limits(idle_seconds=15.0))
+    origin = adapter._origin("http://127.0.0.1:1")
+    ends = [socket.socketpair() for _ in range(4)]
+    message = Message(200, Headers(), b"", reusable=True)
+    for (ours, _), pause in zip(ends, (0.0, 5.0, 9.0, 1.0), strict=True):
+        clock.sleep(pause)
+        adapter._put_back(origin, Connection(ours), message)
+    assert [ours.fileno() == -1 for ours, _ in ends] == [True, False, False, False]
     adapter.close()
     for _, theirs in ends:
         theirs.close()
