@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from flask import Flask
+from hypothesis import settings
 
 from gateway import identity
 from gateway.api import Gateway, build_api
@@ -18,6 +19,9 @@ from gateway.settings import Auth
 from gateway.telemetry.metrics import Metrics
 
 NOBODY_ASKED = Auth()
+# What takes how long says nothing about what is right; on a busy machine everything takes long.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 pytest_plugins = ["tests.canary.plugin"]

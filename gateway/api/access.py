@@ -88,8 +88,7 @@ def install(app: Flask, door: Door) -> None:
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        if "visit" in g:
-            door.witness.leave()
+        door.witness.leave(g.get("visit"))
 
 
 def _facts(asked: Request, mine: Any, response: Response, spent: float) -> dict[str, object]:

@@ -63,7 +63,7 @@ class Witness:
             span.name(f"{method} {facts['route'] or ''}".rstrip())
             span.end({**facts, "method": method}, failed=facts["status"] >= _SERVER_ERROR)
 
-    def leave(self) -> None:
-        """See it gone, answered or not."""
-        if self._metrics is not None:
+    def leave(self, visit: Visit | None) -> None:
+        """See it gone, answered or not; None where it was not seen to come."""
+        if visit is not None and self._metrics is not None:
             self._metrics.in_flight -= 1

@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from gateway.backends.projectman.options import Passed
+from gateway.settings import ConfigurationError, read_settings
 from tests.settings.conftest import Mistakes, Read
 
 _CMDB: Final = """
@@ -167,6 +169,40 @@ def test_mistakes(mistakes: Mistakes, text: str, told: str) -> None:
     """Each mistake is told by the name of its setting, in one line, and nothing starts."""
     lines = mistakes(text + _CMDB, SECRET="hush")
     assert any(line.startswith(told) for line in lines), lines
+
+
+def test_what_is_not_installed(mistakes: Mistakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis without its client is a mistake of the configuration, not a crash at the start."""
+    monkeypatch.setattr("gateway.settings.web.find_spec", lambda _name: None)
+    told = mistakes('[limits]\nstorage = "redis://x"' + _CMDB, SECRET="hush")
+    assert told == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
+
+
+def test_what_the_journal_says_of_its_url() -> None:
+    """Whoever opens journals is asked, and what he says stands beside the other mistakes."""
+    document = {"server": {"port": 1}, "journal": {"url": "sqlite:///x/"}}
+    with pytest.raises(ConfigurationError) as told:
+        read_settings(document, {}, {}, lambda url: f"{len(url)} is too much")
+    assert told.value.mistakes[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
+
+
+def test_passthrough(read: Read) -> None:
+    """A connection that acts with its callers' own credentials needs none of its own."""
+    text = """
+    [backends.pm]
+    type = "projectman"
+    region = "cn-north-4"
+    credentials = "passthrough"
+    [backends.cmdb]
+    type = "cmdb"
+    base_url = "https://bkapi.example.com"
+    app_code = "gateway"
+    app_secret = "env:SECRET"
+    credentials = "passthrough"
+    """
+    pm, cmdb = (each.options for each in read(text, SECRET="hush").backends)
+    assert pm.identity == Passed()
+    assert (cmdb.username, cmdb.passes_credentials) == ("", True)
 
 
 def test_the_open_door(mistakes: Mistakes, read: Read) -> None:

@@ -113,8 +113,9 @@ def test_a_trace_begins_here(spans: Spans, exported: InMemorySpanExporter) -> No
 def test_a_request_says_names_numbers_and_codes(spans: Spans, exported: InMemorySpanExporter) -> None:
     """Named by method and route; nothing that a caller has written is among the attributes."""
     witness = Witness(None, spans)
-    witness.end(witness.begin({}), FACTS, 0.1)
-    witness.leave()
+    visit = witness.begin({})
+    witness.end(visit, FACTS, 0.1)
+    witness.leave(visit)
     span = one(exported)
     assert span.name == "POST /modules"
     assert dict(span.attributes or {}) == {
