@@ -19,7 +19,7 @@ _PATIENCE: Final = 5.0
 #: An unknown key id makes nobody fetch more often than this, and a failure neither; seconds.
 _PAUSE: Final = 10.0
 #: Kinds of keys that have a public half.
-_KINDS: Final = frozenset({"RSA", "EC", "OKP"})
+_KINDS: Final = ("RSA", "EC", "OKP")
 
 
 class KeySet:
@@ -83,4 +83,6 @@ def _read(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
 
 def _is_of_use(document: Any) -> bool:
     """Leave out what is for encryption, and what is shared: a symmetric key signs for whoever can read it."""
-    return isinstance(document, dict) and document.get("use", "sig") == "sig" and document.get("kty") in _KINDS
+    if not isinstance(document, dict) or not isinstance(document.get("kid"), str | None):
+        return False
+    return document.get("use", "sig") == "sig" and document.get("kty") in _KINDS

@@ -82,7 +82,8 @@ class Tokens:
         ends, begins = claims["exp"], claims.get("nbf", 0)
         if any(isinstance(each, bool) or not isinstance(each, int | float) for each in (ends, begins)):
             raise Unauthenticated("The token cannot be verified.")
-        if ends + _LEEWAY <= now:
+        # Asked so that NaN is neither late nor early enough, and no number is too large to be compared.
+        if not ends > now - _LEEWAY:
             raise Unauthenticated("The token has expired.")
-        if begins - _LEEWAY > now:
+        if not begins <= now + _LEEWAY:
             raise Unauthenticated("The token is not valid yet.")

@@ -61,7 +61,11 @@ class Adapter(HTTPAdapter):
         url = request.url or ""
         head, slash, path = url[8:].partition("/")  # behind https:// at the latest
         origin = self._origin(url[:8] + head)
-        data = write_request(f"{request.method} {slash or '/'}{path}", _headers(request, origin.name), _body(request))
+        try:
+            start = f"{request.method} {slash or '/'}{path}"
+            data = write_request(start, _headers(request, origin.name), _body(request))
+        except ValueError as error:  # a character that no header can carry; its text would quote the header
+            raise requests.exceptions.InvalidHeader from error
         connection = self._reused(origin) or self._connected(origin, timeout)
         connection.until = until
         try:

@@ -24,7 +24,13 @@ from gateway.domain.errors import (
 #: Only these prove that not a byte went out: refused, no such host (its subclass), no connection in time;
 NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
 #: and these, which the operator must correct: a certificate that nobody vouches for, an address that is none.
-_MISCONFIGURED: Final = (ssl.SSLCertVerificationError, LocationValueError, requests.exceptions.InvalidURL)
+#: or a setting that no header can carry.
+_MISCONFIGURED: Final = (
+    ssl.SSLCertVerificationError,
+    LocationValueError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+)
 _TIMEOUTS: Final = (TimeoutError, Urllib3Timeout, requests.Timeout)
 #: What came is no HTTP, or less of it than was promised; RemoteDisconnected, when nothing came, is one of them too.
 _MALFORMED: Final = (HTTPException, InvalidHeader, DecodeError)
@@ -76,7 +82,9 @@ def was_sent(error: BaseException) -> bool:
 def as_gateway_error(error: BaseException, *, writes: bool) -> GatewayError:
     """Say in the gateway's words what a failed exchange means for a read or a write."""
     if _has(error, *_MISCONFIGURED):
-        return BackendMisconfigured("The backend's certificate cannot be verified, or its address is none.")
+        return BackendMisconfigured(
+            "The backend's certificate cannot be verified, its address is none, or a setting cannot be sent."
+        )
     if not was_sent(error):
         return BackendUnavailable("No connection to the backend could be made; nothing was sent.")
     if writes:

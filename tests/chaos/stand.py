@@ -29,11 +29,12 @@ SETTLE: Final = 3.0
 #: The claim's lease, the looks of the window, a reconciler that died in the middle of one, and some room.
 SETTLED_WITHIN: Final = 60.0
 
-_CONFIGURATION: Final = """
+CONFIGURATION: Final = """
 [server]
 deadline_seconds = {deadline}
 [journal]
 url = "{journal}"
+{auth}
 [backends.cmdb]
 type = "cmdb"
 base_url = "{cmdb}"
@@ -146,8 +147,8 @@ def standing(folder: Path, shape: Shape | None = None, journal_url: str | None =
             "projectman": stack.enter_context(running(projectman.create_twin())),
         }
         configuration.write_text(
-            _CONFIGURATION.format(
-                journal=journal, deadline=wanted.deadline, hard=wanted.hard, settle=wanted.settle, **twins
+            CONFIGURATION.format(
+                auth="", journal=journal, deadline=wanted.deadline, hard=wanted.hard, settle=wanted.settle, **twins
             )
         )
         replicas = [

@@ -40,6 +40,9 @@ def test_a_sound_token_leads_to_its_caller(login: Login, name: str, algorithm: s
         {"exp": None},
         {"exp": "tomorrow"},
         {"exp": True},
+        {"exp": float("nan")},
+        {"nbf": float("nan")},
+        {"nbf": 10**400},
         {"nbf": "today"},
         {"azp": "stranger"},
         {"azp": None},
@@ -95,6 +98,18 @@ def test_algorithms_cannot_be_confused(login: Login) -> None:
     confused = jwt.encode(login.claims(), login.private("ec-0"), algorithm="ES256", headers={"kid": "rsa-0"})
     with pytest.raises(Unauthenticated):
         wider.caller(confused)
+
+
+def test_a_token_for_ever_is_one_all_the_same(login: Login) -> None:
+    """An end that is too far off for a float is still an end."""
+    assert login.tokens().caller(login.token(exp=10**400)).name == "portal"
+
+
+@pytest.mark.parametrize("odd", [{"kid": ["rsa-0"]}, {"kid": {}}, {"kty": ["RSA"]}, {"kid": 7}])
+def test_a_key_that_is_oddly_shown_spoils_no_other(login: Login, odd: dict[str, Any]) -> None:
+    """What has no name that a token could say is left out; the sound keys beside it are used."""
+    login.shown = [{**login.public("rsa-1"), **odd}, login.public("rsa-0")]
+    assert login.tokens().caller(login.token()).name == "portal"
 
 
 def test_keys_for_encryption_and_shared_keys_sign_nothing(login: Login) -> None:

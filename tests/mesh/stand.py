@@ -14,7 +14,7 @@ from gateway.twins.server import running
 from tests.chaos.http import Answer
 from tests.chaos.points import Orders
 from tests.chaos.replica import Replica
-from tests.chaos.stand import Stand
+from tests.chaos.stand import CONFIGURATION, Stand
 from tests.mesh.asking import ask
 from tests.mesh.certificates import Authority
 from tests.mesh.envoy import Envoy
@@ -25,29 +25,6 @@ from tests.mesh.troubles import Trouble
 HARD_TIMEOUT: Final = 3.0
 SETTLE: Final = 3.0
 DOMAIN: Final = "spiffe://mesh.test/ns/apps/sa"
-
-_CONFIGURATION: Final = """
-[server]
-deadline_seconds = {deadline}
-[journal]
-url = "{journal}"
-{auth}
-[backends.cmdb]
-type = "cmdb"
-base_url = "{cmdb}"
-app_code = "gateway"
-app_secret = "env:MESH_SECRET"
-username = "admin"
-hard_timeout_seconds = {hard}
-settle_seconds = {settle}
-[backends.projectman]
-type = "projectman"
-base_url = "{projectman}"
-access_key = "AKTEST"
-secret_key = "env:MESH_SECRET"
-hard_timeout_seconds = {hard}
-settle_seconds = {settle}
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +71,7 @@ def meshed(folder: Path, shape: Shape | None = None) -> Iterator[Mesh]:
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "gateway.toml"
     journal = wanted.journal or f"sqlite:///{folder}/journal/journal.db"
-    environ = {"GATEWAY_CONFIG": str(configuration), "MESH_SECRET": "SKTEST", **wanted.environ}
+    environ = {"GATEWAY_CONFIG": str(configuration), "CHAOS_SECRET": "SKTEST", **wanted.environ}
     authority = Authority(folder)
     with ExitStack() as stack:
         twins = {
@@ -119,7 +96,7 @@ def meshed(folder: Path, shape: Shape | None = None) -> Iterator[Mesh]:
         inner = _started(stack, Envoy(folder, "inner", sidecars.gateways()))
         outbound = {name: f"http://{inner.address(name)}" for name in twins}
         configuration.write_text(
-            _CONFIGURATION.format(
+            CONFIGURATION.format(
                 **outbound,
                 deadline=wanted.deadline,
                 hard=wanted.hard,

@@ -12,6 +12,15 @@ from gateway.settings import ConfigurationError, Settings, read_settings
 
 Read = Callable[..., Settings]
 Mistakes = Callable[..., list[str]]
+#: A connection, sound where the environment has a SECRET.
+CMDB = """
+[backends.cmdb]
+type = "cmdb"
+base_url = "https://bkapi.example.com"
+app_code = "gateway"
+app_secret = "env:SECRET"
+username = "gateway"
+"""
 
 
 @pytest.fixture

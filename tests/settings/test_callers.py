@@ -9,16 +9,8 @@ import pytest
 
 from gateway.backends.projectman.options import Passed
 from gateway.settings import ConfigurationError, read_settings
-from tests.settings.conftest import Mistakes, Read
+from tests.settings.conftest import CMDB, Mistakes, Read
 
-_CMDB: Final = """
-[backends.cmdb]
-type = "cmdb"
-base_url = "https://bkapi.example.com"
-app_code = "gateway"
-app_secret = "env:SECRET"
-username = "gateway"
-"""
 _DIGEST: Final = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 _CALLER: Final = f"""
 [[callers]]
@@ -37,7 +29,7 @@ algorithms = ["RS256"]
 
 def test_without_authentication(read: Read) -> None:
     """The default: everybody on this machine, counted in memory, no page from elsewhere."""
-    settings = read(_CMDB, SECRET="hush")
+    settings = read(CMDB, SECRET="hush")
     assert (settings.auth.required, settings.auth.entries, settings.auth.issuer) == (False, (), None)
     assert (settings.cors.origins, settings.limits.storage.value) == ((), "memory://")
 
@@ -59,7 +51,7 @@ def test_callers(read: Read, tmp_path: Path) -> None:
     requests_per_second = 0.5
     allow = ["create,read:cmdb:1"]
     """
-    auth = read(text + _JWT + _CMDB, SECRET="hush", AZP="web", GATEWAY_BIND="0.0.0.0:8000").auth
+    auth = read(text + _JWT + CMDB, SECRET="hush", AZP="web", GATEWAY_BIND="0.0.0.0:8000").auth
     (entry,) = auth.entries
     assert auth.required
     assert auth.trusted_hops == ("127.0.0.1", "10.0.0.0/8", "::1", "unix")
@@ -73,7 +65,7 @@ def test_callers(read: Read, tmp_path: Path) -> None:
 
 def test_an_issuer(read: Read) -> None:
     """What tokens are checked against, with the defaults of what need not be said."""
-    issuer = read(_JWT + _CMDB, SECRET="hush").auth.issuer
+    issuer = read(_JWT + CMDB, SECRET="hush").auth.issuer
     assert issuer is not None
     assert (issuer.issuer, issuer.audience) == ("https://login.example.com/", "module-gateway")
     assert (issuer.jwks_url, issuer.algorithms) == ("https://login.example.com/keys", ("RS256",))
@@ -84,7 +76,7 @@ def test_origins_and_storage(read: Read) -> None:
     """Exact origins, and a Redis whose password shows itself to nobody."""
     origins = '["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]'
     text = f"[cors]\norigins = {origins}\nmax_age_seconds = 60\n"
-    settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + _CMDB, SECRET="x")
+    settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + CMDB, SECRET="x")
     assert settings.cors.origins == ("https://a.example.com", "http://localhost:3000", "http://[::1]:8080")
     assert settings.cors.max_age_seconds == 60.0
     assert settings.limits.storage.value == "redis://:hush@redis:6379/0"
@@ -167,14 +159,14 @@ _ORIGIN: Final = "is no origin: scheme, host in lower case, no usual port, path 
 )
 def test_mistakes(mistakes: Mistakes, text: str, told: str) -> None:
     """Each mistake is told by the name of its setting, in one line, and nothing starts."""
-    lines = mistakes(text + _CMDB, SECRET="hush")
+    lines = mistakes(text + CMDB, SECRET="hush")
     assert any(line.startswith(told) for line in lines), lines
 
 
 def test_what_is_not_installed(mistakes: Mistakes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis without its client is a mistake of the configuration, not a crash at the start."""
     monkeypatch.setattr("gateway.settings.web.find_spec", lambda _name: None)
-    told = mistakes('[limits]\nstorage = "redis://x"' + _CMDB, SECRET="hush")
+    told = mistakes('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
     assert told == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
 
 
@@ -207,7 +199,7 @@ def test_passthrough(read: Read) -> None:
 
 def test_the_open_door(mistakes: Mistakes, read: Read) -> None:
     """Without authentication nothing starts but on a loopback address, and with it anywhere."""
-    told = mistakes(_CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
+    told = mistakes(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
     assert told == ["auth.mode: is none, which is allowed on a loopback address only, and GATEWAY_BIND is 0.0.0.0:8000"]
     required = '[auth]\nmode = "required"' + _CALLER
-    assert read(required + _CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"
+    assert read(required + CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"

@@ -167,6 +167,20 @@ def test_an_address_that_is_none(url: str) -> None:
         Transport(Limits(), clock).send(Request(method="GET", url=url, headers={}), Call("r", clock.monotonic() + 3.0))
 
 
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\rb", "模块"])
+def test_a_header_that_cannot_be_sent(value: str, writes: bool) -> None:
+    """A credential with the end of a line in it, say: nothing is sent, no connection is made, and nobody is told it."""
+    clock = SystemClock()
+    with RawServer([reply(b"{}")]) as server, pytest.raises(BackendMisconfigured) as told:
+        Transport(Limits(), clock).send(
+            Request(method="POST", url=server.url, headers={"X-Auth-Token": value}, body=b"{}", writes=writes),
+            Call("r", clock.monotonic() + 3.0),
+        )
+    assert server.connections == 0
+    assert value not in str(told.value)
+
+
 def test_no_more_connections_are_kept_than_may_be_used() -> None:
     """What comes back when enough are idle is closed."""
     adapter = Adapter(Limits(concurrent_calls=1))

@@ -41,7 +41,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "The gateway's own limit of requests a second to this backend is reached; nothing was sent.": (
         "已达到网关自身对此后端每秒请求数的上限；未发送任何内容。"
     ),
-    "The backend's certificate cannot be verified, or its address is none.": "后端的证书无法验证，或其地址无效。",
+    "The backend's certificate cannot be verified, its address is none, or a setting cannot be sent.": (
+        "后端的证书无法验证、其地址无效，或某项设置无法发送。"
+    ),
     "The backend's reply is no HTTP, or ended too early.": "后端的应答不是 HTTP，或提前结束。",
     "The connection failed after the request was sent; it may have been applied.": (
         "请求发送之后连接中断；变更可能已生效。"
