@@ -57,6 +57,11 @@ def _access(response: TestResponse) -> dict[str, str]:
     return {name: value for name, value in response.headers if name.startswith("Access-Control")}
 
 
+def _timeless(response: TestResponse) -> list[tuple[str, str]]:
+    """Return the headers that do not tell when the response was made: a second may pass between two of them."""
+    return [(name, value) for name, value in response.headers if name not in {"Date", "Expires"}]
+
+
 def _list(value: str) -> set[str]:
     return set(value.split(", "))
 
@@ -127,7 +132,7 @@ def test_stranger(client: FlaskClient, cmdb: FakeBackend, origin: str, method: s
     response = client.open(path, method=method, headers=sent, buffered=True)
     plain = client.open(path, method=method, headers={"X-Request-Id": "same"}, buffered=True)
     assert response.status_code == status
-    assert (response.data, list(response.headers)) == (plain.data, list(plain.headers))
+    assert (response.data, _timeless(response)) == (plain.data, _timeless(plain))
     assert _access(response) == {}
     assert "Origin" in response.vary
 
