@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Where every branch has a test; the rest is held by processes, which coverage does not see.
-WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/protection/*
+WHOLE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/protection/*,gateway/hotpath/*
 APART := tests/simulation tests/twins tests/conformance tests/chaos tests/readme tests/browser tests/architecture tests/deploy tests/mesh tests/soak tests/canary tests/benchmarks
 LOCK := deploy/requirements-dev.txt
 

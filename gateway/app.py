@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from gateway import identity
 from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
 from gateway.domain.ports import Clock, Limiter, Signal, Surroundings
+from gateway.hotpath.crew import Crew
 from gateway.journals import check_url, open_journal
 from gateway.protection import Patient, open_limiter
 from gateway.provisioning.provisioner import Provisioner
@@ -48,13 +48,35 @@ class SystemClock:
 class SystemRuntime(SystemClock):
     """The machine's time and threads; under gevent's patches these are greenlets."""
 
+    def __init__(self) -> None:
+        self._crew = Crew()
+
     def spawn(self, work: Callable[[], None]) -> None:
         """Begin work that does not keep the process from ending: what it leaves behind, the journal knows."""
-        _thread.start_new_thread(work, ())  # a Thread around it would cost a create 40 µs
+        self._crew.take(work)
 
     def signal(self) -> Signal:
         """Make a signal."""
-        return threading.Event()
+        return _Latch()
+
+
+class _Latch:
+    """A threading.Event that is set once: one lock instead of four objects, and 15 µs less for a create."""
+
+    def __init__(self) -> None:
+        self._shut = _thread.allocate_lock()
+        self._shut.acquire()
+
+    def set(self) -> None:
+        """Let everybody through, now and later."""
+        self._shut.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, or so many seconds; whoever comes through lets the next one through."""
+        through = self._shut.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX))
+        if through:
+            self._shut.release()
+        return through
 
 
 def _new_id() -> str:
@@ -62,7 +84,8 @@ def _new_id() -> str:
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
     value = (milliseconds << 80) | (7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settings:

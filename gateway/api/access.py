@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response
 
 from gateway.api.callers import identify
 from gateway.api.cors import is_preflight
 from gateway.api.idempotency import patience
+from gateway.api.present import current_request, notes
 from gateway.api.problems import refuse_unacceptable
+from gateway.api.rendering import Lines
 from gateway.domain.callers import ANYBODY
 from gateway.domain.ports import Call, Clock
 from gateway.identity import Identifier
@@ -20,20 +22,14 @@ from gateway.telemetry.traces import trace_id
 from gateway.telemetry.witness import Witness
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-
-
-def current_call() -> Call:
-    """Return the call that the present request is."""
-    call: Call = g.call
-    return call
+_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +47,9 @@ def install(app: Flask, door: Door) -> None:
     """Attach to every request of the application."""
     clock = door.clock
 
-    # Each look through Flask's proxies costs a microsecond, and here there would be thirty.
-    present: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined] # noqa: SLF001 - LocalProxy has no other
-    shared: Callable[[], Any] = g._get_current_object  # noqa: SLF001 - the same
-
     @app.before_request
     def begin() -> None:
-        asked, mine = present(), shared()
+        asked, mine = current_request(), notes()
         mine.started = clock.monotonic()
         mine.visit = visit = door.witness.begin(asked.environ)
         given = asked.environ.get("HTTP_X_REQUEST_ID", "")
@@ -73,40 +65,42 @@ def install(app: Flask, door: Door) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        mine, headers = shared(), response.headers
+        mine, headers = notes(), response.headers
         call: Call = mine.call
         spent = clock.monotonic() - mine.started
         upstream, gateway = call.upstream_seconds * 1e3, (spent - call.upstream_seconds) * 1e3
-        # Pages have a policy of their own; to look for each name on every answer would cost 10 µs.
-        put = headers.setdefault if "Content-Security-Policy" in headers else headers.add
-        put("X-Request-Id", call.request_id)
-        put("Server-Timing", f"upstream;dur={upstream:.1f}, gateway;dur={gateway:.1f}")
-        for name, value in _HEADERS.items():
-            put(name, value)
-        door.witness.end(mine.visit, _facts(present(), mine, response, spent), spent)
+        facts = _facts(current_request(), vars(mine), response, spent)
+        timing = f"upstream;dur={upstream:.1f}, gateway;dur={gateway:.1f}"
+        lines = (("X-Request-Id", call.request_id), ("Server-Timing", timing), *_HEADERS)
+        if isinstance(headers, Lines):
+            headers.put(lines)
+        else:
+            for name, value in lines:
+                headers.setdefault(name, value)  # pages have a policy of their own
+        door.witness.end(mine.visit, facts, spent)
         return response
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        door.witness.leave(g.get("visit"))
+        door.witness.leave(notes().get("visit"))
 
 
-def _facts(asked: Request, mine: Any, response: Response, spent: float) -> dict[str, object]:
+def _facts(asked: Request, notes: Mapping[str, Any], response: Response, spent: float) -> dict[str, object]:
     """Return what is told of a request: neither its body nor its query; what it says itself is cut short."""
-    call, rule, environ = mine.call, asked.url_rule, asked.environ
+    call, rule, environ, noted = notes["call"], asked.url_rule, asked.environ, notes.get
     return {
         "method": asked.method,
         "route": rule.rule if rule else None,
         "path": asked.path[:200],
         "status": response.status_code,
-        "code": mine.get("problem_code"),
+        "code": noted("problem_code"),
         "outcome": response.headers.get("Gateway-Outcome"),
         "request_id": call.request_id,
         "trace_id": trace_id(call.trace) if call.trace else None,
-        "caller": mine.caller.name,
-        "backend": mine.get("backend"),
-        "operation": mine.get("operation"),
-        "replayed": mine.get("replayed", False),
+        "caller": notes["caller"].name,
+        "backend": noted("backend"),
+        "operation": noted("operation"),
+        "replayed": noted("replayed") is True,
         "milliseconds": round(spent * 1e3, 1),
         "upstream_milliseconds": round(call.upstream_seconds * 1e3, 1),
         "remote": environ.get("REMOTE_ADDR"),

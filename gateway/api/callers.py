@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from flask import Request as HttpRequest
-from flask import g, request
 
+from gateway.api.present import current_caller, current_request, notes
 from gateway.domain.callers import ANYBODY, Action, Caller
 from gateway.domain.errors import Forbidden, Unauthenticated
 from gateway.domain.ports import Backend
@@ -32,12 +32,6 @@ def identify(asked: HttpRequest, identifier: Identifier) -> Caller:
     )
 
 
-def current_caller() -> Caller:
-    """Return who asks."""
-    caller: Caller = g.caller
-    return caller
-
-
 def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
     """Leave out the connections that the caller's allow-list does not name: for him they are not there."""
     caller = current_caller()
@@ -48,7 +42,8 @@ def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
 
 def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden where no line of the caller's allow-list covers this; no backend has been asked."""
-    caller, g.backend = current_caller(), backend.name
+    noted = notes()
+    caller, noted.backend = noted.caller, backend.name
     if not caller.may(action, backend.name, scope):
         raise Forbidden(f"The caller {caller.name} may not {action} modules in scope {scope} of {backend.name}.")
 
@@ -58,8 +53,9 @@ def take_credential(backend: Backend) -> None:
     header = backend.capabilities.credential_header
     if header is None:
         return
-    credential = request.headers.get(header, "")
+    credential = current_request().headers.get(header, "")
     if not credential:
         raise Unauthenticated(f"The connection {backend.name} acts with the caller's own credential: send {header}.")
-    g.visit.hide(credential)
-    g.call.credential = credential
+    noted = notes()
+    noted.visit.hide(credential)
+    noted.call.credential = credential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from marshmallow import ValidationError, fields
 
@@ -19,11 +19,14 @@ _OWNER: Final = {"id", "name", "display_name"}
 class Text(fields.String):
     """A text."""
 
+    as_is: ClassVar[type | None] = str
     default_error_messages: _Messages = CODES
 
 
 class Name(Text):
     """A text without the white space around it."""
+
+    as_is = None
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return trimmed(super()._deserialize(value, attr, data, **kwargs) or "")
@@ -82,7 +85,7 @@ class Flag(fields.Field[bool]):
     default_error_messages: _Messages = CODES
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - the same
-        if value not in {"true", "false"}:
+        if value not in ("true", "false"):
             raise self.make_error("invalid")
         return bool(value == "true")
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final
 
 from flask import Request
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 
 from gateway.api import schemas
 from gateway.api.bodies import JSON, MERGE_PATCH, read_object
@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 from gateway.domain.ports import Backend
+from gateway.hotpath.schemas import Loader
 
 _WORDS: Final = {
     "backend_unknown": "No connection has this name; see /backends.",
@@ -66,7 +67,7 @@ def load_patch(request: Request, backend: Backend) -> ModulePatch:
     return ModulePatch(**values)
 
 
-def load_query(request: Request, schema: Schema) -> schemas.Loaded:
+def load_query(request: Request, schema: Loader) -> schemas.Loaded:
     """Return a query's parameters; one that is unknown, ill-formed or given twice is refused."""
     if not request.query_string:
         return _load_nothing(schema)
@@ -109,7 +110,7 @@ def find_backend(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backe
 
 
 @cache
-def _load_nothing(schema: Schema) -> schemas.Loaded:
+def _load_nothing(schema: Loader) -> schemas.Loaded:
     """Load what most requests say: nothing, once; nobody writes into it."""
     values, mistakes = _load(schema, {})
     if mistakes:
@@ -117,10 +118,10 @@ def _load_nothing(schema: Schema) -> schemas.Loaded:
     return values
 
 
-def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[schemas.Loaded, list[FieldError]]:
+def _load(schema: Loader, document: Mapping[str, Any]) -> tuple[schemas.Loaded, list[FieldError]]:
     """Load what is sound and name the rest."""
     try:
-        return dict(schema.load(document)), []
+        return schema.load(document), []
     except ValidationError as error:
         messages = error.messages if isinstance(error.messages, dict) else {"": error.messages}
         valid = error.valid_data if isinstance(error.valid_data, dict) else {}

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response
 
 from gateway.api import operations, schemas
-from gateway.api.access import current_call
-from gateway.api.callers import authorize, current_caller, take_credential, visible
+from gateway.api.callers import authorize, take_credential, visible
 from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.languages import Translate, translation
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
+from gateway.api.present import current_call, current_caller, current_request, notes
 from gateway.api.rendering import json_response, render_module
 from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
@@ -31,6 +31,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.post("/modules")
     def create_module() -> Response:
+        request = current_request()
         query = load_query(request, schemas.CREATE_QUERY)
         backend, draft = load_draft(request, visible(backends))
         authorize("create", backend, draft.scope)
@@ -52,7 +53,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.get("/modules")
     def list_modules() -> Response:
-        values = load_query(request, schemas.LIST_QUERY)
+        values = load_query(current_request(), schemas.LIST_QUERY)
         backend, query = module_query(values, visible(backends))
         authorize("read", backend, query.scope)
         take_credential(backend)
@@ -65,26 +66,27 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.get("/modules/<module_id>")
     def get_module(module_id: str) -> Response:
-        load_query(request, schemas.NO_QUERY)
+        load_query(current_request(), schemas.NO_QUERY)
         backend, ref = find("read", module_id)
         return _module(backend.get(ref, current_call()))
 
     @blueprint.patch("/modules/<module_id>")
     def update_module(module_id: str) -> Response:
-        load_query(request, schemas.NO_QUERY)
+        load_query(current_request(), schemas.NO_QUERY)
         backend, ref = find("update", module_id)
-        patch = load_patch(request, backend)
+        patch = load_patch(current_request(), backend)
         module = change.update(provisioner.journal, backend, ref, patch, current_call())
-        return _with_outcome(_module(module), Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED)
+        return _module(module, 200, _outcome(Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED))
 
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:
-        query = load_query(request, schemas.DELETE_QUERY)
+        query = load_query(current_request(), schemas.DELETE_QUERY)
         backend, ref = find("delete", module_id)
         change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=current_call())
         response = Response(status=204)
         del response.headers["Content-Type"]  # of a body that is not there
-        return _with_outcome(response, Outcome.APPLIED)
+        response.headers.add(*_outcome(Outcome.APPLIED))
+        return response
 
     def find(action: Action, module_id: str) -> tuple[Backend, str]:
         """Split an id, and make sure that the caller may do this where it lies."""
@@ -99,33 +101,36 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 def _created(answer: Answer) -> Response:
     """Answer a create as it was answered the first time, and say whether this is the first time."""
     module, adopted = answer.creation.module, answer.creation.adopted
-    g.operation, g.replayed = answer.operation_id, answer.replayed
-    response = _module(module)
-    response.status_code = 200 if adopted else 201
-    response.headers["Location"] = f"/modules/{quote(module.id)}"
+    noted = notes()
+    noted.operation, noted.replayed = answer.operation_id, answer.replayed
+    lines = [("Location", f"/modules/{quote(module.id)}")]
     if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return _with_outcome(response, Outcome.NOT_APPLIED if adopted else Outcome.APPLIED)
+        lines.append(("Idempotency-Replayed", "true"))
+    lines.append(_outcome(Outcome.NOT_APPLIED if adopted else Outcome.APPLIED))
+    return _module(module, 200 if adopted else 201, *lines)
 
 
 def _accepted(operation: Operation) -> Response:
     """Answer before the create is done: it is written down, and this is where to follow it."""
-    g.operation = operation.claim.id
-    response = json_response(operations.render(operation), 202)
-    response.headers["Location"] = f"/operations/{operation.claim.id}"
-    response.headers["Preference-Applied"] = "respond-async"
-    return _with_outcome(response, operation.state.outcome)
+    notes().operation = operation.claim.id
+    return json_response(
+        operations.render(operation),
+        202,
+        ("Location", f"/operations/{operation.claim.id}"),
+        ("Preference-Applied", "respond-async"),
+        _outcome(operation.state.outcome),
+    )
 
 
-def _module(module: Module) -> Response:
-    return json_response(render_module(module))
+def _module(module: Module, status: int = 200, *lines: tuple[str, str]) -> Response:
+    return json_response(render_module(module), status, *lines)
 
 
 def _preview(checks: tuple[creation.Check, ...]) -> Response:
     translate = translation()
     told = [_check(check, translate) for check in checks]
     would = "create" if all(line["passed"] for line in told) else "conflict"
-    return _with_outcome(json_response({"would": would, "checks": told}), Outcome.NOT_APPLIED)
+    return json_response({"would": would, "checks": told}, 200, _outcome(Outcome.NOT_APPLIED))
 
 
 def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:
@@ -136,6 +141,5 @@ def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:
     return told
 
 
-def _with_outcome(response: Response, outcome: Outcome) -> Response:
-    response.headers["Gateway-Outcome"] = outcome.value
-    return response
+def _outcome(outcome: Outcome) -> tuple[str, str]:
+    return "Gateway-Outcome", outcome.value

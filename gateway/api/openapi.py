@@ -36,7 +36,7 @@ OPERATIONS: Final = (
         {201: ("Created.", _MODULE),
          202: ("Prefer: respond-async. It is written down.", replies.OperationSchema),
          200: ("if_exists=adopt: it was there. validate_only: the checks.", None)},
-        schemas.CreateQuery, schemas.DRAFT,
+        schemas.CreateQuery, schemas.DraftSchema(),
     ),
     Operation(
         "/modules", "get", "listModules", "List one connection's modules, page by page",

@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from gateway.api.callers import current_caller
 from gateway.api.languages import translation
+from gateway.api.present import current_caller
 from gateway.api.rendering import render_module
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation

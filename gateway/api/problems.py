@@ -8,10 +8,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.api.languages import Translate, translation
+from gateway.api.present import notes
 from gateway.api.statuses import STATUS
 from gateway.domain.errors import (
     REGISTRY,
@@ -67,7 +68,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.call.request_id}})
+        _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": notes().call.request_id}})
         return answer(Internal())
 
 
@@ -84,10 +85,10 @@ def refuse_unacceptable(incoming: Request) -> None:
 
 def answer(error: GatewayError) -> Response:
     """Render an error for the present request."""
-    if isinstance(error, BackendRejectedCredentials) and g.call.credential is not None:
+    if isinstance(error, BackendRejectedCredentials) and notes().call.credential is not None:
         error = Unauthenticated("The backend rejects the credential that was sent along.", evidence=error.evidence)
-    g.problem_code = error.code
-    g.operation = error.operation
+    noted = notes()
+    noted.problem_code, noted.operation = error.code, error.operation
     status = _status(error)
     response = Response(
         json.dumps(render(error, status), ensure_ascii=False, separators=(",", ":")), status, content_type=PROBLEM_TYPE
@@ -120,7 +121,7 @@ def render(error: GatewayError, status: int) -> dict[str, Any]:
         "outcome": _outcome(error).value,
         "retryable": error.retryable,
         **{name: value for name, value in optional.items() if value},
-        "request_id": g.call.request_id,
+        "request_id": notes().call.request_id,
     }
 
 

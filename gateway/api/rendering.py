@@ -6,32 +6,51 @@ costs 70 µs, and Flask's jsonify makes an encoder each time, for another 20.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flask import Response
 from werkzeug.datastructures import Headers
 
 from gateway.domain.module import Module
+from gateway.hotpath import documents
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+class Lines(Headers):
+    """Headers of our own making: they hold no line feed, and none is there twice."""
+
+    def put(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Add them as they are; Werkzeug looks through each, at 4 µs."""
+        self._list.extend(lines)
 
 
 class _Whole(Response):
     """A response that is complete: its body is there, its length is told, its Location holds no character to escape."""
 
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002 - Werkzeug's signature
-        """Send the headers as they are; Werkzeug's own way goes through all of them again, at 25 µs."""
-        return self.headers
+    def __init__(self, body: bytes, status: int, lines: Iterable[tuple[str, str]]) -> None:
+        headers = Lines()
+        headers.put((("Content-Type", "application/json"), ("Content-Length", str(len(body)))))
+        headers.put(lines)
+        super().__init__([body], status, headers)
+        self._length = len(body)
+
+    def calculate_content_length(self) -> int:
+        """Return what is known already."""
+        return self._length
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send it as it is; Werkzeug's own way goes through all headers again, and wraps the body, at 35 µs."""
+        start_response(self.status, [*self.headers])
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value] # bytes
 
 
-def json_response(document: Any, status: int = 200) -> Response:
-    """Answer with a document."""
-    return _Whole(_encode(document) + "\n", status, content_type="application/json")
+def json_response(document: Any, status: int = 200, *lines: tuple[str, str]) -> Response:
+    """Answer with a document, and with further headers."""
+    return _Whole(documents.write(document) + b"\n", status, lines)
 
 
 def render_module(module: Module) -> dict[str, Any]:
@@ -57,4 +76,4 @@ def render_module(module: Module) -> dict[str, Any]:
 
 def _instant(value: datetime | None) -> str | None:
     """Write RFC 3339, UTC, with milliseconds."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+    return f"{value.astimezone(UTC).isoformat('T', 'milliseconds')[:-6]}Z" if value else None

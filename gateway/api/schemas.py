@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from marshmallow import RAISE, Schema, fields, validate
 
 from gateway.api.fields import CODES, Fixed, Flag, Identifier, Name, Owners, PageSize, Text
+from gateway.hotpath.schemas import Loader
 
 
 class Strict(Schema):
@@ -92,12 +93,11 @@ class ListQuery(Strict):
     page_token = Text()
 
 
-DRAFT: Final = DraftSchema()
-PATCH: Final = PatchSchema()
 Loaded = dict[str, Any]
 
-
-CREATE_QUERY: Final = CreateQuery()
-DELETE_QUERY: Final = DeleteQuery()
-LIST_QUERY: Final = ListQuery()
-NO_QUERY: Final = NoQuery()
+DRAFT: Final = Loader(DraftSchema())
+PATCH: Final = Loader(PatchSchema())
+CREATE_QUERY: Final = Loader(CreateQuery())
+DELETE_QUERY: Final = Loader(DeleteQuery())
+LIST_QUERY: Final = Loader(ListQuery())
+NO_QUERY: Final = Loader(NoQuery())

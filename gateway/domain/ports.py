@@ -65,6 +65,10 @@ class Call:
     trace: Mapping[str, str] = field(default_factory=dict)  # the headers of a distributed trace, passed on as they are
     upstream_seconds: float = field(default=0.0)  # spent waiting for backends; the transport adds to it
 
+    def sending(self, operation_id: str, deadline: float) -> Call:
+        """Return the call that sends an operation's create; it goes on where its caller waits no longer."""
+        return Call(self.request_id, deadline, operation_id, self.user, self.credential, self.trace)
+
 
 class Observer(Protocol):
     """Who counts what happens between the gateway and its backends."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
 from gateway.domain.operation import Claim, Operation, Settlement, State
+from gateway.hotpath import documents
 
 Row = Sequence[Any]
 
-_dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _REMEMBERED: Final = {State.SUCCEEDED, State.AMBIGUOUS}
 
 
@@ -77,12 +76,12 @@ def read_operation(row: Row) -> Operation:
         claim=Claim(
             id=row[0],
             backend=row[1],
-            natural_key=tuple(json.loads(row[2])),
+            natural_key=tuple(documents.read(row[2])),
             caller=row[3],
             idempotency_key=row[4],
             request_id=row[5],
             fingerprint=row[6],
-            draft=json.loads(row[7]),
+            draft=documents.read(row[7]),
             claimed_at=float(row[8]),
             lease_until=float(row[9]),
             memory_until=_time(row[10]),
@@ -92,7 +91,7 @@ def read_operation(row: Row) -> Operation:
         state=State(row[13]),
         module=_read(row[14]),
         error=_read(row[15]),
-        evidence=tuple(json.loads(line) for line in row[16].split("\n")[:-1]),
+        evidence=tuple(documents.read(line) for line in row[16].split("\n")[:-1]),
         settles_at=_time(row[17]),
         due_at=_time(row[18]),
         looks=row[19],
@@ -100,12 +99,16 @@ def read_operation(row: Row) -> Operation:
     )
 
 
+def _dump(document: Any) -> str:
+    return documents.write(document).decode()
+
+
 def _write(mapping: Mapping[str, Any] | None) -> str | None:
     return None if mapping is None else _dump(dict(mapping))
 
 
 def _read(text: str | None) -> Mapping[str, Any] | None:
-    return None if text is None else json.loads(text)
+    return None if text is None else documents.read(text)
 
 
 def _time(value: float | None) -> float | None:
@@ -113,4 +116,4 @@ def _time(value: float | None) -> float | None:
 
 
 def _digest(*names: str) -> str:
-    return sha256(_dump(names).encode()).hexdigest()
+    return sha256(documents.write(names)).hexdigest()

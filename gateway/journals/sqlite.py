@@ -120,7 +120,7 @@ class SqliteJournal(SqlJournal):
     def _file(self) -> int | None:
         """Return what tells the journal's file from any other; None where there is none."""
         try:
-            return self._path.stat().st_ino if self._path else None
+            return os.stat(self._path).st_ino if self._path else None  # noqa: PTH116 - on every change, at half the cost
         except OSError:
             return None
 

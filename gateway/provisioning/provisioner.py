@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.domain.errors import (
@@ -146,7 +146,7 @@ class Provisioner:
         # The deadline stands from the claim on: a process that was frozen between here and the socket sends nothing.
         patience = order.backend.capabilities.hard_timeout_seconds
         deadline = self.runtime.monotonic() + patience
-        upstream = replace(call, deadline=deadline, operation_id=claim.id, upstream_seconds=0.0)
+        upstream = call.sending(claim.id, deadline)
         sending = self._sending[claim.id] = _Sending(self.runtime.signal())
 
         def work() -> None:

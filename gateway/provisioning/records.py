@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from gateway.domain.errors import REGISTRY, BackendError, Evidence, FieldError, GatewayError
 from gateway.domain.faults import Fault
 from gateway.domain.module import Module, ModuleDraft, Owner
+from gateway.hotpath import documents
 
-_canonical: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode
 _MODULE: Final = tuple(field.name for field in fields(Module))
+_of_module: Final = attrgetter(*_MODULE)
 
 
 def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
     """Return the SHA-256 of a validated request: equal requests, however they were spelt, are one."""
-    return hashlib.sha256(_canonical([backend, draft, if_exists]).encode()).hexdigest()
+    return hashlib.sha256(documents.write_sorted([backend, draft, if_exists])).hexdigest()
 
 
 def keep_draft(draft: ModuleDraft) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def read_draft(kept: Mapping[str, Any]) -> ModuleDraft:
 
 def keep_module(module: Module, *, adopted: bool) -> dict[str, Any]:
     """Write a module down, and whether it had been there before."""
-    kept = {name: getattr(module, name) for name in _MODULE}  # asdict() copies deeply, at the price of a reply read
+    # asdict() copies deeply, at the price of a reply read.
+    kept: dict[str, Any] = dict(zip(_MODULE, _of_module(module), strict=True))
     kept["owners"] = [{"id": each.id, "name": each.name, "display_name": each.display_name} for each in module.owners]
     for instant in ("created_at", "updated_at"):
         kept[instant] = kept[instant].isoformat() if kept[instant] else None

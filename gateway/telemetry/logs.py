@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -12,11 +11,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TextIO
 
+from gateway.hotpath.documents import write_line
 from gateway.telemetry.redaction import Redactor
 
 _log: Final = logging.getLogger("gateway.stderr")
 _LONGEST: Final = 64 * 1024
-_encode: Final = json.JSONEncoder(default=str, check_circular=False).encode
 _KNOWS_NAMES: Final = Redactor()
 #: For gunicorn's `logconfig_dict`: its own lines go where ours go, from the master's first one on.
 GUNICORN: Final[dict[str, Any]] = {
@@ -52,8 +51,8 @@ class JsonFormatter(logging.Formatter):
             facts["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             facts["stack"] = record.stack_info
-        line = _encode(facts)
-        return _encode(self._redactor.clean(facts)) if self._redactor.suspects(line) else line
+        line = write_line(facts)
+        return write_line(self._redactor.clean(facts)) if self._redactor.suspects(line) else line
 
     def _time(self, created: float) -> str:
         """Write an instant (RFC 3339, UTC, milliseconds); the second is written once for all of its lines."""
@@ -82,7 +81,8 @@ class Lines(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:
-            line = _encode({"level": "error", "logger": record.name, "message": f"unwritable: {type(error).__name__}"})
+            what = f"unwritable: {type(error).__name__}"
+            line = write_line({"level": "error", "logger": record.name, "message": what})
         stream: Any = self._stream or getattr(sys.stderr, "stream", sys.stderr)  # never into the sieve: it logs
         with suppress(OSError, ValueError):  # nobody is left to tell
             stream.write(f"{line}\n")

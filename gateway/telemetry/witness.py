@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from time import time
 from typing import Any, Final
 
 from gateway.telemetry.metrics import METHODS, Metrics
@@ -15,6 +16,19 @@ _log: Final = logging.getLogger("gateway.access")
 #: A caller's credential is known so long after its last use: what it was sent with has ended by then; seconds.
 _LENT: Final = 900.0
 _SERVER_ERROR: Final = 500
+
+
+class Line(logging.LogRecord):
+    """The record of one answered request, as `_log.info` would make it.
+
+    It is the same for all requests but for its time and its fields; logging would walk the stack for its place, and
+    ask for process, thread and task, at 15 µs.
+    """
+
+    _USUAL: Final = vars(logging.LogRecord(_log.name, logging.INFO, "", 0, "request", None, None))
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        vars(self).update(self._USUAL, created=time(), fields=fields)
 
 
 class Visit:
@@ -54,10 +68,7 @@ class Witness:
         if self._metrics is not None:
             self._metrics.requested(facts, seconds)
         if _log.isEnabledFor(logging.INFO):
-            # As _log.info would, without walking the stack for the place of this line.
-            record = logging.LogRecord(_log.name, logging.INFO, "", 0, "request", None, None)
-            record.fields = facts
-            _log.handle(record)
+            _log.handle(Line(facts))
         if (span := visit.span) is not None:
             method = facts["method"] if facts["method"] in METHODS else "HTTP"
             span.name(f"{method} {facts['route'] or ''}".rstrip())

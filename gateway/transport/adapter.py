@@ -6,7 +6,7 @@ import ssl
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -63,7 +63,8 @@ class Adapter(HTTPAdapter):
         origin = self._origin(url[:8] + head)
         try:
             start = f"{request.method} {slash or '/'}{path}"
-            data = write_request(start, _headers(request, origin.name), _body(request))
+            body = _body(request)
+            data = write_request(start, _headers(request, origin.name, body), body)
         except ValueError as error:  # a character that no header can carry; its text would quote the header
             raise requests.exceptions.InvalidHeader from error
         connection = self._reused(origin) or self._connected(origin, timeout)
@@ -135,13 +136,11 @@ def _hang_up(origins: Mapping[str, _Origin]) -> None:
             origin.idle.pop().close()
 
 
-def _headers(request: requests.PreparedRequest, host: str) -> Iterator[tuple[str, str]]:
-    given = request.headers
-    if "Host" not in given:  # one that is signed is spelt so
-        yield "Host", host
-    yield from given.items()
-    if request.body is not None or request.method not in {"GET", "DELETE"}:
-        yield "Content-Length", str(len(_body(request)))
+def _headers(request: requests.PreparedRequest, host: str, body: bytes) -> dict[str, str]:
+    headers = {"Host": host, **request.headers}  # one that is signed is spelt so
+    if body or request.body is not None or request.method not in {"GET", "DELETE"}:
+        headers["Content-Length"] = str(len(body))
+    return headers
 
 
 def _body(request: requests.PreparedRequest) -> bytes:

@@ -30,8 +30,9 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send everything or raise TimeoutError."""
-        self._arm()
-        self._sock.sendall(data)
+        while data:  # as a rule once; gevent's sendall would first ask the system how much the socket takes
+            self._arm()
+            data = data[self._sock.send(data) :]
 
     def receive(self) -> bytes:
         """Return what has come, nothing where the other side has closed; raises TimeoutError."""

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
 from gateway.domain.ports import ALONE, Call, Clock, State, Surroundings
+from gateway.hotpath import documents
 from gateway.transport.adapter import Adapter
 from gateway.transport.connection import TooLarge
 from gateway.transport.failures import as_gateway_error, causes
@@ -55,7 +56,7 @@ class Reply:
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none; null reads as None too, and no format here is null."""
         try:
-            document = json.loads(self.body)
+            document = documents.read(self.body)
             if b"\\u" in self.body:
                 json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could never be written out
         except (ValueError, RecursionError):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.client import BadStatusLine, HTTPException, IncompleteRead
 from typing import Final, NamedTuple
 
 from gateway.transport.connection import Connection, Reader, TooLarge
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
-_HEADER_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_HEADER_LINES: Final = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\n]*?)[ \t]*\r?$", re.MULTILINE)
 _LENGTH: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _MOST_INTERIM: Final = 8
@@ -48,9 +48,9 @@ class Message(NamedTuple):
     reusable: bool
 
 
-def write_request(start: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
+def write_request(start: str, headers: Mapping[str, str], body: bytes) -> bytes:
     """Return a request as bytes; raises ValueError where a header would end its line."""
-    lines = [f"{start} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]
+    lines = [f"{start} HTTP/1.1\r\n", *[f"{name}: {value}\r\n" for name, value in headers.items()], "\r\n"]
     head = "".join(lines)
     if not head.count("\n") == head.count("\r") == len(lines):
         raise ValueError("a header holds the end of a line")
@@ -68,36 +68,40 @@ def read_reply(connection: Connection, most: int) -> Message:
     else:
         raise BadStatusLine("interim replies without end")
     body, bounded = (b"", True) if status in _NO_BODY else _read_body(reader, headers)
-    if (coding := headers.get("Content-Encoding")) not in {None, "identity"}:
-        body = _unpack(body, str(coding), most)
+    coding = headers.get("content-encoding", "identity")
+    if coding != "identity":
+        body = _unpack(body, coding, most)
     kept = "keep-alive" if minor == b"0" else "close"
-    said = kept in headers.get("Connection", "").lower()  # type: ignore[union-attr] # there is a default
-    return Message(status, headers, body, bounded and reader.is_empty() and said == (minor == b"0"))
+    said = kept in headers.get("connection", "").lower()
+    return Message(status, Headers(headers), body, bounded and reader.is_empty() and said == (minor == b"0"))
 
 
-def _read_head(head: bytes) -> tuple[int, bytes, Headers]:
+def _read_head(head: bytes) -> tuple[int, bytes, dict[str, str]]:
+    """Return status, minor version, and headers under names in lower case."""
     start, _, rest = head.partition(b"\n")
     said = _STATUS_LINE.fullmatch(start.removesuffix(b"\r"))
     if said is None:
         raise BadStatusLine("no status line")
-    headers = Headers()
-    for line in rest.decode("latin-1").split("\n") if rest else ():
-        found = _HEADER_LINE.fullmatch(line.removesuffix("\r"))
-        if found is None:
+    headers: dict[str, str] = {}
+    if rest:
+        text = rest.decode("latin-1")
+        found = _HEADER_LINES.findall(text)
+        if len(found) <= text.count("\n"):
             raise HTTPException("a header that is none")
-        name = found[1].lower()
-        headers[name] = f"{headers[name]}, {found[2]}" if name in headers else found[2]
+        for spelt, value in found:
+            name = spelt.lower()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return int(said[2]), said[1], headers
 
 
 def _read_body(reader: Reader, headers: Mapping[str, str]) -> tuple[bytes, bool]:
     """Return the body, and whether its own words say where it ends (RFC 9112, section 6.3)."""
-    coding = headers.get("Transfer-Encoding")
+    coding = headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked":
             raise HTTPException("a transfer coding that nobody asked for")
         return _read_chunks(reader), True
-    told = headers.get("Content-Length")
+    told = headers.get("content-length")
     if told is None:
         return reader.rest(), False
     if not _LENGTH.fullmatch(told):

@@ -12,7 +12,7 @@ from flask import Flask, g
 from flask.testing import FlaskClient
 
 from gateway import identity
-from gateway.api import access
+from gateway.api import access, present
 from gateway.settings import Auth
 from gateway.telemetry.logs import JsonFormatter
 from gateway.telemetry.metrics import Metrics
@@ -121,7 +121,7 @@ def test_the_trace_goes_on(view: View) -> None:
     traces: list[Mapping[str, str]] = []
 
     def answer() -> str:
-        traces.append(access.current_call().trace)
+        traces.append(present.current_call().trace)
         return ""
 
     client = view(answer)

@@ -191,12 +191,12 @@ def test_headers_have_names_in_any_case() -> None:
 def test_no_header_ends_its_line(value: str) -> None:
     """A value with the end of a line in it would be another header, or another request: it is not sent."""
     with pytest.raises(ValueError, match="end of a line"):
-        write_request("GET /", [("X-Request-Id", value)], b"")
+        write_request("GET /", {"X-Request-Id": value}, b"")
 
 
 def test_a_request_is_one_piece() -> None:
     """Start, headers, an empty line and the body, in the order in which they were given."""
-    told = write_request("POST /a?b", [("Host", "h"), ("X", "ü")], b"{}")
+    told = write_request("POST /a?b", {"Host": "h", "X": "ü"}, b"{}")
     assert told == b"POST /a?b HTTP/1.1\r\nHost: h\r\nX: \xfc\r\n\r\n{}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,6 +25,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
+from gateway.hotpath import documents
 from gateway.transport import Reply, Request, Transport
 
 _REF: Final = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})", re.ASCII)
@@ -155,7 +155,7 @@ class CmdbBackend:
             method=target.method,
             url=self._options.base_url + target.path,
             headers={**self._credentials.headers(call), "X-Request-Id": call.request_id},
-            body=None if target.body is None else json.dumps(target.body).encode(),
+            body=None if target.body is None else documents.write(target.body),
             writes=operation in WRITES,
         )
         reply = self._transport.send(request, call)

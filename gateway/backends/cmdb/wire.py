@@ -11,6 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from gateway.backends.cmdb.routes import Place
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Owner
+from gateway.hotpath.schemas import Dumper, Loader
 
 
 class Instant(fields.Field[datetime | None]):
@@ -57,8 +58,8 @@ class ChangesDocument(Schema):
     operator = Users(attribute="owners")
 
 
-_DOCUMENT: Final = ModuleDocument()
-_CHANGES: Final = ChangesDocument()
+_DOCUMENT: Final = Loader(ModuleDocument())
+_CHANGES: Final = Dumper(ChangesDocument())
 
 
 def write_draft(draft: ModuleDraft) -> dict[str, Any]:

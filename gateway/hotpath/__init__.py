@@ -1,0 +1,1 @@
+"""What only the path of every request needs: shorter ways to the same result, each with what it gained."""
