@@ -12,7 +12,7 @@ from gateway.backends.projectman.client import PAGE, Client
 from gateway.backends.projectman.credentials import credentials
 from gateway.backends.projectman.diagnosis import Diagnosis
 from gateway.backends.projectman.options import Options
-from gateway.backends.projectman.wire import Origin, read_module, write
+from gateway.backends.projectman.wire import Listed, Origin, read_module, write
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
     DescriptionRequired,
@@ -74,35 +74,35 @@ class ProjectManBackend:
 
     def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
         """Read the project's modules for the name."""
-        modules = self._client.modules(draft.scope, call, ("module_name", draft.name))
-        return tuple(module for module in modules if module.name == draft.name)
+        listed = self._client.listed(draft.scope, call, ("module_name", draft.name))
+        return tuple(each.read() for each in listed if each.name == draft.name)
 
     def check_place(self, draft: ModuleDraft, call: Call) -> None:
         """Read the project's modules for the parent."""
-        modules = self._client.modules(draft.scope, call)
-        if draft.parent is not None and all(module.native_id != draft.parent for module in modules):
+        listed = self._client.listed(draft.scope, call)
+        if draft.parent is not None and all(each.native_id != draft.parent for each in listed):
             raise ParentNotFound
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
         """Flatten page after page of the tree; the cursor is an offset of theirs and a place on that page."""
         offset, skip = _parse_cursor(cursor)
         found: list[Module] = []
-        for at, modules in self._client.pages(query.scope, call, offset):
-            for index, module in enumerate(modules):
-                if (at == offset and index < skip) or not _matches(module, query):
+        for at, listed in self._client.pages(query.scope, call, offset):
+            for index in range(skip if at == offset else 0, len(listed)):
+                if not _matches(listed[index], query):
                     continue
                 if len(found) == page_size:
                     return Page(tuple(found), f"{at}.{index}")
-                found.append(module)
+                found.append(listed[index].read())
         return Page(tuple(found), None)
 
     def get(self, ref: str, call: Call) -> Module:
         """Read the list up to the module: there is no call that reads one."""
         project, native_id = _parse(ref)
-        for _, modules in self._client.pages(project, call, holding=("module_id", native_id)):
-            for module in modules:
-                if module.native_id == native_id:
-                    return module
+        for _, listed in self._client.pages(project, call, holding=("module_id", native_id)):
+            for each in listed:
+                if each.native_id == native_id:
+                    return each.read()
         raise ModuleNotFound
 
     def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
@@ -126,7 +126,7 @@ class ProjectManBackend:
     def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
         """Delete from the leaves up: whether ProjectMan deletes children itself is not documented."""
         project, native_id = _parse(ref)
-        doomed = _branch(self._client.modules(project, call), native_id)
+        doomed = [each.read() for each in _branch(self._client.listed(project, call), native_id)]
         if len(doomed) > 1 and not cascade:
             raise ModuleNotEmpty("The module has children; cascade=true deletes them too.")
         for done, module in enumerate(reversed(doomed)):
@@ -161,18 +161,18 @@ class ProjectManBackend:
             raise reply.invalid("it describes no module") from error
 
 
-def _branch(modules: list[Module], native_id: str) -> list[Module]:
+def _branch(listed: list[Listed], native_id: str) -> list[Listed]:
     """Return the module and all below it, parents first; ModuleNotFound where it is not there."""
-    branch = [module for module in modules if module.native_id == native_id]
+    branch = [each for each in listed if each.native_id == native_id]
     if not branch:
         raise ModuleNotFound
-    for module in branch:  # grows while it is walked: children behind their parents
-        branch += [child for child in modules if child.parent == module.native_id and child not in branch]
+    for parent in branch:  # grows while it is walked: children behind their parents
+        branch += [child for child in listed if child.parent == parent.native_id and child not in branch]
     return branch
 
 
-def _matches(module: Module, query: ModuleQuery) -> bool:
-    return query.parent in {None, module.parent} and query.name in {None, module.name}
+def _matches(listed: Listed, query: ModuleQuery) -> bool:
+    return query.parent in {None, listed.parent} and query.name in {None, listed.name}
 
 
 def _parse(ref: str) -> tuple[str, str]:

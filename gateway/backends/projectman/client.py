@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.backends.projectman.credentials import Credentials
 from gateway.backends.projectman.errors import ERRORS, EXPIRED, WRITES, has_code, read_fault
-from gateway.backends.projectman.wire import Holding, Origin, branches, name_top, read_tree
+from gateway.backends.projectman.wire import Holding, Listed, Origin, branches, list_tree, name_tops
 from gateway.domain.faults import Fault
 from gateway.domain.module import Module
 from gateway.domain.ports import Call
@@ -58,54 +58,64 @@ class Client:
 
     def pages(
         self, project: str, call: Call, offset: int = 0, holding: Holding | None = None
-    ) -> Iterator[tuple[int, list[Module]]]:
+    ) -> Iterator[tuple[int, list[Listed]]]:
         """Yield the pages of a project's tree, flattened, each with its offset, from an aligned offset on.
 
-        With `holding`, only of those branches that hold what is looked for: reading a page of a hundred modules for
-        one of them costs ten times what fetching it does.
+        A page that shows anything but modules is refused as a whole, but none of them is read here: few of a hundred
+        are asked for. With `holding`, only the branches that hold what is looked for are listed.
         """
+        origin = Origin(self.name, project)
         seen: set[str] = set()
         tops: set[str] = set()
         while offset <= _LAST_OFFSET:
             reply = self.ask("list", "GET", f"{project}/modules?limit={PAGE}&offset={offset}", call)
-            body = reply.json()
-            nodes = body.get("modules") if isinstance(body, dict) else None
-            if not isinstance(nodes, list):
-                raise reply.invalid("it lists no modules")
-            modules: list[Module] = []
-            known = len(tops)
-            tops.update(name_top(node) for node in nodes)
+            nodes, total = _array(reply, "modules")
+            new: dict[str, Listed] = {}
             try:
-                for module in read_tree(Origin(self.name, project), branches(nodes, holding)):
-                    if module.native_id not in seen:
-                        seen.add(module.native_id)
-                        modules.append(module)
+                for each in list_tree(origin, branches(nodes, holding)):
+                    if each.native_id not in seen and each.native_id not in new:
+                        new[each.native_id] = each
             except ValueError as error:
                 raise reply.invalid("it describes no module") from error
-            yield offset, modules
-            total = body.get("total")  # of the top level or of all modules: either way no more than this are to come
-            if len(tops) == known or len(nodes) < PAGE or (isinstance(total, int) and offset + PAGE >= total):
+            yield offset, list(new.values())
+            # The total is of the top level or of all modules: either way no more than this are to come.
+            if len(nodes) < PAGE or (isinstance(total, int) and offset + PAGE >= total):
                 return
+            known = len(tops)
+            tops |= name_tops(nodes)
+            if len(tops) == known:
+                return
+            seen.update(new)
             offset += PAGE
 
-    def modules(self, project: str, call: Call, holding: Holding | None = None) -> list[Module]:
-        """Return all modules of a project, or those of the branches that hold what is looked for."""
-        return [module for _, page in self.pages(project, call, holding=holding) for module in page]
+    def listed(self, project: str, call: Call, holding: Holding | None = None) -> list[Listed]:
+        """Return all modules of a project, or those of the branches that hold what is looked for; none is read."""
+        return [each for _, page in self.pages(project, call, holding=holding) for each in page]
+
+    def modules(self, project: str, call: Call) -> list[Module]:
+        """Return all modules of a project."""
+        return [each.read() for each in self.listed(project, call)]
 
     def member_ids(self, project: str, call: Call) -> set[str]:
         """Return the user ids of a project's members."""
         found: set[str] = set()
         for offset in range(0, _LAST_OFFSET, PAGE):
             reply = self.ask("members", "GET", f"{project}/members?limit={PAGE}&offset={offset}", call)
-            body = reply.json()
-            members = body.get("members") if isinstance(body, dict) else None
-            if not isinstance(members, list):
-                raise reply.invalid("it lists no members")
+            members, _ = _array(reply, "members")
             new = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - found
             found |= new
             if len(members) < PAGE or not new:
                 break
         return found
+
+
+def _array(reply: Reply, key: str) -> tuple[list[Any], Any]:
+    """Return what a page lists, and how many it says there are."""
+    body = reply.json()
+    listed = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(listed, list):
+        raise reply.invalid(f"it lists no {key}")
+    return listed, body.get("total")
 
 
 def _redacted(fault: Fault, headers: Mapping[str, str]) -> Fault:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backends.projectman.wire import Origin, branches, read_tree
+from gateway.backends.projectman.wire import Origin, branches, list_tree
+from gateway.domain.module import Module
 
 ORIGIN = Origin("pm", "0792b7d26cb74bd799cbae80063dc74a")
 
@@ -24,6 +25,10 @@ def _numbered(shape: list[Any], ids: itertools.count[int]) -> list[dict[str, Any
     return nodes
 
 
+def _read(nodes: list[Any]) -> list[Module]:
+    return [each.read() for each in list_tree(ORIGIN, nodes)]
+
+
 _SHAPES: st.SearchStrategy[Any] = st.recursive(
     st.just([]), lambda inner: st.lists(inner, max_size=4), max_leaves=12
 ).filter(lambda shape: isinstance(shape, list))
@@ -33,11 +38,11 @@ _SHAPES: st.SearchStrategy[Any] = st.recursive(
 def test_the_branch_tells_what_the_page_tells(shape: list[Any]) -> None:
     """Each module, looked for by id or by name, is what reading everything finds: place, depth, children and all."""
     nodes = _numbered(shape, itertools.count(1))
-    everything = list(read_tree(ORIGIN, nodes))
+    everything = _read(nodes)
     for module in everything:
-        by_id = read_tree(ORIGIN, branches(nodes, ("module_id", module.native_id)))
+        by_id = _read(branches(nodes, ("module_id", module.native_id)))
         assert [each for each in by_id if each.native_id == module.native_id] == [module]
-        by_name = read_tree(ORIGIN, branches(nodes, ("module_name", module.name)))
+        by_name = _read(branches(nodes, ("module_name", module.name)))
         wanted = [each for each in everything if each.name == module.name]
         assert [each for each in by_name if each.name == module.name] == wanted
 
@@ -56,4 +61,4 @@ def test_what_is_no_node_is_not_passed_over(nonsense: Any) -> None:
     kept = branches([nonsense], ("module_id", "42"))
     assert kept == [nonsense]
     with pytest.raises(ValueError, match=r"."):
-        list(read_tree(ORIGIN, kept))
+        list_tree(ORIGIN, kept)

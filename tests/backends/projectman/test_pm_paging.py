@@ -48,6 +48,17 @@ def test_no_call_is_made_that_the_total_makes_needless(
     assert len(service.asked) == calls
 
 
+def test_a_short_page_ends_a_list_that_tells_no_total(
+    service: Service, backend: ProjectManBackend, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """documented: projectman.md §2: all fields of a list are optional."""
+    reply = service._reply
+    monkeypatch.setattr(service, "_reply", lambda document: reply({**document, "total": None}))
+    service.nodes = [node(number) for number in range(1, 151)]
+    backend.check_place(DRAFT, call)
+    assert service.asked == [LIST.format(0), LIST.format(100)]
+
+
 def test_a_server_that_ignores_the_offset_is_not_asked_for_ever(
     service: Service, backend: ProjectManBackend, call: Call
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from gateway.backends.projectman.adapter import ProjectManBackend
-from gateway.backends.projectman.wire import Origin, read_tree
+from gateway.backends.projectman.wire import Origin, list_tree
 from gateway.domain.errors import BackendReplyInvalid
 from gateway.domain.module import Module, ModuleQuery, Owner
 from gateway.domain.ports import Call
@@ -20,7 +20,7 @@ Shape = list[tuple[str, str | None, int | None]]
 
 
 def flat(*nodes: Any) -> list[Module]:
-    return list(read_tree(Origin("projectman", PROJECT), list(nodes)))
+    return [each.read() for each in list_tree(Origin("projectman", PROJECT), list(nodes))]
 
 
 def shape(modules: list[Module]) -> Shape:
@@ -80,6 +80,15 @@ def test_a_node_on_two_tops_of_a_page_is_listed_once(service: Service, backend: 
     service.nodes = [bare(1, bare(2)), bare(2, parent_module_id=1), bare(1)]
     page = backend.list(ModuleQuery(scope=PROJECT), 10, None, call)
     assert [module.native_id for module in page.modules] == ["1", "2"]
+
+
+def test_two_that_name_each_other_are_deleted_once_each(
+    service: Service, backend: ProjectManBackend, call: Call
+) -> None:
+    """A circle has no end to wait for."""
+    service.nodes = [bare(1, parent_module_id=2), bare(2, parent_module_id=1)]
+    assert backend.delete(f"{PROJECT}.1", cascade=True, call=call) == [f"{PROJECT}.1", f"{PROJECT}.2"]
+    assert service.writes == ["DELETE P/modules/2", "DELETE P/modules/1"]
 
 
 def test_a_child_of_a_parent_that_is_not_shown_is_kept() -> None:
