@@ -77,6 +77,9 @@ def install(app: Flask, door: Door) -> None:
         else:
             for name, value in lines:
                 headers.setdefault(name, value)  # pages have a policy of their own
+        if "language" in mine:
+            headers["Content-Language"] = mine.language
+            response.vary.add("Accept-Language")
         door.witness.end(mine.visit, facts, spent)
         return response
 

@@ -15,7 +15,8 @@ from gateway.domain.callers import Caller
 from gateway.domain.ports import Call
 
 current_request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined] # noqa: SLF001 - LocalProxy has no other
-#: Attributes as anybody sets them: `call`, `caller`, `backend`, `operation`, `replayed`, `problem_code`, `visit`.
+#: Attributes as anybody sets them: `call`, `caller`, `visit`, `backend`, `operation`, `replayed`, `problem_code`,
+#: `language`.
 notes: Final[Callable[[], Any]] = g._get_current_object  # noqa: SLF001 - the same
 
 

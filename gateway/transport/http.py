@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from gateway.transport.gate import Gate
 from gateway.transport.limits import Limits
 
 _log: Final = logging.getLogger("gateway.transport")
+_UNREAD: Final = object()
 #: A credential that was replaced may still come back in a late reply; seconds.
 _STILL_OUT: Final = 900.0
 _USUAL: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
@@ -39,7 +39,7 @@ class Request:
     writes: bool = False  # may change something: its failures are OutcomeUnknown unless proven otherwise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What came back, whole; header names in any case."""
 
@@ -47,6 +47,7 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     writes: bool
+    _document: Any = field(default=_UNREAD, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -55,13 +56,9 @@ class Reply:
 
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none; null reads as None too, and no format here is null."""
-        try:
-            document = documents.read(self.body)
-            if b"\\u" in self.body:
-                json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could never be written out
-        except (ValueError, RecursionError):
-            return None
-        return document
+        if self._document is _UNREAD:
+            self._document = _read(self.body)
+        return self._document
 
     def invalid(self, what: str) -> GatewayError:
         """Return the error for a reply that is not in the backend's format."""
@@ -170,6 +167,16 @@ class Transport:
         except TooLarge:
             raise Reply(0, {}, b"", request.writes).invalid("it is too large") from None
         return Reply(response.status_code, response.headers, response.content, request.writes)
+
+
+def _read(body: bytes) -> Any:
+    try:
+        document = documents.read(body)
+        if b"\\u" in body:
+            documents.write(document)  # half a surrogate pair could never be written out
+    except (ValueError, RecursionError):
+        return None
+    return document
 
 
 def _others(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from flask import Response, after_this_request, request
 from werkzeug.datastructures import LanguageAccept
 
 from gateway.api.languages.catalogue import Catalogue
 from gateway.api.languages.chinese import TEMPLATES
+from gateway.api.present import current_request, notes
 
 Translate = Callable[[str], str]
 
@@ -21,15 +21,8 @@ LANGUAGES: Final[Mapping[str, Translate]] = {ENGLISH: str, CHINESE: Catalogue(TE
 
 
 def translation() -> Translate:
-    """Return how to put sentences to the present caller, and see to it that the answer names its language."""
-    language = preferred(request.accept_languages)
-
-    @after_this_request
-    def name(response: Response) -> Response:
-        response.headers["Content-Language"] = language
-        response.vary.add("Accept-Language")
-        return response
-
+    """Return how to put sentences to the present caller, and note the language, for the answer to name it."""
+    language = notes().language = preferred(current_request().accept_languages)
     return LANGUAGES[language]
 
 

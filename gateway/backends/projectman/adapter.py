@@ -12,7 +12,8 @@ from gateway.backends.projectman.client import PAGE, Client
 from gateway.backends.projectman.credentials import credentials
 from gateway.backends.projectman.diagnosis import Diagnosis
 from gateway.backends.projectman.options import Options
-from gateway.backends.projectman.wire import Listed, Origin, read_module, write
+from gateway.backends.projectman.tree import Listed
+from gateway.backends.projectman.wire import Origin, read_module, write
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
     DescriptionRequired,

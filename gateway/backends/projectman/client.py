@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.backends.projectman.credentials import Credentials
 from gateway.backends.projectman.errors import ERRORS, EXPIRED, WRITES, has_code, read_fault
-from gateway.backends.projectman.wire import Holding, Listed, Origin, branches, list_tree, name_tops
+from gateway.backends.projectman.tree import Holding, Listed, branches, list_tree, name_tops
+from gateway.backends.projectman.wire import Origin
 from gateway.domain.faults import Fault
-from gateway.domain.module import Module
 from gateway.domain.ports import Call
+from gateway.hotpath import documents
 from gateway.transport import Reply, Request, Transport
 
 #: The documentation says at most 100 in old versions, 1000 in new ones; an offset must be a multiple of it.
@@ -36,7 +36,7 @@ class Client:
     ) -> Reply:
         """Send one request and return its reply of success."""
         url = f"{self.base_url}/v4/projects/{path}"
-        body = None if document is None else json.dumps(document, ensure_ascii=False).encode()
+        body = None if document is None else documents.write(document)
         repeated = False
         while True:
             headers = self.credentials.headers(method, url, body or b"", call)
@@ -91,10 +91,6 @@ class Client:
     def listed(self, project: str, call: Call, holding: Holding | None = None) -> list[Listed]:
         """Return all modules of a project, or those of the branches that hold what is looked for; none is read."""
         return [each for _, page in self.pages(project, call, holding=holding) for each in page]
-
-    def modules(self, project: str, call: Call) -> list[Module]:
-        """Return all modules of a project."""
-        return [each.read() for each in self.listed(project, call)]
 
     def member_ids(self, project: str, call: Call) -> set[str]:
         """Return the user ids of a project's members."""

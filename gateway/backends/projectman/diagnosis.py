@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.backends.projectman.client import Client
 from gateway.backends.projectman.errors import ERRORS
+from gateway.backends.projectman.tree import Listed
 from gateway.domain.errors import (
     BackendError,
     FieldError,
@@ -16,7 +17,6 @@ from gateway.domain.errors import (
     OwnerNotFound,
     ParentNotFound,
 )
-from gateway.domain.module import Module
 from gateway.domain.ports import Call
 
 _DOUBTFUL: Final = frozenset({400, 404})
@@ -34,7 +34,7 @@ class Diagnosis:
     def of_create(self, error: GatewayError, name: str, parent: str | None, owner: str) -> GatewayError:
         """Explain the refusal of a create: the name is taken, the parent or the owner is not there."""
 
-        def causes(modules: Sequence[Module]) -> _Causes:
+        def causes(modules: Sequence[Listed]) -> _Causes:
             yield any(module.name == name for module in modules), ModuleAlreadyExists
             yield parent is not None and all(module.native_id != parent for module in modules), ParentNotFound
             yield self._is_no_member(owner), OwnerNotFound
@@ -44,7 +44,7 @@ class Diagnosis:
     def of_update(self, error: GatewayError, native_id: str, name: str, owner: str) -> GatewayError:
         """Explain the refusal of an update: the module is gone, the name is taken, the owner is not there."""
 
-        def causes(modules: Sequence[Module]) -> _Causes:
+        def causes(modules: Sequence[Listed]) -> _Causes:
             yield all(module.native_id != native_id for module in modules), ModuleNotFound
             yield any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists
             yield self._is_no_member(owner), OwnerNotFound
@@ -54,12 +54,12 @@ class Diagnosis:
     def of_delete(self, error: GatewayError, native_id: str) -> GatewayError:
         """Explain the refusal of a delete: the module is gone."""
 
-        def causes(modules: Sequence[Module]) -> _Causes:
+        def causes(modules: Sequence[Listed]) -> _Causes:
             yield all(module.native_id != native_id for module in modules), ModuleNotFound
 
         return self._explain(error, causes)
 
-    def _explain(self, error: GatewayError, causes: Callable[[Sequence[Module]], _Causes]) -> GatewayError:
+    def _explain(self, error: GatewayError, causes: Callable[[Sequence[Listed]], _Causes]) -> GatewayError:
         """Return the first cause that holds; the refusal itself where none does or nobody can tell."""
         fault = error.evidence.fault
         if fault is None or fault.status not in _DOUBTFUL:
@@ -67,7 +67,7 @@ class Diagnosis:
         if not isinstance(error, BackendError) and (fault.code is None or fault.code in ERRORS.rows):
             return error
         try:
-            modules = self._client.modules(self._project, self._call)
+            modules = self._client.listed(self._project, self._call)
             cause = next((cause for holds, cause in causes(modules) if holds), None)
         except GatewayError:
             return error

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.backends.projectman.wire import Holding, Origin, read_module
+from gateway.backends.projectman.tree import Holding
+from gateway.backends.projectman.wire import Origin, read_module
 from gateway.domain.module import Module, ModuleQuery
 from tests.backends.connections import PROJECT
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backends.projectman.wire import Origin, branches, list_tree
+from gateway.backends.projectman.tree import branches, list_tree
+from gateway.backends.projectman.wire import Origin
 from gateway.domain.module import Module
 
 ORIGIN = Origin("pm", "0792b7d26cb74bd799cbae80063dc74a")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.projectman import wire
+from gateway.backends.projectman import tree, wire
 from gateway.backends.projectman.adapter import ProjectManBackend
 from gateway.domain.errors import BackendReplyInvalid
 from gateway.domain.module import ModuleDraft, ModuleQuery
@@ -29,29 +29,29 @@ _anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([node(1, node(2, parent_module_id=98), node(3, parent_module_id=99), node(4, parent_module_id=98))])
 def test_a_page_is_flattened_as_if_everything_were_read_first(nodes: list[Any]) -> None:
     """Order, place, depth, children and each field: nested, naming other parents, told twice, or no nodes at all."""
-    assert _or_refused(lambda: [each.read() for each in wire.list_tree(eager.ORIGIN, nodes)]) == _or_refused(
+    assert _or_refused(lambda: [each.read() for each in tree.list_tree(eager.ORIGIN, nodes)]) == _or_refused(
         lambda: eager.flatten(nodes)
     )
 
 
 @given(trees.PAGES, st.sampled_from([("module_id", str(number)) for number in range(14)]))
-def test_the_same_branches_hold_an_id(nodes: list[Any], holding: wire.Holding) -> None:
+def test_the_same_branches_hold_an_id(nodes: list[Any], holding: tree.Holding) -> None:
     """The quick look at usual nodes finds what a look at each node finds."""
-    assert wire.branches(nodes, holding) == eager.held(nodes, holding)
+    assert tree.branches(nodes, holding) == eager.held(nodes, holding)
 
 
 @given(trees.PAGES, st.sampled_from([("module_name", name) for name in ("a", "b", "None", "")]))
 @example([{"module_id": 1}, {"module_id": 2, "module_name": None}], ("module_name", "None"))
-def test_the_same_branches_hold_a_name(nodes: list[Any], holding: wire.Holding) -> None:
+def test_the_same_branches_hold_a_name(nodes: list[Any], holding: tree.Holding) -> None:
     """Names too, one that looks like no name among them."""
-    assert wire.branches(nodes, holding) == eager.held(nodes, holding)
+    assert tree.branches(nodes, holding) == eager.held(nodes, holding)
 
 
 @pytest.mark.parametrize(("key", "value"), [("module_id", 1), *trees.ODD])
 def test_what_is_not_read_could_be_read(key: str, value: Any) -> None:
     """What is told of a node without reading it is what reading tells; nothing is left that could be refused later."""
     one = {**PM_NODE, key: value}
-    told = _or_refused(lambda: wire._list_one(eager.ORIGIN, one))
+    told = _or_refused(lambda: tree._list_one(eager.ORIGIN, one))
     module = _or_refused(lambda: wire.read_module(eager.ORIGIN, one))
     assert (told == _REFUSED) is (module == _REFUSED)
     if told != _REFUSED:
@@ -60,8 +60,8 @@ def test_what_is_not_read_could_be_read(key: str, value: Any) -> None:
 
 def test_every_field_that_is_read_is_looked_at() -> None:
     """A field that is new to the reader, and unknown to who decides without reading, could be refused too late."""
-    assert {key for key, _ in wire._USUAL} == wire.ModuleDocument().load_fields.keys()
-    assert {key for key, _ in wire._USUAL_OWNER} == wire.OwnerDocument().load_fields.keys()
+    assert {key for key, _ in tree._USUAL} == wire.ModuleDocument().load_fields.keys()
+    assert {key for key, _ in tree._USUAL_OWNER} == wire.OwnerDocument().load_fields.keys()
 
 
 @_anew
@@ -127,7 +127,7 @@ def _or_refused(tell: Any) -> Any:
 @pytest.fixture
 def reads() -> Any:
     """Counts the nodes that are read into modules."""
-    with mock.patch.object(wire, "read_module", wraps=wire.read_module) as counted:
+    with mock.patch.object(tree, "read_module", wraps=wire.read_module) as counted:
         yield counted
 
 
@@ -163,8 +163,8 @@ def test_what_a_filter_leaves_out_is_not_read(
 
 def test_what_tells_its_own_place_is_taken_as_it_is_read() -> None:
     """Nothing is put in its place, which costs as much as reading it."""
-    with mock.patch.object(wire, "replace") as replace:
-        (top, child) = (each.read() for each in wire.list_tree(eager.ORIGIN, _hundreds()[:1]))
+    with mock.patch.object(tree, "replace") as replace:
+        (top, child) = (each.read() for each in tree.list_tree(eager.ORIGIN, _hundreds()[:1]))
     assert (top.native_id, child.native_id, child.parent) == ("1", "1001", "1")
     assert not replace.called
 

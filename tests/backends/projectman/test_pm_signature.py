@@ -74,7 +74,7 @@ def test_a_plain_key_signs_host_date_and_type(wire: responses.RequestsMock, cloc
         "Host": "projectman-ext.example.com",
         "X-Sdk-Date": _DATE,
     }
-    body = f'{{"module_name": "demo", "owner": {{"user_id": "{OWNER}"}}}}'.encode()
+    body = f'{{"module_name":"demo","owner":{{"user_id":"{OWNER}"}}}}'.encode()
     mark = authorization("POST", f"{_URL}/module", signed, body, key=("AKTEST", "canary-secret-key"))
     assert "SignedHeaders=content-type;host;x-sdk-date," in mark
     Exchange(

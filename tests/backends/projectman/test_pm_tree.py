@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from gateway.backends.projectman.adapter import ProjectManBackend
-from gateway.backends.projectman.wire import Origin, list_tree
+from gateway.backends.projectman.tree import list_tree
+from gateway.backends.projectman.wire import Origin
 from gateway.domain.errors import BackendReplyInvalid
 from gateway.domain.module import Module, ModuleQuery, Owner
 from gateway.domain.ports import Call

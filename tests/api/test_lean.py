@@ -1,0 +1,101 @@
+"""What is left out of Flask is missed by nobody: the short application routes and calls hooks as Flask does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from flask import Flask, Response
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import EnvironBuilder
+
+from gateway.api.lean import LeanFlask
+
+_HOSTS: Final = ["localhost", "127.0.0.1:8000", "Gateway.Example.COM", "a_b", "[::1]:80", "", "a b", "é.example", "a/b"]
+_PATHS: Final = ["/modules", "/modules/x", "/modules/", "//modules", "/modules//x", "/modules/%2F", "/%E4", "/docs", ""]
+
+
+def _application(kind: type[Flask]) -> Flask:
+    """Make an application with routes of every kind that there is here, strict as ours is."""
+    app = kind("tried", static_folder=None)
+    app.url_map.merge_slashes = False
+    for rule in ("/modules", "/modules/<module_id>", "/docs/", "/docs/<path:file>"):
+        app.add_url_rule(rule, view_func=lambda **given: given, endpoint=rule, methods=["GET", "POST"])
+    return app
+
+
+_APPLICATIONS: Final = [_application(kind) for kind in (LeanFlask, Flask)]
+
+
+def _routed(app: Flask, path: str, host: str, method: str) -> object:
+    """Return where a request leads: a view and what it is given, or the status and address of a refusal."""
+    environ = EnvironBuilder(path="/", method=method).get_environ()
+    environ |= {"HTTP_HOST": host, "PATH_INFO": path.encode().decode("latin-1")}
+    try:
+        with app.request_context(environ) as context:
+            if context.request.routing_exception is not None:
+                raise context.request.routing_exception
+            return context.request.endpoint, context.request.view_args
+    except HTTPException as error:
+        return error.code, getattr(error, "new_url", None), getattr(error, "valid_methods", None)
+
+
+@pytest.mark.parametrize("host", _HOSTS)
+@pytest.mark.parametrize("path", _PATHS)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_routes(path: str, host: str, method: str) -> None:
+    """Every address leads where Flask's own binding leads it, whatever the host."""
+    lean, usual = (_routed(app, path, host, method) for app in _APPLICATIONS)
+    assert lean == usual
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=12))
+def test_any_path(path: str) -> None:
+    """So does any path at all."""
+    lean, usual = (_routed(app, f"/{path}", "localhost", "GET") for app in _APPLICATIONS)
+    assert lean == usual
+
+
+def test_outside_of_a_request() -> None:
+    """Addresses can be built without one, as Flask builds them."""
+    lean = _application(LeanFlask)
+    lean.config["SERVER_NAME"] = "gateway.example"
+    with lean.app_context():
+        assert lean.url_for("/modules") == "http://gateway.example/modules"
+
+
+def test_the_order_of_hooks() -> None:
+    """What was attached first begins first and ends last; who answers before the view keeps the rest from beginning."""
+    app = LeanFlask("tried", static_folder=None)
+    seen: list[str] = []
+
+    def attach(name: str, *, answers: bool) -> None:
+        @app.before_request
+        def before() -> str | None:
+            seen.append(f"before {name}")
+            return "early" if answers else None
+
+        @app.after_request
+        def after(response: Response) -> Response:
+            seen.append(f"after {name}")
+            return response
+
+        @app.teardown_request
+        def over(_error: BaseException | None) -> None:
+            seen.append(f"over {name}")
+
+    for name in ("a", "b", "c"):
+        attach(name, answers=name == "b")
+    assert app.test_client().get("/").text == "early"
+    assert seen == ["before a", "before b", "after c", "after b", "after a", "over c", "over b", "over a"]
+
+
+def test_nothing_is_left_out_that_is_used(app: Flask) -> None:
+    """No blueprint of ours has hooks of its own, and no view is a coroutine: those would be passed over."""
+    for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        assert set(hooks) <= {None}
+    assert not app.url_value_preprocessors
+    assert not any(hasattr(view, "__await__") or view.__code__.co_flags & 0x80 for view in app.view_functions.values())
+    assert app.secret_key is None  # there are no sessions
