@@ -24,7 +24,7 @@ def read_object(request: Request, *media_types: str) -> dict[str, Any]:
     """Return the body's JSON object; raises UnsupportedMediaType, PayloadTooLarge or InvalidJson."""
     if not _is_one_of(request, media_types):
         raise UnsupportedMediaType(f"Send Content-Type: {' or '.join(media_types)}, in UTF-8.")
-    if request.content_encoding:
+    if request.environ.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedMediaType("A Content-Encoding is not supported.")
     body = _read(request)
     if len(body) > MAX_BYTES:

@@ -7,14 +7,27 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import MapAdapter
 
 _USUAL_HOST: Final = re.compile(r"[A-Za-z0-9.:-]{1,255}")
 
 
+class _NoSessions(SessionInterface):
+    """Every request has the same session: none."""
+
+    _none: Final = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's signature
+        """Return what refuses to be written to."""
+        return self._none
+
+
 class LeanFlask(Flask):
     """An application whose hooks are its own and no blueprint's, without coroutines, sessions and listeners."""
+
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return it as it is: no view and no hook is a coroutine."""
@@ -22,7 +35,9 @@ class LeanFlask(Flask):
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Bind the routes to a request: none depends on its host, none is a websocket's."""
-        environ = {} if request is None else request.environ
+        if request is None:  # for the application itself, before each of its requests
+            return super().create_url_adapter(None) if self.config["SERVER_NAME"] else None
+        environ = request.environ
         host = environ.get("HTTP_HOST", "")
         if not _USUAL_HOST.fullmatch(host):
             return super().create_url_adapter(request)
@@ -36,6 +51,10 @@ class LeanFlask(Flask):
             default_method=environ["REQUEST_METHOD"],
             query_args=environ.get("QUERY_STRING", ""),
         )
+
+    def make_response(self, rv: ResponseReturnValue) -> Response:
+        """Return what is a response already as it is."""
+        return rv if isinstance(rv, Response) else super().make_response(rv)
 
     def preprocess_request(self) -> ResponseReturnValue | None:
         """Call what is to be called before each view, until one of them answers."""

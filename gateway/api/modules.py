@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from flask import Blueprint, Response
@@ -23,6 +24,8 @@ from gateway.domain.operation import Operation
 from gateway.domain.ports import Backend
 from gateway.provisioning import change, creation
 from gateway.provisioning.provisioner import Answer, Order, Provisioner
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")  # an id that needs no quotes
 
 
 def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Blueprint:
@@ -103,7 +106,8 @@ def _created(answer: Answer) -> Response:
     module, adopted = answer.creation.module, answer.creation.adopted
     noted = notes()
     noted.operation, noted.replayed = answer.operation_id, answer.replayed
-    lines = [("Location", f"/modules/{quote(module.id)}")]
+    name = module.id if _PLAIN.fullmatch(module.id) else quote(module.id)
+    lines = [("Location", f"/modules/{name}")]
     if answer.replayed:
         lines.append(("Idempotency-Replayed", "true"))
     lines.append(_outcome(Outcome.NOT_APPLIED if adopted else Outcome.APPLIED))

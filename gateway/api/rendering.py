@@ -76,4 +76,8 @@ def render_module(module: Module) -> dict[str, Any]:
 
 def _instant(value: datetime | None) -> str | None:
     """Write RFC 3339, UTC, with milliseconds."""
-    return f"{value.astimezone(UTC).isoformat('T', 'milliseconds')[:-6]}Z" if value else None
+    if value is None:
+        return None
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return f"{value.isoformat('T', 'milliseconds')[:-6]}Z"

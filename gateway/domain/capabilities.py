@@ -42,49 +42,50 @@ class Field:
     def _matcher(self) -> re.Pattern[str]:
         return re.compile(self.pattern or r"(?s:.*)", re.ASCII)
 
-    def mistakes(self, value: Any, pointer: str) -> Iterator[FieldError]:
+    def mistakes(self, value: Any, pointer: str) -> Sequence[FieldError]:
         """Name every rule that a value breaks; null passes where the field is not required."""
         if value is None:
-            if self.required:
-                yield FieldError(pointer, "required", "A value is required here.")
-            return
+            return [FieldError(pointer, "required", "A value is required here.")] if self.required else ()
         python_types, check = _CHECKS[self.kind]
         if type(value) not in python_types:
-            yield FieldError(pointer, "type", f"Must be of type {self.kind}.")
-        elif check is not None:
-            yield from check(self, value, pointer)
+            return [FieldError(pointer, "type", f"Must be of type {self.kind}.")]
+        return () if check is None else check(self, value, pointer)
 
-    def _number_mistakes(self, number: int, pointer: str) -> Iterator[FieldError]:
+    def _number_mistakes(self, number: int, pointer: str) -> Sequence[FieldError]:
         maximum = self.maximum or INT64_MAX
-        if not 0 <= number <= maximum:
-            yield FieldError(pointer, "range", f"Must be from 0 to {maximum}.")
+        return () if 0 <= number <= maximum else [FieldError(pointer, "range", f"Must be from 0 to {maximum}.")]
 
-    def _text_mistakes(self, text: str, pointer: str) -> Iterator[FieldError]:
+    def _text_mistakes(self, text: str, pointer: str) -> Sequence[FieldError]:
         if text == "" and self.required:
-            yield FieldError(pointer, "required", "Must not be empty.")
-            return
+            return [FieldError(pointer, "required", "Must not be empty.")]
+        found = []
         if self.max_length is not None and len(text) > self.max_length:
-            yield FieldError(pointer, "too_long", f"Is longer than {self.max_length} characters.")
+            found.append(FieldError(pointer, "too_long", f"Is longer than {self.max_length} characters."))
         if self.max_bytes is not None and len(text.encode()) > self.max_bytes:
-            yield FieldError(pointer, "too_long", f"Is longer than {self.max_bytes} bytes in UTF-8.")
+            found.append(FieldError(pointer, "too_long", f"Is longer than {self.max_bytes} bytes in UTF-8."))
         if not self._matcher.fullmatch(text):
-            yield FieldError(pointer, "pattern", "Has characters or a shape that the backend refuses.", self.allowed)
+            wrong = "Has characters or a shape that the backend refuses."
+            found.append(FieldError(pointer, "pattern", wrong, self.allowed))
         elif self.maximum is not None and int(text) > self.maximum:
-            yield FieldError(pointer, "range", f"Must be at most {self.maximum}.")
+            found.append(FieldError(pointer, "range", f"Must be at most {self.maximum}."))
+        return found
 
-    def _owner_mistakes(self, owners: Sequence[str], pointer: str) -> Iterator[FieldError]:
+    def _owner_mistakes(self, owners: Sequence[str], pointer: str) -> Sequence[FieldError]:
+        found = []
         if self.required and not owners:
-            yield FieldError(pointer, "required", "At least one owner is required.")
+            found.append(FieldError(pointer, "required", "At least one owner is required."))
         if self.max_items is not None and len(owners) > self.max_items:
-            yield FieldError(pointer, "too_many", f"At most {self.max_items} can be kept.")
+            found.append(FieldError(pointer, "too_many", f"At most {self.max_items} can be kept."))
         for index, owner in enumerate(owners):
             if not self._matcher.fullmatch(owner):
-                yield FieldError(f"{pointer}/{index}", "pattern", "Is not an id of this backend.", self.allowed)
+                wrong = "Is not an id of this backend."
+                found.append(FieldError(f"{pointer}/{index}", "pattern", wrong, self.allowed))
         if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
-            yield FieldError(pointer, "too_long", f"The ids are longer than {self.max_bytes} bytes together.")
+            found.append(FieldError(pointer, "too_long", f"The ids are longer than {self.max_bytes} bytes together."))
+        return found
 
 
-_Check = Callable[[Field, Any, str], Iterator[FieldError]]
+_Check = Callable[[Field, Any, str], Sequence[FieldError]]
 #: Told apart by exact type: true is no number.
 _CHECKS: Final[Mapping[Kind, tuple[tuple[type, ...], _Check | None]]] = {
     "string": ((str,), Field._text_mistakes),  # noqa: SLF001 - its own methods, told apart by kind

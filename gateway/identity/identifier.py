@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.domain.callers import ANYBODY, Caller
 from gateway.domain.errors import Evidence, RateLimited, Unauthenticated
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _BEARER: Final = "bearer "
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What of a request may prove who sends it; empty texts where nothing was sent."""
 
     api_key: str

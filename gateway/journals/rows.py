@@ -11,7 +11,7 @@ from gateway.hotpath import documents
 
 Row = Sequence[Any]
 
-_REMEMBERED: Final = {State.SUCCEEDED, State.AMBIGUOUS}
+_REMEMBERED: Final = (State.SUCCEEDED, State.AMBIGUOUS)
 
 
 def write_claim(claim: Claim) -> dict[str, Any]:

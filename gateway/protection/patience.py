@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from gateway.domain.capabilities import Capabilities
 from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayError, RateLimited
 from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
 from gateway.domain.ports import Backend, Call, Clock, State
@@ -60,6 +59,7 @@ class Patient:
         self.create: Final = backend.create
         self.update: Final = backend.update
         self.delete: Final = backend.delete
+        self.capabilities: Final = backend.capabilities
         self._backend: Final = backend
         self._clock: Final = clock
         self._random: Final = random
@@ -69,11 +69,6 @@ class Patient:
     def state(self) -> State:
         """Return what the last exchange showed."""
         return self._backend.state
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Return what the backend can keep."""
-        return self._backend.capabilities
 
     def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
         """Look for the name, patiently."""

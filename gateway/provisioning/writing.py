@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable
 
 
-@contextmanager
-def before_the_write() -> Iterator[None]:
+class before_the_write:  # noqa: N801 - read as what it says: with before_the_write()
     """Tell the failure of a read inside a write as *unavailable*: 504 is kept for what may have been applied.
 
     An adapter raises these two for reads alone; a write of unknown fate raises OutcomeUnknown.
     """
-    try:
-        yield
-    except (BackendTimeout, BackendReplyInvalid) as error:
-        what = "The backend could not be read before the change; nothing was changed."
-        raise BackendUnavailable(what, evidence=error.evidence) from error
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turn the two kinds into the third."""
+        if isinstance(error, BackendTimeout | BackendReplyInvalid):
+            what = "The backend could not be read before the change; nothing was changed."
+            raise BackendUnavailable(what, evidence=error.evidence) from error

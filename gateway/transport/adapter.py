@@ -7,7 +7,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import requests
@@ -125,9 +124,11 @@ class Adapter(HTTPAdapter):
         else:
             connection.close()
         # The freshest is used first, so those of a busier hour lie at the other end: nobody would hang up on them.
-        with suppress(IndexError):
+        try:
             while now - origin.idle[0].used >= self._limits.idle_seconds:
                 origin.idle.popleft().close()
+        except IndexError:  # somebody else was faster
+            pass
 
 
 def _hang_up(origins: Mapping[str, _Origin]) -> None:

@@ -28,7 +28,7 @@ _STILL_OUT: Final = 900.0
 _USUAL: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Request:
     """What goes out; the url is complete and already quoted."""
 

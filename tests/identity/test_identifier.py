@@ -37,7 +37,7 @@ def identifier(login: Login, clock: VirtualClock) -> Identifier:
 
 def test_nobody_is_asked_where_nobody_need_be(clock: VirtualClock) -> None:
     """Without authentication everybody is the one caller, whatever he sends."""
-    assert connect(Auth(), clock).identify(replace(NOTHING, api_key="wrong")) is ANYBODY
+    assert connect(Auth(), clock).identify(NOTHING._replace(api_key="wrong")) is ANYBODY
 
 
 def test_each_proof(identifier: Identifier, login: Login) -> None:
@@ -49,14 +49,14 @@ def test_each_proof(identifier: Identifier, login: Login) -> None:
     }
     for name, sent in proofs.items():
         for proof in sent:
-            assert identifier.identify(replace(NOTHING, **proof)).name == name
+            assert identifier.identify(NOTHING._replace(**proof)).name == name
 
 
 def test_the_first_proof_counts(identifier: Identifier) -> None:
     """A key goes before a certificate; a wrong one is not passed over for it."""
-    both = replace(NOTHING, api_key="k", client_cert=f"URI={SPIFFE}")
+    both = NOTHING._replace(api_key="k", client_cert=f"URI={SPIFFE}")
     assert identifier.identify(both).name == "key"
-    for wrong in (replace(both, api_key="x"), replace(both, api_key="", authorization="Bearer x")):
+    for wrong in (both._replace(api_key="x"), both._replace(api_key="", authorization="Bearer x")):
         with pytest.raises(Unauthenticated):
             identifier.identify(wrong)
 
@@ -64,14 +64,14 @@ def test_the_first_proof_counts(identifier: Identifier) -> None:
 def test_a_token_is_no_api_key(identifier: Identifier, login: Login) -> None:
     """In X-Api-Key only keys are looked for."""
     with pytest.raises(Unauthenticated):
-        identifier.identify(replace(NOTHING, api_key=login.token()))
+        identifier.identify(NOTHING._replace(api_key=login.token()))
 
 
 def test_without_an_issuer_a_token_proves_nothing(clock: VirtualClock, login: Login) -> None:
     """Nobody's keys are fetched."""
     identifier = connect(replace(AUTH, issuer=None), clock, login.fetch)
     with pytest.raises(Unauthenticated):
-        identifier.identify(replace(NOTHING, authorization=f"Bearer {login.token()}"))
+        identifier.identify(NOTHING._replace(authorization=f"Bearer {login.token()}"))
     assert login.fetches == 0
 
 
@@ -80,7 +80,7 @@ def test_a_caller_has_his_own_rate(clock: VirtualClock) -> None:
     slow = Entry(name="slow", allow=ALLOW, key_digests=(sha256(b"s").hexdigest(),), requests_per_second=2.0)
     auth = replace(AUTH, entries=(*AUTH.entries, slow), issuer=None)
     identifier = connect(auth, clock, limiter=open_limiter("memory://", clock))
-    asks, other = replace(NOTHING, api_key="s"), replace(NOTHING, api_key="k")
+    asks, other = NOTHING._replace(api_key="s"), NOTHING._replace(api_key="k")
     for _ in range(2):
         assert identifier.identify(asks).name == "slow"
     with pytest.raises(RateLimited) as told:
