@@ -55,7 +55,7 @@ mesh: install ## the long form of what is tried with a real Envoy
 soak: install ## twenty minutes at half load with faults; memory, descriptors and operations must not leak
 	$(BIN)/python -m tests.soak --minutes 20
 
-bench: .venv-bench/.installed ## what a request costs, beside what others cost (needs nginx and wrk)
+bench: .venv-bench/.installed ## what a request costs, beside what others cost (needs nginx and wrk); fails where a target is missed
 	.venv-bench/bin/python -m compileall -q gateway # as pip does with what it installs: it counts in the start
 	.venv-bench/bin/python -m tests.benchmarks
 

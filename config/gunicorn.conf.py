@@ -57,10 +57,6 @@ class Worker(GeventWorker):
                     client._sock.shutdown(socket.SHUT_RD)  # noqa: SLF001
 
 
-# What is loaded at the start lives to the end: to look for garbage in it would take a tenth of the start, and a part of
-# every second afterwards.
-gc.disable()
-
 # For each of the 25 things that it patches, gevent would look into what every installed package says of itself, for
 # plugins that want to hear of it; there are none, and with thirty packages it takes a tenth of the start.
 gevent.events.notify_and_call_entry_points = gevent.events.notify
@@ -124,11 +120,8 @@ def post_fork(server, worker):
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     _after_fork()
-
-
-def when_ready(server):
-    """Collect garbage in the master as usual; it has loaded what it needs."""
-    gc.enable()
+    # What is loaded now lives to the end: to look for garbage in it would take a tenth of the start, and go on for ever.
+    gc.disable()
 
 
 def post_worker_init(worker):

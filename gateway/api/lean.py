@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import EnvironHeaders
 from werkzeug.routing import MapAdapter
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _USUAL_HOST: Final = re.compile(r"[A-Za-z0-9.:-]{1,255}")
+
+
+class LeanRequest(Request):
+    """A request that knows what Werkzeug's knows, asked of its environment directly."""
+
+    def __init__(self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False) -> None:  # noqa: FBT001, FBT002 - Werkzeug's signature
+        get = environ.get
+        name, port = get("SERVER_NAME"), get("SERVER_PORT") or ""
+        self.method = get("REQUEST_METHOD", "GET").upper()
+        self.scheme = get("wsgi.url_scheme", "http")
+        self.server = None if name is None else (name, int(port) if port.isdecimal() else None)
+        self.root_path = _decoded(get("SCRIPT_NAME", "")).rstrip("/")
+        self.path = f"/{_decoded(get('PATH_INFO', '')).lstrip('/')}"
+        self.query_string = get("QUERY_STRING", "").encode("latin-1")
+        self.headers = EnvironHeaders(environ)
+        self.remote_addr = get("REMOTE_ADDR")
+        self.environ = environ
+        self.shallow = shallow
+        if populate_request and not shallow:
+            environ["werkzeug.request"] = self
 
 
 class _NoSessions(SessionInterface):
@@ -27,6 +51,7 @@ class _NoSessions(SessionInterface):
 class LeanFlask(Flask):
     """An application whose hooks are its own and no blueprint's, without coroutines, sessions and listeners."""
 
+    request_class = LeanRequest
     session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +72,7 @@ class LeanFlask(Flask):
             script_name=environ.get("SCRIPT_NAME") or "/",
             subdomain="",
             url_scheme=environ["wsgi.url_scheme"],
-            path_info=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
+            path_info=_decoded(environ.get("PATH_INFO", "")),
             default_method=environ["REQUEST_METHOD"],
             query_args=environ.get("QUERY_STRING", ""),
         )
@@ -74,3 +99,8 @@ class LeanFlask(Flask):
         """Call what is to be called when a request is over, the last one that was attached first."""
         for teardown in reversed(self.teardown_request_funcs[None]):
             teardown(exc)
+
+
+def _decoded(text: str) -> str:
+    """Return what WSGI hands over as Latin-1 as the UTF-8 that it was."""
+    return text if text.isascii() else text.encode("latin-1").decode(errors="replace")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response
 from werkzeug.datastructures import Headers
+from werkzeug.http import HTTP_STATUS_CODES
 
 from gateway.domain.module import Module
 from gateway.hotpath import documents
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
+_STATUS: Final = {code: f"{code} {phrase.upper()}" for code, phrase in HTTP_STATUS_CODES.items()}
+
+
 class Lines(Headers):
     """Headers of our own making: they hold no line feed, and none is there twice."""
+
+    def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
+        self._list = [*lines]
 
     def put(self, lines: Iterable[tuple[str, str]]) -> None:
         """Add them as they are; Werkzeug looks through each, at 4 µs."""
@@ -32,10 +39,12 @@ class _Whole(Response):
     """A response that is complete: its body is there, its length is told, its Location holds no character to escape."""
 
     def __init__(self, body: bytes, status: int, lines: Iterable[tuple[str, str]]) -> None:
-        headers = Lines()
-        headers.put((("Content-Type", "application/json"), ("Content-Length", str(len(body)))))
-        headers.put(lines)
-        super().__init__([body], status, headers)
+        # All that Werkzeug's own would set; it would look at each of them first, at 10 µs.
+        self.headers = Lines((("Content-Type", "application/json"), ("Content-Length", str(len(body))), *lines))
+        self._status, self._status_code = _STATUS[status], status
+        self.response = [body]
+        self.direct_passthrough = False
+        self._on_close = []
         self._length = len(body)
 
     def calculate_content_length(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
-from gateway.api.lean import LeanFlask
+from gateway.api.lean import LeanFlask, LeanRequest
 
 _HOSTS: Final = ["localhost", "127.0.0.1:8000", "Gateway.Example.COM", "a_b", "[::1]:80", "", "a b", "é.example", "a/b"]
 _PATHS: Final = ["/modules", "/modules/x", "/modules/", "//modules", "/modules//x", "/modules/%2F", "/%E4", "/docs", ""]
@@ -56,6 +56,33 @@ def test_any_path(path: str) -> None:
     """So does any path at all."""
     lean, usual = (_routed(app, f"/{path}", "localhost", "GET") for app in _APPLICATIONS)
     assert lean == usual
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {}, {"PATH_INFO": "//a/é/"}, {"PATH_INFO": "/\xe4\xb8\xad"}, {"PATH_INFO": "/\xff"}, {"PATH_INFO": ""},
+        {"SCRIPT_NAME": "/under/"}, {"SCRIPT_NAME": "/\xe4\xb8\xad"}, {"QUERY_STRING": "a=1&b=\xe4"},
+        {"REQUEST_METHOD": "patch"}, {"SERVER_PORT": ""}, {"SERVER_PORT": "http"}, {"SERVER_NAME": "/run/socket"},
+        {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}, {"REMOTE_ADDR": "::1"}, {"HTTP_X_API_KEY": "k"},
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "left_out", [(), ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REQUEST_METHOD", "SCRIPT_NAME")]
+)
+@pytest.mark.parametrize("shallow", [False, True])
+def test_a_request_knows_the_same(given: dict[str, str], left_out: tuple[str, ...], *, shallow: bool) -> None:
+    """Whatever the environment says or leaves out, every attribute is what Werkzeug's own request has."""
+    known = []
+    for kind in (LeanRequest, Request):
+        environ = {**EnvironBuilder(path="/modules", method="POST", data=b"{}").get_environ(), **given}
+        for name in left_out:
+            environ.pop(name, None)
+        made = kind(environ, shallow=shallow)
+        assert environ.get("werkzeug.request") is (None if shallow else made)
+        known.append({**vars(made), "headers": dict(made.headers), "environ": None})
+    assert known[0] == known[1]
 
 
 def test_outside_of_a_request() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+from flask import Response
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from gateway.api.rendering import render_module
+from gateway.api.rendering import json_response, render_module
 from gateway.api.replies import ModuleSchema
 from gateway.domain.module import Module, Owner
 
@@ -44,3 +47,22 @@ def test_by_hand_and_by_the_schema(module: Module) -> None:
     """Every field, in the same form and the same order."""
     by_schema: Any = ModuleSchema().dump(module)
     assert list(render_module(module).items()) == list(by_schema.items())
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 404, 503])
+@pytest.mark.parametrize("lines", [(), (("Location", "/modules/a.1"), ("Gateway-Outcome", "applied"))])
+def test_a_response_like_any_other(status: int, lines: tuple[tuple[str, str], ...]) -> None:
+    """It has every attribute that Flask's own has, with the same value, and answers the same bytes; HEAD none."""
+    body = b'{"a":1}\n'
+    usual = Response(body, status, lines, content_type="application/json")
+    made = json_response({"a": 1}, status, *lines)
+    assert vars(made).keys() - vars(usual).keys() == {"_length"}
+    assert {name: vars(made)[name] for name in vars(usual)} | {"headers": 0} == {**vars(usual), "headers": 0}
+    assert dict(made.headers) == dict(usual.headers)
+    assert made.calculate_content_length() == usual.calculate_content_length()
+    for method in ("GET", "HEAD"):
+        answers = []
+        for response in (made, usual):
+            told, code, headers = run_wsgi_app(response, EnvironBuilder(method=method).get_environ())
+            answers.append((b"".join(told), code, dict(headers)))
+        assert answers[0] == answers[1]
