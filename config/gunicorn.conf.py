@@ -120,7 +120,7 @@ def post_fork(server, worker):
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     _after_fork()
-    # What is loaded now lives to the end: to look for garbage in it would take a tenth of the start, and go on for ever.
+    # What is loaded now lives to the end; to look for garbage in it would take a tenth of the start, and never end.
     gc.disable()
 
 
