@@ -140,3 +140,11 @@ def test_largest_body(client: FlaskClient, cmdb: FakeBackend) -> None:
     assert b"\\ud83d\\ude00" in data
     told = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
     assert (told.status_code, told.get_json()["name"]) == (201, "\U0001f600")
+
+
+def test_a_body_that_ends_early(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Of a caller who hangs up in the middle nothing is taken for the whole, even where it would be JSON."""
+    told = {"CONTENT_LENGTH": str(len(SOUND) + 1)}
+    response = client.post("/modules", data=SOUND, content_type="application/json", environ_overrides=told)
+    problem(response, 400, "invalid_json")
+    assert cmdb.sent == []

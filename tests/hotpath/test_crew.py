@@ -92,6 +92,19 @@ def test_an_exception_is_told_and_costs_nobody_else(crew: Crew, monkeypatch: pyt
     assert _do(crew, lambda: 2) == 2
 
 
+def test_the_whole_life_of_a_thread(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does what it was begun for, waits, does what it is given, and goes where enough others wait."""
+    done: SimpleQueue[int] = SimpleQueue()
+    hand = crews._Hand(lambda: done.put(1))
+    life = threading.Thread(target=crew._labour, args=(hand,))
+    life.start()
+    assert _idle(crew, 1)
+    monkeypatch.setattr(crews, "_IDLE", 0)
+    crew.take(lambda: done.put(2))
+    life.join(_SECONDS)
+    assert (done.get(), done.get(), life.is_alive(), len(crew._idle)) == (1, 2, False, 0)
+
+
 def test_nothing_is_kept_of_what_was_done(crew: Crew) -> None:
     """An idle thread holds no reference to its last work."""
 

@@ -161,4 +161,4 @@ def _against_the_ledger(stand: Stand, lives: Sequence[Lives]) -> Mapping[str, ob
 def _complaints(folder: Path) -> list[str]:
     """Return the lines of the log that tell of a mistake."""
     lines = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").splitlines()]
-    return [line[:500] for line in lines if "Traceback" in line or '"level": "error"' in line or "[ERROR]" in line][:5]
+    return [line[:500] for line in lines if "Traceback" in line or '"level":"error"' in line or "[ERROR]" in line][:5]

@@ -234,3 +234,9 @@ def test_what_came_meanwhile_spoils_a_connection(pair: Any) -> None:
     connection.close()
     assert not connection.is_quiet()
     assert ours.fileno() == -1
+
+
+def test_a_line_in_pieces() -> None:
+    """The length of a chunk may come in two pieces, and so may the end of its line."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert read(head, b"0", b"5\r", b"\nhel", b"lo\r\n0\r\n", b"\r\n").body == b"hello"
