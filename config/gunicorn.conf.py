@@ -129,6 +129,7 @@ def post_worker_init(worker):
     from gateway.domain.errors import Draining  # noqa: PLC0415 - the master keeps no code of ours over a reload
 
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # a request leaves few cycles behind; to look after every 700 objects is a percent
     gc.enable()
     service, stop = worker.wsgi, signal.getsignal(signal.SIGTERM)
 

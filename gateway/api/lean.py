@@ -12,6 +12,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.routing import MapAdapter
 
+from gateway.api.present import current_request
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -76,6 +78,25 @@ class LeanFlask(Flask):
             default_method=environ["REQUEST_METHOD"],
             query_args=environ.get("QUERY_STRING", ""),
         )
+
+    def full_dispatch_request(self) -> Response:
+        """Answer a request; nobody listens to its beginning and end."""
+        self._got_first_request = True
+        try:
+            answer = self.preprocess_request()
+            if answer is None:
+                answer = self.dispatch_request()
+        except Exception as error:
+            answer = self.handle_user_exception(error)
+        return self.finalize_request(answer)
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Call the view that the address leads to."""
+        asked = current_request()
+        rule = asked.url_rule
+        if rule is None or asked.routing_exception is not None or asked.method == "OPTIONS":
+            return super().dispatch_request()
+        return self.view_functions[rule.endpoint](**(asked.view_args or {}))  # type: ignore[return-value] # no coroutine
 
     def make_response(self, rv: ResponseReturnValue) -> Response:
         """Return what is a response already as it is."""

@@ -48,4 +48,6 @@ def read(text: bytes | str) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        return json.loads(text)
+        document = json.loads(text)
+        write(document)  # half of a surrogate pair is a ValueError here: it could never be written out
+        return document

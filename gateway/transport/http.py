@@ -171,12 +171,9 @@ class Transport:
 
 def _read(body: bytes) -> Any:
     try:
-        document = documents.read(body)
-        if b"\\u" in body:
-            documents.write(document)  # half a surrogate pair could never be written out
+        return documents.read(body)
     except (ValueError, RecursionError):
         return None
-    return document
 
 
 def _others(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:

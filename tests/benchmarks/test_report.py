@@ -54,24 +54,24 @@ def missed(result: dict[str, Any]) -> list[int]:
     ("path", "value", "expected"),
     [
         (f"rows/{table.FASTAPI}/cpu_us", 2700.0, []),
-        (f"rows/{table.FASTAPI}/cpu_us", 2699.0, [2]),
-        (f"rows/{table.CREATES[1]}/cpu_us", 901.0, [1, 2]),
-        (f"rows/{table.VENDORS[0]}/cpu_us", 899.0, [1, 2]),
-        (f"rows/{table.READS[0]}/times_floor", 2.21, [2, 3]),
-        ("latency/create/added_p50_ms", 2.01, [2, 4]),
-        ("latency/create/added_p99_ms", 10.1, [2, 5]),
-        ("start/seconds", 1.01, [2, 6]),
-        ("in_flight/statuses", {"201": 999, "503": 1}, [2, 7]),
-        ("in_flight/statuses", {"201": 999}, [2, 7]),
-        ("in_flight/resident_most_mib", 150.1, [2, 8]),
+        (f"rows/{table.FASTAPI}/cpu_us", 2699.0, [3]),
+        (f"rows/{table.CREATES[1]}/cpu_us", 901.0, [2, 3]),
+        (f"rows/{table.VENDORS[0]}/cpu_us", 899.0, [1, 3]),
+        (f"rows/{table.READS[0]}/times_floor", 2.21, [3, 4]),
+        ("latency/create/added_p50_ms", 2.01, [3, 5]),
+        ("latency/create/added_p99_ms", 10.1, [3, 6]),
+        ("start/seconds", 1.01, [3, 7]),
+        ("in_flight/statuses", {"201": 999, "503": 1}, [3, 8]),
+        ("in_flight/statuses", {"201": 999}, [3, 8]),
+        ("in_flight/resident_most_mib", 150.1, [3, 9]),
     ],
 )
 def test_each_target_has_its_limit(path: str, value: object, expected: list[int]) -> None:
-    """The contract's figures, one by one; of creates the dearer counts, of clients the cheaper."""
+    """The contract's figures, one by one; of creates the dearer counts, and each against its own backend's client."""
     assert missed(with_(path, value)) == expected
 
 
-@pytest.mark.parametrize(("row", "times", "target"), [(table.CREATES[1], 3.1, 0), (table.READS[1], 2.3, 3)])
+@pytest.mark.parametrize(("row", "times", "target"), [(table.CREATES[1], 3.1, 0), (table.READS[1], 2.3, 4)])
 def test_the_dearer_backend_is_held_against_the_floor(row: str, times: float, target: int) -> None:
     """One backend within the limit does not make up for the other."""
     dear = with_(f"rows/{row}/times_floor", times)
