@@ -18,6 +18,7 @@ from tests.benchmarks.servers import ROOT
 from tests.benchmarks.targets import judge
 
 _README: Final = ROOT / "README.md"
+_WAITS: Final = 3  # rounds in which latencies are taken
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +45,7 @@ def run(times: int, seconds: int) -> Mapping[str, Any]:
         samples = rounds.measure(rows, rounds=times, seconds=seconds, tell=_tell)
         gc.collect()
         gc.freeze()  # a collection between a planned time and a send would count as the server's
-        waits = latency.added(where, rounds=times, seconds=seconds + 1, tell=_tell)
+        waits = latency.added(where, rounds=_WAITS, seconds=seconds + 1, tell=_tell)
         grown = growth.measure(where, seconds=1, tell=_tell)
         _tell("creates at once")
         crowded = crowd.gather(where.folder / "crowd")
@@ -78,7 +79,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, default=ROOT / "var/bench.json", help="where the figures go, or are")
     parser.add_argument("--readme", action="store_true", help="measure nothing: write the figures into README.md")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="of the rows; the latencies have three")
     parser.add_argument("--seconds", type=int, default=2, help="of load, for each row in each round")
     return parser.parse_args(arguments)
 
