@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import secrets
 import socket
@@ -16,6 +15,7 @@ from gateway.api import Gateway, Service, build_api
 from gateway.backends import discover
 from gateway.domain.ports import Clock, Limiter, Signal, Surroundings
 from gateway.hotpath.crew import Crew
+from gateway.hotpath.latch import Latch
 from gateway.journals import check_url, open_journal
 from gateway.protection import Patient, open_limiter
 from gateway.provisioning.provisioner import Provisioner
@@ -52,26 +52,7 @@ class SystemRuntime(SystemClock):
 
     def signal(self) -> Signal:
         """Make a signal."""
-        return _Latch()
-
-
-class _Latch:
-    """A threading.Event that is set once: one lock instead of four objects, and 15 µs less for a create."""
-
-    def __init__(self) -> None:
-        self._shut = _thread.allocate_lock()
-        self._shut.acquire()
-
-    def set(self) -> None:
-        """Let everybody through, now and later."""
-        self._shut.release()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until it is set, or so many seconds; whoever comes through lets the next one through."""
-        through = self._shut.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX))
-        if through:
-            self._shut.release()
-        return through
+        return Latch()
 
 
 def _new_id() -> str:

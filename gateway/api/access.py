@@ -88,22 +88,22 @@ def install(app: Flask, door: Door) -> None:
         door.witness.leave(notes().get("visit"))
 
 
-def _facts(asked: Request, notes: Mapping[str, Any], response: Response, spent: float) -> dict[str, object]:
+def _facts(asked: Request, noted: Mapping[str, Any], response: Response, spent: float) -> dict[str, object]:
     """Return what is told of a request: neither its body nor its query; what it says itself is cut short."""
-    call, rule, environ, noted = notes["call"], asked.url_rule, asked.environ, notes.get
+    call, rule, environ, note = noted["call"], asked.url_rule, asked.environ, noted.get
     return {
         "method": asked.method,
         "route": rule.rule if rule else None,
         "path": asked.path[:200],
         "status": response.status_code,
-        "code": noted("problem_code"),
+        "code": note("problem_code"),
         "outcome": response.headers.get("Gateway-Outcome"),
         "request_id": call.request_id,
         "trace_id": trace_id(call.trace) if call.trace else None,
-        "caller": notes["caller"].name,
-        "backend": noted("backend"),
-        "operation": noted("operation"),
-        "replayed": noted("replayed") is True,
+        "caller": noted["caller"].name,
+        "backend": note("backend"),
+        "operation": note("operation"),
+        "replayed": note("replayed") is True,
         "milliseconds": round(spent * 1e3, 1),
         "upstream_milliseconds": round(call.upstream_seconds * 1e3, 1),
         "remote": environ.get("REMOTE_ADDR"),

@@ -34,7 +34,6 @@ class SqliteJournal(SqlJournal):
 
     def __init__(self, path: Path | None) -> None:
         self._path = path.absolute() if path else None
-        self._place = str(self._path) if self._path else None
         self._links: dict[int, _Link] = {}
 
     def close(self) -> None:
@@ -121,7 +120,7 @@ class SqliteJournal(SqlJournal):
     def _file(self) -> int | None:
         """Return what tells the journal's file from any other; None where there is none."""
         try:
-            return os.stat(self._place).st_ino if self._place else None  # noqa: PTH116 - on every change, at half the cost
+            return os.stat(self._path).st_ino if self._path else None  # noqa: PTH116 - on every change, at half the cost
         except OSError:
             return None
 
