@@ -240,3 +240,26 @@ def test_a_line_in_pieces() -> None:
     """The length of a chunk may come in two pieces, and so may the end of its line."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert read(head, b"0", b"5\r", b"\nhel", b"lo\r\n0\r\n", b"\r\n").body == b"hello"
+
+
+def test_a_socket_that_takes_little_at_a_time() -> None:
+    """What a socket does not take at once is sent after it, in order, each piece within the time that is left."""
+
+    class Narrow:
+        def __init__(self) -> None:
+            self.taken = b""
+            self.armed = 0
+
+        def settimeout(self, seconds: float) -> None:
+            assert 0 < seconds <= 60.0
+            self.armed += 1
+
+        def send(self, data: bytes) -> int:
+            self.taken += data[:3]
+            return min(len(data), 3)
+
+    narrow = Narrow()
+    connection = Connection(narrow)  # type: ignore[arg-type] # quacks like a socket
+    connection.until = time.monotonic() + 60.0
+    connection.send(b"abcdefgh")
+    assert (narrow.taken, narrow.armed) == (b"abcdefgh", 3)
