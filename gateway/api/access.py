@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Request, Response
 
 from gateway.api.callers import identify
 from gateway.api.cors import is_preflight
 from gateway.api.idempotency import patience
-from gateway.api.present import current_request, notes
+from gateway.api.present import Notes, current_request, notes
 from gateway.api.problems import refuse_unacceptable
 from gateway.api.rendering import Lines
 from gateway.domain.callers import ANYBODY
@@ -66,18 +66,19 @@ def install(app: Flask, door: Door) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         mine, headers = notes(), response.headers
-        call: Call = mine.call
+        call = mine.call
         spent = clock.monotonic() - mine.started
         upstream, gateway = call.upstream_seconds * 1e3, (spent - call.upstream_seconds) * 1e3
-        facts = _facts(current_request(), vars(mine), response, spent)
+        facts = _facts(current_request(), mine, response, spent)
         timing = f"upstream;dur={upstream:.1f}, gateway;dur={gateway:.1f}"
-        lines = (("X-Request-Id", call.request_id), ("Server-Timing", timing), *_HEADERS)
+        told = () if mine.outcome is None else (("Gateway-Outcome", mine.outcome),)
+        lines = (*told, ("X-Request-Id", call.request_id), ("Server-Timing", timing), *_HEADERS)
         if isinstance(headers, Lines):
             headers.put(lines)
         else:
             for name, value in lines:
                 headers.setdefault(name, value)  # pages have a policy of their own
-        if "language" in mine:
+        if mine.language is not None:
             headers["Content-Language"] = mine.language
             response.vary.add("Accept-Language")
         door.witness.end(mine.visit, facts, spent)
@@ -85,25 +86,25 @@ def install(app: Flask, door: Door) -> None:
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        door.witness.leave(notes().get("visit"))
+        door.witness.leave(getattr(notes(), "visit", None))
 
 
-def _facts(asked: Request, noted: Mapping[str, Any], response: Response, spent: float) -> dict[str, object]:
+def _facts(asked: Request, noted: Notes, response: Response, spent: float) -> dict[str, object]:
     """Return what is told of a request: neither its body nor its query; what it says itself is cut short."""
-    call, rule, environ, note = noted["call"], asked.url_rule, asked.environ, noted.get
+    call, rule, environ = noted.call, asked.url_rule, asked.environ
     return {
         "method": asked.method,
         "route": rule.rule if rule else None,
         "path": asked.path[:200],
         "status": response.status_code,
-        "code": note("problem_code"),
-        "outcome": response.headers.get("Gateway-Outcome"),
+        "code": noted.problem_code,
+        "outcome": noted.outcome,
         "request_id": call.request_id,
         "trace_id": trace_id(call.trace) if call.trace else None,
-        "caller": noted["caller"].name,
-        "backend": note("backend"),
-        "operation": note("operation"),
-        "replayed": note("replayed") is True,
+        "caller": noted.caller.name,
+        "backend": noted.backend,
+        "operation": noted.operation,
+        "replayed": noted.replayed,
         "milliseconds": round(spent * 1e3, 1),
         "upstream_milliseconds": round(call.upstream_seconds * 1e3, 1),
         "remote": environ.get("REMOTE_ADDR"),

@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Request as HttpRequest
 
-from gateway.api.present import current_caller, current_request, notes
+from gateway.api.present import current_request, notes
 from gateway.domain.callers import ANYBODY, Action, Caller
 from gateway.domain.errors import Forbidden, Unauthenticated
 from gateway.domain.ports import Backend
@@ -34,7 +34,7 @@ def identify(asked: HttpRequest, identifier: Identifier) -> Caller:
 
 def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
     """Leave out the connections that the caller's allow-list does not name: for him they are not there."""
-    caller = current_caller()
+    caller = notes().caller
     if caller is ANYBODY:
         return backends
     return {name: backend for name, backend in backends.items() if caller.knows(name)}

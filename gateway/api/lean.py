@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, Response
-from flask.sessions import NullSession, SessionInterface
+from flask.ctx import AppContext, RequestContext
+from flask.globals import _cv_app, _cv_request  # where Flask keeps the present ones
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import EnvironHeaders
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
-from gateway.api.present import current_request
+from gateway.api.present import Notes, current_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,22 +41,62 @@ class LeanRequest(Request):
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
+    def close(self) -> None:
+        """Do nothing: no body is a form, so no file of one is open."""
 
-class _NoSessions(SessionInterface):
-    """Every request has the same session: none."""
 
-    _none: Final = NullSession()
+class _AppContext(AppContext):
+    """The application of a request; nobody listens to its beginning and end."""
 
-    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's signature
-        """Return what refuses to be written to."""
-        return self._none
+    def push(self) -> None:
+        """Begin."""
+        self._cv_tokens.append(_cv_app.set(self))
+
+    def pop(self, exc: BaseException | None = None) -> None:  # noqa: ARG002 - Flask's signature
+        """End."""
+        _cv_app.reset(self._cv_tokens.pop())
+
+
+class _RequestContext(RequestContext):
+    """A request without a session, in an application context of its own."""
+
+    app: LeanFlask
+
+    def match_request(self) -> None:
+        """Look where the address leads; one that is a route's own words leads there without a search."""
+        asked = self.request
+        rule = self.app.plain_routes.get((asked.method, asked.path))
+        if rule is None:
+            super().match_request()
+        else:
+            asked.url_rule, asked.view_args = rule, {}
+
+    def push(self) -> None:
+        """Begin."""
+        application = self.app.app_context()
+        application.push()
+        self._cv_tokens.append((_cv_request.set(self), application))
+        if self.url_adapter is not None:
+            self.match_request()
+
+    def pop(self, exc: BaseException | None = None) -> None:
+        """End; whoever pushed it more than once, as the test client does, ends it for good with the last."""
+        token, application = self._cv_tokens[-1]
+        try:
+            if len(self._cv_tokens) == 1:
+                self.app.do_teardown_request(exc)
+        finally:
+            del self._cv_tokens[-1]
+            self.request.environ["werkzeug.request"] = None  # they hold each other
+            _cv_request.reset(token)
+            application.pop()  # type: ignore[union-attr] # push() has made one
 
 
 class LeanFlask(Flask):
     """An application whose hooks are its own and no blueprint's, without coroutines, sessions and listeners."""
 
     request_class = LeanRequest
-    session_interface = _NoSessions()
+    app_ctx_globals_class = Notes  # type: ignore[assignment] # any object does; nobody asks this one for what it has not
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return it as it is: no view and no hook is a coroutine."""
@@ -74,10 +116,24 @@ class LeanFlask(Flask):
             script_name=environ.get("SCRIPT_NAME") or "/",
             subdomain="",
             url_scheme=environ["wsgi.url_scheme"],
-            path_info=_decoded(environ.get("PATH_INFO", "")),
-            default_method=environ["REQUEST_METHOD"],
+            path_info=request.path,
+            default_method=request.method,
             query_args=environ.get("QUERY_STRING", ""),
         )
+
+    @cached_property
+    def plain_routes(self) -> Mapping[tuple[str, str], Rule]:
+        """The routes without variables, by method and address; Flask takes no further ones after the first request."""
+        plain = [rule for rule in self.url_map.iter_rules() if not rule.arguments and not rule.redirect_to]
+        return {(method, rule.rule): rule for rule in plain for method in rule.methods or ()}
+
+    def app_context(self) -> AppContext:
+        """Make the context of one request."""
+        return _AppContext(self)
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """Make it for a request."""
+        return _RequestContext(self, environ)
 
     def full_dispatch_request(self) -> Response:
         """Answer a request; nobody listens to its beginning and end."""
@@ -88,7 +144,7 @@ class LeanFlask(Flask):
                 answer = self.dispatch_request()
         except Exception as error:
             answer = self.handle_user_exception(error)
-        return self.finalize_request(answer)
+        return self.process_response(self.make_response(answer))
 
     def dispatch_request(self) -> ResponseReturnValue:
         """Call the view that the address leads to."""

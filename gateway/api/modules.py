@@ -15,7 +15,7 @@ from gateway.api.idempotency import idempotency_key, wants_no_wait
 from gateway.api.languages import Translate, translation
 from gateway.api.loading import find_backend, load_draft, load_patch, load_query, module_query
 from gateway.api.paging import make_token, read_token
-from gateway.api.present import current_call, current_caller, current_request, notes
+from gateway.api.present import current_request, notes
 from gateway.api.rendering import json_response, render_module
 from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
@@ -34,7 +34,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
     @blueprint.post("/modules")
     def create_module() -> Response:
-        request = current_request()
+        request, mine = current_request(), notes()
         query = load_query(request, schemas.CREATE_QUERY)
         backend, draft = load_draft(request, visible(backends))
         authorize("create", backend, draft.scope)
@@ -42,17 +42,17 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
             authorize("read", backend, draft.scope)  # its answer shows a module that somebody else has made
         take_credential(backend)
         if query["validate_only"]:
-            return _preview(creation.preview(backend, draft, current_call()))
+            return _preview(creation.preview(backend, draft, mine.call))
         order = Order(
             backend=backend,
             draft=draft,
             if_exists=query["if_exists"],
-            caller=current_caller().owner,
+            caller=mine.caller.owner,
             idempotency_key=idempotency_key(request),
         )
         if wants_no_wait(request):
-            return _accepted(provisioner.begin(order, current_call()).operation)
-        return _created(provisioner.create(order, current_call()))
+            return _accepted(provisioner.begin(order, mine.call).operation)
+        return _created(provisioner.create(order, mine.call))
 
     @blueprint.get("/modules")
     def list_modules() -> Response:
@@ -62,7 +62,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         take_credential(backend)
         token = values.get("page_token")
         cursor = None if token is None else read_token(token, backend.name, query)
-        page = backend.list(query, values["page_size"], cursor, current_call())
+        page = backend.list(query, values["page_size"], cursor, notes().call)
         provisioner.acquaintances.meet(page.modules)
         following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
         return json_response({"modules": [*map(render_module, page.modules)], "next_page_token": following})
@@ -71,24 +71,27 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
     def get_module(module_id: str) -> Response:
         load_query(current_request(), schemas.NO_QUERY)
         backend, ref = find("read", module_id)
-        return _module(backend.get(ref, current_call()))
+        return _module(backend.get(ref, notes().call))
 
     @blueprint.patch("/modules/<module_id>")
     def update_module(module_id: str) -> Response:
         load_query(current_request(), schemas.NO_QUERY)
         backend, ref = find("update", module_id)
         patch = load_patch(current_request(), backend)
-        module = change.update(provisioner.journal, backend, ref, patch, current_call())
-        return _module(module, 200, _outcome(Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED))
+        mine = notes()
+        module = change.update(provisioner.journal, backend, ref, patch, mine.call)
+        mine.outcome = Outcome.NOT_APPLIED if patch.empty else Outcome.APPLIED
+        return _module(module)
 
     @blueprint.delete("/modules/<module_id>")
     def delete_module(module_id: str) -> Response:
         query = load_query(current_request(), schemas.DELETE_QUERY)
         backend, ref = find("delete", module_id)
-        change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=current_call())
+        mine = notes()
+        change.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=mine.call)
+        mine.outcome = Outcome.APPLIED
         response = Response(status=204)
         del response.headers["Content-Type"]  # of a body that is not there
-        response.headers.add(*_outcome(Outcome.APPLIED))
         return response
 
     def find(action: Action, module_id: str) -> tuple[Backend, str]:
@@ -106,23 +109,23 @@ def _created(answer: Answer) -> Response:
     module, adopted = answer.creation.module, answer.creation.adopted
     noted = notes()
     noted.operation, noted.replayed = answer.operation_id, answer.replayed
+    noted.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
     name = module.id if _PLAIN.fullmatch(module.id) else quote(module.id)
     lines = [("Location", f"/modules/{name}")]
     if answer.replayed:
         lines.append(("Idempotency-Replayed", "true"))
-    lines.append(_outcome(Outcome.NOT_APPLIED if adopted else Outcome.APPLIED))
     return _module(module, 200 if adopted else 201, *lines)
 
 
 def _accepted(operation: Operation) -> Response:
     """Answer before the create is done: it is written down, and this is where to follow it."""
-    notes().operation = operation.claim.id
+    noted = notes()
+    noted.operation, noted.outcome = operation.claim.id, operation.state.outcome
     return json_response(
         operations.render(operation),
         202,
         ("Location", f"/operations/{operation.claim.id}"),
         ("Preference-Applied", "respond-async"),
-        _outcome(operation.state.outcome),
     )
 
 
@@ -134,7 +137,8 @@ def _preview(checks: tuple[creation.Check, ...]) -> Response:
     translate = translation()
     told = [_check(check, translate) for check in checks]
     would = "create" if all(line["passed"] for line in told) else "conflict"
-    return json_response({"would": would, "checks": told}, 200, _outcome(Outcome.NOT_APPLIED))
+    notes().outcome = Outcome.NOT_APPLIED
+    return json_response({"would": would, "checks": told})
 
 
 def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:
@@ -143,7 +147,3 @@ def _check(check: creation.Check, translate: Translate) -> dict[str, Any]:
         told |= {"code": check.error.code, "detail": translate(check.error.detail)}
         told |= {"existing": check.error.existing} if check.error.existing else {}
     return told
-
-
-def _outcome(outcome: Outcome) -> tuple[str, str]:
-    return "Gateway-Outcome", outcome.value

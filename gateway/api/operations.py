@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from gateway.api.languages import translation
-from gateway.api.present import current_caller
+from gateway.api.present import notes
 from gateway.api.rendering import render_module
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
@@ -23,7 +23,7 @@ def routes(journal: Journal) -> Blueprint:
     @blueprint.get("/operations/<operation_id>")
     def get_operation(operation_id: str) -> Response:
         operation = journal.get(operation_id)
-        if operation is None or operation.claim.caller != current_caller().owner:
+        if operation is None or operation.claim.caller != notes().caller.owner:
             raise OperationNotFound
         return jsonify(render(operation))
 

@@ -7,26 +7,30 @@ times. These look it up once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, cast
 
 from flask import Request, g, request
 
 from gateway.domain.callers import Caller
+from gateway.domain.errors import Outcome
 from gateway.domain.ports import Call
+from gateway.telemetry.witness import Visit
+
+
+class Notes:
+    """What is noted about one request, for its answer and for its line in the log; Flask makes it, and calls it `g`."""
+
+    started: float  # on Clock.monotonic()
+    call: Call
+    caller: Caller
+    visit: Visit
+    backend: str | None = None
+    operation: str | None = None  # its id
+    outcome: Outcome | None = None  # of a request that wanted to change something
+    replayed: bool = False
+    problem_code: str | None = None
+    language: str | None = None  # of an answer that exists in several
+
 
 current_request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined] # noqa: SLF001 - LocalProxy has no other
-#: Attributes as anybody sets them: `call`, `caller`, `visit`, `backend`, `operation`, `replayed`, `problem_code`,
-#: `language`.
-notes: Final[Callable[[], Any]] = g._get_current_object  # noqa: SLF001 - the same
-
-
-def current_call() -> Call:
-    """Return the call that the present request is."""
-    call: Call = notes().call
-    return call
-
-
-def current_caller() -> Caller:
-    """Return who asks."""
-    caller: Caller = notes().caller
-    return caller
+notes: Final = cast("Callable[[], Notes]", g._get_current_object)  # noqa: SLF001 - the same

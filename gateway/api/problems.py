@@ -94,7 +94,7 @@ def answer(error: GatewayError) -> Response:
         json.dumps(render(error, status), ensure_ascii=False, separators=(",", ":")), status, content_type=PROBLEM_TYPE
     )
     if request.method in _WRITES:
-        response.headers["Gateway-Outcome"] = _outcome(error).value
+        noted.outcome = error.outcome
     if (seconds := error.evidence.retry_after) is not None and (status in {429, 503}):
         response.headers["Retry-After"] = str(math.ceil(seconds))
     response.headers.update(_HEADERS.get(status, {}))

@@ -25,13 +25,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.domain.faults import Fault
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What became of a request that wanted to change something."""
 
     APPLIED = "applied"

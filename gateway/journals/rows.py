@@ -31,7 +31,9 @@ def write_claim(claim: Claim) -> dict[str, Any]:
         "settle_seconds": claim.settle_seconds,
         "owner": claim.owner,
         "holds_key": None if claim.idempotency_key is None else _digest(claim.caller, claim.idempotency_key),
-        "holds_memory": _digest(claim.caller, claim.request_id, claim.fingerprint),
+        "holds_memory": None
+        if claim.memory_until is None
+        else _digest(claim.caller, claim.request_id, claim.fingerprint),
         "holds_name": _digest(claim.backend, *claim.natural_key),
     }
 

@@ -33,7 +33,7 @@ class SqliteJournal(SqlJournal):
     each: ClassVar[str] = "json_each(:ids)"
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path.absolute() if path else None
+        self._path = str(path.absolute()) if path else None  # of a Path, the system would have to be told each time
         self._links: dict[int, _Link] = {}
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class SqliteJournal(SqlJournal):
     def _connect(self) -> _Connection:
         if self._path:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalUnavailable("The journal's folder cannot be made.") from error
         return sqlite3.connect(

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TextIO
 
@@ -69,24 +68,31 @@ class Lines(logging.Handler):
 
     def __init__(self, redactor: Redactor = _KNOWS_NAMES, stream: TextIO | None = None) -> None:
         super().__init__()
-        self.formatter = JsonFormatter(redactor)
+        self.formatter = self._formatter = JsonFormatter(redactor)
         self._stream = stream
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Take none."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write it; there are no filters to ask and no lock to take."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; of one that cannot be written, say at least whose it was."""
         try:
-            line = self.format(record)
+            line = self._formatter.format(record)
         except Exception as error:
             what = f"unwritable: {type(error).__name__}"
             line = write_line({"level": "error", "logger": record.name, "message": what})
         stream: Any = self._stream or getattr(sys.stderr, "stream", sys.stderr)  # never into the sieve: it logs
-        with suppress(OSError, ValueError):  # nobody is left to tell
+        try:  # for every request: suppress() would be three calls more
             stream.write(f"{line}\n")
             stream.flush()
+        except (OSError, ValueError):  # nobody is left to tell
+            pass
 
 
 class Sieve:

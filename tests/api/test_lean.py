@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, current_app, g, has_app_context, has_request_context, request
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder
 
 from gateway.api.lean import LeanFlask, LeanRequest
@@ -119,6 +120,62 @@ def test_the_order_of_hooks() -> None:
     assert seen == ["before a", "before b", "after c", "after b", "after a", "over c", "over b", "over a"]
 
 
+def test_the_present_request_ends_with_it() -> None:
+    """Within a request Flask's own names stand for it, within another one for that; outside they stand for nothing."""
+    app = _application(LeanFlask)
+    with app.test_request_context("/modules", method="POST") as outer:
+        assert (request.path, current_app.name, g.outcome) == ("/modules", "tried", None)
+        with app.test_request_context("/modules/x"):
+            assert (request.path, request.view_args) == ("/modules/x", {"module_id": "x"})
+        assert (request.path, request.view_args) == ("/modules", {})
+        assert outer.request.environ["werkzeug.request"] is outer.request
+    assert not has_request_context()
+    assert not has_app_context()
+    assert outer.request.environ["werkzeug.request"] is None
+
+
+def test_a_request_that_is_kept() -> None:
+    """The test client begins one again to keep it, and so may anybody, also within itself: it ends as in Flask."""
+    seen = []
+    for kind in (LeanFlask, Flask):
+        app, ends = _application(kind), list[str]()
+        app.teardown_request(lambda _error, ends=ends: ends.append(request.path))
+        with app.test_client() as client:
+            client.get("/modules")
+            kept = (request.path, [*ends])
+        with app.test_request_context("/modules/x") as context:
+            with context:
+                twice = request.path
+            inside = [*ends]
+        assert not has_request_context()
+        assert not has_app_context()
+        seen.append((kept, twice, inside, ends))
+    assert seen[0] == seen[1]
+
+
+def test_what_fails_at_the_end_ends_all_the_same() -> None:
+    """An error in what is called last is told, and leaves no request behind."""
+    app = _application(LeanFlask)
+
+    @app.teardown_request
+    def fail(_error: BaseException | None) -> None:
+        raise KeyError("over")
+
+    with pytest.raises(KeyError, match="over"):
+        app.test_client().get("/modules")
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+def test_a_route_that_leads_elsewhere() -> None:
+    """An address that was moved is answered with where to, as by Flask, and not by its view."""
+    for kind in (LeanFlask, Flask):
+        app = _application(kind)
+        app.url_map.add(Rule("/old", endpoint="/modules", redirect_to="modules", methods=["GET"]))
+        moved = app.test_client().get("/old")
+        assert (moved.status_code, moved.headers["Location"]) == (308, "http://localhost/modules")
+
+
 def test_nothing_is_left_out_that_is_used(app: Flask) -> None:
     """No blueprint of ours has hooks of its own, and no view is a coroutine: those would be passed over."""
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
@@ -126,3 +183,4 @@ def test_nothing_is_left_out_that_is_used(app: Flask) -> None:
     assert not app.url_value_preprocessors
     assert not any(hasattr(view, "__await__") or view.__code__.co_flags & 0x80 for view in app.view_functions.values())
     assert app.secret_key is None  # there are no sessions
+    assert not app.teardown_appcontext_funcs

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from flask import Flask, g
+from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import identity
 from gateway.api import access, present
+from gateway.api.lean import LeanFlask
 from gateway.settings import Auth
 from gateway.telemetry.logs import JsonFormatter
 from gateway.telemetry.metrics import Metrics
@@ -37,7 +38,7 @@ def redactor() -> Redactor:
 @pytest.fixture
 def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
     """An application with one route, seen by a witness."""
-    app = Flask("seen")
+    app = LeanFlask("seen")
     witness = Witness(metrics, None, redactor)
     door = access.Door(
         clock=clock,
@@ -79,7 +80,8 @@ def test_the_line(view: View, clock: VirtualClock, seen: pytest.LogCaptureFixtur
 
     def answer() -> str:
         clock.sleep(0.25)
-        g.backend, g.operation, g.replayed = "cmdb", "0198", True
+        noted = present.notes()
+        noted.backend, noted.operation, noted.replayed = "cmdb", "0198", True
         return "four"
 
     headers = {"traceparent": PARENT, "User-Agent": "x" * 500, "X-Request-Id": "mine"}
@@ -121,7 +123,7 @@ def test_the_trace_goes_on(view: View) -> None:
     traces: list[Mapping[str, str]] = []
 
     def answer() -> str:
-        traces.append(present.current_call().trace)
+        traces.append(present.notes().call.trace)
         return ""
 
     client = view(answer)
@@ -163,7 +165,7 @@ def test_a_credential_is_hidden(view: View, redactor: Redactor) -> None:
     """What a caller sent along for a backend is known to the redactor from then on."""
 
     def answer() -> str:
-        g.visit.hide("the-credential-of-a-caller")
+        present.notes().visit.hide("the-credential-of-a-caller")
         return ""
 
     view(answer).get("/modules")
