@@ -274,6 +274,10 @@ class Journal(Protocol):
         """Delete ended operations that old, at most so many; return how many. Live ones never expire."""
         ...
 
+    def tidy(self) -> None:
+        """Do what else would be done while somebody waits; to be called about once a second."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """Count operations by state."""
         ...

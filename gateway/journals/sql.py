@@ -97,6 +97,9 @@ class SqlJournal(ABC):
         """Delete what ended before a time, the oldest first."""
         return self._change(statements.EXPIRE, {"settled_before": settled_before, "limit": limit})
 
+    def tidy(self) -> None:  # noqa: B027 - not every engine has to
+        """Do nothing."""
+
     def counts(self) -> Mapping[str, int]:
         """Count operations by state, those without any among them."""
         return {state.value: 0 for state in State} | {row[0]: row[1] for row in self._read(statements.COUNTS, {})}

@@ -58,6 +58,7 @@ class Reconciler:
         if now >= self._expired_at + _EXPIRY_EVERY:
             gone = self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
             self._expired_at = 0.0 if gone == _EXPIRY_BATCH else now  # with the next look, or with the next minute
+        self.journal.tidy()
         due = self.journal.take_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
         for operation in due:
             call = Call(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)

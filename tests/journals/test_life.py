@@ -145,6 +145,15 @@ def test_voiding_changes_nothing_that_is_seen(journal: Journal) -> None:
     assert journal.get(claim.id) == ended
 
 
+def test_tidying_changes_nothing_that_is_seen(journal: Journal) -> None:
+    """Whatever an engine does for itself meanwhile, every operation is what it was."""
+    claim = a_claim()
+    journal.claim(claim)
+    before = journal.get(claim.id)
+    journal.tidy()
+    assert (journal.get(claim.id), journal.counts()["sending"]) == (before, 1)
+
+
 def test_counts_name_every_state(journal: Journal) -> None:
     """Every state has a number, also those that nobody is in."""
     assert journal.counts() == {state.value: 0 for state in State}

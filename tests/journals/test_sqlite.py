@@ -42,6 +42,47 @@ def test_every_commit_is_on_disk(journal: SqliteJournal) -> None:
     assert {name: journal._read(f"PRAGMA {name}", {})[0][0] for name in settings} == settings
 
 
+def in_the_file(path: Path) -> int:
+    """Count the operations that the file alone holds, without what stands in the log beside it."""
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(copy)) as alone:
+        try:
+            return int(alone.execute("SELECT count(*) FROM operations").fetchone()[0])
+        except sqlite3.OperationalError:  # not even the table
+            return 0
+
+
+def test_the_file_is_brought_up_to_date_while_nobody_waits(journal: SqliteJournal, path: Path) -> None:
+    """After a hundred creates it is, so that no commit has to; for a few it is not worth waiting for the disk."""
+    for number in range(199):
+        journal.claim(a_claim(natural_key=("1", "2", f"name {number}")))
+    journal.tidy()
+    assert in_the_file(path) == 0
+    journal.claim(a_claim(natural_key=("1", "2", "the last")))
+    journal.tidy()
+    assert in_the_file(path) == 200
+    journal.claim(a_claim(natural_key=("1", "2", "one more")))
+    journal.tidy()
+    assert (in_the_file(path), journal.counts()["sending"]) == (200, 201)
+
+
+def test_who_reads_keeps_nobody_from_tidying(
+    journal: SqliteJournal, path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older reader may still need stays in the log; nobody waits for him, and nothing is lost."""
+    monkeypatch.setattr(sqlite, "_COPY_BACK_CHANGES", 1)
+    journal.claim(a_claim())
+    writer.execute("BEGIN")
+    assert writer.execute("SELECT count(*) FROM operations").fetchone() == (1,)
+    journal.claim(a_claim(natural_key=("1", "2", "newer")))
+    journal.tidy()
+    writer.execute("COMMIT")
+    journal.claim(a_claim(natural_key=("1", "2", "newest")))
+    journal.tidy()
+    assert in_the_file(path) == 3
+
+
 def test_a_writer_in_the_way_is_waited_for(journal: SqliteJournal, writer: sqlite3.Connection) -> None:
     """A claim that meets another process's transaction is written when that is over."""
     writer.execute("BEGIN IMMEDIATE")

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.operation import Claim
-from gateway.journals import sqlite
+from gateway.journals import embedded
 from gateway.journals.changes import Change
 from gateway.journals.sqlite import SqliteJournal
 from tests.journals.records import a_claim
@@ -81,7 +81,7 @@ def test_a_disk_that_fails_fails_all(journal: SqliteJournal, monkeypatch: pytest
         return sqlite3.Connection.execute(_self, statement, parameters)
 
     with monkeypatch.context() as broken:
-        broken.setattr(sqlite._Connection, "execute", fail)
+        broken.setattr(embedded.Connection, "execute", fail)
         with waiting(journal, [a_claim() for _ in range(5)]) as told:
             assert {type(each.exception()) for each in told} == {JournalUnavailable}
     assert journal.counts()["sending"] == 0

@@ -145,6 +145,17 @@ def test_many_that_ended_expire_one_batch_after_another(
     assert [round(at - asked[0]) for at in asked] == [0, 1, 2]
 
 
+def test_the_journal_is_tidied_with_every_look(
+    reconciler: Reconciler, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About once a second it may do what else would be done while a caller waits."""
+    tidied: list[str] = []
+    monkeypatch.setattr(journal, "tidy", lambda: tidied.append("now"))
+    for _ in range(3):
+        reconciler.run_once()
+    assert tidied == ["now"] * 3
+
+
 def test_no_failure_ends_it(reconciler: Reconciler, journal: Journal, clock: VirtualClock) -> None:
     """A journal that is down, and a bug, are survived; between looks it waits, and stop is stop."""
     broken = _Broken(journal, iter([JournalUnavailable(), RuntimeError("a bug"), None]), reconciler)
@@ -166,6 +177,9 @@ class _Broken:
 
     def expire(self, **_kwargs: Any) -> int:
         return 0
+
+    def tidy(self) -> None:
+        pass
 
     def next_due(self) -> float | None:
         if self.asked == 1:
