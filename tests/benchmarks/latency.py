@@ -1,4 +1,7 @@
-"""What the gateway adds to a caller's wait: the same open load through it and straight to the backend, in turns."""
+"""What the gateway adds to a caller's wait: the same open load through it and straight to the backend, in turns.
+
+Beside it stands what it cannot be without on this machine: a static view's wait, and that for the disk.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tests.benchmarks import bodies, table
+from tests.benchmarks import bodies, disk, table
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.openloop import Client, encode, launch, plan
 from tests.benchmarks.site import Site
@@ -23,15 +26,14 @@ def added(site: Site, *, rounds: int, seconds: int, tell: Callable[[str], None])
     """Return p50 and p99 in milliseconds of each way, and their difference, medians over the rounds."""
     direct, through = site.backend.address, site.gateway.address
     search = '{"bk_biz_id": 1, "condition": {"bk_module_id": 1}, "page": {"start": 0, "limit": 1}}'
+    straight = (direct, Shot(path=bodies.CMDB_CREATE, method="POST", body=bodies.CMDB_DIRECT, headers=_JSON))
     pairs = {
-        "create": (
-            (direct, Shot(path=bodies.CMDB_CREATE, method="POST", body=bodies.CMDB_DIRECT, headers=_JSON)),
-            (through, table.create(bodies.CMDB_DRAFT)),
-        ),
+        "create": (straight, (through, table.create(bodies.CMDB_DRAFT))),
         "read": (
             (direct, Shot(path=bodies.CMDB_SEARCH, method="POST", body=search, headers=_JSON)),
             (through, table.get(table.CMDB_MODULE)),
         ),
+        "floor": (straight, (site.floor.address, Shot(path="/"))),
     }
     found: dict[str, Any] = {}
     for name, ways in pairs.items():
@@ -40,6 +42,9 @@ def added(site: Site, *, rounds: int, seconds: int, tell: Callable[[str], None])
             tell(f"latency of a {name}, round {each + 1} of {rounds}")
             told.append([_percentiles(asyncio.run(_load(*way, f"{name[0]}{each}l", seconds))) for way in ways])
         found[name] = _summary(told)
+    tell("latency of the disk")
+    alone = disk.waits(site.folder, count=int(RATE * seconds), every=1 / RATE)
+    found["disk"] = {f"p{percent}_ms": percentile(alone, percent) for percent in _PERCENTS}
     return {"rate": RATE, "seconds": seconds, "rounds": rounds, **found}
 
 

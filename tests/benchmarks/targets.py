@@ -36,9 +36,12 @@ def judge(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def _of_time(result: Mapping[str, Any]) -> list[Verdict]:
-    create = result["latency"]["create"]
+    waits = result["latency"]
+    create = waits["create"]
+    least = waits["floor"]["added_p50_ms"] + waits["disk"]["p50_ms"]
+    added = _most("added p50 of a create at 100 requests/s ≤ 2 ms", create["added_p50_ms"], 2.0, " ms")
     return [
-        _most("added p50 of a create at 100 requests/s ≤ 2 ms", create["added_p50_ms"], 2.0, " ms"),
+        added._replace(measured=f"{added.measured}; the floor's view and two durable writes alone {least:.2f} ms"),
         _most("added p99 ≤ 10 ms", create["added_p99_ms"], 10.0, " ms"),
         _most("start to ready ≤ 1 s", result["start"]["seconds"], 1.0, " s"),
     ]

@@ -18,7 +18,7 @@ RESULT: dict[str, Any] = {
         "versions": {"python": "3.11"},
     },
     "rows": [{"name": name, "does": "a|b", "leaves_out": "nothing", **COST} for name in NAMES],
-    "latency": {"create": WAITS, "read": WAITS},
+    "latency": {"create": WAITS, "read": WAITS, "floor": WAITS, "disk": {"p50_ms": 0.7, "p99_ms": 3.14}},
     "in_flight": {
         "creates": 1000,
         "statuses": {"201": 1000},
@@ -87,7 +87,7 @@ def test_columns_are_aligned() -> None:
 def test_the_text_tells_everything() -> None:
     """Machine, rows with what they do and leave out, every target with its figure and verdict."""
     told = report.text(RESULT)
-    for part in ("Linux 6", *NAMES, "a|b", "nothing", "60 → 120", "missed", "met", "0.90 s"):
+    for part in ("Linux 6", *NAMES, "a|b", "nothing", "60 → 120", "missed", "met", "0.90 s", "3.14", "alone 1.70 ms"):
         assert part in told
 
 
