@@ -58,7 +58,7 @@ class _AppContext(AppContext):
 
 
 class _RequestContext(RequestContext):
-    """A request without a session, in an application context of its own."""
+    """A request without a session."""
 
     app: LeanFlask
 
@@ -72,9 +72,11 @@ class _RequestContext(RequestContext):
             asked.url_rule, asked.view_args = rule, {}
 
     def push(self) -> None:
-        """Begin."""
-        application = self.app.app_context()
-        application.push()
+        """Begin, within the present application where it is ours."""
+        present = _cv_app.get(None)
+        application = None if present is not None and present.app is self.app else self.app.app_context()
+        if application is not None:
+            application.push()
         self._cv_tokens.append((_cv_request.set(self), application))
         if self.url_adapter is not None:
             self.match_request()
@@ -89,7 +91,8 @@ class _RequestContext(RequestContext):
             del self._cv_tokens[-1]
             self.request.environ["werkzeug.request"] = None  # they hold each other
             _cv_request.reset(token)
-            application.pop()  # type: ignore[union-attr] # push() has made one
+            if application is not None:
+                application.pop()
 
 
 class LeanFlask(Flask):

@@ -125,10 +125,14 @@ def test_the_present_request_ends_with_it() -> None:
     app = _application(LeanFlask)
     with app.test_request_context("/modules", method="POST") as outer:
         assert (request.path, current_app.name, g.outcome) == ("/modules", "tried", None)
+        g.outcome = "ours"
         with app.test_request_context("/modules/x"):
+            assert g.outcome == "ours"
             assert (request.path, request.view_args) == ("/modules/x", {"module_id": "x"})
         assert (request.path, request.view_args) == ("/modules", {})
         assert outer.request.environ["werkzeug.request"] is outer.request
+    with app.test_request_context("/modules"), LeanFlask("another").test_request_context("/"):
+        assert (current_app.name, g.outcome) == ("another", None)
     assert not has_request_context()
     assert not has_app_context()
     assert outer.request.environ["werkzeug.request"] is None
