@@ -171,6 +171,14 @@ def test_what_fails_at_the_end_ends_all_the_same() -> None:
     assert not has_app_context()
 
 
+def test_a_host_that_nobody_trusts() -> None:
+    """Where the routes cannot be bound to a request, it is refused, as by Flask."""
+    for kind in (LeanFlask, Flask):
+        app = _application(kind)
+        app.config["TRUSTED_HOSTS"] = ["localhost"]
+        assert app.test_client().get("/modules", headers={"Host": "a_b"}).status_code == 400
+
+
 def test_a_route_that_leads_elsewhere() -> None:
     """An address that was moved is answered with where to, as by Flask, and not by its view."""
     for kind in (LeanFlask, Flask):
