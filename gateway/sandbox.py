@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,7 +72,7 @@ def run(config: str, bind: str) -> int:
         environ["SANDBOX_JOURNAL"] = f"sqlite:///{journal}/journal.db"
         processes = [_start(command, environ, stack) for command in commands]
         try:
-            if _wait_ready(f"http://{bind}/readyz", processes):
+            if _wait_ready([*addresses.values()], f"http://{bind}/readyz", processes):
                 print(_LINES.format(bind=bind, twins=", ".join(addresses.values())), flush=True)  # noqa: T201 - it speaks to a person
             while all(process.poll() is None for process in processes):
                 time.sleep(0.2)
@@ -109,10 +109,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
+def _wait_ready(addresses: Sequence[str], url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
+    """Wait until the twins listen and the gateway is ready, which it is without them."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until and all(process.poll() is None for process in processes):
         try:
+            for host, _, port in (address.rpartition(":") for address in addresses):
+                socket.create_connection((host, int(port)), timeout=1).close()
             with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own address
                 return True
         except OSError:
