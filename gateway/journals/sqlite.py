@@ -43,8 +43,8 @@ class SqliteJournal(SqlJournal):
     def tidy(self) -> None:
         """Copy changes back into the file while nobody waits for it.
 
-        Inside a commit a create would wait: up to 60 ms, in a file of 50,000. Here it is 5 at a hundred creates a
-        second, and between them.
+        Inside a commit a create would wait, up to 60 ms in a file of 50,000 operations. Here it is 5 ms at a hundred
+        creates a second, and between them.
         """
         link = self._link()
         if link.changes < _COPY_BACK_CHANGES:
