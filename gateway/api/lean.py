@@ -1,4 +1,4 @@
-"""Flask without what no request here needs; what is left out costs 150 µs a request under load."""
+"""Flask without what no request here needs: 180 calls, Python's and C's, of every request."""
 
 from __future__ import annotations
 
