@@ -6,6 +6,7 @@ import pytest
 
 from gateway.domain.operation import Claimed, State
 from gateway.domain.ports import Journal
+from gateway.journals import rows
 from tests.journals.records import a_claim, an_end, sent
 
 ENDS = [State.SUCCEEDED, State.AMBIGUOUS, State.REFUSED, State.NOT_APPLIED]
@@ -107,6 +108,12 @@ def test_a_memory_ends(journal: Journal, until: float | None, claimed_at: float,
     if standing == "claimed":
         third = journal.claim(a_claim(claimed_at=claimed_at + 1, **SAME["memory"]))
         assert (third.standing, third.operation.claim.id) == ("memory", second.id)
+
+
+def test_who_has_no_memory_holds_none() -> None:
+    """A claim with a key needs none: a digest less to make, and an index less to write into."""
+    assert rows.write_claim(a_claim(memory_until=None))["holds_memory"] is None
+    assert rows.write_claim(a_claim(memory_until=700.0))["holds_memory"] is not None
 
 
 def test_with_a_key_no_memory_is_looked_for(journal: Journal) -> None:
