@@ -13,7 +13,7 @@ from typing import Any
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.operation import Claim
 from gateway.domain.ports import Journal
-from gateway.journals import open_journal
+from gateway.journals import open_journal, sqlite
 from tests.journals.records import a_claim
 
 THREADS = 20
@@ -70,6 +70,16 @@ def claims(journal: Journal) -> None:
         tell(claim.id)
 
 
+def tidying(journal: Journal) -> None:
+    """The same, and bring the file up to date all the time."""
+    sqlite._COPY_BACK_CHANGES = 3  # type: ignore[misc]
+    while True:
+        claim = new()
+        journal.claim(claim)
+        tell(claim.id)
+        journal.tidy()
+
+
 def few(journal: Journal) -> None:
     """Claim for a while, too little for a checkpoint, then wait to be killed."""
     for _ in range(300):
@@ -114,7 +124,7 @@ def fork(journal: Journal) -> None:
 
 
 if __name__ == "__main__":
-    told = {f.__name__: f for f in (claim, take, count, claims, few, stranger, full, fork)}[sys.argv[1]]
+    told = {f.__name__: f for f in (claim, take, count, claims, tidying, few, stranger, full, fork)}[sys.argv[1]]
     opened = open_journal(sys.argv[2])
     tell("ready")
     hear()

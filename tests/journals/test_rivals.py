@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +102,22 @@ def test_a_fork_has_its_own_connection(shared_url: str, start: Start) -> None:
     assert rival.hear() == ["claimed", "claimed", 3]
 
 
-def test_what_was_told_survives_a_kill(sqlite_url: str, start: Start) -> None:
-    """A process that is killed in the middle of its claims has lost none that it had told; three times over."""
+@pytest.mark.parametrize(("what", "number"), [("claims", 1), ("tidying", 1), ("tidying", 2)])
+def test_what_was_told_survives_a_kill(sqlite_url: str, start: Start, what: str, number: int) -> None:
+    """Who is killed in the middle of his claims, or of tidying, has lost none that he had told; three times over."""
     told: list[str] = []
     for _ in range(3):
-        (rival,) = start("claims", sqlite_url)
-        told += [rival.hear() for _ in range(150)]
-        told += rival.kill()
+        rivals = start(what, sqlite_url, number)
+        told += [rival.hear() for rival in rivals for _ in range(150)]
+        for rival in rivals:
+            told += rival.kill()
     journal = open_journal(sqlite_url)
     assert [key for key in told if journal.get(key) is None] == []
-    assert sum(journal.counts().values()) - len(told) in range(4)  # written, and killed before it was told
+    written = sum(journal.counts().values())
+    assert written - len(told) in range(3 * number + 1)  # written, and killed before it was told
     journal.close()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, start: Start) -> None:
