@@ -13,7 +13,7 @@ import gevent
 import gevent.events
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.telemetry.logs import GUNICORN
+from gateway.telemetry.logging_config import GUNICORN
 
 
 class Worker(GeventWorker):

@@ -11,22 +11,23 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from gateway import identity
-from gateway.api import Gateway, Service, build_api
+from gateway.api import AppDependencies, WsgiApp, create_api
 from gateway.backends import discover
-from gateway.domain.ports import Clock, Limiter, Signal, Surroundings
+from gateway.domain.backend import BackendServices, RateLimiter
+from gateway.domain.runtime import Clock, Event
 from gateway.hotpath.crew import Crew
 from gateway.hotpath.latch import Latch
-from gateway.journals import check_url, open_journal
-from gateway.protection import Patient, open_limiter
+from gateway.journals import check_url, create_journal
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
-from gateway.settings import Auth, ConfigurationError, Settings, load_document, read_settings
-from gateway.telemetry import logs
+from gateway.resilience import RetryingBackend, create_rate_limiter
+from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
+from gateway.telemetry import logging_config
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.redaction import Redactor, secrets_of
-from gateway.telemetry.spans import open_spans
-from gateway.telemetry.witness import Witness
-from gateway.transport import fetcher
+from gateway.telemetry.redaction import Redactor, collect_secrets
+from gateway.telemetry.request_log import RequestTelemetry
+from gateway.telemetry.tracing import create_tracer
+from gateway.transport import json_fetcher
 
 
 class SystemClock:
@@ -50,7 +51,7 @@ class SystemRuntime(SystemClock):
         """Begin work that does not keep the process from ending: what it leaves behind, the journal knows."""
         self._crew.take(work)
 
-    def signal(self) -> Signal:
+    def event(self) -> Event:
         """Make a signal."""
         return Latch()
 
@@ -70,23 +71,22 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     if not where:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
     types = discover()
-    readers = {name: type_.read_options for name, type_ in types.items()}
-    return read_settings(load_document(where), environ, readers, check_url)
+    readers = {name: type_.parse_options for name, type_ in types.items()}
+    return parse_settings(load_toml(where), environ, readers, check_url)
 
 
-def create_app(settings: Settings) -> Service:
+def create_app(settings: Settings) -> WsgiApp:
     """Put the service together; nothing is sent anywhere yet."""
-    redactor = Redactor(secrets_of(settings))
-    logs.configure(redactor)
-    spans = open_spans(os.environ)
+    redactor = Redactor(collect_secrets(settings))
+    logging_config.configure(redactor)
+    spans = create_tracer(os.environ)
     types, runtime = discover(), SystemRuntime()
-    limiter = open_limiter(settings.limits.storage.value, runtime)
-    journal = open_journal(settings.journal_url.value)
+    limiter = create_rate_limiter(settings.limits.storage.value, runtime)
+    journal = create_journal(settings.journal_url.value)
     metrics = Metrics(journal.counts, journal.next_due, backends=[each.name for each in settings.backends])
-    metrics.count_unmapped()
-    surroundings = Surroundings(observer=metrics, limiter=limiter, tracer=spans, secrets=redactor)
+    services = BackendServices(metrics=metrics, limiter=limiter, tracer=spans, secrets=redactor)
     backends = {
-        each.name: Patient(types[each.type].connect(each.name, each.options, runtime, surroundings), runtime)
+        each.name: RetryingBackend(types[each.type].create_backend(each.name, each.options, runtime, services), runtime)
         for each in settings.backends
     }
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -96,18 +96,18 @@ def create_app(settings: Settings) -> Service:
         runtime=runtime,
         backends=backends,
         owner=owner,
-        acquaintances=provisioner.acquaintances,
-        on_look=metrics.look,
+        known_modules=provisioner.known_modules,
+        on_lookup=metrics.look,
     )
-    provisioner.look_for = reconciler.look_for
+    provisioner.reconcile_now = reconciler.reconcile_now
     runtime.spawn(reconciler.run)
     runtime.spawn(lambda: metrics.run(runtime.sleep))
-    return build_api(
-        Gateway(
+    return create_api(
+        AppDependencies(
             backends=backends,
             provisioner=provisioner,
             metrics=metrics.render,
-            witness=Witness(metrics, spans, redactor),
+            witness=RequestTelemetry(metrics, spans, redactor),
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,
@@ -117,10 +117,10 @@ def create_app(settings: Settings) -> Service:
     )
 
 
-def _identifier(auth: Auth, clock: Clock, limiter: Limiter) -> identity.Identifier:
+def _identifier(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
     issuer = auth.issuer
-    fetch = None if issuer is None else fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
-    return identity.connect(auth, clock, fetch, limiter)
+    fetch = None if issuer is None else json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
+    return identity.create_authenticator(auth, clock, fetch, limiter)
 
 
 def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:

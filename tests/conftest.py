@@ -11,20 +11,21 @@ from flask import Flask
 from hypothesis import settings
 
 from gateway import identity
-from gateway.api import Gateway, build_api
-from gateway.domain.ports import Backend, Call, Journal, Limiter
-from gateway.journals import open_journal
+from gateway.api import AppDependencies, create_api
+from gateway.domain.backend import Backend, CallContext, RateLimiter
+from gateway.domain.journal import Journal
+from gateway.journals import create_journal
 from gateway.provisioning.provisioner import Provisioner
-from gateway.settings import Auth
+from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
 
-NOBODY_ASKED = Auth()
+NOBODY_ASKED = AuthConfig()
 # What takes how long says nothing about what is right; on a busy machine everything takes long.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
-pytest_plugins = ["tests.canary.plugin"]
+pytest_plugins = ["tests.integration.secret_leaks.plugin"]
 
 
 class VirtualClock:
@@ -45,7 +46,7 @@ class VirtualClock:
     def spawn(self, work: Callable[[], None]) -> None:
         work()
 
-    def signal(self) -> threading.Event:
+    def event(self) -> threading.Event:
         return threading.Event()
 
 
@@ -63,15 +64,15 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def call(clock: VirtualClock) -> Call:
+def call(clock: VirtualClock) -> CallContext:
     """A caller's request with ten seconds to go, on the virtual clock."""
-    return Call("test-request", clock.monotonic() + 10.0)
+    return CallContext("test-request", clock.monotonic() + 10.0)
 
 
 @pytest.fixture
 def journal() -> Iterator[Journal]:
     """A journal that lives as long as the test."""
-    opened = open_journal("sqlite:///:memory:")
+    opened = create_journal("sqlite:///:memory:")
     yield opened
     opened.close()
 
@@ -81,19 +82,21 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
     """Build the service over given backends, for given callers or for anybody; its ids count up."""
     ids, operations = itertools.count(1), itertools.count(1)
 
-    def over(backends: Mapping[str, Backend], auth: Auth = NOBODY_ASKED, limiter: Limiter | None = None) -> Flask:
+    def over(
+        backends: Mapping[str, Backend], auth: AuthConfig = NOBODY_ASKED, limiter: RateLimiter | None = None
+    ) -> Flask:
         provisioner = Provisioner(
             journal=journal, runtime=clock, new_id=lambda: f"operation-{next(operations)}", owner="test"
         )
-        gateway = Gateway(
+        gateway = AppDependencies(
             backends=backends,
             provisioner=provisioner,
             metrics=Metrics(journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
-            identifier=identity.connect(auth, clock, limiter=limiter),
+            identifier=identity.create_authenticator(auth, clock, limiter=limiter),
         )
-        return build_api(gateway)
+        return create_api(gateway)
 
     return over

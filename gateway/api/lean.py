@@ -14,7 +14,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.routing import MapAdapter, Rule
 
-from gateway.api.present import Notes, current_request
+from gateway.api.context import RequestContext as Notes
+from gateway.api.context import current_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

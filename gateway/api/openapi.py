@@ -10,10 +10,10 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
-from gateway.api import fields as kinds
-from gateway.api import replies, schemas
-from gateway.api.bodies import JSON, MERGE_PATCH
-from gateway.api.problems import PROBLEM_TYPE
+from gateway.api.error_handlers import PROBLEM_TYPE
+from gateway.api.json_body import JSON, MERGE_PATCH
+from gateway.api.schemas import fields as kinds
+from gateway.api.schemas import requests, responses
 
 
 class Operation(NamedTuple):
@@ -28,19 +28,19 @@ class Operation(NamedTuple):
     body: Schema | None = None
 
 
-_PATCH: Final = schemas.PatchSchema(only=("name", "description", "owners", "attributes"))
-_MODULE: Final = replies.ModuleSchema
+_PATCH: Final = requests.PatchSchema(only=("name", "description", "owners", "attributes"))
+_MODULE: Final = responses.ModuleSchema
 OPERATIONS: Final = (
     Operation(
         "/modules", "post", "createModule", "Create a module",
         {201: ("Created.", _MODULE),
-         202: ("Prefer: respond-async. It is written down.", replies.OperationSchema),
+         202: ("Prefer: respond-async. It is written down.", responses.OperationSchema),
          200: ("if_exists=adopt: it was there. validate_only: the checks.", None)},
-        schemas.CreateQuery, schemas.DraftSchema(),
+        requests.CreateQuery, requests.DraftSchema(),
     ),
     Operation(
         "/modules", "get", "listModules", "List one connection's modules, page by page",
-        {200: ("A page.", replies.PageSchema)}, schemas.ListQuery,
+        {200: ("A page.", responses.PageSchema)}, requests.ListQuery,
     ),
     Operation("/modules/{id}", "get", "getModule", "Read a module", {200: ("The module.", _MODULE)}),
     Operation(
@@ -49,26 +49,26 @@ OPERATIONS: Final = (
     ),
     Operation(
         "/modules/{id}", "delete", "deleteModule", "Delete a module",
-        {204: ("It is gone.", None)}, schemas.DeleteQuery,
+        {204: ("It is gone.", None)}, requests.DeleteQuery,
     ),
     Operation(
         "/backends", "get", "listBackends", "List the connections",
-        {200: ("The connections.", replies.BackendsSchema)},
+        {200: ("The connections.", responses.BackendsSchema)},
     ),
     Operation(
         "/backends/{name}", "get", "getBackend", "Tell what a connection can keep",
-        {200: ("Its capabilities.", replies.BackendSchema)},
+        {200: ("Its capabilities.", responses.BackendSchema)},
     ),
     Operation(
         "/errors", "get", "listErrors", "List the codes of errors",
-        {200: ("The registry.", replies.RegistrySchema)},
+        {200: ("The registry.", responses.RegistrySchema)},
     ),
     Operation(
         "/operations/{id}", "get", "getOperation", "Follow a create",
-        {200: ("What has become of it.", replies.OperationSchema)},
+        {200: ("What has become of it.", responses.OperationSchema)},
     ),
-    Operation("/livez", "get", "livez", "Is the process alive?", {200: ("Yes.", replies.StatusSchema)}),
-    Operation("/readyz", "get", "readyz", "Does it take requests?", {200: ("Yes.", replies.StatusSchema)}),
+    Operation("/livez", "get", "livez", "Is the process alive?", {200: ("Yes.", responses.StatusSchema)}),
+    Operation("/readyz", "get", "readyz", "Does it take requests?", {200: ("Yes.", responses.StatusSchema)}),
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [] if tag == "about" else _PROOFS,
         "parameters": [_LANGUAGE, *(_HEADERS if operation.name == "createModule" else ())],
         "responses": {str(status): _reply(operation, status, *reply) for status, reply in operation.replies.items()}
-        | {range_: _content("A problem.", replies.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
+        | {range_: _content("A problem.", responses.ProblemSchema, PROBLEM_TYPE) for range_ in ("4XX", "5XX")},
     }
     if "{" in operation.path:
         name = operation.path.partition("{")[2].rstrip("}")
@@ -159,7 +159,7 @@ def _reply(operation: Operation, status: int, text: str, schema: type[Schema] | 
     if operation.name == "createModule" and status == 200:  # noqa: PLR2004 - the one status with two bodies
         return {
             "description": text,
-            "content": {"application/json": {"schema": {"anyOf": [_MODULE, replies.PreviewSchema]}}},
+            "content": {"application/json": {"schema": {"anyOf": [_MODULE, responses.PreviewSchema]}}},
         }
     return _content(text, schema, "application/json") if schema else {"description": text}
 

@@ -1,6 +1,6 @@
 """The backends: one folder each, found by being there.
 
-A folder here is a package that offers `read_options(table) -> options` and
+A folder here is a package that offers `parse_options(table) -> options` and
 `connect(name, options, clock, surroundings) -> Backend`; its name is the `type` of a connection. Nothing else
 needs to know it.
 """
@@ -12,23 +12,24 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from gateway.domain.ports import ALONE, Backend, Clock, Surroundings
+from gateway.domain.backend import NO_SERVICES, Backend, BackendServices
+from gateway.domain.runtime import Clock
 from gateway.settings import Table
 
 
-class BackendType(Protocol):
+class BackendPlugin(Protocol):
     """What a backend's package offers."""
 
-    def read_options(self, table: Table) -> Any:
+    def parse_options(self, table: Table) -> Any:
         """Read a connection's settings; mistakes are noted in the table."""
         ...
 
-    def connect(self, name: str, options: Any, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
+    def create_backend(self, name: str, options: Any, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
         """Make a connection; nothing is sent yet."""
         ...
 
 
-def discover() -> Mapping[str, BackendType]:
+def discover() -> Mapping[str, BackendPlugin]:
     """Import every backend there is, by its type."""
     found = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    return {name: cast("BackendType", import_module(f"{__name__}.{name}")) for name in sorted(found)}
+    return {name: cast("BackendPlugin", import_module(f"{__name__}.{name}")) for name in sorted(found)}

@@ -12,7 +12,7 @@ _RULE: Final = re.compile(r"([a-z,]+|\*):([a-z][a-z0-9-]{0,31}|\*):([A-Za-z0-9]{
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AllowRule:
     """One line of an allow-list: actions, a connection and a scope; None stands for all of them."""
 
     actions: frozenset[Action] | None
@@ -20,7 +20,7 @@ class Rule:
     scope: str | None
 
     @classmethod
-    def parse(cls, text: str) -> Rule:
+    def parse(cls, text: str) -> AllowRule:
         """Read `create,read:cmdb:1`, with * for all; raises ValueError."""
         match = _RULE.fullmatch(text)
         if match is None:
@@ -32,7 +32,7 @@ class Rule:
         actions = None if match[1] == "*" else frozenset(known[word] for word in words)
         return cls(actions, *(None if part == "*" else part for part in (match[2], match[3])))
 
-    def covers(self, action: Action, connection: str, scope: str) -> bool:
+    def matches(self, action: Action, connection: str, scope: str) -> bool:
         """Tell whether this line allows an action."""
         return (
             (self.actions is None or action in self.actions)
@@ -46,18 +46,18 @@ class Caller:
     """Somebody whose identity has been verified, by whatever means."""
 
     name: str
-    allow: tuple[Rule, ...]
+    allow: tuple[AllowRule, ...]
     user: str | None = None  # for whom he acts: sent along where a backend wants to know (CMDB's bk_username)
-    owner: str  # whose the operations and keys are: the caller, or one user of his where the proof named one
+    principal: str  # whose the operations and keys are: the caller, or one user of his where the proof named one
 
-    def may(self, action: Action, connection: str, scope: str) -> bool:
+    def is_allowed(self, action: Action, connection: str, scope: str) -> bool:
         """Tell whether any line of the allow-list covers it; what no line covers is forbidden."""
         for rule in self.allow:  # noqa: SIM110 - asked on every request; any() would take a generator each time
-            if rule.covers(action, connection, scope):
+            if rule.matches(action, connection, scope):
                 return True
         return False
 
-    def knows(self, connection: str) -> bool:
+    def can_access(self, connection: str) -> bool:
         """Tell whether any line names the connection: what nobody may use, nobody need see."""
         for rule in self.allow:  # noqa: SIM110 - the same
             if rule.connection is None or rule.connection == connection:
@@ -66,4 +66,4 @@ class Caller:
 
 
 #: Who asks where there is no authentication, on a loopback address: everything is theirs.
-ANYBODY: Final = Caller(name="anonymous", allow=(Rule(None, None, None),), owner="anonymous")
+ANONYMOUS: Final = Caller(name="anonymous", allow=(AllowRule(None, None, None),), principal="anonymous")

@@ -17,16 +17,16 @@ WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" +
 #: Largest id of either backend: a signed 64-bit integer.
 INT64_MAX: Final = 2**63 - 1
 
-Kind = Literal["string", "integer", "boolean", "scalar", "owners"]
+FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
 Writable = Literal["create", "update"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class FieldSpec:
     """One field of a module, and the backend's rules for it; lengths in characters unless said otherwise."""
 
     name: str
-    kind: Kind = "string"
+    kind: FieldType = "string"
     meaning: str = ""
     required: bool = False
     readable: bool = True
@@ -42,7 +42,7 @@ class Field:
     def _matcher(self) -> re.Pattern[str]:
         return re.compile(self.pattern or r"(?s:.*)", re.ASCII)
 
-    def mistakes(self, value: Any, pointer: str) -> Sequence[FieldError]:
+    def validate(self, value: Any, pointer: str) -> Sequence[FieldError]:
         """Name every rule that a value breaks; null passes where the field is not required."""
         if value is None:
             return [FieldError(pointer, "required", "A value is required here.")] if self.required else ()
@@ -85,14 +85,14 @@ class Field:
         return found
 
 
-_Check = Callable[[Field, Any, str], Sequence[FieldError]]
+_Check = Callable[[FieldSpec, Any, str], Sequence[FieldError]]
 #: Told apart by exact type: true is no number.
-_CHECKS: Final[Mapping[Kind, tuple[tuple[type, ...], _Check | None]]] = {
-    "string": ((str,), Field._text_mistakes),  # noqa: SLF001 - its own methods, told apart by kind
-    "integer": ((int,), Field._number_mistakes),  # noqa: SLF001 - the same
+_CHECKS: Final[Mapping[FieldType, tuple[tuple[type, ...], _Check | None]]] = {
+    "string": ((str,), FieldSpec._text_mistakes),  # noqa: SLF001 - its own methods, told apart by kind
+    "integer": ((int,), FieldSpec._number_mistakes),  # noqa: SLF001 - the same
     "boolean": ((bool,), None),
     "scalar": ((str, int, float, bool), None),
-    "owners": ((tuple,), Field._owner_mistakes),  # noqa: SLF001 - the same
+    "owners": ((tuple,), FieldSpec._owner_mistakes),  # noqa: SLF001 - the same
 }
 
 
@@ -102,38 +102,40 @@ class Capabilities:
 
     type: str
     title: str
-    scope: Field
-    parent: Field
-    name: Field
-    description: Field | None
-    owners: Field
-    attributes: Sequence[Field] = ()
+    scope: FieldSpec
+    parent: FieldSpec
+    name: FieldSpec
+    description: FieldSpec | None
+    owners: FieldSpec
+    attributes: Sequence[FieldSpec] = ()
     settle_seconds: float  # how long after a lost reply a create may still take effect
     hard_timeout_seconds: float  # how long one call may take
-    acts_as: str | None = None  # the user whom the backend takes us for, where it records one and nobody else is named
+    acting_user: str | None = (
+        None  # the user whom the backend takes us for, where it records one and nobody else is named
+    )
     credential_header: str | None = None  # in which a caller must send his own credential, where it is passed through
-    probes: bool = False  # look for the name before each create, to know for certain what is new
+    probe_before_create: bool = False  # look for the name before each create, to know for certain what is new
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     @cached_property
-    def fields(self) -> Mapping[str, Field]:
+    def fields(self) -> Mapping[str, FieldSpec]:
         """The writable fields of a module by their public names, attributes aside."""
         fields = (self.scope, self.parent, self.name, self.description, self.owners)
         return {field.name: field for field in fields if field is not None}
 
     @cached_property
-    def _attributes(self) -> Mapping[str, Field]:
+    def _attributes(self) -> Mapping[str, FieldSpec]:
         return {field.name: field for field in self.attributes}
 
-    def mistakes(self, values: Mapping[str, Any], use: Writable) -> list[FieldError]:
+    def validate(self, values: Mapping[str, Any], use: Writable) -> list[FieldError]:
         """Name every rule that the given values break; `values` holds only what the caller gave, by public name."""
         found: list[FieldError] = []
         for name, value in values.items():
             if name == "attributes":
                 found += self._attribute_mistakes(value, use)
             elif (rules := self.fields.get(name)) is not None:
-                found += rules.mistakes(value, f"/{name}")
+                found += rules.validate(value, f"/{name}")
             elif value is not None:
                 found.append(_unsupported(f"/{name}"))
         if use == "create":
@@ -150,7 +152,7 @@ class Capabilities:
             elif use not in rules.writable:
                 yield _immutable(pointer) if use == "update" else _unsupported(pointer)
             else:
-                yield from rules.mistakes(value, pointer)
+                yield from rules.validate(value, pointer)
 
 
 def _unsupported(pointer: str) -> FieldError:
@@ -161,6 +163,6 @@ def _immutable(pointer: str) -> FieldError:
     return FieldError(pointer, "immutable_field", "The field is fixed once the module exists.")
 
 
-def trimmed(text: str) -> str:
+def strip_whitespace(text: str) -> str:
     """Take the white space off both ends, as CMDB does before it stores a name."""
     return text.strip(WHITE_SPACE)

@@ -26,9 +26,10 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from gateway.domain.faults import Fault
+if TYPE_CHECKING:
+    from gateway.domain.error_mapping import UpstreamFailure
 
 
 class Outcome(StrEnum):
@@ -49,15 +50,15 @@ class FieldError:
     allowed: str | None = None
 
 
-class Evidence(NamedTuple):
+class ErrorContext(NamedTuple):
     """What a backend's account adds to an error; all of it optional."""
 
-    fault: Fault | None = None
+    failure: UpstreamFailure | None = None
     permission: Mapping[str, Any] | None = None  # CMDB's: what a user needs in order to apply for the right
     retry_after: float | None = None  # seconds
 
 
-NO_EVIDENCE: Final = Evidence()
+NO_CONTEXT: Final = ErrorContext()
 
 
 class GatewayError(Exception):
@@ -74,7 +75,7 @@ class GatewayError(Exception):
         detail: str | None = None,
         *,
         errors: Sequence[FieldError] = (),
-        evidence: Evidence = NO_EVIDENCE,
+        context: ErrorContext = NO_CONTEXT,
         existing: str | None = None,
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
@@ -83,7 +84,7 @@ class GatewayError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = tuple(errors)
-        self.evidence = evidence
+        self.context = context
         self.existing = existing
         self.diff = diff
         self.operation = operation
@@ -310,39 +311,39 @@ class CreateInProgress(Conflict):
     retryable = True
 
 
-class Refused(GatewayError):
+class BackendRefusal(GatewayError):
     """A backend said no, and nothing was applied."""
 
 
-class BackendPermissionDenied(Refused):
+class BackendPermissionDenied(BackendRefusal):
     """The backend denies the acting user this operation; `permission`, where given, says what to apply for."""
 
     code = "backend_permission_denied"
     title = "The backend denies permission"
 
 
-class BackendRejectedCredentials(Refused):
+class BackendRejectedCredentials(BackendRefusal):
     """The backend rejects the gateway's own credentials. The operator must correct the connection."""
 
     code = "backend_rejected_credentials"
     title = "The backend rejects the gateway's credentials"
 
 
-class BackendMisconfigured(Refused):
+class BackendMisconfigured(BackendRefusal):
     """The connection's address, route or model does not fit the backend. The operator must correct it."""
 
     code = "backend_misconfigured"
     title = "The connection does not fit the backend"
 
 
-class BackendError(Refused):
+class BackendError(BackendRefusal):
     """The backend refused for a reason that has no better code; `upstream` carries its own."""
 
     code = "backend_error"
     title = "The backend refused"
 
 
-class RateLimited(Refused):
+class RateLimited(BackendRefusal):
     """Too many requests, for the gateway or for the backend. Retry after Retry-After."""
 
     code = "rate_limited"
@@ -409,13 +410,13 @@ class Draining(Unavailable):
     retryable = True
 
 
-class Unknown(GatewayError):
+class UnknownOutcome(GatewayError):
     """Nobody can say yet whether the change was applied."""
 
     outcome = Outcome.UNKNOWN
 
 
-class OutcomeUnknown(Unknown):
+class OutcomeUnknown(UnknownOutcome):
     """The change was sent and may or may not have been applied. Repeat the same request, or read the module."""
 
     code = "outcome_unknown"
@@ -423,14 +424,14 @@ class OutcomeUnknown(Unknown):
     retryable = True
 
 
-class OutcomeAmbiguous(Unknown):
+class OutcomeAmbiguous(UnknownOutcome):
     """More than one module answers to what was asked for. A person must decide which one is meant."""
 
     code = "outcome_ambiguous"
     title = "More than one module may be the result"
 
 
-class Internal(Unknown):
+class Internal(UnknownOutcome):
     """A bug in the gateway. Report it with the request_id."""
 
     code = "internal"

@@ -76,7 +76,7 @@ class ModulePatch:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Tell whether nothing is asked to be changed."""
         return self == ModulePatch()
 

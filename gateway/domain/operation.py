@@ -21,7 +21,7 @@ class State(Enum):
     AMBIGUOUS = "ambiguous"  # more than one module answers to it: a person decides
 
     @property
-    def live(self) -> bool:
+    def is_active(self) -> bool:
         """Tell whether the operation still holds its natural key."""
         return self in {State.SENDING, State.RECONCILING}
 
@@ -52,9 +52,9 @@ class Claim:
     draft: Mapping[str, Any]  # what was asked for, enough to look for it
     claimed_at: float
     lease_until: float  # past it the sender is taken for dead
-    memory_until: float | None  # so long the same caller, request id and fingerprint are the same create
+    dedup_until: float | None  # so long the same caller, request id and fingerprint are the same create
     settle_seconds: float  # how long a late commit may take
-    owner: str  # the process
+    worker_id: str  # the process that claimed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +68,18 @@ class Operation:
     evidence: tuple[Mapping[str, Any], ...] = ()  # {"at", "what", "hits"}, oldest first
     settles_at: float | None = None
     due_at: float | None = None  # when somebody must act next: the sender's lease ends, or a look is due
-    looks: int = 0
+    lookups: int = 0
     updated_at: float = 0.0
 
 
-Standing = Literal["claimed", "key", "memory", "name"]
+ClaimMatch = Literal["claimed", "key", "memory", "name"]
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimResult:
     """What came of a claim: it is ours, or an operation stands in the way, and by which of its names."""
 
-    standing: Standing
+    match: ClaimMatch
     operation: Operation
 
 

@@ -1,5 +1,5 @@
 """Who is calling: proofs of identity, checked; the rest of the gateway sees callers only."""
 
-from gateway.identity.identifier import Identifier, Request, connect
+from gateway.identity.authenticator import Authenticator, Credentials, create_authenticator
 
-__all__ = ["Identifier", "Request", "connect"]
+__all__ = ["Authenticator", "Credentials", "create_authenticator"]

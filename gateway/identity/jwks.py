@@ -10,8 +10,8 @@ from typing import Any, Final
 import jwt
 
 from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, GatewayError, Unauthenticated
-from gateway.domain.ports import Clock
-from gateway.settings import Issuer
+from gateway.domain.runtime import Clock
+from gateway.settings import JwtConfig
 
 _log: Final = logging.getLogger("gateway.identity")
 #: A fetch may take so long, whoever waits for it; seconds.
@@ -22,10 +22,10 @@ _PAUSE: Final = 10.0
 _KINDS: Final = ("RSA", "EC", "OKP")
 
 
-class KeySet:
+class JwksCache:
     """One issuer's keys; one request at a time fetches, the others go on with what is there."""
 
-    def __init__(self, issuer: Issuer, fetch: Callable[[], Any], clock: Clock) -> None:
+    def __init__(self, issuer: JwtConfig, fetch: Callable[[], Any], clock: Clock) -> None:
         self._issuer = issuer
         self._fetch = fetch
         self._clock = clock

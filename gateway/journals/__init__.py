@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.journals.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
-    from gateway.domain.ports import Journal
+    from gateway.domain.journal import Journal
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = "postgresql://"
 
 
-def open_journal(url: str) -> Journal:
+def create_journal(url: str) -> Journal:
     """Return the journal of a URL that check_url has nothing against; it connects when it is first used."""
     if mistake := check_url(url):
         raise ValueError(mistake)

@@ -13,9 +13,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.domain.errors import JournalUnavailable
-from gateway.journals.connections import Connection, Connections
-from gateway.journals.rows import Row
-from gateway.journals.schema import is_current, migrate
+from gateway.journals.migrations import is_current, migrate
+from gateway.journals.pg_pool import Connection, Connections
+from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 
 # What a URL may say otherwise. A claim relies on seeing what others have committed since it began.

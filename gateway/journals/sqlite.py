@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
-from gateway.journals.changes import Change
-from gateway.journals.embedded import Connection, Link, is_busy, prepare, writing
-from gateway.journals.rows import Row
+from gateway.journals.group_commit import Change
+from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
+from gateway.journals.sqlite_connection import ProcessState, RetryingConnection, is_busy, prepare, writing
 
 _BUSY_SECONDS: Final = 2.0  # so long another process may keep us from writing
 #: Changes, each of about five pages, after which that is worth doing early.
@@ -32,7 +32,7 @@ class SqliteJournal(SqlJournal):
 
     def __init__(self, path: Path | None) -> None:
         self._path = str(path.absolute()) if path else None  # of a Path, the system would have to be told each time
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, ProcessState] = {}
 
     def close(self) -> None:
         """Close this process's connection; the next use would open another."""
@@ -40,7 +40,7 @@ class SqliteJournal(SqlJournal):
         with link.lock:
             link.close()
 
-    def tidy(self) -> None:
+    def checkpoint(self) -> None:
         """Copy changes back into the file while nobody waits for it.
 
         Inside a commit a create would wait, up to 60 ms in a file of 50,000 operations. Here it is 5 ms at a hundred
@@ -72,7 +72,7 @@ class SqliteJournal(SqlJournal):
                 self._write(link, [link.waiting.popleft() for _ in range(len(link.waiting))], until)
         return change.result()
 
-    def _write(self, link: Link, waiting: Sequence[Change], until: float) -> None:
+    def _write(self, link: ProcessState, waiting: Sequence[Change], until: float) -> None:
         """Write all in one commit; where that fails, nothing of it is written, and each fails or succeeds alone."""
         link.changes += len(waiting)
         if len(waiting) > 1:
@@ -106,11 +106,11 @@ class SqliteJournal(SqlJournal):
             except sqlite3.Error as error:
                 raise self._failed(link, error) from error
 
-    def _link(self) -> Link:
+    def _link(self) -> ProcessState:
         pid = os.getpid()
-        return self._links.get(pid) or self._links.setdefault(pid, Link())
+        return self._links.get(pid) or self._links.setdefault(pid, ProcessState())
 
-    def _open(self, link: Link, until: float) -> Connection:
+    def _open(self, link: ProcessState, until: float) -> RetryingConnection:
         connection = link.connection or self._connect()
         connection.until = until
         if link.connection:
@@ -124,7 +124,7 @@ class SqliteJournal(SqlJournal):
         link.connection, link.file = connection, self._file()
         return connection
 
-    def _check_place(self, link: Link) -> None:
+    def _check_place(self, link: ProcessState) -> None:
         """Refuse to write on into a file that was moved or deleted: a process started later would not see it."""
         if link.file != self._file():
             raise JournalUnavailable("The journal's file is not where it was; put it back, or start anew.")
@@ -136,17 +136,21 @@ class SqliteJournal(SqlJournal):
         except OSError:
             return None
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> RetryingConnection:
         if self._path:
             try:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalUnavailable("The journal's folder cannot be made.") from error
         return sqlite3.connect(
-            self._path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False, factory=Connection
+            self._path or ":memory:",
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=RetryingConnection,
         )
 
-    def _failed(self, link: Link, error: sqlite3.Error) -> JournalUnavailable:
+    def _failed(self, link: ProcessState, error: sqlite3.Error) -> JournalUnavailable:
         """Begin anew with the next call, in case it was the connection; what is in memory would be lost by that."""
         if self._path and not is_busy(error):
             link.close()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import (
     BackendUnavailable,
     CreateInProgress,
@@ -19,21 +20,29 @@ from gateway.domain.errors import (
     OutcomeAmbiguous,
     OutcomeUnknown,
 )
+from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
-from gateway.domain.operation import Claim, Claimed, Operation, Settlement, Standing, State
-from gateway.domain.ports import Backend, Call, Journal, Runtime, Signal
-from gateway.provisioning import creation
-from gateway.provisioning.acquaintances import Acquaintances
-from gateway.provisioning.creation import Creation, IfExists
-from gateway.provisioning.records import fingerprint, keep_draft, keep_error, keep_module, read_error, read_module
-from gateway.provisioning.verdict import LOOKS
-from gateway.provisioning.writing import before_the_write
+from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, Settlement, State
+from gateway.domain.runtime import Event, Runtime
+from gateway.provisioning import create
+from gateway.provisioning.create import CreatedModule, IfExists
+from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.serialization import (
+    draft_to_json,
+    error_from_json,
+    error_to_json,
+    fingerprint,
+    module_from_json,
+    module_to_json,
+)
+from gateway.provisioning.verdict import LOOKUP_SCHEDULE
+from gateway.provisioning.writing import pre_write_read
 
 _log: Final = logging.getLogger("gateway.provisioning")
 #: A sender is taken for dead so long after its last possible byte; seconds.
 _LEASE_MARGIN: Final = 5.0
 #: Without a key, the same caller, request id and request are the same create for so long; seconds.
-MEMORY: Final = 600.0
+DEDUP_SECONDS: Final = 600.0
 #: How often somebody who waits for another process's create looks into the journal; seconds, doubling.
 _POLL: Final = (0.02, 0.25)
 #: The same, where only his own credential can ask the backend, and he asks it himself.
@@ -41,7 +50,7 @@ _LOOKS: Final = (0.3, 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class CreateRequest:
     """One create, as a caller asked for it; the draft has been checked."""
 
     backend: Backend
@@ -52,10 +61,10 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CreateResult:
     """A module that is there, the operation that made it, and whether an earlier request had asked for it."""
 
-    creation: Creation
+    creation: CreatedModule
     operation_id: str
     replayed: bool
 
@@ -64,8 +73,8 @@ class Answer:
 class _Sending:
     """A create that this process has on the way."""
 
-    done: Signal
-    result: Creation | GatewayError | None = None  # None while on the way, and for ever where nobody knows
+    done: Event
+    result: CreatedModule | GatewayError | None = None  # None while on the way, and for ever where nobody knows
 
 
 @dataclass(slots=True)
@@ -78,28 +87,28 @@ class Provisioner:
     owner: str
     draining: bool = False
     _sending: dict[str, _Sending] = field(default_factory=dict)
-    acquaintances: Acquaintances = field(init=False)
+    known_modules: KnownModules = field(init=False)
     #: Looks for a lost create with the credential of a caller who waits for it; of the reconciler.
-    look_for: Callable[[Operation, Call], None] = field(default=lambda _operation, _call: None)
+    reconcile_now: Callable[[Operation, CallContext], None] = field(default=lambda _operation, _call: None)
 
     def __post_init__(self) -> None:
         """Know nobody yet."""
-        self.acquaintances = Acquaintances(self.journal, self.runtime)
+        self.known_modules = KnownModules(self.journal, self.runtime)
 
-    def create(self, order: Order, call: Call) -> Answer:
+    def create(self, order: CreateRequest, call: CallContext) -> CreateResult:
         """Create a module once, however often it is asked for; answer before the caller's deadline."""
         claim, claimed, sending = self._begin(order, call)
         if sending is not None:
             sending.done.wait(max(call.deadline - self.runtime.monotonic(), 0.0))
-            if claimed.standing == "claimed" and sending.result is not None:
+            if claimed.match == "claimed" and sending.result is not None:
                 return _told(sending.result, claim.id)
         operation = self._follow(claimed.operation, call)
-        answer = self._answer(operation, claimed.standing, call.request_id)
-        if claimed.standing == "name":  # its own key and request id must lead to the shared answer next time
-            self.journal.copy(claim, operation, answer.creation.module.id)
+        answer = self._answer(operation, claimed.match, call.request_id)
+        if claimed.match == "name":  # its own key and request id must lead to the shared answer next time
+            self.journal.share_result(claim, operation, answer.creation.module.id)
         return answer
 
-    def begin(self, order: Order, call: Call) -> Claimed:
+    def begin(self, order: CreateRequest, call: CallContext) -> ClaimResult:
         """Claim and send, or find the operation that has this create in hand; either way it is durable on return."""
         return self._begin(order, call)[1]
 
@@ -107,20 +116,20 @@ class Provisioner:
         """Count the creates that this process has on the way."""
         return len(self._sending)
 
-    def _begin(self, order: Order, call: Call) -> tuple[Claim, Claimed, _Sending | None]:
+    def _begin(self, order: CreateRequest, call: CallContext) -> tuple[Claim, ClaimResult, _Sending | None]:
         """Return our claim, what came of it, and the send that this process has on the way for it."""
         if self.draining:
             raise Draining
         claim = self._claim(order, call)
         claimed = self.journal.claim(claim)
-        if claimed.standing == "claimed":
+        if claimed.match == "claimed":
             return claim, claimed, self._spawn(order, call, claim)
         if claimed.operation.claim.fingerprint != claim.fingerprint:
-            raise IdempotencyKeyReused if claimed.standing == "key" else CreateInProgress
+            raise IdempotencyKeyReused if claimed.match == "key" else CreateInProgress
         return claim, claimed, self._sending.get(claimed.operation.claim.id)
 
-    def _claim(self, order: Order, call: Call) -> Claim:
-        rules, draft, now = order.backend.capabilities, keep_draft(order.draft), self.runtime.now()
+    def _claim(self, order: CreateRequest, call: CallContext) -> Claim:
+        rules, draft, now = order.backend.capabilities, draft_to_json(order.draft), self.runtime.now()
         return Claim(
             id=self.new_id(),
             backend=order.backend.name,
@@ -132,22 +141,22 @@ class Provisioner:
             draft={
                 "draft": draft,
                 "if_exists": order.if_exists,
-                "probed": rules.probes,
-                "acts_as": rules.acts_as and (call.user or rules.acts_as),
+                "probed": rules.probe_before_create,
+                "acts_as": rules.acting_user and (call.user or rules.acting_user),
             },
             claimed_at=now,
             lease_until=now + rules.hard_timeout_seconds + _LEASE_MARGIN,
-            memory_until=None if order.idempotency_key else now + MEMORY,
+            dedup_until=None if order.idempotency_key else now + DEDUP_SECONDS,
             settle_seconds=rules.settle_seconds,
-            owner=self.owner,
+            worker_id=self.owner,
         )
 
-    def _spawn(self, order: Order, call: Call, claim: Claim) -> _Sending:
+    def _spawn(self, order: CreateRequest, call: CallContext, claim: Claim) -> _Sending:
         # The deadline stands from the claim on: a process that was frozen between here and the socket sends nothing.
         patience = order.backend.capabilities.hard_timeout_seconds
         deadline = self.runtime.monotonic() + patience
-        upstream = call.sending(claim.id, deadline)
-        sending = self._sending[claim.id] = _Sending(self.runtime.signal())
+        upstream = call.for_create(claim.id, deadline)
+        sending = self._sending[claim.id] = _Sending(self.runtime.event())
 
         def work() -> None:
             try:
@@ -160,7 +169,7 @@ class Provisioner:
         self.runtime.spawn(work)
         return sending
 
-    def _send(self, order: Order, call: Call, claim: Claim) -> Creation | GatewayError | None:
+    def _send(self, order: CreateRequest, call: CallContext, claim: Claim) -> CreatedModule | GatewayError | None:
         """Send once and write down what came of it; return what is known for certain, None where nothing is."""
         try:
             made = self._create(order, call)
@@ -168,7 +177,7 @@ class Provisioner:
             self._doubt(claim, error.code)
             return None
         except GatewayError as error:
-            self._settle(claim, Settlement(state=State.REFUSED, at=self.runtime.now(), error=keep_error(error)))
+            self._settle(claim, Settlement(state=State.REFUSED, at=self.runtime.now(), error=error_to_json(error)))
             return error
         except Exception:  # a bug: nobody knows how far it came
             _log.exception("a create failed unexpectedly", extra={"fields": {"operation": claim.id}})
@@ -179,22 +188,22 @@ class Provisioner:
             Settlement(
                 state=State.SUCCEEDED,
                 at=self.runtime.now(),
-                module=keep_module(made.module, adopted=made.adopted),
+                module=module_to_json(made.module, adopted=made.adopted),
                 module_id=made.module.id,
             ),
         )
         return made
 
-    def _create(self, order: Order, call: Call) -> Creation:
-        if order.backend.capabilities.probes and self._probe(order, call):
-            return creation.settle_existing(order.backend, order.draft, order.if_exists, call, ModuleAlreadyExists())
-        return creation.create(order.backend, order.draft, order.if_exists, call)
+    def _create(self, order: CreateRequest, call: CallContext) -> CreatedModule:
+        if order.backend.capabilities.probe_before_create and self._probe(order, call):
+            return create.resolve_conflict(order.backend, order.draft, order.if_exists, call, ModuleAlreadyExists())
+        return create.create(order.backend, order.draft, order.if_exists, call)
 
     @staticmethod
-    def _probe(order: Order, call: Call) -> bool:
+    def _probe(order: CreateRequest, call: CallContext) -> bool:
         """Look for the name; where that fails, nothing has been sent, and the answer must say so."""
-        with before_the_write():
-            return bool(order.backend.find(order.draft, call))
+        with pre_write_read():
+            return bool(order.backend.find_by_natural_key(order.draft, call))
 
     def _settle(self, claim: Claim, settlement: Settlement) -> None:
         """Write the end down; where the journal cannot, the lease will run out and the end be found by looking."""
@@ -206,16 +215,16 @@ class Provisioner:
     def _doubt(self, claim: Claim, what: str) -> None:
         now = self.runtime.now()
         try:
-            self.journal.doubt(
-                claim.id, at=now, due_at=now + LOOKS[0], evidence={"at": now, "what": what, "hits": None}
+            self.journal.mark_unknown(
+                claim.id, at=now, due_at=now + LOOKUP_SCHEDULE[0], evidence={"at": now, "what": what, "hits": None}
             )
         except JournalUnavailable:
             _log.warning("a doubt could not be written down", extra={"fields": {"operation": claim.id}})
 
-    def _follow(self, operation: Operation, call: Call) -> Operation:
+    def _follow(self, operation: Operation, call: CallContext) -> Operation:
         """Wait in the journal until the operation has ended, whoever has it in hand, or the deadline has come."""
         pause, longest = _POLL if call.credential is None else _LOOKS
-        while operation.state.live:
+        while operation.state.is_active:
             left = call.deadline - self.runtime.monotonic()
             if left <= 0:
                 break
@@ -223,32 +232,34 @@ class Provisioner:
             pause = min(pause * 2, longest)
             with suppress(JournalUnavailable):  # it is claimed: from here on a failure to look proves nothing
                 if call.credential is not None and operation.state is State.RECONCILING:
-                    self.look_for(operation, call)
+                    self.reconcile_now(operation, call)
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
 
-    def _answer(self, operation: Operation, standing: Standing, request_id: str) -> Answer:
+    def _answer(self, operation: Operation, match: ClaimMatch, request_id: str) -> CreateResult:
         """Say what an operation's state means for who asked for it, or for the same thing at the same time.
 
         A proxy repeats a request under its id, and its caller knows of one only: that one is not told that it changed
         nothing while its first attempt is on the way.
         """
-        operation_id, own = operation.claim.id, standing != "name"
+        operation_id, own = operation.claim.id, match != "name"
         if operation.state is State.SUCCEEDED and operation.module is not None:
-            return Answer(Creation(*read_module(operation.module)), operation_id, replayed=standing != "claimed")
+            return CreateResult(
+                CreatedModule(*module_from_json(operation.module)), operation_id, replayed=match != "claimed"
+            )
         if operation.state is State.REFUSED and operation.error is not None:
-            raise read_error(operation.error)
+            raise error_from_json(operation.error)
         if operation.state is State.NOT_APPLIED:
             raise BackendUnavailable("The create was looked for until it could not come any more: it was not applied.")
         if operation.state is State.AMBIGUOUS:
             raise OutcomeAmbiguous(operation=operation_id)
         repeated = operation.claim.request_id == request_id
-        if standing == "claimed" or (own and (repeated or operation.state is State.RECONCILING)):
+        if match == "claimed" or (own and (repeated or operation.state is State.RECONCILING)):
             raise OutcomeUnknown(operation=operation_id)
         raise CreateInProgress(operation=operation_id if own else None)
 
 
-def _told(result: Creation | GatewayError, operation_id: str) -> Answer:
+def _told(result: CreatedModule | GatewayError, operation_id: str) -> CreateResult:
     if isinstance(result, GatewayError):
         raise result
-    return Answer(result, operation_id, replayed=False)
+    return CreateResult(result, operation_id, replayed=False)

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, JournalUnavailable
+from gateway.domain.journal import Journal
 from gateway.domain.module import Module
 from gateway.domain.operation import Claim, Operation, Settlement
-from gateway.domain.ports import Backend, Call, Journal, Runtime
-from gateway.provisioning.acquaintances import Acquaintances
-from gateway.provisioning.records import read_draft
-from gateway.provisioning.verdict import Look, LookAgain, judge, not_asked
+from gateway.domain.runtime import Runtime
+from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.serialization import draft_from_json
+from gateway.provisioning.verdict import LookupResult, Retry, decide, lookup_failed
 
 _log: Final = logging.getLogger("gateway.reconciler")
 #: One look may take so long; whoever took an operation has it for twice that.
@@ -33,8 +35,8 @@ class Reconciler:
     runtime: Runtime
     backends: Mapping[str, Backend]
     owner: str
-    acquaintances: Acquaintances
-    on_look: Callable[[str, str], None] = lambda _backend, _verdict: None  # for whoever counts
+    known_modules: KnownModules
+    on_lookup: Callable[[str, str], None] = lambda _backend, _verdict: None  # for whoever counts
     idle_seconds: float = 1.0  # how long what another process left behind may wait for somebody to see it
     stopped: bool = False
     _expired_at: float = 0.0
@@ -58,60 +60,60 @@ class Reconciler:
         if now >= self._expired_at + _EXPIRY_EVERY:
             gone = self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
             self._expired_at = 0.0 if gone == _EXPIRY_BATCH else now  # with the next look, or with the next minute
-        self.journal.tidy()
-        due = self.journal.take_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
+        self.journal.checkpoint()
+        due = self.journal.lease_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
         for operation in due:
-            call = Call(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
+            call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
             self._settle(operation, self._look(operation, call))
         return len(due) == _BATCH
 
-    def look_for(self, operation: Operation, call: Call) -> None:
+    def reconcile_now(self, operation: Operation, call: CallContext) -> None:
         """Look once with a caller's own credential, which nobody has kept; what is due to all waits for him to ask."""
         deadline = min(call.deadline, self.runtime.monotonic() + _LOOK_SECONDS)
         self._settle(operation, self._look(operation, replace(call, deadline=deadline)))
 
-    def _look(self, operation: Operation, call: Call) -> Settlement | LookAgain:
+    def _look(self, operation: Operation, call: CallContext) -> Settlement | Retry:
         claim = operation.claim
         backend = self.backends.get(claim.backend)
         if backend is None:
-            return not_asked(operation, self.runtime.now(), "backend_unknown")
-        draft = read_draft(claim.draft["draft"])
+            return lookup_failed(operation, self.runtime.now(), "backend_unknown")
+        draft = draft_from_json(claim.draft["draft"])
         asked_at = self.runtime.now()  # what is not there yet may come while the answer travels
         try:
-            hits = backend.find(draft, call)
+            hits = backend.find_by_natural_key(draft, call)
         except GatewayError as error:
-            return not_asked(operation, self.runtime.now(), error.code)
-        look = Look(
+            return lookup_failed(operation, self.runtime.now(), error.code)
+        look = LookupResult(
             at=asked_at,
             hits=hits,
             known_before=lambda hit: self._known(claim, hit),
-            acts_as=claim.draft.get("acts_as"),
+            acting_user=claim.draft.get("acts_as"),
         )
-        verdict = judge(operation, draft, look)
-        self.acquaintances.meet(hits)
+        verdict = decide(operation, draft, look)
+        self.known_modules.record(hits)
         return verdict
 
     def _known(self, claim: Claim, hit: Module) -> bool:
         """Tell whether a module is another create's work, or had been seen before this one was claimed."""
-        maker = self.journal.made_by(hit.id)
+        maker = self.journal.find_creator(hit.id)
         if maker is not None:
             return maker != claim.id
-        return self.journal.met_before(claim.backend, hit.scope, hit.native_id, before=claim.claimed_at)
+        return self.journal.was_seen_before(claim.backend, hit.scope, hit.native_id, before=claim.claimed_at)
 
-    def _settle(self, operation: Operation, verdict: Settlement | LookAgain) -> None:
+    def _settle(self, operation: Operation, verdict: Settlement | Retry) -> None:
         operation_id = operation.claim.id
-        if isinstance(verdict, LookAgain):
-            self.journal.postpone(operation_id, due_at=verdict.due_at, evidence=verdict.evidence)
+        if isinstance(verdict, Retry):
+            self.journal.reschedule(operation_id, due_at=verdict.due_at, evidence=verdict.evidence)
         else:
             self.journal.settle(operation_id, verdict)
         what = verdict.state.value if isinstance(verdict, Settlement) else str(verdict.evidence["what"])
-        self.on_look(operation.claim.backend, what)
+        self.on_lookup(operation.claim.backend, what)
         facts = {
             "operation": operation_id,
             "backend": operation.claim.backend,
             "verdict": what,
             "evidence": verdict.evidence,
-            "looks": operation.looks + 1,
+            "looks": operation.lookups + 1,
         }
         _log.info("looked for a lost create", extra={"fields": facts})
 

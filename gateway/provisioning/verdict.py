@@ -9,11 +9,11 @@ from typing import Any, Final
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Operation, Settlement, State
-from gateway.provisioning.creation import differences
-from gateway.provisioning.records import keep_error, keep_module
+from gateway.provisioning.create import find_differences
+from gateway.provisioning.serialization import error_to_json, module_to_json
 
 #: When to look, seconds after the reply was lost; then once more when the settle window closes.
-LOOKS: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
+LOOKUP_SCHEDULE: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
 #: Between looks when the window has closed and the backend could not be asked.
 _LATE: Final = 20.0
 #: Their clock may be behind ours by so much without making a new module look old.
@@ -21,7 +21,7 @@ CLOCK_SKEW: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
+class Retry:
     """Nothing is proven yet."""
 
     due_at: float
@@ -29,16 +29,16 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookupResult:
     """What was found under the natural key at a time, and who tells whether a module was known before the claim."""
 
     at: float
     hits: Sequence[Module]
     known_before: Callable[[Module], bool]
-    acts_as: str | None
+    acting_user: str | None
 
 
-def judge(operation: Operation, draft: ModuleDraft, look: Look) -> Settlement | LookAgain:
+def decide(operation: Operation, draft: ModuleDraft, look: LookupResult) -> Settlement | Retry:
     """Settle the operation, or say when to look again."""
     if not look.hits:
         return _nothing(operation, look)
@@ -52,44 +52,44 @@ def judge(operation: Operation, draft: ModuleDraft, look: Look) -> Settlement | 
     return Settlement(
         state=State.SUCCEEDED,
         at=look.at,
-        module=keep_module(hit, adopted=False),
+        module=module_to_json(hit, adopted=False),
         module_id=hit.id,
         evidence={**_evidence(look, "found"), "confidence": confidence},
     )
 
 
-def not_asked(operation: Operation, at: float, code: str) -> LookAgain:
+def lookup_failed(operation: Operation, at: float, code: str) -> Retry:
     """Say when to look again after the backend could not be asked: nothing is ever concluded from silence."""
-    return LookAgain(_next(operation, at), {"at": at, "what": f"look_failed:{code}", "hits": None})
+    return Retry(_next(operation, at), {"at": at, "what": f"look_failed:{code}", "hits": None})
 
 
-def _taken(operation: Operation, draft: ModuleDraft, hit: Module, look: Look) -> Settlement:
+def _taken(operation: Operation, draft: ModuleDraft, hit: Module, look: LookupResult) -> Settlement:
     """Another module holds the name: refused, unless it was to be adopted and is as asked for."""
     evidence = _evidence(look, "found_another")
-    diff = differences(draft, hit)
+    diff = find_differences(draft, hit)
     if operation.claim.draft["if_exists"] == "error":
         what = "A module of this name was there already, or is not as asked for."
         error: GatewayError = ModuleAlreadyExists(what, existing=hit.id)
     elif diff:
         error = ModuleExistsDifferently(existing=hit.id, diff=diff)
     else:
-        module = keep_module(hit, adopted=True)
+        module = module_to_json(hit, adopted=True)
         return Settlement(state=State.SUCCEEDED, at=look.at, module=module, module_id=hit.id, evidence=evidence)
-    return Settlement(state=State.REFUSED, at=look.at, error=keep_error(error), evidence=evidence)
+    return Settlement(state=State.REFUSED, at=look.at, error=error_to_json(error), evidence=evidence)
 
 
-def _nothing(operation: Operation, look: Look) -> Settlement | LookAgain:
+def _nothing(operation: Operation, look: LookupResult) -> Settlement | Retry:
     evidence = _evidence(look, "nothing_found")
     if operation.settles_at is not None and look.at >= operation.settles_at:
         return Settlement(state=State.NOT_APPLIED, at=look.at, evidence=evidence)
-    return LookAgain(_next(operation, look.at), evidence)
+    return Retry(_next(operation, look.at), evidence)
 
 
-def _confidence(operation: Operation, draft: ModuleDraft, hit: Module, look: Look) -> str | None:
+def _confidence(operation: Operation, draft: ModuleDraft, hit: Module, look: LookupResult) -> str | None:
     """Tell how sure it is that the hit is this create's work; None: it is not."""
-    if differences(draft, hit) or look.known_before(hit):
+    if find_differences(draft, hit) or look.known_before(hit):
         return None
-    if look.acts_as is not None and hit.created_by is not None and hit.created_by != look.acts_as:
+    if look.acting_user is not None and hit.created_by is not None and hit.created_by != look.acting_user:
         return None
     if hit.created_at is not None:
         return "high" if hit.created_at.timestamp() >= operation.claim.claimed_at - CLOCK_SKEW else None
@@ -100,9 +100,9 @@ def _next(operation: Operation, now: float) -> float:
     """Return the next time of the schedule; past the window's end, a steady one."""
     closes = operation.settles_at if operation.settles_at is not None else now
     opened = closes - operation.claim.settle_seconds
-    times = [opened + seconds for seconds in LOOKS if seconds < operation.claim.settle_seconds]
+    times = [opened + seconds for seconds in LOOKUP_SCHEDULE if seconds < operation.claim.settle_seconds]
     return next((time for time in (*times, closes) if time > now), now + _LATE)
 
 
-def _evidence(look: Look, what: str) -> dict[str, Any]:
+def _evidence(look: LookupResult, what: str) -> dict[str, Any]:
     return {"at": look.at, "what": what, "hits": [hit.native_id for hit in look.hits]}

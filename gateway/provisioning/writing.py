@@ -7,7 +7,7 @@ from types import TracebackType
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable
 
 
-class before_the_write:  # noqa: N801 - read as what it says: with before_the_write()
+class pre_write_read:  # noqa: N801 - read as what it says: with before_the_write()
     """Tell the failure of a read inside a write as *unavailable*: 504 is kept for what may have been applied.
 
     An adapter raises these two for reads alone; a write of unknown fate raises OutcomeUnknown.
@@ -22,4 +22,4 @@ class before_the_write:  # noqa: N801 - read as what it says: with before_the_wr
         """Turn the two kinds into the third."""
         if isinstance(error, BackendTimeout | BackendReplyInvalid):
             what = "The backend could not be read before the change; nothing was changed."
-            raise BackendUnavailable(what, evidence=error.evidence) from error
+            raise BackendUnavailable(what, context=error.context) from error

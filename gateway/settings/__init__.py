@@ -10,31 +10,31 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.settings.callers import Auth, Entry, Issuer, read_auth
+from gateway.settings.callers import AuthConfig, CallerConfig, JwtConfig, read_auth
 from gateway.settings.table import ConfigurationError, Secret, Source, Table
-from gateway.settings.web import Cors, Limits, read_cors, read_limits
+from gateway.settings.web import CorsConfig, RateLimitConfig, read_cors, read_limits
 
 __all__ = [
-    "Auth",
+    "AuthConfig",
+    "BackendConfig",
+    "CallerConfig",
     "ConfigurationError",
-    "Connection",
-    "Cors",
-    "Entry",
-    "Issuer",
-    "Limits",
+    "CorsConfig",
+    "JwtConfig",
+    "RateLimitConfig",
     "Secret",
     "Settings",
     "Table",
     "is_loopback",
-    "load_document",
-    "read_settings",
+    "load_toml",
+    "parse_settings",
 ]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Connection:
+class BackendConfig:
     """One configured backend: its name, its type, and the options that its own package has read."""
 
     name: str
@@ -49,14 +49,14 @@ class Settings:
     bind: str
     deadline_seconds: float
     journal_url: Secret  # it may hold a password
-    backends: tuple[Connection, ...]
-    auth: Auth
-    cors: Cors
-    limits: Limits
+    backends: tuple[BackendConfig, ...]
+    auth: AuthConfig
+    cors: CorsConfig
+    limits: RateLimitConfig
     warnings: tuple[str, ...] = ()
 
 
-def read_settings(
+def parse_settings(
     document: Mapping[str, Any],
     environ: Mapping[str, str],
     readers: Mapping[str, Callable[[Table], Any]],
@@ -104,7 +104,7 @@ def read_settings(
     )
 
 
-def load_document(path: str) -> dict[str, Any]:
+def load_toml(path: str) -> dict[str, Any]:
     """Parse the TOML file; raises ConfigurationError where it is unreadable."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -114,14 +114,14 @@ def load_document(path: str) -> dict[str, Any]:
         raise ConfigurationError([f"{path}: {error}"]) from None
 
 
-def _connections(table: Table, readers: Mapping[str, Callable[[Table], Any]]) -> Iterable[Connection]:
+def _connections(table: Table, readers: Mapping[str, Callable[[Table], Any]]) -> Iterable[BackendConfig]:
     for name in table.names():
         if not _NAME.fullmatch(name):
             table.wrong(name, "a connection's name is a lower-case letter, then at most 31 of a-z 0-9 -")
         options = table.table(name)
         kind = options.choice("type", readers)
         if kind in readers:
-            yield Connection(name=name, type=kind, options=readers[kind](options))
+            yield BackendConfig(name=name, type=kind, options=readers[kind](options))
             options.done()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Final
 
-from gateway.domain.callers import Rule
+from gateway.domain.callers import AllowRule
 from gateway.settings.table import Table
 
 #: Signatures by a private key alone: a secret shared with the issuer could sign for anybody.
@@ -18,20 +18,20 @@ _UNIX: Final = "unix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CallerConfig:
     """One caller as the operator describes him, and the proofs by which he is known."""
 
     name: str
-    allow: tuple[Rule, ...]
+    allow: tuple[AllowRule, ...]
     key_digests: tuple[str, ...] = ()  # SHA-256 in lower-case hexadecimal; several while a key is being changed
     claims: Mapping[str, str] = field(default_factory=dict)  # that a token must carry
     spiffe: str = ""  # the URI of his certificate in the mesh
-    acts_as: str = ""  # the user sent to a backend that wants to know one
+    acting_user: str = ""  # the user sent to a backend that wants to know one
     requests_per_second: float = 0.0  # 0: no limit of his own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issuer:
+class JwtConfig:
     """Who signs the tokens that are believed."""
 
     issuer: str
@@ -44,16 +44,16 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class AuthConfig:
     """How callers prove who they are."""
 
     required: bool = False
-    entries: tuple[Entry, ...] = ()
-    issuer: Issuer | None = None
+    entries: tuple[CallerConfig, ...] = ()
+    issuer: JwtConfig | None = None
     trusted_hops: tuple[str, ...] = ()  # networks, or "unix": whose X-Forwarded-Client-Cert is believed
 
 
-def read_auth(root: Table, connections: Collection[str]) -> Auth:
+def read_auth(root: Table, connections: Collection[str]) -> AuthConfig:
     """Read both tables; what is not needed without authentication is read all the same."""
     table = root.table("auth")
     required = table.choice("mode", ("none", "required"), "none") == "required"
@@ -69,16 +69,16 @@ def read_auth(root: Table, connections: Collection[str]) -> Auth:
     if required and not entries:
         table.wrong("mode", "is required, and there are no [[callers]]")
     table.done()
-    return Auth(required=required, entries=entries, issuer=issuer, trusted_hops=hops)
+    return AuthConfig(required=required, entries=entries, issuer=issuer, trusted_hops=hops)
 
 
-def _issuer(table: Table) -> Issuer:
+def _issuer(table: Table) -> JwtConfig:
     algorithms = table.texts("algorithms")
     if unknown := [each for each in algorithms if each not in ALGORITHMS]:
         table.wrong("algorithms", f"{', '.join(unknown)} cannot be used; there are {', '.join(ALGORITHMS)}")
     if not algorithms:
         table.wrong("algorithms", "must name those that the issuer signs with")
-    found = Issuer(
+    found = JwtConfig(
         issuer=table.text("issuer"),
         audience=table.text("audience"),
         jwks_url=table.url("jwks_url"),
@@ -91,9 +91,9 @@ def _issuer(table: Table) -> Issuer:
     return found
 
 
-def _entry(table: Table, connections: Collection[str]) -> Entry:
+def _entry(table: Table, connections: Collection[str]) -> CallerConfig:
     claims = table.table("jwt_claims")
-    found = Entry(
+    found = CallerConfig(
         name=table.text("name", pattern=_NAME.pattern, shape="at most 64 of A-Z a-z 0-9 . _ -"),
         allow=tuple(_rules(table, connections)),
         key_digests=tuple(
@@ -101,7 +101,7 @@ def _entry(table: Table, connections: Collection[str]) -> Entry:
         ),
         claims={name: claims.text(name) for name in claims.names()},
         spiffe=table.text("spiffe", "", pattern=r"spiffe://[^\s,;\"]+", shape="spiffe://…"),
-        acts_as=table.text("acts_as", "", pattern=r"[\x21-\x7e]{1,64}", shape="a user's name"),
+        acting_user=table.text("acts_as", "", pattern=r"[\x21-\x7e]{1,64}", shape="a user's name"),
         requests_per_second=table.number("requests_per_second", 0.0, most=1e6),
     )
     if not (found.key_digests or found.claims or found.spiffe):
@@ -110,10 +110,10 @@ def _entry(table: Table, connections: Collection[str]) -> Entry:
     return found
 
 
-def _rules(table: Table, connections: Collection[str]) -> Iterator[Rule]:
+def _rules(table: Table, connections: Collection[str]) -> Iterator[AllowRule]:
     for text in table.texts("allow"):
         try:
-            rule = Rule.parse(text)
+            rule = AllowRule.parse(text)
         except ValueError as error:
             table.wrong("allow", f"{text}: {error}")
             continue
@@ -122,7 +122,7 @@ def _rules(table: Table, connections: Collection[str]) -> Iterator[Rule]:
         yield rule
 
 
-def _check_unique(root: Table, entries: tuple[Entry, ...]) -> None:
+def _check_unique(root: Table, entries: tuple[CallerConfig, ...]) -> None:
     """Make sure that a proof leads to one caller, and a name to one set of operations."""
     for what, values in (
         ("name", [each.name for each in entries]),

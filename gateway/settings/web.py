@@ -19,7 +19,7 @@ _ORIGIN: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Cors:
+class CorsConfig:
     """Whose pages may call, as browsers name them: exactly these origins."""
 
     origins: tuple[str, ...] = ()
@@ -27,13 +27,13 @@ class Cors:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimitConfig:
     """Where requests are counted: in each worker, or in Redis for all of them."""
 
     storage: Secret  # an address may hold a password
 
 
-def read_cors(table: Table) -> Cors:
+def read_cors(table: Table) -> CorsConfig:
     """Read [cors]; an origin that no browser would send is a mistake."""
     origins = table.texts("origins")
     for origin in origins:
@@ -41,16 +41,16 @@ def read_cors(table: Table) -> Cors:
             table.wrong(
                 "origins", f"{origin} is no origin: scheme, host in lower case, no usual port, path or wildcard"
             )
-    found = Cors(origins, table.number("max_age_seconds", 600.0))
+    found = CorsConfig(origins, table.number("max_age_seconds", 600.0))
     table.done()
     return found
 
 
-def read_limits(table: Table) -> Limits:
+def read_limits(table: Table) -> RateLimitConfig:
     """Read [limits]."""
     pattern = r"memory://|rediss?://.+"
     storage = table.text("storage", "memory://", pattern=pattern, shape="memory:// or redis://HOST:PORT/DB")
     if storage.startswith("redis") and find_spec("redis") is None:
         table.wrong("storage", "needs the extra: pip install module-gateway[redis]")
     table.done()
-    return Limits(Secret(storage))
+    return RateLimitConfig(Secret(storage))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,9 +16,8 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from gateway.domain.errors import REGISTRY, Outcome
-from gateway.telemetry.standing import Standing
+from gateway.telemetry.journal_collector import JournalCollector
 from gateway.telemetry.tally import Tally
-from gateway.telemetry.unmapped import Unmapped
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
@@ -34,6 +34,10 @@ BOUNDS: Final = (
 #: Sums are handed on this often, for a scrape that meets another worker; seconds.
 _EVERY: Final = 1.0
 
+#: A backend that invents codes must not create series without bound: further codes are counted as "other".
+_MAX_UNMAPPED_CODES: Final = 50
+_BACKEND_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
+
 _log: Final = logging.getLogger("gateway.telemetry")
 
 
@@ -49,7 +53,7 @@ class Metrics:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._own = CollectorRegistry()
-        self._standing = Standing(counts, next_due, now)
+        self._standing = JournalCollector(counts, next_due, now)
         self._backends = frozenset(backends)
         self._handing_on = threading.Lock()
         self.in_flight = 0  # whoever answers requests counts them here
@@ -66,12 +70,10 @@ class Metrics:
             BOUNDS,
             shared=1,
         )
-        self._unmapped = Unmapped(
-            self._counter(
-                "gateway_unmapped_backend_code", "Codes of a backend that no table knows.", "backend", "code"
-            ),
-            self._backends,
+        self._unmapped = self._counter(
+            "gateway_unmapped_backend_code", "Codes of a backend that no table knows.", "backend", "code"
         )
+        self._unmapped_codes: set[str] = set()
         self._circuit = self._gauge("gateway_circuit_open", "Whether calls are held back.", "livemax", "backend")
         self._in_flight = self._gauge("gateway_requests_in_flight", "Requests being answered.", "livesum")
         for backend in self._backends:
@@ -96,18 +98,24 @@ class Metrics:
         )
         self._requests.note(labels, seconds)
 
-    def exchanged(self, backend: str, result: str, seconds: float) -> None:
+    def record_exchange(self, backend: str, result: str, seconds: float) -> None:
         """Count an exchange with a backend; see RESULTS."""
         name = backend if backend in self._backends else "other"
         self._exchanges.note((name, result if result in RESULTS else "other"), seconds)
 
-    def circuit(self, backend: str, *, is_open: bool) -> None:
+    def record_circuit_state(self, backend: str, *, is_open: bool) -> None:
         """Note whether calls to a backend are held back."""
         self._circuit.labels(backend if backend in self._backends else "other").set(is_open)
 
-    def count_unmapped(self) -> None:
-        """Count from now on what the tables of the backends say that they do not know."""
-        self._unmapped.listen()
+    def record_unmapped_code(self, backend: str, code: str) -> None:
+        """Count a backend error code that the adapter's table does not contain."""
+        if code not in self._unmapped_codes and (
+            len(self._unmapped_codes) >= _MAX_UNMAPPED_CODES or not _BACKEND_CODE.fullmatch(code)
+        ):
+            code = "other"
+        else:
+            self._unmapped_codes.add(code)
+        self._unmapped.labels(backend if backend in self._backends else "other", code).inc()
 
     def hand_on(self) -> None:
         """Bring the figures up to date, for whichever worker is asked next."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from gateway.settings import Secret
-from gateway.telemetry.names import HINT, MASK, is_secret, mask
-from gateway.telemetry.spellings import SHORTEST, spellings
+from gateway.telemetry.secret_encodings import MIN_SECRET_LENGTH, encoded_variants
+from gateway.telemetry.secret_patterns import HINT, MASK, is_secret, mask
 
 _WORD: Final = 8
 _HEAD: Final = 2 * _WORD - 1
@@ -48,12 +48,12 @@ class Redactor:
         """Know a value until it is forgotten as often; one of less than six characters is known by name alone."""
         self._count(value, 1)
 
-    def forget(self, value: str) -> None:
+    def remove(self, value: str) -> None:
         """Undo one `add`."""
         if value in self._values:
             self._count(value, -1)
 
-    def lend(self, value: str, seconds: float) -> None:
+    def add_temporary(self, value: str, seconds: float) -> None:
         """Know a value for so long from now on: somebody else's, of which nothing may be kept for good."""
         now = self._clock()
         if value not in self._lent:
@@ -65,7 +65,7 @@ class Redactor:
             if until > now and len(self._lent) <= _MOST_LENT:
                 break
             del self._lent[oldest]
-            self.forget(oldest)
+            self.remove(oldest)
 
     def suspects(self, text: str) -> bool:
         """Tell whether a text may hold a secret; where not, there is nothing to take out of it."""
@@ -108,11 +108,11 @@ class Redactor:
 
     def _count(self, value: str, times: int) -> None:
         """File a value's spellings, or take them out; a counter that has come to nothing is no key any more."""
-        if len(value) < SHORTEST:
+        if len(value) < MIN_SECRET_LENGTH:
             return
         _change(self._values, value, times)
-        for spelling in set(spellings(value if len(value) <= _ENOUGH else value[:_ENOUGH])):
-            if len(spelling) < SHORTEST:
+        for spelling in set(encoded_variants(value if len(value) <= _ENOUGH else value[:_ENOUGH])):
+            if len(spelling) < MIN_SECRET_LENGTH:
                 continue
             head = spelling[:_HEAD]
             if len(head) < _HEAD:
@@ -124,18 +124,18 @@ class Redactor:
                 _change(self._words, int.from_bytes(first[start : start + _WORD], sys.byteorder), times)
 
 
-def secrets_of(settings: Any) -> Iterator[str]:
+def collect_secrets(settings: Any) -> Iterator[str]:
     """Yield what the settings keep secret: walks dataclasses, sequences and mappings; of an address its password."""
     if isinstance(settings, Secret):
         yield from _secret(settings.value)
     elif is_dataclass(settings):
         for each in fields(settings):
-            yield from secrets_of(getattr(settings, each.name))
+            yield from collect_secrets(getattr(settings, each.name))
     elif isinstance(settings, Mapping):
-        yield from secrets_of(tuple(settings.values()))
+        yield from collect_secrets(tuple(settings.values()))
     elif isinstance(settings, tuple | list | set | frozenset):
         for item in settings:
-            yield from secrets_of(item)
+            yield from collect_secrets(item)
 
 
 def _secret(value: str) -> Iterator[str]:
@@ -150,7 +150,7 @@ def _secret(value: str) -> Iterator[str]:
 def _whole(values: Iterable[str], short: Iterable[str]) -> set[str]:
     """Return what is taken out as a whole: spellings that are short, or that go on behind what ends a word."""
     odd = (value for value in values if re.search(f"[{_END}]", value))
-    return {*short, *(each for value in odd for each in spellings(value) if len(each) >= SHORTEST)}
+    return {*short, *(each for value in odd for each in encoded_variants(value) if len(each) >= MIN_SECRET_LENGTH)}
 
 
 def _change(counter: Counter[Any], key: Any, times: int) -> None:

@@ -1,7 +1,7 @@
 """HTTP to a backend; the only package that imports requests."""
 
-from gateway.transport.fetching import fetcher
-from gateway.transport.http import Reply, Request, Transport
-from gateway.transport.limits import Limits
+from gateway.transport.client import UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.transport.json_fetcher import json_fetcher
+from gateway.transport.settings import TransportSettings
 
-__all__ = ["Limits", "Reply", "Request", "Transport", "fetcher"]
+__all__ = ["TransportSettings", "UpstreamClient", "UpstreamRequest", "UpstreamResponse", "json_fetcher"]

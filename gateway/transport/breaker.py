@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.domain.errors import CircuitOpen, Evidence
-from gateway.domain.ports import Clock
+from gateway.domain.errors import CircuitOpen, ErrorContext
+from gateway.domain.runtime import Clock
 
 #: However often a probe fails, the next one comes after so long; seconds.
 LONGEST: Final = 60.0
@@ -25,7 +25,7 @@ _SOON: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class BreakerConfig:
     """When to leave a backend alone, and for how long."""
 
     failures: int  # in a row; 0: never
@@ -33,7 +33,7 @@ class Rule:
     probe_seconds: float  # a probe that has not told its result by then is lost
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed, open, or open with a probe on its way.
 
     `enter` hands out a ticket, and a result is heard only with the ticket of the present phase: what was sent before
@@ -42,7 +42,7 @@ class Breaker:
     """
 
     def __init__(
-        self, rule: Rule, clock: Clock, *, random: Callable[[], float], on_change: Callable[[bool], None]
+        self, rule: BreakerConfig, clock: Clock, *, random: Callable[[], float], on_change: Callable[[bool], None]
     ) -> None:
         """`random` returns numbers from 0 up to 1; `on_change` is told True when the circuit opens."""
         self._rule: Final = rule
@@ -123,7 +123,7 @@ class Breaker:
     def _refuse(self) -> None:
         left = 0.0 if self._until is None else self._until - self._clock.monotonic()
         if left > 0:
-            raise CircuitOpen(evidence=Evidence(retry_after=min(left, _SOON) if self._probing else left))
+            raise CircuitOpen(context=ErrorContext(retry_after=min(left, _SOON) if self._probing else left))
 
     def _open(self) -> None:
         self._phase += 1

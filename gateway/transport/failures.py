@@ -79,7 +79,7 @@ def was_sent(error: BaseException) -> bool:
     return not _has(error, *NOT_SENT, *_MISCONFIGURED)
 
 
-def as_gateway_error(error: BaseException, *, writes: bool) -> GatewayError:
+def as_gateway_error(error: BaseException, *, is_write: bool) -> GatewayError:
     """Say in the gateway's words what a failed exchange means for a read or a write."""
     if _has(error, *_MISCONFIGURED):
         return BackendMisconfigured(
@@ -87,7 +87,7 @@ def as_gateway_error(error: BaseException, *, writes: bool) -> GatewayError:
         )
     if not was_sent(error):
         return BackendUnavailable("No connection to the backend could be made; nothing was sent.")
-    if writes:
+    if is_write:
         return OutcomeUnknown("The connection failed after the request was sent; it may have been applied.")
     if _has(error, *_TIMEOUTS):
         return BackendTimeout()

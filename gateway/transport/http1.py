@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from http.client import BadStatusLine, HTTPException, IncompleteRead
 from typing import Final, NamedTuple
 
-from gateway.transport.connection import Connection, Reader, TooLarge
+from gateway.transport.deadline_socket import DeadlineSocket, Reader, ResponseTooLarge
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _HEADER_LINES: Final = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\n]*?)[ \t]*\r?$", re.MULTILINE)
@@ -57,7 +57,7 @@ def write_request(start: str, headers: Mapping[str, str], body: bytes) -> bytes:
     return head.encode("latin-1") + body
 
 
-def read_reply(connection: Connection, most: int) -> Message:
+def read_reply(connection: DeadlineSocket, most: int) -> Message:
     """Read one reply with a body of at most so many bytes, unpacked; raises TooLarge, HTTPException or OSError."""
     reader = Reader(connection, most)
     status, minor, headers = _read_head(reader.head())
@@ -137,7 +137,7 @@ def _unpack(body: bytes, coding: str, most: int) -> bytes:
     except zlib.error as error:
         raise HTTPException("it cannot be unpacked") from error
     if len(unpacked) > most:
-        raise TooLarge
+        raise ResponseTooLarge
     if not unpacker.eof:
         raise IncompleteRead(b"")
     return unpacked

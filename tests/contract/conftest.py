@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.domain.ports import Call
+from gateway.domain.backend import CallContext
 from tests.contract.stand import Stand, find_stands
 
 _NAMES = itertools.count(1)
@@ -21,9 +21,9 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
 
 
 @pytest.fixture
-def call() -> Call:
+def call() -> CallContext:
     """Ten seconds on the machine's clock: the twins answer in real time."""
-    return Call("contract-suite", time.monotonic() + 10.0)
+    return CallContext("contract-suite", time.monotonic() + 10.0)
 
 
 @pytest.fixture

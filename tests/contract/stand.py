@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gateway import backends
+from gateway.domain.backend import Backend
 from gateway.domain.module import ModuleDraft
-from gateway.domain.ports import Backend
 
 
 @dataclass(frozen=True, kw_only=True)

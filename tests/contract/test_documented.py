@@ -13,13 +13,13 @@ import responses
 
 from gateway.app import SystemClock
 from gateway.backends import cmdb, projectman
+from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, OwnerNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
-from gateway.domain.ports import Backend, Call
-from tests.backends.conftest import ADAPTER
 from tests.contract.stands.cmdb import options as cmdb_options
 from tests.contract.stands.projectman import OWNER, PROJECT
 from tests.contract.stands.projectman import options as projectman_options
+from tests.unit.backends.conftest import ADAPTER
 
 BASE: Final = "http://backend.test"
 _ESB: Final = f"{BASE}/api/c/compapi/v2/cc"
@@ -43,22 +43,22 @@ class Case:
 
     source: str
     backend: Callable[[], Backend]
-    ask: Callable[[Backend, Call], Any]
+    ask: Callable[[Backend, CallContext], Any]
     exchanges: tuple[Exchange, ...]
     answers: Any
     read: Callable[[Any], Any] = field(default=lambda answer: answer)
 
 
 def _esb() -> Backend:
-    return cmdb.connect("cmdb", cmdb_options(BASE, "esb"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(BASE, "esb"), SystemClock())
 
 
 def _apigw() -> Backend:
-    return cmdb.connect("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw"), SystemClock())
 
 
 def _projectman() -> Backend:
-    return projectman.connect("projectman", projectman_options(BASE), SystemClock())
+    return projectman.create_backend("projectman", projectman_options(BASE), SystemClock())
 
 
 #: documented: ../seeds page of create_module, "return result example".
@@ -275,7 +275,7 @@ CASES: Final = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.source)
-def test_documented_exchange(case: Case, call: Call) -> None:
+def test_documented_exchange(case: Case, call: CallContext) -> None:
     """The adapter sends exactly the documented requests, in this order, and reads the documented answers."""
     with responses.RequestsMock(registry=responses.registries.OrderedRegistry, target=ADAPTER) as backend:
         for exchange in case.exchanges:

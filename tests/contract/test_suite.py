@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.backend import CallContext
 from gateway.domain.errors import (
     BackendPermissionDenied,
     GatewayError,
@@ -17,14 +18,13 @@ from gateway.domain.errors import (
     ScopeNotFound,
 )
 from gateway.domain.module import ModulePatch, ModuleQuery
-from gateway.domain.ports import Call
 from tests.contract.stand import Stand
 
 pytestmark = pytest.mark.loopback
 Names = Callable[[], str]
 
 
-def test_what_is_created_can_be_read(stand: Stand, call: Call, new_name: Names) -> None:
+def test_what_is_created_can_be_read(stand: Stand, call: CallContext, new_name: Names) -> None:
     """A created module is found under its id, equal in every field that both replies know."""
     draft = stand.draft(new_name())
     created = stand.backend.create(draft, call)
@@ -37,21 +37,21 @@ def test_what_is_created_can_be_read(stand: Stand, call: Call, new_name: Names) 
             assert getattr(found, field) == getattr(created, field), field
 
 
-def test_a_create_is_one_write(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_create_is_one_write(stand: Stand, call: CallContext, new_name: Names) -> None:
     """One create takes effect once."""
     before = stand.writes()
     stand.backend.create(stand.draft(new_name()), call)
     assert stand.writes() == before + 1
 
 
-def test_unavailable_fields_are_null(stand: Stand, call: Call, new_name: Names) -> None:
+def test_unavailable_fields_are_null(stand: Stand, call: CallContext, new_name: Names) -> None:
     """What a reply could not know is null or empty, and nothing else is called unavailable."""
     created = stand.backend.create(stand.draft(new_name()), call)
     for module in (created, stand.backend.get(created.ref, call)):
         assert not any(getattr(module, field) for field in module.unavailable)
 
 
-def test_a_name_is_taken_once(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_name_is_taken_once(stand: Stand, call: CallContext, new_name: Names) -> None:
     """A second create of the same natural key is refused, changes nothing, and the first can be found."""
     draft = stand.draft(new_name())
     first = stand.backend.create(draft, call)
@@ -59,12 +59,12 @@ def test_a_name_is_taken_once(stand: Stand, call: Call, new_name: Names) -> None
     with pytest.raises(ModuleAlreadyExists):
         stand.backend.create(draft, call)
     assert stand.writes() == before
-    assert [module.id for module in stand.backend.find(draft, call)] == [first.id]
+    assert [module.id for module in stand.backend.find_by_natural_key(draft, call)] == [first.id]
 
 
-def test_nothing_is_found_before_it_is_created(stand: Stand, call: Call, new_name: Names) -> None:
+def test_nothing_is_found_before_it_is_created(stand: Stand, call: CallContext, new_name: Names) -> None:
     """A free name finds nothing."""
-    assert stand.backend.find(stand.draft(new_name()), call) == ()
+    assert stand.backend.find_by_natural_key(stand.draft(new_name()), call) == ()
 
 
 def test_natural_keys_tell_names_apart(stand: Stand, new_name: Names) -> None:
@@ -78,7 +78,7 @@ def test_natural_keys_tell_names_apart(stand: Stand, new_name: Names) -> None:
     assert (moved == key) is (stand.names_are_unique_in == "scope")
 
 
-def test_an_unknown_place_is_refused(stand: Stand, call: Call, new_name: Names) -> None:
+def test_an_unknown_place_is_refused(stand: Stand, call: CallContext, new_name: Names) -> None:
     """No module is created in a scope or under a parent that is not there."""
     draft, before = stand.draft(new_name()), stand.writes()
     with pytest.raises(ParentNotFound):
@@ -89,19 +89,19 @@ def test_an_unknown_place_is_refused(stand: Stand, call: Call, new_name: Names) 
     assert stand.writes() == before
 
 
-def test_a_place_can_be_checked(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_place_can_be_checked(stand: Stand, call: CallContext, new_name: Names) -> None:
     """check_place says beforehand what a create would meet, and writes nothing."""
     draft, before = stand.draft(new_name()), stand.writes()
-    stand.backend.check_place(draft, call)
+    stand.backend.check_target(draft, call)
     with pytest.raises(ParentNotFound):
-        stand.backend.check_place(replace(draft, parent=stand.unknown_parent), call)
+        stand.backend.check_target(replace(draft, parent=stand.unknown_parent), call)
     with pytest.raises(ScopeNotFound):
-        stand.backend.check_place(replace(draft, scope=stand.unknown_scope), call)
+        stand.backend.check_target(replace(draft, scope=stand.unknown_scope), call)
     assert stand.writes() == before
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 50])
-def test_a_list_has_every_module_once(stand: Stand, call: Call, new_name: Names, page_size: int) -> None:
+def test_a_list_has_every_module_once(stand: Stand, call: CallContext, new_name: Names, page_size: int) -> None:
     """Page by page, every module comes once, parents before children, in the same order each time."""
     created = {stand.backend.create(stand.draft(new_name()), call).id for _ in range(5)}
     runs = []
@@ -124,7 +124,7 @@ def test_a_list_has_every_module_once(stand: Stand, call: Call, new_name: Names,
     assert created <= set(runs[0])
 
 
-def test_a_list_can_be_filtered(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_list_can_be_filtered(stand: Stand, call: CallContext, new_name: Names) -> None:
     """By name and by parent, a list holds what fits and nothing else."""
     name = new_name()
     created = stand.backend.create(stand.draft(name), call)
@@ -138,13 +138,13 @@ def test_a_list_can_be_filtered(stand: Stand, call: Call, new_name: Names) -> No
         assert {module.parent for module in below.modules} == {stand.parent}
 
 
-def test_an_unknown_scope_is_not_an_empty_one(stand: Stand, call: Call) -> None:
+def test_an_unknown_scope_is_not_an_empty_one(stand: Stand, call: CallContext) -> None:
     """Listing what is not there is an error, not an empty page."""
     with pytest.raises(ScopeNotFound):
         stand.backend.list(ModuleQuery(scope=stand.unknown_scope), 50, None, call)
 
 
-def test_a_change_is_kept(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_change_is_kept(stand: Stand, call: CallContext, new_name: Names) -> None:
     """An update changes what it names and leaves the rest."""
     created = stand.backend.create(stand.draft(new_name()), call)
     name = new_name()
@@ -155,7 +155,7 @@ def test_a_change_is_kept(stand: Stand, call: Call, new_name: Names) -> None:
         assert [owner.id for owner in module.owners] == [stand.owner]
 
 
-def test_a_name_cannot_be_taken_by_renaming(stand: Stand, call: Call, new_name: Names) -> None:
+def test_a_name_cannot_be_taken_by_renaming(stand: Stand, call: CallContext, new_name: Names) -> None:
     """Renaming to a sibling's name is refused, and nothing is changed."""
     first, second = (stand.backend.create(stand.draft(new_name()), call) for _ in range(2))
     with pytest.raises(ModuleAlreadyExists):
@@ -163,7 +163,7 @@ def test_a_name_cannot_be_taken_by_renaming(stand: Stand, call: Call, new_name: 
     assert stand.backend.get(second.ref, call).name == second.name
 
 
-def test_what_is_deleted_is_gone(stand: Stand, call: Call, new_name: Names) -> None:
+def test_what_is_deleted_is_gone(stand: Stand, call: CallContext, new_name: Names) -> None:
     """After a delete the id is that of no module, for a read, an update and another delete."""
     created = stand.backend.create(stand.draft(new_name()), call)
     assert list(stand.backend.delete(created.ref, cascade=False, call=call)) == [created.ref]
@@ -177,7 +177,7 @@ def test_what_is_deleted_is_gone(stand: Stand, call: Call, new_name: Names) -> N
     assert stand.writes() == before
 
 
-def test_children_are_not_deleted_by_accident(stand: Stand, call: Call, new_name: Names) -> None:
+def test_children_are_not_deleted_by_accident(stand: Stand, call: CallContext, new_name: Names) -> None:
     """A module with children is deleted only with cascade, and then with all of them."""
     if not stand.makes_children:
         pytest.skip("modules of this backend have no children")
@@ -197,7 +197,7 @@ def test_children_are_not_deleted_by_accident(stand: Stand, call: Call, new_name
             stand.backend.get(gone.ref, call)
 
 
-def test_a_malformed_id_is_the_id_of_no_module(stand: Stand, call: Call) -> None:
+def test_a_malformed_id_is_the_id_of_no_module(stand: Stand, call: CallContext) -> None:
     """What is not exactly an id of this backend is not found, and nothing is asked upstream."""
     for ref in stand.malformed_refs:
         for ask in (
@@ -212,7 +212,7 @@ def test_a_malformed_id_is_the_id_of_no_module(stand: Stand, call: Call) -> None
 
 def test_a_late_call_sends_nothing(stand: Stand, new_name: Names) -> None:
     """Past the deadline nothing is sent any more."""
-    late, before = Call("late", 0.0), stand.writes()
+    late, before = CallContext("late", 0.0), stand.writes()
     with pytest.raises(GatewayError):
         stand.backend.create(stand.draft(new_name()), late)
     assert stand.writes() == before

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway import json_codec
+from gateway.backends.cmdb.auth import Credentials
 from gateway.backends.cmdb.capabilities import capabilities
-from gateway.backends.cmdb.credentials import Credentials
 from gateway.backends.cmdb.envelope import read_data
 from gateway.backends.cmdb.options import Options
 from gateway.backends.cmdb.routes import ROUTES, WRITES, Place
-from gateway.backends.cmdb.wire import read_module, write_draft, write_patch
+from gateway.backends.cmdb.schemas import read_module, write_draft, write_patch
+from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
     FieldError,
@@ -24,9 +26,8 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
-from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
-from gateway.hotpath import documents
-from gateway.transport import Reply, Request, Transport
+from gateway.domain.runtime import Clock
+from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _REF: Final = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})", re.ASCII)
 _SYSTEM: Final = (
@@ -34,15 +35,15 @@ _SYSTEM: Final = (
 )  # fmt: skip
 
 
-def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
+def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
     """Make a connection to one CMDB."""
-    return CmdbBackend(name, options, Transport(options.limits, clock, name, surroundings))
+    return CmdbBackend(name, options, UpstreamClient(options.limits, clock, name, services))
 
 
 class CmdbBackend:
     """One CMDB; implements Backend. A scope is a business, a parent a set; a module has no children."""
 
-    def __init__(self, name: str, options: Options, transport: Transport) -> None:
+    def __init__(self, name: str, options: Options, transport: UpstreamClient) -> None:
         self.name: Final = name
         self.capabilities: Final = capabilities(options)
         self._options = options
@@ -53,7 +54,7 @@ class CmdbBackend:
         self._fields = [*_SYSTEM, *self._attributes]
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConnectionState:
         """Return what the last exchange showed."""
         return self._transport.state
 
@@ -65,19 +66,19 @@ class CmdbBackend:
         """Return business, set and name: a name is unique in its set."""
         return (draft.scope, draft.parent or "", draft.name)
 
-    def create(self, draft: ModuleDraft, call: Call) -> Module:
+    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Send create_module once."""
         place = _place(draft)
         reply, data = self._ask("create", place, write_draft(draft), call)
         return self._read(reply, place, data, draft)
 
-    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
+    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Search the set for the name, or for the template that decides it."""
         template = draft.attributes.get("service_template_id")
         condition = {"service_template_id": template} if template else {"bk_module_name": draft.name}
         return self._search(_place(draft), condition, 2, call)
 
-    def check_place(self, draft: ModuleDraft, call: Call) -> None:
+    def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Look for the set, and for any set of the business where it is not there."""
         place = _place(draft)
         found = self._sets(place, {"bk_set_id": place.set}, call)
@@ -86,7 +87,7 @@ class CmdbBackend:
         if isinstance(found[0], dict) and found[0].get("set_template_id"):
             raise TemplateManaged
 
-    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Search in the order of ids; the cursor is the last id seen, so that no page shifts under writes."""
         place = Place(int(query.scope), int(query.parent or 0))
         condition: dict[str, Any] = {} if query.include_built_in else {"default": 0}
@@ -100,7 +101,7 @@ class CmdbBackend:
         more = len(modules) > page_size
         return Page(modules[:page_size], modules[page_size - 1].native_id if more else None)
 
-    def get(self, ref: str, call: Call) -> Module:
+    def get(self, ref: str, call: CallContext) -> Module:
         """Search the set for the id."""
         place = _parse(ref)
         modules = self._search(place, {"bk_module_id": place.module}, 1, call)
@@ -108,7 +109,7 @@ class CmdbBackend:
             raise ModuleNotFound
         return modules[0]
 
-    def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Send update_module, which answers nothing, and read the module back."""
         self._ask("update", _parse(ref), write_patch(patch), call)
         try:
@@ -116,13 +117,13 @@ class CmdbBackend:
         except GatewayError as error:
             raise OutcomeUnknown("The change was accepted, but the module could not be read back.") from error
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:  # noqa: ARG002 - a module here has no children
+    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:  # noqa: ARG002 - a module here has no children
         """Make sure it is there, for CMDB calls the deletion of nothing a success, then send delete_module."""
         self.get(ref, call)
         self._ask("delete", _parse(ref), {}, call)
         return (ref,)
 
-    def _search(self, place: Place, condition: Mapping[str, Any], limit: int, call: Call) -> tuple[Module, ...]:
+    def _search(self, place: Place, condition: Mapping[str, Any], limit: int, call: CallContext) -> tuple[Module, ...]:
         page = {"start": 0, "limit": limit, "sort": "bk_module_id"}
         payload = {"fields": self._fields, "condition": condition, "page": page}
         reply, data = self._ask("search", place, payload, call)
@@ -131,7 +132,7 @@ class CmdbBackend:
             raise reply.invalid("it lists no modules")
         return tuple(self._read(reply, place, row) for row in rows)
 
-    def _sets(self, place: Place, condition: Mapping[str, Any], call: Call) -> Sequence[Any]:
+    def _sets(self, place: Place, condition: Mapping[str, Any], call: CallContext) -> Sequence[Any]:
         """Every business has a set, the idle pool at least; reads of an unknown one find nothing."""
         page = {"start": 0, "limit": 1, "sort": "bk_set_id"}
         payload = {"fields": ["bk_set_id", "set_template_id"], "condition": condition, "page": page}
@@ -141,7 +142,7 @@ class CmdbBackend:
             raise reply.invalid("it lists no sets")
         return rows
 
-    def _check_listed(self, place: Place, call: Call) -> None:
+    def _check_listed(self, place: Place, call: CallContext) -> None:
         if place.set and self._sets(place, {"bk_set_id": place.set}, call):
             return
         if not self._sets(place, {}, call):
@@ -149,19 +150,21 @@ class CmdbBackend:
         if place.set:
             raise ParentNotFound
 
-    def _ask(self, operation: str, place: Place, payload: Mapping[str, Any], call: Call) -> tuple[Reply, Any]:
+    def _ask(
+        self, operation: str, place: Place, payload: Mapping[str, Any], call: CallContext
+    ) -> tuple[UpstreamResponse, Any]:
         target = self._routes[operation](place, payload)
-        request = Request(
+        request = UpstreamRequest(
             method=target.method,
             url=self._options.base_url + target.path,
             headers={**self._credentials.headers(call), "X-Request-Id": call.request_id},
-            body=None if target.body is None else documents.write(target.body),
-            writes=operation in WRITES,
+            body=None if target.body is None else json_codec.write(target.body),
+            is_write=operation in WRITES,
         )
         reply = self._transport.send(request, call)
         return reply, read_data(reply, self.name, operation)
 
-    def _read(self, reply: Reply, place: Place, document: Any, draft: ModuleDraft | None = None) -> Module:
+    def _read(self, reply: UpstreamResponse, place: Place, document: Any, draft: ModuleDraft | None = None) -> Module:
         try:
             return read_module(self.name, place, document, attributes=self._attributes, draft=draft)
         except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.backends.cmdb.options import Options
-from gateway.domain.capabilities import INT64_MAX, Capabilities, Field
+from gateway.domain.capabilities import INT64_MAX, Capabilities, FieldSpec
 
 #: In which a caller sends his bk_token, as the login page of BlueKing has set it in a cookie of that name.
 CREDENTIAL_HEADER: Final = "X-Bk-Token"
@@ -15,37 +15,41 @@ _USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
 
 #: Shown in `attributes`, in this order; what an operator lists comes behind them.
 ATTRIBUTES: Final = (
-    Field(
+    FieldSpec(
         name="bk_module_type",
         meaning="1: normal, 2: database; an administrator of CMDB may define more.",
         pattern=r"[0-9A-Za-z_-]{1,64}",
         allowed="an enum id such as 1 or 2",
     ),
-    Field(
+    FieldSpec(
         name="bk_bak_operator",
         meaning="The deputies, comma-joined user names.",
         pattern=r"([0-9A-Za-z][A-Za-z0-9@.,_-]*)?",
         allowed=f"user names joined by commas, no spaces: {_USERS}",
         max_bytes=2000,
     ),
-    Field(name="service_category_id", kind="integer", meaning="The service category; CMDB's default where not given."),
-    Field(
+    FieldSpec(
+        name="service_category_id", kind="integer", meaning="The service category; CMDB's default where not given."
+    ),
+    FieldSpec(
         name="service_template_id",
         kind="integer",
         writable=("create",),
         meaning="The service template; CMDB then names the module after the template.",
     ),
-    Field(
+    FieldSpec(
         name="host_apply_enabled",
         kind="boolean",
         writable=("update",),
         meaning="Whether host attributes are applied automatically.",
     ),
-    Field(name="set_template_id", kind="integer", writable=(), meaning="The set template the module came from."),
-    Field(name="default", kind="integer", writable=(), meaning="0: an ordinary module; else what CMDB built it for."),
-    Field(name="bk_supplier_account", writable=(), meaning="The supplier account, 0 in practice."),
-    Field(name="bk_created_by", writable=(), meaning="Who created the module."),
-    Field(name="bk_updated_by", writable=(), meaning="Who changed it last."),
+    FieldSpec(name="set_template_id", kind="integer", writable=(), meaning="The set template the module came from."),
+    FieldSpec(
+        name="default", kind="integer", writable=(), meaning="0: an ordinary module; else what CMDB built it for."
+    ),
+    FieldSpec(name="bk_supplier_account", writable=(), meaning="The supplier account, 0 in practice."),
+    FieldSpec(name="bk_created_by", writable=(), meaning="Who created the module."),
+    FieldSpec(name="bk_updated_by", writable=(), meaning="Who changed it last."),
 )
 
 
@@ -54,7 +58,7 @@ def capabilities(options: Options) -> Capabilities:
     return Capabilities(
         type="cmdb",
         title="BlueKing CMDB",
-        scope=Field(
+        scope=FieldSpec(
             name="scope",
             meaning="The business: bk_biz_id.",
             required=True,
@@ -63,7 +67,7 @@ def capabilities(options: Options) -> Capabilities:
             allowed=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
-        parent=Field(
+        parent=FieldSpec(
             name="parent",
             meaning="The set: bk_set_id.",
             required=True,
@@ -72,7 +76,7 @@ def capabilities(options: Options) -> Capabilities:
             allowed=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
-        name=Field(
+        name=FieldSpec(
             name="name",
             meaning="bk_module_name, unique in its set; case counts.",
             required=True,
@@ -83,7 +87,7 @@ def capabilities(options: Options) -> Capabilities:
             max_bytes=256,
         ),
         description=None,
-        owners=Field(
+        owners=FieldSpec(
             name="owners",
             kind="owners",
             meaning="operator: user names.",
@@ -93,13 +97,13 @@ def capabilities(options: Options) -> Capabilities:
         ),
         attributes=(
             *ATTRIBUTES,
-            *(Field(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes),
+            *(FieldSpec(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes),
         ),
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
-        acts_as=None if options.passes_credentials else options.username,
+        acting_user=None if options.passes_credentials else options.username,
         credential_header=CREDENTIAL_HEADER if options.passes_credentials else None,
-        probes=options.probes,
+        probe_before_create=options.probe_before_create,
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),
     )

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from gateway.backends.cmdb.errors import ERRORS
 from gateway.backends.cmdb.routes import WRITES
-from gateway.domain.faults import Fault
-from gateway.transport import Reply
+from gateway.domain.error_mapping import UpstreamFailure
+from gateway.transport import UpstreamResponse
 
 #: The language-independent words in messages: parameter names in quotes (CMDB) or brackets (ESB), and the few fixed
 #: texts of ESB, API gateway and apiserver, which speak English only, that tell a refusal from an accident.
@@ -24,31 +24,36 @@ _PAUSES: Final = ("Retry-After", "X-Bkapi-RateLimit-Reset")
 _REQUEST_IDS: Final = ("X-Bkapi-Request-ID", "X-Request-Id", "Cc_Request_Id")
 
 
-def read_data(reply: Reply, backend: str, operation: str) -> Any:
+def read_data(reply: UpstreamResponse, backend: str, operation: str) -> Any:
     """Return an envelope's `data`; raise what its code means where it tells of a failure."""
     body = reply.json()
     gateway_code = reply.headers.get("X-Bkapi-Error-Code")
     if not isinstance(body, dict) or not body.keys() & {"result", "code", "bk_error_code", "code_name"}:
         if (text := _NO_SUCH_PATH.match(reply.body)) is not None:
-            raise ERRORS.error(_fault(reply, {}, (backend, operation), status=int(text[1])))
+            raise ERRORS.to_error(_fault(reply, {}, (backend, operation), status=int(text[1])))
         if reply.ok and gateway_code is None:
             raise reply.invalid("it is no envelope")
         body = {}
     elif body.get("result") is True and gateway_code is None and reply.ok:
         return body.get("data")
-    raise ERRORS.error(_fault(reply, body, (backend, operation), code=gateway_code))
+    raise ERRORS.to_error(_fault(reply, body, (backend, operation), code=gateway_code))
 
 
 def _fault(
-    reply: Reply, body: Mapping[str, Any], at: tuple[str, str], *, status: int | None = None, code: str | None = None
-) -> Fault:
+    reply: UpstreamResponse,
+    body: Mapping[str, Any],
+    at: tuple[str, str],
+    *,
+    status: int | None = None,
+    code: str | None = None,
+) -> UpstreamFailure:
     message = str(body.get("bk_error_msg", body.get("message", "")))
     token = _TOKEN.search(message)
     permission = body.get("permission")
-    return Fault(
+    return UpstreamFailure(
         backend=at[0],
         operation=at[1],
-        writes=at[1] in WRITES,
+        is_write=at[1] in WRITES,
         status=status or reply.status,
         code=_code(body.get("bk_error_code", body.get("code"))) or _code(code),
         token=next(filter(None, token.groups())) if token else None,
@@ -67,7 +72,7 @@ def _code(value: Any) -> str | None:
     return text if re.fullmatch(r"[1-9][0-9]{3,9}", text, re.ASCII) else None
 
 
-def _request_id(reply: Reply, body: Mapping[str, Any]) -> str | None:
+def _request_id(reply: UpstreamResponse, body: Mapping[str, Any]) -> str | None:
     told = body.get("request_id") or next(filter(None, map(reply.headers.get, _REQUEST_IDS)), None)
     return told if isinstance(told, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", told) else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.domain.error_mapping import ErrorRule, ErrorTable, field_error, unknown_on_write
 from gateway.domain.errors import (
     BackendError,
     BackendMisconfigured,
@@ -28,29 +29,30 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
-from gateway.domain.tables import ErrorTable, Row, at, unsure
 
-_CMDB: Final[dict[str, type[GatewayError] | Row]] = {
-    "1101000": unsure(BackendError),  # Failed to create instance
-    "1101003": unsure(BackendError),  # Querying instance data failed
+_CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
+    "1101000": unknown_on_write(BackendError),  # Failed to create instance
+    "1101003": unknown_on_write(BackendError),  # Querying instance data failed
     "1101007": BackendError,  # Query model failed
     "1101030": ModuleNotEmpty,  # Having hosts under the target, deleting forbidden
     "1101075": ModuleNotEmpty,  # the inst has association
     "1101084": BackendMisconfigured,  # the model stopped to use
-    "1101090": at("/attributes/service_category_id", ImmutableField),  # … module create by template forbidden
-    "1101091": at("/name", ImmutableField),  # update name field on module create by template forbidden
+    "1101090": field_error("/attributes/service_category_id", ImmutableField),  # … module create by template forbidden
+    "1101091": field_error("/name", ImmutableField),  # update name field on module create by template forbidden
     "1101097": TemplateManaged,  # forbidden add/remove module on set initialized by set template
     "1101098": BuiltInProtected,  # forbidden remove or update built in set or module
     "1101099": ModuleAlreadyExists,  # the same module name exist (up to 3.9)
     "1101164": BackendError,  # model property [%s] has been removed
     "1101166": BackendError,  # unique constrains key kind [%s] invalid
     "1108034": BackendUnavailable,  # get default service category failed
-    "1108036": at("/attributes/service_category_id", ValidationFailed),  # service template and category not conincide
-    "1109001": unsure(BackendUnavailable),  # save audit log failed
-    "1109005": unsure(BackendUnavailable),  # generate audit log failed
+    "1108036": field_error(
+        "/attributes/service_category_id", ValidationFailed
+    ),  # service template and category not conincide
+    "1109001": unknown_on_write(BackendUnavailable),  # save audit log failed
+    "1109005": unknown_on_write(BackendUnavailable),  # generate audit log failed
     "1199000": ValidationFailed,  # Deserializing JSON data failed
-    "1199002": unsure(BackendUnavailable),  # HTTP request failed (topo_server to coreservice)
-    "1199004": unsure(BackendUnavailable),  # Data read failed
+    "1199002": unknown_on_write(BackendUnavailable),  # HTTP request failed (topo_server to coreservice)
+    "1199004": unknown_on_write(BackendUnavailable),  # Data read failed
     "1199006": ValidationFailed,  # '%s' data parameter verification does not pass
     "1199007": ValidationFailed,  # '%s' must be a string type
     "1199009": ValidationFailed,  # '%s' parameters must be integral
@@ -62,11 +64,11 @@ _CMDB: Final[dict[str, type[GatewayError] | Row]] = {
     "1199014": ModuleAlreadyExists,  # duplicated instances exist, fields [%s] duplicated
     "1199015": ValidationFailed,  # Data out of bounds
     "1199016": ValidationFailed,  # '%s' Field regular check failed
-    "1199017": unsure(BackendUnavailable),  # Failed to query data
-    "1199018": unsure(BackendUnavailable),  # New data failed
+    "1199017": unknown_on_write(BackendUnavailable),  # Failed to query data
+    "1199018": unknown_on_write(BackendUnavailable),  # New data failed
     "1199019": ModuleNotFound,  # No relevant data found
-    "1199020": unsure(BackendUnavailable),  # Failed to update data
-    "1199021": unsure(BackendUnavailable),  # Failed to delete data
+    "1199020": unknown_on_write(BackendUnavailable),  # Failed to update data
+    "1199021": unknown_on_write(BackendUnavailable),  # Failed to delete data
     "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed
     "1199035": ValidationFailed,  # %s exceed the limit %d
     "1199038": ValidationFailed,  # need data %s is null
@@ -77,32 +79,34 @@ _CMDB: Final[dict[str, type[GatewayError] | Row]] = {
     "1199052": BackendError,  # get multiple objects
     "1199061": BackendUnavailable,  # parse db data failed (before the update)
     "1199065": BackendUnavailable,  # start transaction failed
-    "1199066": unsure(BackendUnavailable),  # commit transaction failed; retry transaction exceeds maximum count
-    "1199067": unsure(BackendUnavailable),  # abort transaction failed
+    "1199066": unknown_on_write(
+        BackendUnavailable
+    ),  # commit transaction failed; retry transaction exceeds maximum count
+    "1199067": unknown_on_write(BackendUnavailable),  # abort transaction failed
     "1199073": ValidationFailed,  # %s field exceeds maximum value %s
     "1199083": ImmutableField,  # modify field %s forbidden
     "1199089": ValidationFailed,  # the length of array %s is wrong
     "1199997": RateLimited,  # too many requests (inside HTTP 200)
-    "1199998": unsure(BackendError),  # Unknown or unrecognized error; proxy request failed
+    "1199998": unknown_on_write(BackendError),  # Unknown or unrecognized error; proxy request failed
     "1199998:app is not verified": BackendRejectedCredentials,
     "1199998:user is not set": BackendRejectedCredentials,
-    "1199999": unsure(BackendError),  # Internal Server Error (a panic)
+    "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, sent along with `permission`
-    "create:1199019": at("/attributes/service_category_id", ValidationFailed),  # the category of a new module
+    "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
 }
 
-_ESB: Final[dict[str, type[GatewayError] | Row]] = {
-    "1306000": unsure(BackendError),  # forms, authentication, components and non-JSON replies all say this
+_ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
+    "1306000": unknown_on_write(BackendError),  # forms, authentication, components and non-JSON replies all say this
     "1306000:APP authentication failed": BackendRejectedCredentials,
     "1306000:User authentication failed": BackendRejectedCredentials,
     "1306000:bk_app_code": BackendRejectedCredentials,  # APP Code [bk_app_code] cannot be empty
     "1306000:bk_app_secret": BackendRejectedCredentials,
-    "1306000:bk_biz_id": at("/scope", ValidationFailed),  # business id [bk_biz_id] Enter a whole number.
+    "1306000:bk_biz_id": field_error("/scope", ValidationFailed),  # business id [bk_biz_id] Enter a whole number.
     "1306000:bk_module_id": ValidationFailed,
-    "1306000:bk_set_id": at("/parent", ValidationFailed),  # set id [bk_set_id] This field is required.
+    "1306000:bk_set_id": field_error("/parent", ValidationFailed),  # set id [bk_set_id] This field is required.
     "1306000:data": ValidationFailed,  # data [data] Must be the specified parameter data type dict
     "1306000:valid user identity": BackendRejectedCredentials,  # Please provide a valid user identity
-    "1306201": unsure(BackendUnavailable),  # REQUEST_THIRD_PARTY_ERROR: response time exceeds 30 seconds
+    "1306201": unknown_on_write(BackendUnavailable),  # REQUEST_THIRD_PARTY_ERROR: response time exceeds 30 seconds
     "1306201:connection refused": BackendUnavailable,
     "1306203": BackendMisconfigured,  # SSL
     "1306206": BackendMisconfigured,  # HOST_NOT_FOUND
@@ -120,7 +124,7 @@ _ESB: Final[dict[str, type[GatewayError] | Row]] = {
     "1306429": RateLimited,  # RATE_LIMIT_RESTRICTION
 }
 
-_API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
+_API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1640001": BackendRejectedCredentials,  # INVALID_ARGS: bk_app_code or bk_app_secret is incorrect
     "1640004": BackendRejectedCredentials,  # JWT_VERIFY_FAILED
     "1640100": BackendRejectedCredentials,  # UNAUTHORIZED
@@ -137,31 +141,31 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
     "1642902": RateLimited,  # RATE_LIMIT_RESTRICTION (stage)
     "1642903": RateLimited,  # RATE_LIMIT_RESTRICTION (resource)
     "1642904": RateLimited,  # CONCURRENCY_LIMIT_RESTRICTION
-    "1650000": unsure(BackendUnavailable),  # REQUEST_RESOURCE_5xx
+    "1650000": unknown_on_write(BackendUnavailable),  # REQUEST_RESOURCE_5xx
     "1650001": BackendUnavailable,  # INTERNAL_SERVER_ERROR: not forwarded
     "1650002": BackendMisconfigured,  # INVALID_RESOURCE_CONFIG
-    "1650070": unsure(BackendError),  # UNKNOWN_ERROR
-    "1650200": unsure(BackendUnavailable),  # BAD_GATEWAY
-    "1650201": unsure(BackendUnavailable),  # ERROR_REQUESTING_RESOURCE
+    "1650070": unknown_on_write(BackendError),  # UNKNOWN_ERROR
+    "1650200": unknown_on_write(BackendUnavailable),  # BAD_GATEWAY
+    "1650201": unknown_on_write(BackendUnavailable),  # ERROR_REQUESTING_RESOURCE
     "1650201:connection refused": BackendUnavailable,
-    "1650300": unsure(BackendUnavailable),  # SERVICE_UNAVAILABLE
-    "1650401": unsure(BackendUnavailable),  # REQUEST_BACKEND_TIMEOUT
+    "1650300": unknown_on_write(BackendUnavailable),  # SERVICE_UNAVAILABLE
+    "1650401": unknown_on_write(BackendUnavailable),  # REQUEST_BACKEND_TIMEOUT
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
 }
 
 #: Without a code: proxies in between, and pages of ESB's own web framework.
-_STATUS: Final[dict[str, type[GatewayError] | Row]] = {
-    "@": unsure(BackendError),
-    "@3xx": unsure(BackendMisconfigured),
+_STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
+    "@": unknown_on_write(BackendError),
+    "@3xx": unknown_on_write(BackendMisconfigured),
     "@401": BackendRejectedCredentials,
     "@403": BackendPermissionDenied,
     "@404": BackendMisconfigured,
     "@405": BackendMisconfigured,
-    "@408": unsure(BackendUnavailable),
+    "@408": unknown_on_write(BackendUnavailable),
     "@413": PayloadTooLarge,
     "@429": RateLimited,
     "@4xx": BackendError,
-    "@5xx": unsure(BackendUnavailable),
+    "@5xx": unknown_on_write(BackendUnavailable),
 }
 
 #: The fields of ours that CMDB's complaints about a parameter point to.
@@ -176,7 +180,9 @@ _POINTERS: Final = {
 }
 _COMPLAINTS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016", "1199073")
 _LOCATED: Final = {
-    f"{code}:{word}": at(pointer, ValidationFailed) for code in _COMPLAINTS for word, pointer in _POINTERS.items()
+    f"{code}:{word}": field_error(pointer, ValidationFailed)
+    for code in _COMPLAINTS
+    for word, pointer in _POINTERS.items()
 }
 
 ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_LOCATED})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from gateway.settings import Secret, Table
-from gateway.transport import Limits
+from gateway.transport import TransportSettings
 
 #: Written by CMDB alone; some of them, sent along, would hide a module or make it built-in.
 NEVER: Final = re.compile(
@@ -30,11 +30,11 @@ class Options:
     tenant_id: str
     attributes: tuple[str, ...]  # custom attributes of the module model
     settle_seconds: float
-    probes: bool = False
-    limits: Limits
+    probe_before_create: bool = False
+    limits: TransportSettings
 
 
-def read_options(table: Table) -> Options:
+def parse_options(table: Table) -> Options:
     """Read a connection's settings; mistakes are noted in the table."""
     attributes = table.texts("attributes")
     for name in attributes:
@@ -52,6 +52,8 @@ def read_options(table: Table) -> Options:
         tenant_id=table.text("tenant_id", "", pattern=r"[A-Za-z0-9_-]{1,64}", shape="a tenant's id"),
         attributes=attributes,
         settle_seconds=table.number("settle_seconds", 130.0),
-        probes=table.flag("probe_before_create", default=False),
-        limits=Limits.read(table, requests_per_second=100.0 if route == "apigw" else 0.0),  # an app's, on a resource
+        probe_before_create=table.flag("probe_before_create", default=False),
+        limits=TransportSettings.read(
+            table, requests_per_second=100.0 if route == "apigw" else 0.0
+        ),  # an app's, on a resource
     )

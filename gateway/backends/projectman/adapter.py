@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from gateway.backends.projectman.auth import credentials
 from gateway.backends.projectman.capabilities import PROJECT_ID, capabilities
 from gateway.backends.projectman.client import PAGE, Client
-from gateway.backends.projectman.credentials import credentials
-from gateway.backends.projectman.diagnosis import Diagnosis
+from gateway.backends.projectman.error_refinement import Diagnosis
 from gateway.backends.projectman.options import Options
+from gateway.backends.projectman.schemas import Origin, read_module, write
 from gateway.backends.projectman.tree import Listed
-from gateway.backends.projectman.wire import Origin, read_module, write
+from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
     DescriptionRequired,
@@ -26,30 +27,30 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
-from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
-from gateway.transport import Reply, Transport
+from gateway.domain.runtime import Clock
+from gateway.transport import UpstreamClient, UpstreamResponse
 
 _REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
 _CURSOR: Final = re.compile(r"([0-9]{1,5})\.([0-9]{1,6})", re.ASCII)
 
 
-def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
+def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
     """Make a connection to ProjectMan in one region."""
-    transport = Transport(options.limits, clock, name, surroundings)
+    transport = UpstreamClient(options.limits, clock, name, services)
     return ProjectManBackend(name, options, transport, clock)
 
 
 class ProjectManBackend:
     """ProjectMan; implements Backend. A scope is a project, a parent another module of it."""
 
-    def __init__(self, name: str, options: Options, transport: Transport, clock: Clock) -> None:
+    def __init__(self, name: str, options: Options, transport: UpstreamClient, clock: Clock) -> None:
         self.name: Final = name
         self.capabilities: Final = capabilities(options)
         self._options = options
         self._client = Client(name, options.base_url, credentials(name, options, transport, clock), transport)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConnectionState:
         """Return what the last exchange showed."""
         return self._client.transport.state
 
@@ -61,7 +62,7 @@ class ProjectManBackend:
         """Return project and name: a name is unique in its project, whatever the parent."""
         return (draft.scope, draft.name)
 
-    def create(self, draft: ModuleDraft, call: Call) -> Module:
+    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Send CreateProjectModule once, to the singular path."""
         owner = draft.owners[0] if draft.owners else self._options.default_owner
         document = write(draft.name, owner, draft.description, draft.parent)
@@ -73,18 +74,18 @@ class ProjectManBackend:
             ) from error
         return self._read(reply, draft.scope, draft)
 
-    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
+    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Read the project's modules for the name."""
         listed = self._client.listed(draft.scope, call, ("module_name", draft.name))
         return tuple(each.read() for each in listed if each.name == draft.name)
 
-    def check_place(self, draft: ModuleDraft, call: Call) -> None:
+    def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Read the project's modules for the parent."""
         listed = self._client.listed(draft.scope, call)
         if draft.parent is not None and all(each.native_id != draft.parent for each in listed):
             raise ParentNotFound
 
-    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Flatten page after page of the tree; the cursor is an offset of theirs and a place on that page."""
         offset, skip = _parse_cursor(cursor)
         found: list[Module] = []
@@ -97,7 +98,7 @@ class ProjectManBackend:
                 found.append(listed[index].read())
         return Page(tuple(found), None)
 
-    def get(self, ref: str, call: Call) -> Module:
+    def get(self, ref: str, call: CallContext) -> Module:
         """Read the list up to the module: there is no call that reads one."""
         project, native_id = _parse(ref)
         for _, listed in self._client.pages(project, call, holding=("module_id", native_id)):
@@ -106,7 +107,7 @@ class ProjectManBackend:
                     return each.read()
         raise ModuleNotFound
 
-    def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Read, merge and send the whole: an update replaces name, owner and description."""
         _parse(ref)
         if patch.description is UNSET and not self._options.keeps_omitted_description:
@@ -124,7 +125,7 @@ class ProjectManBackend:
         unavailable = tuple(field for field in new.unavailable if field != "depth")
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
+    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
         """Delete from the leaves up: whether ProjectMan deletes children itself is not documented."""
         project, native_id = _parse(ref)
         doomed = [each.read() for each in _branch(self._client.listed(project, call), native_id)]
@@ -139,7 +140,7 @@ class ProjectManBackend:
                 raise OutcomeUnknown(f"{done} of {len(doomed)} modules were deleted; repeat the request.") from error
         return [module.ref for module in doomed]
 
-    def _delete_one(self, project: str, native_id: str, call: Call) -> None:
+    def _delete_one(self, project: str, native_id: str, call: CallContext) -> None:
         try:
             reply = self._client.ask("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:
@@ -155,7 +156,7 @@ class ProjectManBackend:
             raise ValidationFailed(errors=[FieldError("/owners", "required", "The module has no owner to keep.")])
         return owner
 
-    def _read(self, reply: Reply, project: str, draft: ModuleDraft | None = None) -> Module:
+    def _read(self, reply: UpstreamResponse, project: str, draft: ModuleDraft | None = None) -> Module:
         try:
             return read_module(Origin(self.name, project), reply.json(), draft)
         except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passed
-from gateway.domain.capabilities import Capabilities, Field
+from gateway.domain.capabilities import Capabilities, FieldSpec
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
 _INT32_MAX: Final = 2**31 - 1
@@ -18,7 +18,7 @@ def capabilities(options: Options) -> Capabilities:
     return Capabilities(
         type="projectman",
         title="Huawei Cloud ProjectMan",
-        scope=Field(
+        scope=FieldSpec(
             name="scope",
             meaning="The CodeArts project's id (not the IAM project's).",
             required=True,
@@ -26,7 +26,7 @@ def capabilities(options: Options) -> Capabilities:
             pattern=PROJECT_ID,
             allowed="32 letters and digits",
         ),
-        parent=Field(
+        parent=FieldSpec(
             name="parent",
             meaning="The parent module's native_id, or null for a module at the top.",
             writable=("create",),
@@ -34,7 +34,7 @@ def capabilities(options: Options) -> Capabilities:
             allowed="a positive integer, in digits",
             maximum=_INT32_MAX,
         ),
-        name=Field(
+        name=FieldSpec(
             name="name",
             meaning="module_name, unique in its project.",
             required=True,
@@ -42,13 +42,13 @@ def capabilities(options: Options) -> Capabilities:
             allowed="1 to 30 letters, digits, Chinese characters (U+4E00 to U+9FA5), - and _",
             max_length=30,
         ),
-        description=Field(
+        description=FieldSpec(
             name="description",
             meaning="Told only in the reply to a create or update; it cannot be read back.",
             readable=False,
             max_length=255,
         ),
-        owners=Field(
+        owners=FieldSpec(
             name="owners",
             kind="owners",
             meaning="The IAM user id of the one owner, a member of the project.",
@@ -59,7 +59,7 @@ def capabilities(options: Options) -> Capabilities:
         ),
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
-        probes=options.probes,
+        probe_before_create=options.probe_before_create,
         credential_header=CREDENTIAL_HEADER if isinstance(options.identity, Passed) else None,
         limits={"levels": 3, "modules_per_project": 350},
         notes=(

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gateway.backends.projectman.credentials import Credentials
+from gateway import json_codec
+from gateway.backends.projectman.auth import Credentials
 from gateway.backends.projectman.errors import ERRORS, EXPIRED, WRITES, has_code, read_fault
+from gateway.backends.projectman.schemas import Origin
 from gateway.backends.projectman.tree import Holding, Listed, branches, list_tree, name_tops
-from gateway.backends.projectman.wire import Origin
-from gateway.domain.faults import Fault
-from gateway.domain.ports import Call
-from gateway.hotpath import documents
-from gateway.transport import Reply, Request, Transport
+from gateway.domain.backend import CallContext
+from gateway.domain.error_mapping import UpstreamFailure
+from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
 #: The documentation says at most 100 in old versions, 1000 in new ones; an offset must be a multiple of it.
 PAGE: Final = 100
@@ -29,35 +29,35 @@ class Client:
     name: str
     base_url: str
     credentials: Credentials
-    transport: Transport
+    transport: UpstreamClient
 
     def ask(
-        self, operation: str, method: str, path: str, call: Call, document: Mapping[str, Any] | None = None
-    ) -> Reply:
+        self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
+    ) -> UpstreamResponse:
         """Send one request and return its reply of success."""
         url = f"{self.base_url}/v4/projects/{path}"
-        body = None if document is None else documents.write(document)
+        body = None if document is None else json_codec.write(document)
         repeated = False
         while True:
             headers = self.credentials.headers(method, url, body or b"", call)
-            request = Request(
+            request = UpstreamRequest(
                 method=method,
                 url=url,
                 headers={**headers, "X-Request-Id": call.request_id},
                 body=body,
-                writes=operation in WRITES,
+                is_write=operation in WRITES,
             )
             reply = self.transport.send(request, call)
             if reply.ok and not has_code(reply.json()):
                 return reply
             fault = _redacted(read_fault(reply, self.name, operation), headers)
             # The gateway in front refused it: the service never saw the request, so a write may go out again.
-            if repeated or EXPIRED.isdisjoint(fault.keys()) or not self.credentials.renew(headers, call):
-                raise ERRORS.error(fault)
+            if repeated or EXPIRED.isdisjoint(fault.lookup_keys()) or not self.credentials.renew(headers, call):
+                raise ERRORS.to_error(fault)
             repeated = True
 
     def pages(
-        self, project: str, call: Call, offset: int = 0, holding: Holding | None = None
+        self, project: str, call: CallContext, offset: int = 0, holding: Holding | None = None
     ) -> Iterator[tuple[int, list[Listed]]]:
         """Yield the pages of a project's tree, flattened, each with its offset, from an aligned offset on.
 
@@ -88,11 +88,11 @@ class Client:
             seen.update(new)
             offset += PAGE
 
-    def listed(self, project: str, call: Call, holding: Holding | None = None) -> list[Listed]:
+    def listed(self, project: str, call: CallContext, holding: Holding | None = None) -> list[Listed]:
         """Return all modules of a project, or those of the branches that hold what is looked for; none is read."""
         return [each for _, page in self.pages(project, call, holding=holding) for each in page]
 
-    def member_ids(self, project: str, call: Call) -> set[str]:
+    def member_ids(self, project: str, call: CallContext) -> set[str]:
         """Return the user ids of a project's members."""
         found: set[str] = set()
         for offset in range(0, _LAST_OFFSET, PAGE):
@@ -105,7 +105,7 @@ class Client:
         return found
 
 
-def _array(reply: Reply, key: str) -> tuple[list[Any], Any]:
+def _array(reply: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
     """Return what a page lists, and how many it says there are."""
     body = reply.json()
     listed = body.get(key) if isinstance(body, dict) else None
@@ -114,7 +114,7 @@ def _array(reply: Reply, key: str) -> tuple[list[Any], Any]:
     return listed, body.get("total")
 
 
-def _redacted(fault: Fault, headers: Mapping[str, str]) -> Fault:
+def _redacted(fault: UpstreamFailure, headers: Mapping[str, str]) -> UpstreamFailure:
     message = fault.message
     for secret in filter(None, map(headers.get, _SECRET_HEADERS)):
         message = message.replace(secret, "…")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.domain.error_mapping import ErrorRule, ErrorTable, UpstreamFailure, unknown_on_write
 from gateway.domain.errors import (
     BackendError,
     BackendMisconfigured,
@@ -27,26 +28,24 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
-from gateway.domain.faults import Fault
-from gateway.domain.tables import ErrorTable, Row, unsure
-from gateway.transport import Reply
+from gateway.transport import UpstreamResponse
 
 WRITES: Final = frozenset({"create", "update", "delete"})
 
-_API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
+_API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "APIGW.0101": BackendMisconfigured,  # The API does not exist or has not been published
     "APIGW.0103": BackendUnavailable,  # The backend does not exist
     "APIGW.0104": BackendUnavailable,  # The plug-in configuration is not found
     "APIGW.0105": BackendUnavailable,  # The backend configuration is not found
     "APIGW.0106": BackendUnavailable,  # Orchestration error
-    "APIGW.0201": unsure(BackendError),  # API request error: the status tells which
+    "APIGW.0201": unknown_on_write(BackendError),  # API request error: the status tells which
     "APIGW.0201@400": ValidationFailed,  # API request error
     "APIGW.0201@413": PayloadTooLarge,  # Request body too large
     "APIGW.0201@414": PayloadTooLarge,  # Request URI too large
     "APIGW.0201@494": PayloadTooLarge,  # Request headers too large
-    "APIGW.0201@502": unsure(BackendUnavailable),  # Backend unavailable
-    "APIGW.0201@504": unsure(BackendUnavailable),  # Backend timeout
-    "APIGW.0203": unsure(BackendUnavailable),  # Backend timeout
+    "APIGW.0201@502": unknown_on_write(BackendUnavailable),  # Backend unavailable
+    "APIGW.0201@504": unknown_on_write(BackendUnavailable),  # Backend timeout
+    "APIGW.0203": unknown_on_write(BackendUnavailable),  # Backend timeout
     "APIGW.0301": BackendRejectedCredentials,  # Incorrect IAM authentication information
     "APIGW.0301:AK access failed": BackendUnavailable,  # …to reach the limit,forbidden: locked for five minutes
     "APIGW.0302": BackendPermissionDenied,  # The IAM user is not authorized to access the API
@@ -63,23 +62,23 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | Row]] = {
     "APIGW.0404": BackendPermissionDenied,  # Access to the backend IP address has been denied
     "APIGW.0501": LimitExceeded,  # The app quota has been used up
     "APIGW.0502": LimitExceeded,  # The app has been frozen
-    "APIGW.0601": unsure(BackendUnavailable),  # Internal server error
+    "APIGW.0601": unknown_on_write(BackendUnavailable),  # Internal server error
     "APIGW.0602": ValidationFailed,  # Bad request
-    "APIGW.0605": unsure(BackendUnavailable),  # Domain name resolution failed
-    "APIGW.0606": unsure(BackendUnavailable),  # Failed to load the API configuration
+    "APIGW.0605": unknown_on_write(BackendUnavailable),  # Domain name resolution failed
+    "APIGW.0606": unknown_on_write(BackendUnavailable),  # Failed to load the API configuration
     "APIGW.0607": BackendMisconfigured,  # The protocol is not supported
-    "APIGW.0608": unsure(BackendUnavailable),  # Failed to obtain the admin token
-    "APIGW.0609": unsure(BackendUnavailable),  # The VPC backend does not exist
+    "APIGW.0608": unknown_on_write(BackendUnavailable),  # Failed to obtain the admin token
+    "APIGW.0609": unknown_on_write(BackendUnavailable),  # The VPC backend does not exist
     "APIGW.0610": BackendUnavailable,  # No backend available
-    "APIGW.0611": unsure(BackendUnavailable),  # The backend port does not exist
-    "APIGW.0612": unsure(BackendUnavailable),  # An API cannot call itself
+    "APIGW.0611": unknown_on_write(BackendUnavailable),  # The backend port does not exist
+    "APIGW.0612": unknown_on_write(BackendUnavailable),  # An API cannot call itself
     "APIGW.0613": BackendUnavailable,  # The IAM service is currently unavailable
-    "APIGW.0705": unsure(BackendUnavailable),  # Backend signature calculation failed
+    "APIGW.0705": unknown_on_write(BackendUnavailable),  # Backend signature calculation failed
     "APIGW.0801": BackendPermissionDenied,  # The service is unavailable in this region
     "APIGW.0802": BackendPermissionDenied,  # The IAM user is forbidden in the currently selected region
 }
 
-_PROJECTMAN: Final[dict[str, type[GatewayError] | Row]] = {
+_PROJECTMAN: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "PM.00000014": BackendPermissionDenied,  # no permission
     "PM.02150010": OwnerNotFound,  # 用户不是项目成员
     "PM.02152001": ValidationFailed,  # 参数错误: {0}
@@ -88,7 +87,7 @@ _PROJECTMAN: Final[dict[str, type[GatewayError] | Row]] = {
     "PM.02152005": ScopeNotFound,  # the project does not exist or was deleted
     "PM.02153001": RateLimited,  # 访问频率过高,请稍后再试 (a 400)
     "PM.02174103": ValidationFailed,  # 分页参数错误
-    "PM.02175000": unsure(BackendUnavailable),  # 系统繁忙,请稍后再试 (a 400)
+    "PM.02175000": unknown_on_write(BackendUnavailable),  # 系统繁忙,请稍后再试 (a 400)
     "PM.02175006": ValidationFailed,  # 参数错误: {0}
     "PM.02175101": LimitExceeded,  # number of sub items exceeds {0}
     "PM.02177003": OwnerNotFound,  # 非目标项目成员
@@ -97,18 +96,18 @@ _PROJECTMAN: Final[dict[str, type[GatewayError] | Row]] = {
 }
 
 #: Without a code, or with one that nobody has published: IAM answers by status, proxies with pages.
-_STATUS: Final[dict[str, type[GatewayError] | Row]] = {
-    "@": unsure(BackendError),
-    "@3xx": unsure(BackendMisconfigured),
+_STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
+    "@": unknown_on_write(BackendError),
+    "@3xx": unknown_on_write(BackendMisconfigured),
     "@401": BackendRejectedCredentials,
     "@403": BackendPermissionDenied,
     "@404": BackendMisconfigured,
     "@405": BackendMisconfigured,
-    "@408": unsure(BackendUnavailable),
+    "@408": unknown_on_write(BackendUnavailable),
     "@413": PayloadTooLarge,
     "@429": RateLimited,
     "@4xx": BackendError,
-    "@5xx": unsure(BackendUnavailable),
+    "@5xx": unknown_on_write(BackendUnavailable),
     "delete:@404": BackendError,  # perhaps the module is gone: diagnosed by listing
     "token:@400": BackendRejectedCredentials,  # Keystone: the body is not as IAM wants it
     "token:@401": BackendRejectedCredentials,  # Keystone: The username or password is wrong.
@@ -137,17 +136,17 @@ def has_code(body: Any) -> bool:
     return isinstance(body, dict) and ("error_code" in body or "errorCode" in body)
 
 
-def read_fault(reply: Reply, backend: str, operation: str) -> Fault:
+def read_fault(reply: UpstreamResponse, backend: str, operation: str) -> UpstreamFailure:
     """Read any of the four shapes of error there are; one that is none of them has no code."""
     body = reply.json()
     told: Mapping[str, Any] = body if isinstance(body, dict) else {}
     inner = told.get("error")
     code, message = _code_and_message(inner if isinstance(inner, dict) else told)
     token = _TOKEN.search(message)
-    return Fault(
+    return UpstreamFailure(
         backend=backend,
         operation=operation,
-        writes=operation in WRITES,
+        is_write=operation in WRITES,
         status=reply.status,
         code=code,
         token=token[1] if token else None,
@@ -170,7 +169,7 @@ def _request_id(*told: Any) -> str | None:
     return next((i for i in ids if isinstance(i, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", i)), None)
 
 
-def _retry_after(reply: Reply, code: str | None, message: str) -> float | None:
+def _retry_after(reply: UpstreamResponse, code: str | None, message: str) -> float | None:
     header = reply.headers.get("Retry-After", "")
     if re.fullmatch(r"[0-9]{1,6}", header, re.ASCII):
         return float(header)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.settings import Secret, Table
-from gateway.transport import Limits
+from gateway.transport import TransportSettings
 
 #: In which a token travels, the gateway's own or a caller's.
 CREDENTIAL_HEADER: Final = "X-Auth-Token"
@@ -53,11 +53,11 @@ class Options:
     default_owner: str
     keeps_omitted_description: bool
     settle_seconds: float
-    probes: bool = False
-    limits: Limits
+    probe_before_create: bool = False
+    limits: TransportSettings
 
 
-def read_options(table: Table) -> Options:
+def parse_options(table: Table) -> Options:
     """Read a connection's settings; mistakes are noted in the table."""
     region = table.choice("region", REGIONS, "")
     if region and "base_url" in table.names():
@@ -70,8 +70,8 @@ def read_options(table: Table) -> Options:
         default_owner=table.text("default_owner", "", pattern=f"({USER_ID})?", shape="32 of 0-9 a-z"),
         keeps_omitted_description=table.choice("omitted_description", ("refused", "kept"), "refused") == "kept",
         settle_seconds=table.number("settle_seconds", 130.0),
-        probes=table.flag("probe_before_create", default=False),
-        limits=Limits.read(table),
+        probe_before_create=table.flag("probe_before_create", default=False),
+        limits=TransportSettings.read(table),
     )
 
 

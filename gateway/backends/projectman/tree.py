@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any, Final, Literal
 
-from gateway.backends.projectman.wire import Origin, read_module
+from gateway.backends.projectman.schemas import Origin, read_module
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.module import Module
 

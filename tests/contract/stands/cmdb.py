@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from gateway.app import SystemClock
-from gateway.backends.cmdb import connect
+from gateway.backends.cmdb import create_backend
 from gateway.backends.cmdb.options import Options
 from gateway.settings import Secret
-from gateway.transport import Limits
+from gateway.transport import TransportSettings
 from gateway.twins.cmdb import create_twin
 from gateway.twins.server import running
 from tests.contract.stand import Stand
@@ -28,7 +28,7 @@ def options(base_url: str, route: str = "esb", attributes: tuple[str, ...] = ())
         tenant_id="",
         attributes=attributes,
         settle_seconds=130.0,
-        limits=Limits(),
+        limits=TransportSettings(),
     )
 
 
@@ -36,7 +36,7 @@ def options(base_url: str, route: str = "esb", attributes: tuple[str, ...] = ())
 def _open(route: str, dialect: str) -> Iterator[Stand]:
     with running(create_twin({"apigw_dialect": dialect})) as url:
         yield Stand(
-            backend=connect("cmdb", options(url, route), SystemClock()),
+            backend=create_backend("cmdb", options(url, route), SystemClock()),
             scope="1",
             parent="10",
             owner="admin",

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from gateway.app import SystemClock
-from gateway.backends.projectman import connect
+from gateway.backends.projectman import create_backend
 from gateway.backends.projectman.options import AccessKey, Options, Password
 from gateway.settings import Secret
-from gateway.transport import Limits
+from gateway.transport import TransportSettings
 from gateway.twins.projectman import create_twin
 from gateway.twins.projectman.default_seed import DEFAULT_SEED
 from gateway.twins.server import running
@@ -31,7 +31,7 @@ def options(base_url: str, identity: AccessKey | Password = _KEY, **changed: Any
         "default_owner": "",
         "keeps_omitted_description": False,
         "settle_seconds": 130.0,
-        "limits": Limits(),
+        "limits": TransportSettings(),
     }
     return Options(**{**given, **changed})
 
@@ -52,7 +52,7 @@ def _open(by: str, shape: str) -> Iterator[Stand]:
     with running(create_twin({**DEFAULT_SEED, "options": {"children": shape}})) as url:
         identity = password(url) if by == "token" else _KEY
         yield Stand(
-            backend=connect("projectman", options(url, identity), SystemClock()),
+            backend=create_backend("projectman", options(url, identity), SystemClock()),
             scope=PROJECT,
             parent=None,
             owner=OWNER,

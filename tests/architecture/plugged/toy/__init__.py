@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.domain.capabilities import Capabilities, Field
+from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
+from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
-from gateway.domain.ports import ALONE, Backend, Call, Clock, State, Surroundings
+from gateway.domain.runtime import Clock
 from gateway.settings import Table
 
 
@@ -21,12 +22,12 @@ class Options:
     shelf: str
 
 
-def read_options(table: Table) -> Options:
+def parse_options(table: Table) -> Options:
     """Read the one setting."""
     return Options(shelf=table.text("shelf"))
 
 
-def connect(name: str, options: Options, clock: Clock, surroundings: Surroundings = ALONE) -> Backend:
+def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
     """Open the box; a clock is not needed."""
     return ToyBackend(name, options, clock)
 
@@ -37,18 +38,18 @@ class ToyBackend:
     capabilities: Final = Capabilities(
         type="toy",
         title="A box of toys",
-        scope=Field(name="scope", required=True, writable=("create",), pattern=r"[a-z]+"),
-        parent=Field(name="parent", writable=("create",), pattern="box"),
-        name=Field(name="name", required=True, max_length=64),
-        description=Field(name="description", max_length=255),
-        owners=Field(name="owners", kind="owners", pattern=r"[a-z]+"),
+        scope=FieldSpec(name="scope", required=True, writable=("create",), pattern=r"[a-z]+"),
+        parent=FieldSpec(name="parent", writable=("create",), pattern="box"),
+        name=FieldSpec(name="name", required=True, max_length=64),
+        description=FieldSpec(name="description", max_length=255),
+        owners=FieldSpec(name="owners", kind="owners", pattern=r"[a-z]+"),
         settle_seconds=1.0,
         hard_timeout_seconds=1.0,
     )
 
     def __init__(self, name: str, options: Options, _clock: Clock) -> None:
         self.name: Final = name
-        self.state: State = "unused"
+        self.state: ConnectionState = "unused"
         self.writes = 0
         self._options = options
         self._ids = itertools.count(1)
@@ -62,11 +63,11 @@ class ToyBackend:
         """Return shelf and name."""
         return (draft.scope, draft.name)
 
-    def create(self, draft: ModuleDraft, call: Call) -> Module:
+    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Put it in."""
         if call.deadline <= 0:
             raise ModuleNotFound("Too late; nothing was done.")
-        self.check_place(draft, call)
+        self.check_target(draft, call)
         self._check_free(draft.name)
         ref = str(next(self._ids))
         module = Module(
@@ -82,18 +83,18 @@ class ToyBackend:
         )
         return self._keep(module)
 
-    def find(self, draft: ModuleDraft, call: Call) -> tuple[Module, ...]:
+    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Look for the name."""
         return self.list(ModuleQuery(scope=draft.scope, name=draft.name), 1, None, call).modules
 
-    def check_place(self, draft: ModuleDraft, call: Call) -> None:
+    def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Know one shelf and one box."""
         if draft.scope != self._options.shelf:
             raise ScopeNotFound
         if draft.parent not in {None, "box"}:
             raise ParentNotFound
 
-    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: Call) -> Page:
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Take them out one by one."""
         if query.scope != self._options.shelf:
             raise ScopeNotFound
@@ -102,13 +103,13 @@ class ToyBackend:
         more = len(found) > start + page_size
         return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
 
-    def get(self, ref: str, call: Call) -> Module:
+    def get(self, ref: str, call: CallContext) -> Module:
         """Take one out."""
         if ref not in self._modules:
             raise ModuleNotFound
         return self._modules[ref]
 
-    def update(self, ref: str, patch: ModulePatch, call: Call) -> Module:
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Paint it over."""
         old = self.get(ref, call)
         name = patch.name if isinstance(patch.name, str) else old.name
@@ -117,7 +118,7 @@ class ToyBackend:
         description = patch.description if isinstance(patch.description, str) else old.description
         return self._keep(replace(old, name=name, description=description))
 
-    def delete(self, ref: str, *, cascade: bool, call: Call) -> Sequence[str]:
+    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
         """Throw it away."""
         self.get(ref, call)
         del self._modules[ref]

@@ -1,0 +1,1 @@
+"""marshmallow schemas of the public API: requests, responses and their field types."""

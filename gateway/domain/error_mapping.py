@@ -1,0 +1,98 @@
+"""Tables that map a backend's error response to a GatewayError."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.domain.errors import ErrorContext, FieldError, GatewayError, OutcomeUnknown
+from gateway.domain.telemetry import UpstreamMetrics
+
+_log: Final = logging.getLogger("gateway.backends")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamFailure:
+    """A backend's error response. Its `message` is written to the log only."""
+
+    backend: str
+    operation: str  # create, list, get, update or delete
+    is_write: bool  # whether the call may have changed something
+    status: int
+    code: str | None = None
+    token: str | None = None  # a language-independent word of the message, if the backend's facts name one
+    message: str = ""
+    request_id: str | None = None
+    retry_after: float | None = None  # seconds
+    permission: Mapping[str, Any] | None = None
+
+    def lookup_keys(self) -> Iterator[str]:
+        """Yield the table keys that match, most specific first: by code, then by status, then the fallback."""
+        if self.code is not None:
+            if self.token is not None:
+                yield f"{self.code}:{self.token}"
+            yield f"{self.operation}:{self.code}"
+            yield f"{self.code}@{self.status}"
+            yield self.code
+        yield f"{self.operation}:@{self.status}"
+        yield f"@{self.status}"
+        yield f"@{self.status // 100}xx"
+        yield "@"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """One row of a table: the error, the field it refers to, and whether a write may have been applied anyway."""
+
+    error: type[GatewayError]
+    pointer: str | None = None
+    unknown_on_write: bool = False
+
+
+def unknown_on_write(error: type[GatewayError]) -> ErrorRule:
+    """Return a rule for a refusal that proves nothing: reads raise `error`, writes raise OutcomeUnknown."""
+    return ErrorRule(error, unknown_on_write=True)
+
+
+def field_error(pointer: str, error: type[GatewayError]) -> ErrorRule:
+    """Return a rule for an error in one field of the caller's request."""
+    return ErrorRule(error, pointer=pointer)
+
+
+class ErrorTable:
+    """Rules by the keys of `UpstreamFailure.lookup_keys`; the fallback "@" is required."""
+
+    def __init__(self, rows: Mapping[str, type[GatewayError] | ErrorRule]) -> None:
+        self.rows: Final = {key: row if isinstance(row, ErrorRule) else ErrorRule(row) for key, row in rows.items()}
+
+    def to_error(self, failure: UpstreamFailure, metrics: UpstreamMetrics | None = None) -> GatewayError:
+        """Return the error that a failure means; log the failure, and count a code that the table does not contain."""
+        key = next(key for key in failure.lookup_keys() if key in self.rows)
+        if failure.code is not None and key.rpartition(":")[2].startswith("@"):
+            _log.warning("unmapped backend code", extra={"fields": _log_fields(failure)})
+            if metrics is not None:
+                metrics.record_unmapped_code(failure.backend, failure.code)
+        else:
+            _log.info("backend returned an error", extra={"fields": _log_fields(failure)})
+        return _build_error(self.rows[key], failure)
+
+
+def _build_error(rule: ErrorRule, failure: UpstreamFailure) -> GatewayError:
+    error = OutcomeUnknown if rule.unknown_on_write and failure.is_write else rule.error
+    context = ErrorContext(failure, failure.permission, failure.retry_after)
+    pointer = rule.pointer or error.pointer
+    errors = (FieldError(pointer, error.code, error.title),) if pointer else ()
+    return error(errors=errors, context=context)
+
+
+def _log_fields(failure: UpstreamFailure) -> dict[str, Any]:
+    return {
+        "backend": failure.backend,
+        "operation": failure.operation,
+        "status": failure.status,
+        "code": failure.code,
+        "upstream_message": failure.message[:500],
+        "upstream_request_id": failure.request_id,
+    }

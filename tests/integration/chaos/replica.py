@@ -1,0 +1,82 @@
+"""Starts gunicorn as production does, and ends it with everything that it started, by its own process group."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from tests.integration.chaos.http import BROKEN, ask
+
+_ROOT: Final = Path(__file__).parents[3]
+_START_SECONDS: Final = 30.0
+
+
+def free_address() -> str:
+    """Return a loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+class Replica:
+    """One gunicorn; `start` may follow `kill` or `terminate`, on the same address."""
+
+    def __init__(self, environ: Mapping[str, str], log: Path, *, application: str) -> None:
+        self.address = free_address()
+        self._environ = {**os.environ, **environ, "GATEWAY_BIND": self.address}
+        self._log = log
+        self._application = application
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def group(self) -> int:
+        """Return the process group that master and workers are in."""
+        assert self._process
+        return self._process.pid
+
+    def start(self, *, limit: str | None = None) -> None:
+        """Start, and wait until it is ready; `limit` is a shell's command that the process begins with."""
+        command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", self._application]
+        if limit:
+            command = ["/bin/sh", "-c", f'{limit}; exec "$@"', "sh", *command]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self._environ, cwd=_ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
+            with suppress(*BROKEN):
+                if ask(self.address, "GET", "/readyz").status == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the gateway did not start: {self.log()}")
+
+    def terminate(self) -> None:
+        """Ask it to end, as an orchestrator does."""
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> int:
+        """Wait until it has ended by itself and return its exit status."""
+        assert self._process
+        return self._process.wait(seconds)
+
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        if self._process:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def log(self) -> str:
+        """Return the end of what it has logged."""
+        return self._log.read_text(errors="replace")[-4000:]

@@ -1,0 +1,40 @@
+import pytest
+
+from tests.performance.figures import Sample, median_ratio, percentile
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([7.0], 50, 7.0),
+        ([7.0], 99, 7.0),
+        ([4.0, 1.0, 3.0, 2.0], 50, 2.0),
+        ([4.0, 1.0, 3.0, 2.0], 51, 3.0),
+        ([float(number) for number in range(1, 101)], 99, 99.0),
+        ([float(number) for number in range(1, 101)], 100, 100.0),
+        ([float(number) for number in range(1, 102)], 99, 100.0),
+    ],
+)
+def test_a_percentile_is_a_value_that_was_measured(values: list[float], percent: float, expected: float) -> None:
+    """The nearest rank: the smallest value that so many in a hundred do not exceed; nothing is interpolated."""
+    assert percentile(values, percent) == expected
+
+
+@pytest.mark.parametrize(("values", "percent"), [([], 50), ([1.0], 0), ([1.0], 101)])
+def test_no_percentile_of_nothing(values: list[float], percent: float) -> None:
+    """No values, and no percentage, have no percentile."""
+    with pytest.raises(ValueError, match="percentile"):
+        percentile(values, percent)
+
+
+def test_a_sample_is_told_for_one_request() -> None:
+    """CPU in microseconds a request, and requests a second."""
+    sample = Sample(requests=2000, seconds=4.0, cpu_seconds=1.0)
+    assert (sample.cpu_us, sample.per_second) == (500.0, 500.0)
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    """A round in which the whole machine was three times slower does not move the ratio."""
+    floor = [Sample(requests=1, seconds=1, cpu_seconds=cpu) for cpu in (1.0, 3.0, 1.0)]
+    row = [Sample(requests=1, seconds=1, cpu_seconds=cpu) for cpu in (2.0, 6.0, 2.2)]
+    assert median_ratio(row, floor) == 2.0

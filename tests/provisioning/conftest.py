@@ -1,5 +1,0 @@
-"""The doubles that the api's tests use."""
-
-from tests.api.conftest import cmdb, projectman
-
-__all__ = ["cmdb", "projectman"]

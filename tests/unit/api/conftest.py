@@ -1,0 +1,34 @@
+"""The service over two doubles: one that keeps what CMDB keeps, one that keeps what ProjectMan keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from gateway.domain.backend import Backend
+from tests.unit.api.connections import PROJECT, capabilities
+from tests.unit.api.fake import FakeBackend
+
+
+@pytest.fixture
+def cmdb() -> FakeBackend:
+    return FakeBackend("cmdb", capabilities("cmdb"), scopes=("1",), parents=("10", "11"))
+
+
+@pytest.fixture
+def projectman() -> FakeBackend:
+    return FakeBackend("projectman", capabilities("projectman"), scopes=(PROJECT,), unavailable=("description",))
+
+
+@pytest.fixture
+def app(build: Callable[[Mapping[str, Backend]], Flask], cmdb: FakeBackend, projectman: FakeBackend) -> Flask:
+    """The service over both doubles."""
+    return build({"cmdb": cmdb, "projectman": projectman})
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()

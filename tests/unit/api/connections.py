@@ -1,0 +1,45 @@
+"""Both kinds of connections, read from a configuration as an operator writes it; nothing listens at their addresses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.backends import discover
+from gateway.domain.backend import Backend
+from gateway.domain.capabilities import Capabilities
+from gateway.settings import parse_settings
+from tests.conftest import VirtualClock
+
+PROJECT: Final = "0792b7d26cb74bd799cbae80063dc74a"
+_DOCUMENT: Final = {
+    "backends": {
+        "cmdb": {
+            "type": "cmdb",
+            "base_url": "http://127.0.0.1:9",
+            "app_code": "gateway",
+            "app_secret": "env:SECRET",
+            "username": "admin",
+            "attributes": ["remark"],
+        },
+        "projectman": {
+            "type": "projectman",
+            "base_url": "http://127.0.0.1:9",
+            "access_key": "AK",
+            "secret_key": "env:SECRET",
+        },
+    }
+}
+
+
+def create_backends(clock: VirtualClock) -> dict[str, Backend]:
+    """Connect the real adapters."""
+    types = discover()
+    settings = parse_settings(
+        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.parse_options for name, each in types.items()}
+    )
+    return {each.name: types[each.type].create_backend(each.name, each.options, clock) for each in settings.backends}
+
+
+def capabilities(name: str) -> Capabilities:
+    """Return what the real adapter says that it can keep."""
+    return create_backends(VirtualClock())[name].capabilities

@@ -1,0 +1,171 @@
+"""A double of the port `gateway.domain.ports.Backend`: modules in memory, and a ledger of what would have been sent.
+
+Like an adapter it parses a ref and a cursor before it "sends" anything; what it proves is about the api and the
+provisioning in front of it, never about a backend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from gateway.domain.backend import CallContext, ConnectionState
+from gateway.domain.capabilities import Capabilities
+from gateway.domain.errors import (
+    FieldError,
+    ModuleAlreadyExists,
+    ModuleNotEmpty,
+    ModuleNotFound,
+    ParentNotFound,
+    ScopeNotFound,
+    ValidationFailed,
+)
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page, Unset
+
+WRITES: Final = frozenset({"create", "update", "delete"})
+_REF: Final = re.compile(r"[0-9A-Za-z]{1,32}\.[0-9]{1,9}\.([0-9]{1,9})", re.ASCII)
+
+
+@dataclass
+class FakeBackend:
+    """One connection; `fails` makes an operation raise, `takes` makes every operation cost the caller's time."""
+
+    name: str
+    capabilities: Capabilities
+    scopes: tuple[str, ...]
+    parents: tuple[str, ...] = ()  # there from the beginning; modules become parents by being created
+    state: ConnectionState = "unused"
+    fails: dict[str, Exception] = field(default_factory=dict)
+    takes: float = 0.0
+    unavailable: tuple[str, ...] = ()
+    modules: dict[str, Module] = field(default_factory=dict)
+    sent: list[tuple[str, Any]] = field(default_factory=list)
+
+    @property
+    def writes(self) -> list[tuple[str, Any]]:
+        """Return what would have changed something."""
+        return [each for each in self.sent if each[0] in WRITES]
+
+    def scope_of(self, ref: str) -> str:
+        _parse(ref)
+        return ref.partition(".")[0]
+
+    def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
+        return (draft.scope, draft.parent or "", draft.name)
+
+    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
+        self._send("create", draft, call)
+        self._place(draft)
+        if self._under(draft):
+            raise ModuleAlreadyExists
+        native_id = str(len(self.modules) + 1)
+        module = Module(
+            backend=self.name,
+            ref=f"{draft.scope}.{draft.parent or 0}.{native_id}",
+            native_id=native_id,
+            scope=draft.scope,
+            parent=draft.parent,
+            name=draft.name,
+            description=draft.description,
+            owners=tuple(map(Owner, draft.owners or ())),
+            attributes=draft.attributes,
+            unavailable=self.unavailable,
+        )
+        self.modules[native_id] = module
+        return module
+
+    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
+        self._send("find", draft, call)
+        return self._under(draft)
+
+    def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
+        self._send("check_place", draft, call)
+        self._place(draft)
+
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
+        if not re.fullmatch(r"[0-9]{1,9}", cursor or "0", re.ASCII):
+            raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
+        self._send("list", (query, page_size, cursor), call)
+        if query.scope not in self.scopes:
+            raise ScopeNotFound
+        start = int(cursor or "0")
+        found = [each for each in self.modules.values() if _matches(each, query)]
+        more = len(found) > start + page_size
+        return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
+
+    def get(self, ref: str, call: CallContext) -> Module:
+        native_id = _parse(ref)
+        self._send("get", ref, call)
+        return self._module(native_id)
+
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+        native_id = _parse(ref)
+        self._send("update", patch, call)
+        old = self._module(native_id)
+        given: dict[str, Any] = {"attributes": {**old.attributes, **patch.attributes}}
+        given |= {} if isinstance(patch.name, Unset) else {"name": patch.name}
+        given |= {} if isinstance(patch.description, Unset) else {"description": patch.description}
+        given |= {} if isinstance(patch.owners, Unset) else {"owners": tuple(map(Owner, patch.owners or ()))}
+        self.modules[native_id] = replace(old, **given)
+        return self.modules[native_id]
+
+    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
+        native_id = _parse(ref)
+        self._send("delete", (ref, cascade), call)
+        self._module(native_id)
+        if not cascade and any(each.parent == native_id for each in self.modules.values()):
+            raise ModuleNotEmpty
+        gone = [each for key, each in self.modules.items() if native_id in {key, each.parent}]
+        self.modules = {key: each for key, each in self.modules.items() if each not in gone}
+        return [each.ref for each in gone]
+
+    def _send(self, operation: str, what: object, call: CallContext) -> None:
+        self.sent.append((operation, what))
+        call.upstream_seconds += self.takes
+        if operation in self.fails:
+            raise self.fails[operation]
+
+    def _place(self, draft: ModuleDraft) -> None:
+        if draft.scope not in self.scopes:
+            raise ScopeNotFound
+        if draft.parent is not None and draft.parent not in {*self.parents, *self.modules}:
+            raise ParentNotFound
+
+    def _under(self, draft: ModuleDraft) -> tuple[Module, ...]:
+        key = self.natural_key(draft)
+        return tuple(each for each in self.modules.values() if (each.scope, each.parent or "", each.name) == key)
+
+    def _module(self, native_id: str) -> Module:
+        if native_id not in self.modules:
+            raise ModuleNotFound
+        return self.modules[native_id]
+
+
+def body(backend: FakeBackend, /, **changes: Any) -> dict[str, Any]:
+    """Return a create that the backend takes, with changes."""
+    given: dict[str, Any] = {"backend": backend.name, "scope": backend.scopes[0], "name": "demo", "owners": [OWNER]}
+    given |= {"parent": backend.parents[0]} if backend.parents else {}
+    return given | changes
+
+
+def facts(module: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Pick members of a rendered module."""
+    return {name: module[name] for name in names}
+
+
+#: An owner that both kinds of backends can keep.
+OWNER: Final = "09d75cde5180d4481f91c018e89cb8e2"
+
+
+def _matches(module: Module, query: ModuleQuery) -> bool:
+    named = query.parent in {None, module.parent} and query.name in {None, module.name}
+    return named and module.scope == query.scope and (query.include_built_in or not module.built_in)
+
+
+def _parse(ref: str) -> str:
+    match = _REF.fullmatch(ref)
+    if match is None:
+        raise ModuleNotFound
+    return match[1]

@@ -1,0 +1,172 @@
+"""What every answer carries: the request's id, timings, security headers; and the one line in the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from gateway.telemetry import logging_config
+from tests.conftest import VirtualClock
+from tests.unit.api.fake import FakeBackend, body
+from tests.unit.api.replies import problem
+
+LIST = "/modules?backend=cmdb&scope=1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["a", "x" * 128, "0198c2d4-8d0b-7e4d", "Root=1-5759e988-bd862e3fe1be46a994272793", "a.b_c:d@e/f+g=="],
+)
+def test_request_id_kept(client: FlaskClient, given: str) -> None:
+    """A caller's own id of up to 128 harmless characters comes back to him."""
+    assert client.get("/livez", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, "", " ", "x" * 129, "a b", "a,b", 'a"b', "a;b", "<script>", "a\tb", "ï", "{}", "a%0d%0aX: y", "${jndi:x}"],
+)
+def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, given: str | None) -> None:
+    """Any other is replaced by a new one: in the answer, in the envelope, towards the backend; it refuses nothing."""
+    headers = {} if given is None else {"X-Request-Id": given}
+    response = client.get("/modules?backend=cmdb&scope=2", headers=headers)
+    assert problem(response, 422, "scope_not_found")["request_id"] == "request-1"
+    assert len(cmdb.sent) == 1
+
+
+def test_request_id_injection(client: FlaskClient) -> None:
+    """A line feed that a lenient server let through ends up in no header of ours."""
+    response = client.get("/livez", environ_overrides={"HTTP_X_REQUEST_ID": "a\r\nX-Injected: 1"})
+    assert response.headers["X-Request-Id"] == "request-1"
+    assert "X-Injected" not in response.headers
+
+
+def test_request_id_goes_along(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend's call carries the same id, and ends ten seconds from its beginning."""
+    calls = []
+    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
+    client.get(LIST, headers={"X-Request-Id": "mine"})
+    assert [(call.request_id, call.deadline - 1_800_000_000.0) for call in calls] == [("mine", 10.0)]
+    assert cmdb.sent == []
+
+
+def test_timings(client: FlaskClient, cmdb: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Server-Timing parts what the backend took from what the gateway did, in milliseconds."""
+    cmdb.takes = 0.25
+    monkeypatch.setattr(FakeBackend, "_module", lambda _self, _id: clock.sleep(0.3))
+    response = client.delete("/modules/cmdb.1.10.1")
+    assert response.headers["Server-Timing"] == "upstream;dur=250.0, gateway;dur=50.0"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/livez"),
+        ("GET", "/errors"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+        ("GET", "/docs/docs.js"),
+        ("GET", "/docs/nope"),
+        ("GET", "/nope"),
+        ("PUT", "/modules"),
+        ("POST", "/modules"),
+        ("GET", LIST),
+        ("HEAD", LIST),
+        ("OPTIONS", "/modules"),
+        ("DELETE", "/modules/cmdb.1.10.1"),
+        ("PATCH", "/modules/cmdb.1.10.1"),
+    ],
+)
+def test_security_headers(client: FlaskClient, cmdb: FakeBackend, method: str, path: str) -> None:
+    """Every answer, errors and bugs too, says that it is no page to be framed, sniffed, or kept by a cache."""
+    cmdb.fails["delete"] = RuntimeError()
+    headers = client.open(path, method=method, buffered=True).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Request-Id"] == "request-1"
+    assert re.fullmatch(r"upstream;dur=\d+\.\d, gateway;dur=\d+\.\d", headers["Server-Timing"])
+    if not path.startswith("/docs") or path == "/docs/nope":
+        assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path", [LIST, "/modules?backend=nope&scope=1", "/modules/cmdb.1.10.1", "/modules/x", "/backends", "/docs", "/nope"]
+)
+def test_head(client: FlaskClient, path: str) -> None:
+    """HEAD answers what GET does, without the body: the same status and length."""
+    head, get = client.head(path, buffered=True), client.get(path, buffered=True)
+    assert head.data == b""
+    assert (head.status_code, head.content_type) == (get.status_code, get.content_type)
+    assert head.content_length == get.content_length
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/modules", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("/modules/cmdb.1.10.1", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        ("/backends", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_options(client: FlaskClient, cmdb: FakeBackend, path: str, allow: set[str]) -> None:
+    """OPTIONS tells the methods, asks no backend, and opens nothing to other origins."""
+    response = client.options(path)
+    assert (response.status_code, set(response.allow), response.data) == (200, allow, b"")
+    assert not [name for name in response.headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118 - pairs otherwise
+    assert cmdb.sent == []
+
+
+@pytest.fixture
+def log() -> Any:
+    """The lines of the access log, as the operator reads them."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging_config.JsonFormatter())
+    logger = logging.getLogger("gateway.access")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_one_line(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
+    """A request is one line: method, route, status, code, outcome, id and times; never a body or a query."""
+    sent = body(cmdb, scope="2", name="hidden")
+    client.post("/modules?if_exists=adopt", json=sent, headers={"X-Request-Id": "mine"})
+    (line,) = log()
+    assert line["message"] == "request"
+    assert {
+        key: line[key] for key in ("method", "route", "path", "status", "code", "outcome", "request_id", "remote")
+    } == {
+        "method": "POST",
+        "route": "/modules",
+        "path": "/modules",
+        "status": 422,
+        "code": "scope_not_found",
+        "outcome": "not_applied",
+        "request_id": "mine",
+        "remote": "127.0.0.1",
+    }
+    assert "hidden" not in json.dumps(line)
+
+
+def test_no_forged_line(client: FlaskClient, log: Any) -> None:
+    """A path with line feeds, or without end, stays in its line; a route that is not there is null."""
+    client.get("/a%0a%7b%22message%22:%22forged%22%7d" + "x" * 9000)
+    client.get("/%ff%e2%80%a8")
+    first, second = log()
+    assert first["message"] == second["message"] == "request"
+    assert first["path"].startswith('/a\n{"message":"forged"}')
+    assert len(first["path"]) == 200
+    assert (first["route"], first["code"], first["outcome"]) == (None, "not_found", None)

@@ -1,0 +1,149 @@
+"""Queries and page tokens that are not sound: refused in the envelope, and nothing is sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from gateway.domain.module import ModuleQuery
+from tests.unit.api.fake import FakeBackend, body
+from tests.unit.api.replies import mistakes, problem
+
+LIST = "/modules?backend=cmdb&scope=1"
+
+
+def _token(*parts: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("path", "mistake"),
+    [
+        ("/modules", ("/backend", "required")),
+        ("/modules?scope=1", ("/backend", "required")),
+        ("/modules?backend=cmdb", ("/scope", "required")),
+        ("/modules?backend=cmdb&scope=", ("/scope", "required")),
+        ("/modules?backend=cmdb&scope=%D9%A1", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=%EF%BC%91", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=1%0a", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=1%00", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=..%2f1", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=%ff", ("/scope", "pattern")),
+        ("/modules?backend=cmdb&scope=9223372036854775808", ("/scope", "range")),
+        (f"{LIST}&parent=", ("/parent", "required")),
+        (f"{LIST}&parent=%D9%A1%D9%A0", ("/parent", "pattern")),
+        (f"{LIST}&parent=10%0d%0aX:%20y", ("/parent", "pattern")),
+        (f"{LIST}&name=", ("/name", "required")),
+        (f"{LIST}&name=a%20b", ("/name", "pattern")),
+        (f"{LIST}&name=" + "n" * 300, ("/name", "too_long")),
+        (f"{LIST}&include=", ("/include", "choice")),
+        (f"{LIST}&include=everything", ("/include", "choice")),
+        (f"{LIST}&page_size=", ("/page_size", "type")),
+        (f"{LIST}&page_size=0", ("/page_size", "range")),
+        (f"{LIST}&page_size=201", ("/page_size", "range")),
+        (f"{LIST}&page_size=-1", ("/page_size", "type")),
+        (f"{LIST}&page_size=1e3", ("/page_size", "type")),
+        (f"{LIST}&page_size=1%0a", ("/page_size", "type")),
+        (f"{LIST}&page_size=%D9%A1", ("/page_size", "type")),
+        (f"{LIST}&page_size=" + "1" * 5000, ("/page_size", "type")),
+        (f"{LIST}&page_size=1&page_size=2", ("/page_size", "repeated")),
+        (f"{LIST}&scope=1", ("/scope", "repeated")),
+        (f"{LIST}&limit=1", ("/limit", "unknown_field")),
+        (f"{LIST}&", None),
+        (f"{LIST}&=1", ("/", "unknown_field")),
+        ("/modules/cmdb.1.10.1?fields=name", ("/fields", "unknown_field")),
+    ],
+)
+def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[str, str] | None) -> None:
+    """A parameter that is unknown, empty, repeated or ill-formed is 422 with its name as the pointer."""
+    response = client.get(path)
+    if mistake is None:
+        assert response.status_code == 200
+        return
+    assert mistake in mistakes(problem(response, 422, "validation_failed"))
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "pointer"),
+    [
+        ("POST", "/modules?if_exists=", "/if_exists"),
+        ("POST", "/modules?if_exists=replace", "/if_exists"),
+        ("POST", "/modules?if_exists=adopt&if_exists=error", "/if_exists"),
+        ("POST", "/modules?validate_only=1", "/validate_only"),
+        ("POST", "/modules?validate_only=", "/validate_only"),
+        ("POST", "/modules?validate_only=True", "/validate_only"),
+        ("POST", "/modules?dry_run=true", "/dry_run"),
+        ("PATCH", "/modules/cmdb.1.10.1?force=true", "/force"),
+        ("DELETE", "/modules/cmdb.1.10.1?cascade=yes", "/cascade"),
+        ("DELETE", "/modules/cmdb.1.10.1?cascade=false&cascade=true", "/cascade"),
+        ("DELETE", "/modules/cmdb.1.10.1?validate_only=true", "/validate_only"),
+    ],
+)
+def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, pointer: str) -> None:
+    """A write with a parameter that nobody understands is not done the other way: it is refused."""
+    sent: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
+    told = problem(client.open(path, method=method, **sent), 422, "validation_failed")
+    assert {each["pointer"] for each in told["errors"]} == {pointer}
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize("name", ["nope", "", "CMDB", "cmdb%00", "c%C2%ADmdb"])
+def test_unknown_backend(client: FlaskClient, name: str) -> None:
+    """To list a connection that does not exist is 422 backend_unknown at /backend."""
+    told = problem(client.get(f"/modules?backend={name}&scope=1"), 422, "backend_unknown")
+    assert mistakes(told) == {("/backend", "backend_unknown")}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "====",
+        "%00",
+        "%D9%A1",
+        _token("1"),
+        _token("1", "0" * 16),
+        _token(1, 2, 3),
+        base64.b64encode(b"null").decode(),
+        base64.b64encode(b'{"a": 1}').decode(),
+        base64.b64encode(b"[" * 6000).decode(),  # nested deeper than a parser can go
+        base64.b64encode(b"1" * 6000).decode(),
+        "A" * 10_000,
+    ],
+)
+def test_forged_token(client: FlaskClient, cmdb: FakeBackend, token: str) -> None:
+    """What the gateway did not issue is no page token: 422 at /page_token."""
+    told = problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
+    assert mistakes(told) == {("/page_token", "pattern")}
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize("cursor", ["-1", "1\n", "١", "{}", "x" * 400, 1, None, ["1"], "\ud800"])
+def test_forged_cursor(client: FlaskClient, cmdb: FakeBackend, cursor: object) -> None:
+    """The digest is no secret: a token with the right one and a cursor of its own is refused by the parser."""
+    from gateway.api.pagination import _digest  # noqa: PLC0415 - what a forger can do as well
+
+    told = problem(client.get(f"{LIST}&page_token={_token(cursor, _digest('cmdb', ModuleQuery(scope='1')))}"), 422,
+                   "validation_failed")  # fmt: skip
+    assert mistakes(told) == {("/page_token", "pattern")}
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize("other", ["parent=10", "name=demo", "include=built_in", "scope=2", "backend=projectman"])
+def test_token_of_another_filter(client: FlaskClient, cmdb: FakeBackend, projectman: FakeBackend, other: str) -> None:
+    """A token is bound to connection, scope and every filter; under another it is refused."""
+    projectman.capabilities = cmdb.capabilities
+    cmdb.scopes, projectman.scopes = ("1", "2"), ("1",)
+    for name in ("demo", "other"):
+        client.post("/modules", json=body(cmdb, name=name))
+    token = client.get(f"{LIST}&page_size=1").get_json()["next_page_token"]
+    sent = len(cmdb.sent)
+    query = {"backend": "cmdb", "scope": "1", "page_size": "1", "page_token": token} | dict([other.split("=")])
+    problem(client.get("/modules", query_string=query), 422, "validation_failed")
+    assert (len(cmdb.sent), projectman.sent) == (sent, [])

@@ -1,0 +1,150 @@
+"""Bodies that are not one small, unambiguous JSON object in UTF-8: refused before anything is sent."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.unit.api.fake import FakeBackend, body
+from tests.unit.api.replies import problem
+
+SOUND = b'{"backend": "cmdb", "scope": "1", "parent": "10", "name": "demo"}'
+KIB_64 = 64 * 1024
+
+
+def _with(name: bytes) -> bytes:
+    return SOUND.replace(b'"demo"', name)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"name=demo", id="no-json"),
+        pytest.param(SOUND + b"{}", id="two-documents"),
+        pytest.param(b"[" + SOUND + b"]", id="array"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'"text"', id="text"),
+        pytest.param(SOUND[:-1] + b', "name": "other"}', id="duplicate-key"),
+        pytest.param(SOUND[:-1] + b', "attributes": {"a": 1, "a": 1}}', id="duplicate-inner-key"),
+        pytest.param(SOUND[:-1] + rb', "n\u0061me": "other"}', id="duplicate-escaped-key"),
+        pytest.param(_with(b"NaN"), id="nan"),
+        pytest.param(_with(b"-Infinity"), id="infinity"),
+        pytest.param(_with(b"1e999"), id="overflow"),
+        pytest.param(_with(b"9" * 5000), id="endless-integer"),
+        pytest.param(_with(b"[" * 10_000 + b"]" * 10_000), id="deep"),
+        pytest.param(b"[" * 60_000, id="deeper"),
+        pytest.param(_with(b"[" * 16 + b"]" * 16), id="one-level-too-deep"),
+        pytest.param(_with(rb'"\ud800"'), id="lone-surrogate-escaped"),
+        pytest.param(SOUND[:-1] + rb', "\udc00": 1}', id="lone-surrogate-in-a-key"),
+        pytest.param(_with(b'"\xed\xa0\x80"'), id="lone-surrogate-raw"),
+        pytest.param(_with(b'"\xff"'), id="no-utf-8"),
+        pytest.param(_with(b'"\xc0\xaf"'), id="overlong-utf-8"),
+        pytest.param(b"\xef\xbb\xbf" + SOUND, id="bom"),
+        pytest.param(SOUND.decode().encode("utf-16"), id="utf-16"),
+        pytest.param(SOUND.decode().encode("utf-16-le"), id="utf-16-without-bom"),
+        pytest.param(_with(b'"a\nb"'), id="raw-line-feed"),
+        pytest.param(b"\x00" + SOUND, id="nul"),
+    ],
+)
+def test_malformed(client: FlaskClient, cmdb: FakeBackend, data: bytes) -> None:
+    """What two JSON parsers could read differently is 400 invalid_json, on a create as on a change."""
+    problem(client.post("/modules", data=data, content_type="application/json"), 400, "invalid_json")
+    problem(client.patch("/modules/cmdb.1.10.1", data=data, content_type="application/json"), 400, "invalid_json")
+    assert cmdb.sent == []
+
+
+def test_depth_is_counted_in_levels(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Sixteen levels are read (and here refused for their type), so that the limit is where the message says."""
+    told = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
+    problem(told, 422, "validation_failed")
+    assert cmdb.sent == []
+
+
+def test_words_of_the_body_are_not_repeated(client: FlaskClient) -> None:
+    """The refusal says where the syntax breaks, by line and column, and repeats nothing that was sent."""
+    told = problem(
+        client.post("/modules", data=b'{"password":\n hunter2}', content_type="application/json"), 400, "invalid_json"
+    )
+    assert "line 2 column 2" in told["detail"]
+    assert "hunter2" not in json.dumps(told)
+
+
+LARGE, TYPE, UNACCEPTED = (413, "payload_too_large"), (415, "unsupported_media_type"), (406, "not_acceptable")
+AS_JSON = {"content_type": "application/json"}
+CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"wsgi.input_terminated": True}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "refusal"),
+    [
+        pytest.param({"data": b" " * 10_000_000, **AS_JSON}, LARGE, id="10-megabytes"),
+        pytest.param({"data": b" " * (KIB_64 + 1), **AS_JSON}, LARGE, id="a-byte-too-long"),
+        pytest.param({"input_stream": SOUND.ljust(KIB_64 + 1), **CHUNKED, **AS_JSON}, LARGE, id="no-length"),
+        pytest.param(
+            {"input_stream": SOUND.ljust(KIB_64) + b"x" * KIB_64, **CHUNKED, **AS_JSON}, LARGE, id="hidden-end"
+        ),
+        pytest.param({"data": SOUND}, TYPE, id="no-type"),
+        pytest.param({"data": SOUND, "content_type": "text/plain"}, TYPE, id="text"),
+        pytest.param({"data": SOUND, "content_type": "application/x-www-form-urlencoded"}, TYPE, id="form"),
+        pytest.param({"data": SOUND, "content_type": "application/json; charset=utf-16"}, TYPE, id="charset"),
+        pytest.param({"data": SOUND, "content_type": "application/jsonp"}, TYPE, id="near-miss"),
+        pytest.param(
+            {"data": gzip.compress(SOUND), **AS_JSON, "headers": {"Content-Encoding": "gzip"}}, TYPE, id="gzip"
+        ),
+        pytest.param({"data": SOUND, **AS_JSON, "headers": {"Accept": "text/html"}}, UNACCEPTED, id="html-wanted"),
+        pytest.param(
+            {"data": SOUND, **AS_JSON, "headers": {"Accept": "application/json;q=0"}}, UNACCEPTED, id="json-excluded"
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["POST /modules", "PATCH /modules/cmdb.1.10.1"])
+def test_declared_wrong(
+    client: FlaskClient, cmdb: FakeBackend, target: str, sent: dict[str, Any], refusal: tuple[int, str]
+) -> None:
+    """Too large, not declared as JSON, encoded, or not to be answered in JSON: each has its own status and code."""
+    method, path = target.split()
+    stream = {"input_stream": io.BytesIO(sent["input_stream"])} if "input_stream" in sent else {}
+    problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
+    assert cmdb.sent == []
+
+
+def test_merge_patch_is_no_create(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """application/merge-patch+json describes a change; as the type of a create it is 415."""
+    told = client.post("/modules", data=SOUND, content_type="application/merge-patch+json")
+    problem(told, 415, "unsupported_media_type")
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=UTF-8", 'Application/JSON;charset="utf-8"']
+)
+@pytest.mark.parametrize(
+    "accept", [None, "*/*", "application/json", "application/problem+json", "text/html, */*;q=0.1"]
+)
+def test_declared_well(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
+    """Every usual way to declare JSON, and to accept it, is understood."""
+    headers = {} if accept is None else {"Accept": accept}
+    assert client.post("/modules", data=SOUND, content_type=content_type, headers=headers).status_code == 201
+    assert len(cmdb.writes) == 1
+
+
+def test_largest_body(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Exactly 64 KiB are read, and so is a surrogate pair: the limits refuse nothing beyond what they say."""
+    data = json.dumps(body(cmdb, name="\U0001f600")).encode()
+    assert b"\\ud83d\\ude00" in data
+    told = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
+    assert (told.status_code, told.get_json()["name"]) == (201, "\U0001f600")
+
+
+def test_a_body_that_ends_early(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Of a caller who hangs up in the middle nothing is taken for the whole, even where it would be JSON."""
+    told = {"CONTENT_LENGTH": str(len(SOUND) + 1)}
+    response = client.post("/modules", data=SOUND, content_type="application/json", environ_overrides=told)
+    problem(response, 400, "invalid_json")
+    assert cmdb.sent == []

@@ -1,0 +1,139 @@
+"""The interactive page: everything it needs is served from here, under a policy that lets nothing else in."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.unit.api.replies import problem
+
+TYPES = {
+    "docs/docs.css": "text/css; charset=utf-8",
+    "docs/swagger-ui.css": "text/css; charset=utf-8",
+    "docs/docs.js": "text/javascript; charset=utf-8",
+    "docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "docs/favicon-32x32.png": "image/png",
+    "openapi.json": "application/json",
+}
+
+
+class References(HTMLParser):
+    """Collects what a page fetches, and what it runs or styles in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.found |= {value for name in ("src", "href") if (value := given.get(name))}
+        self.inline += [name for name in given if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.inline.append(tag)
+
+
+@pytest.fixture
+def page(client: FlaskClient) -> References:
+    """The page's references."""
+    found = References()
+    found.feed(client.get("/docs", buffered=True).get_data(as_text=True))
+    return found
+
+
+def test_references(client: FlaskClient, page: References) -> None:
+    """The page refers to exactly these, each relative to the page, served, and of its content type."""
+    assert page.found == TYPES.keys()
+    for reference, content_type in TYPES.items():
+        response = client.get(f"/{reference}", buffered=True)
+        assert (response.status_code, response.content_type) == (200, content_type)
+        assert len(response.data) > 50
+
+
+def test_nothing_inline(page: References) -> None:
+    """Neither script nor style stands in the page itself, so that the policy can refuse both."""
+    assert page.inline == []
+
+
+def test_own_script(client: FlaskClient) -> None:
+    """The page's own script and style name no other host; a validator of others is not asked."""
+    for name in ("docs.js", "docs.css"):
+        assert not re.search(r"(?:https?:)?//(?! )", client.get(f"/docs/{name}", buffered=True).text)
+    assert "validatorUrl: null" in client.get("/docs/docs.js", buffered=True).text
+
+
+def test_styles_fetch_nothing(client: FlaskClient) -> None:
+    """The style sheets carry their images with them."""
+    for name in ("docs.css", "swagger-ui.css"):
+        text = client.get(f"/docs/{name}", buffered=True).text
+        assert all(url.startswith("data:") for url in re.findall(r"""url\(["']?([^"')]+)""", text))
+        assert "@import" not in text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js"])
+def test_policy(client: FlaskClient, path: str) -> None:
+    """Scripts, styles and requests come from this host and go to it; nothing is evaluated, framed or sent elsewhere."""
+    directives = dict(
+        each.strip().split(" ", 1)
+        for each in client.get(path, buffered=True).headers["Content-Security-Policy"].split(";")
+    )
+    assert directives == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nope.js",
+        "index.html",
+        "..",
+        "%2e%2e",
+        "..%2fdocuments.py",
+        "docs.js%00",
+        "swagger-ui.js",
+        "oauth2-redirect.html",
+    ],
+)
+def test_only_these(client: FlaskClient, name: str) -> None:
+    """What is not on the list is not served, whatever lies beside it."""
+    problem(client.get(f"/docs/{name}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/docs.js"])
+@pytest.mark.parametrize("given", ["bytes=0-9", "bytes=99999999-", "bytes=-0", "pages=1"])
+def test_range(client: FlaskClient, path: str, given: str) -> None:
+    """A Range is not served: the whole is sent, as HTTP allows, and no failure comes of it."""
+    response = client.get(path, headers={"Range": given}, buffered=True)
+    assert response.status_code == 200
+    assert len(response.data) > 50
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css"])
+def test_kept_by_browsers(client: FlaskClient, path: str) -> None:
+    """A browser that has a file already is told so, 304; the assets it may use for an hour without asking."""
+    first = client.get(path, buffered=True)
+    response = client.get(path, headers={"If-None-Match": first.headers["ETag"]}, buffered=True)
+    assert (response.status_code, response.data) == (304, b"")
+    assert first.headers["Cache-Control"] == ("no-cache" if path == "/docs" else "max-age=3600")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/css,*/*;q=0.1", "image/png"])
+def test_accept(client: FlaskClient, accept: str) -> None:
+    """The page and its assets are no JSON, and need not be accepted as such."""
+    assert client.get("/docs", headers={"Accept": accept}, buffered=True).status_code == 200
+
+
+def test_one_document(client: FlaskClient) -> None:
+    """The OpenAPI document is the same each time it is asked for."""
+    assert client.get("/openapi.json").data == client.get("/openapi.json").data

@@ -1,0 +1,120 @@
+"""Following a create: /operations, Idempotency-Key, Prefer, and a process that takes no more."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from gateway.domain.errors import OutcomeUnknown
+from gateway.provisioning.provisioner import Provisioner
+from tests.unit.api.fake import FakeBackend, body, facts
+from tests.unit.api.replies import problem
+
+
+def test_accepted(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Prefer: respond-async answers 202 and the address of the operation, which tells the module once it is there."""
+    response = client.post("/modules", json=body(cmdb), headers={"Prefer": "wait=1, Respond-Async; x=1"})
+    assert response.status_code == 202
+    assert response.headers["Preference-Applied"] == "respond-async"
+    assert response.headers["Gateway-Outcome"] == response.get_json()["outcome"]
+    told = client.get(response.headers["Location"]).get_json()
+    assert facts(told, "kind", "state", "outcome", "backend", "error") == {
+        "kind": "create",
+        "state": "succeeded",
+        "outcome": "applied",
+        "backend": "cmdb",
+        "error": None,
+    }
+    assert client.get(f"/modules/{told['module']['id']}").get_json() == told["module"]
+    assert told["claimed_at"] == "2027-01-15T08:00:00.000Z"
+
+
+def test_refused(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """A create that was refused says so, with the code and the id of the module in its way."""
+    existing = client.post("/modules", json=body(cmdb)).get_json()["id"]
+    address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
+    told = client.get(address).get_json()
+    assert (told["state"], told["outcome"], told["module"]) == ("refused", "not_applied", None)
+    assert facts(told["error"], "code", "existing") == {"code": "module_already_exists", "existing": existing}
+
+
+def test_unknown(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """A create of unknown fate is looked for: its evidence says what is known, and until when it will be settled."""
+    cmdb.fails["create"] = OutcomeUnknown()
+    address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
+    told = client.get(address).get_json()
+    assert (told["state"], told["outcome"]) == ("reconciling", "unknown")
+    assert [facts(each, "at", "what") for each in told["evidence"]] == [
+        {"at": "2027-01-15T08:00:00.000Z", "what": "outcome_unknown"}
+    ]
+    assert told["settles_at"].startswith("2027-01-15T08:0")
+
+
+@pytest.mark.parametrize("operation_id", ["nope", "..", "%00", "operation-1%0a", "1" * 5000, "%ff"])
+def test_no_such_operation(client: FlaskClient, operation_id: str) -> None:
+    """An id of no operation is 404, whatever its form."""
+    problem(client.get(f"/operations/{operation_id}"), 404, "operation_not_found")
+
+
+@pytest.mark.parametrize("key", ["a", '"a"', " a ", "!~", "k" * 255, f'"{"k" * 255}"'])
+def test_key_replays(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
+    """The same key and request are one create: the second answer is the first one's, and says that it is."""
+    headers = {"Idempotency-Key": key}
+    first, second = (client.post("/modules", json=body(cmdb), headers=headers) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.get_json() == second.get_json()
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert len(cmdb.writes) == 1
+
+
+def test_key_reused(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """The same key with another request is 422, and nothing is sent for it."""
+    headers = {"Idempotency-Key": "a"}
+    client.post("/modules", json=body(cmdb), headers=headers)
+    problem(client.post("/modules", json=body(cmdb, name="other"), headers=headers), 422, "idempotency_key_reused")
+    assert len(cmdb.writes) == 1
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", '"a', 'a"b', '""', "k" * 256, f'"{"k" * 256}"', "ï", "a\tb"])
+def test_key_invalid(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
+    """A key that is none is 400, and nothing is sent: a create that was meant to be safe is not made unsafe."""
+    response = client.post("/modules", json=body(cmdb), headers={"Idempotency-Key": key})
+    problem(response, 400, "idempotency_key_invalid")
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 10.0),
+        ({"x-envoy-expected-rq-timeout-ms": "2000"}, 1.95),
+        ({"X-Request-Timeout-Ms": "500", "x-envoy-expected-rq-timeout-ms": "2000"}, 0.45),
+        ({"X-Request-Timeout-Ms": "60000"}, 10.0),
+        ({"X-Request-Timeout-Ms": "1"}, 0.0),
+        *(({"X-Request-Timeout-Ms": odd}, 10.0) for odd in ("", "0", "-1", "1e3", "٥٠٠", "1" * 20, "1, 2")),
+    ],
+)
+def test_patience(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], seconds: float
+) -> None:
+    """A read ends with the caller's own patience, less the way back, where that is shorter than ours."""
+    calls: list[Any] = []
+    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
+    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    client.get("/modules?backend=cmdb&scope=1", headers=sent)
+    assert calls[0].deadline - 1_800_000_000.0 == pytest.approx(seconds)
+
+
+def test_draining(build: Any, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process about to end is alive but not ready, and takes no create: 503, not applied; reads go on."""
+    monkeypatch.setitem(build.__globals__, "Provisioner", partial(Provisioner, draining=True))
+    client = build({"cmdb": cmdb}).test_client()
+    assert client.get("/livez").status_code == 200
+    problem(client.get("/readyz"), 503, "draining")
+    problem(client.post("/modules", json=body(cmdb)), 503, "draining")
+    assert client.get("/modules?backend=cmdb&scope=1").status_code == 200
+    assert cmdb.writes == []

@@ -1,0 +1,62 @@
+"""A write whose way there could not be read has changed nothing, and says so: 504 is kept for what may be applied."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from gateway.domain.error_mapping import UpstreamFailure
+from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, ErrorContext, GatewayError, OutcomeUnknown
+from tests.unit.api.fake import FakeBackend, body
+from tests.unit.api.replies import problem
+
+ID = "/modules/cmdb.1.10.1"
+EVIDENCE = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
+WRITES = [("POST /modules", "create"), (f"PATCH {ID}", "update"), (f"DELETE {ID}", "delete")]
+LOOKS = [
+    ("POST /modules?validate_only=true", "check_place"),
+    ("POST /modules?validate_only=true", "find"),
+    (f"PATCH {ID} nothing", "get"),
+]
+READS = [("/modules?backend=cmdb&scope=1", "list"), (ID, "get")]
+
+
+def _send(client: FlaskClient, cmdb: FakeBackend, target: str) -> TestResponse:
+    method, path, *nothing = target.split()
+    bodies = {"POST": body(cmdb), "PATCH": {} if nothing else {"name": "renamed"}}
+    return client.open(path, method=method, json=bodies.get(method))
+
+
+@pytest.mark.parametrize(("target", "operation"), WRITES + LOOKS)
+@pytest.mark.parametrize("error", [BackendTimeout, BackendReplyInvalid])
+def test_a_read_failed(
+    client: FlaskClient, cmdb: FakeBackend, target: str, operation: str, error: type[GatewayError]
+) -> None:
+    """A read inside a write that times out, or makes no sense, is 503: retryable, not applied, with its evidence."""
+    cmdb.fails[operation] = error(context=EVIDENCE)
+    response = _send(client, cmdb, target)
+    told = problem(response, 503, "backend_unavailable")
+    assert told["retryable"] is True
+    assert told["upstream"] == {"backend": "cmdb", "status": 200}
+    assert response.headers["Retry-After"] == "3"
+
+
+@pytest.mark.parametrize(("target", "operation"), WRITES)
+def test_an_unknown_write(client: FlaskClient, cmdb: FakeBackend, target: str, operation: str) -> None:
+    """A write of unknown fate stays unknown, 504: nothing is called unapplied that may be applied; it is sent once."""
+    cmdb.fails[operation] = OutcomeUnknown()
+    problem(_send(client, cmdb, target), 504, "outcome_unknown", "unknown")
+    assert [each for each, _ in cmdb.writes] == [operation]
+
+
+@pytest.mark.parametrize(("path", "operation"), READS)
+@pytest.mark.parametrize(
+    ("error", "status"), [(BackendTimeout(), 504), (BackendReplyInvalid(), 502), (OutcomeUnknown(), 504)]
+)
+def test_plain_read(
+    client: FlaskClient, cmdb: FakeBackend, path: str, operation: str, error: GatewayError, status: int
+) -> None:
+    """A read for its own sake keeps its timeout, 504, and its senseless reply, 502; a read applies nothing."""
+    cmdb.fails[operation] = error
+    problem(client.get(path), status, error.code)

@@ -1,0 +1,158 @@
+"""CMDB's searches: pages, empty lists and what they mean, ids that are none."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+import responses
+
+from gateway.domain.backend import Backend, CallContext
+from gateway.domain.errors import (
+    GatewayError,
+    ModuleNotFound,
+    ParentNotFound,
+    ScopeNotFound,
+    TemplateManaged,
+    ValidationFailed,
+)
+from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
+from tests.unit.backends.cmdb.conftest import BASE, DRAFT
+from tests.unit.backends.connections import CMDB_MODULE, envelope, found
+
+_CC: Final = f"{BASE}/api/c/compapi/v2/cc"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "",
+        "1",
+        "1.10",
+        "1.10.0",
+        "1.10.01",
+        "1.10.5.6",
+        "1.10.x",
+        "٣.10.1",
+        "1.10.9223372036854775808",
+        "1.10.5\n",
+        "-1.10.5",
+    ],
+)
+def test_an_id_that_is_none_of_ours_is_not_found(backend: Backend, ref: str, call: CallContext) -> None:
+    """It is parsed before any address is built: nothing is sent."""
+    for ask in (
+        lambda: backend.get(ref, call),
+        lambda: backend.update(ref, ModulePatch(name="a"), call),
+        lambda: backend.delete(ref, cascade=False, call=call),
+    ):
+        with pytest.raises(ModuleNotFound):
+            ask()
+    assert backend.state == "unused"
+
+
+@pytest.mark.parametrize("info", [[], [{**CMDB_MODULE, "bk_module_id": 6}]])
+def test_a_get_that_finds_another_module_finds_none(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext, info: list[Any]
+) -> None:
+    """What is found must be what was asked for; a filter that is not heeded is no match."""
+    wire.post(f"{_CC}/search_module/", body=found(*info))
+    with pytest.raises(ModuleNotFound):
+        backend.get("1.10.5", call)
+
+
+def pages(backend: Backend, call: CallContext, size: int) -> list[str]:
+    """Walk a list to its end."""
+    ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = backend.list(ModuleQuery(scope="1", parent="10"), size, cursor, call)
+        ids += [module.native_id for module in page.modules]
+        if (cursor := page.next_cursor) is None:
+            return ids
+
+
+def test_a_page_more_is_known_without_asking_for_it(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext
+) -> None:
+    """One row more than a page is asked for: its presence makes the cursor, which is the last id shown."""
+    rows = [{**CMDB_MODULE, "bk_module_id": number} for number in (3, 5, 9)]
+    wire.post(f"{_CC}/search_module/", body=found(*rows))
+    wire.post(f"{_CC}/search_module/", body=found(rows[2]))
+    assert pages(backend, call, 2) == ["3", "5", "9"]
+    assert b'"bk_module_id":{"$gt":5}' in (wire.calls[1].request.body or b"")
+
+
+@pytest.mark.parametrize("cursor", ["", "0", "x", "1.5", '{"$gt": 1}', "1" * 20, "٣"])
+def test_a_cursor_that_is_none_is_refused(backend: Backend, cursor: str, call: CallContext) -> None:
+    """Nothing but an id reaches the condition."""
+    with pytest.raises(ValidationFailed) as caught:
+        backend.list(ModuleQuery(scope="1"), 10, cursor, call)
+    assert caught.value.errors[0].pointer == "/page_token"
+
+
+@pytest.mark.parametrize(
+    ("parent", "sets", "error"),
+    [
+        ("10", [[{"bk_set_id": 10}]], None),
+        ("10", [[], [{"bk_set_id": 11}]], ParentNotFound),
+        ("10", [[], []], ScopeNotFound),
+        (None, [[{"bk_set_id": 11}]], None),
+        (None, [[]], ScopeNotFound),
+    ],
+)
+def test_an_empty_list_says_why(
+    backend: Backend,
+    wire: responses.RequestsMock,
+    call: CallContext,
+    parent: str | None,
+    sets: list[Any],
+    error: type[GatewayError] | None,
+) -> None:
+    """CMDB answers an unknown business with an empty list: the sets tell a missing place from an empty one."""
+    wire.post(f"{_CC}/search_module/", body=found())
+    for each in sets:
+        wire.post(f"{_CC}/search_set/", body=found(*each))
+    query = ModuleQuery(scope="1", parent=parent)
+    if error is None:
+        assert backend.list(query, 10, None, call).modules == ()
+        return
+    with pytest.raises(error):
+        backend.list(query, 10, None, call)
+
+
+@pytest.mark.parametrize(
+    ("sets", "error"),
+    [
+        ([[{"bk_set_id": 10, "set_template_id": 7}]], TemplateManaged),
+        ([[], [{"bk_set_id": 11}]], ParentNotFound),
+        ([[], []], ScopeNotFound),
+    ],
+)
+def test_a_place_is_checked_before_a_create(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext, sets: list[Any], error: type[GatewayError]
+) -> None:
+    """The set, its template, its business: each absence has its own name."""
+    for each in sets:
+        wire.post(f"{_CC}/search_set/", body=found(*each))
+    with pytest.raises(error):
+        backend.check_target(DRAFT, call)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"info": None}, {"info": {}}])
+def test_a_search_without_rows_is_invalid(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext, data: Any
+) -> None:
+    """`info` is a list, of modules and of sets."""
+    wire.post(f"{_CC}/search_module/", body=envelope(data))
+    wire.post(f"{_CC}/search_set/", body=envelope(data))
+    for ask in (lambda: backend.find_by_natural_key(DRAFT, call), lambda: backend.check_target(DRAFT, call)):
+        with pytest.raises(GatewayError) as caught:
+            ask()
+        assert caught.value.code == "backend_reply_invalid"
+
+
+def test_the_natural_key_is_business_set_and_name(backend: Backend) -> None:
+    """documented: cmdb.md §3, the unique index."""
+    assert backend.natural_key(DRAFT) == ("1", "10", "test")
+    assert backend.natural_key(ModuleDraft(scope="1", parent=None, name="a")) == ("1", "", "a")

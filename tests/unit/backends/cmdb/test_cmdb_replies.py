@@ -1,0 +1,127 @@
+"""CMDB's documents read into modules: every version's times, short replies, odd rows; documented: cmdb.md §2, §8."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+import responses
+
+from gateway.backends.cmdb.routes import Place
+from gateway.backends.cmdb.schemas import read_module
+from gateway.domain.backend import Backend, CallContext
+from gateway.domain.errors import OutcomeUnknown
+from gateway.domain.module import Module, ModulePatch, Owner
+from tests.unit.backends.cmdb.conftest import BASE, DRAFT, Answer
+from tests.unit.backends.connections import CMDB_MODULE, envelope, found
+
+_CC: Final = f"{BASE}/api/c/compapi/v2/cc"
+_INSTANT: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
+
+
+def read(document: Any) -> Module:
+    return read_module("cmdb", Place(1, 10), document, attributes=["bk_module_type", "team"])
+
+
+@pytest.mark.parametrize(
+    ("told", "instant"),
+    [
+        ("2022-02-22T12:25:19.049Z", _INSTANT),  # documented: cmdb.md §0, from 3.14.8
+        ("2022-02-22T20:25:19.049+08:00", _INSTANT),  # documented: cmdb.md §0, up to 3.14.7
+        ("2022-02-22T20:25:19.05+08:00", _INSTANT.replace(microsecond=50000)),  # documented: cmdb.md §8, zeros trimmed
+        ("2022-02-22T20:25:19.1+08:00", _INSTANT.replace(microsecond=100000)),
+        ("2022-02-22T12:25:19Z", _INSTANT.replace(microsecond=0)),
+        ("2022-02-22T07:25:19.049123456-05:00", _INSTANT.replace(microsecond=49123)),
+    ],
+)
+def test_the_times_of_all_versions_are_one_instant(told: str, instant: datetime) -> None:
+    """Local time with an offset, UTC, fractions of any length: one instant in UTC."""
+    module = read({**CMDB_MODULE, "create_time": told, "last_time": told})
+    assert module.created_at == module.updated_at == instant
+    assert module.created_at is not None
+    assert module.created_at.tzinfo is UTC
+    assert module.unavailable == ("description",)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(None, "", "yesterday", 1645532719, 1.5, True, [], {}, "2022-02-22", "2022-02-22 12:25:19"),
+        *("2022-02-30T00:00:00Z", "0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-08:00"),
+    ],
+)
+def test_what_is_no_instant_is_null_and_named(told: Any) -> None:
+    """A time is never invented: no zone, no such day, no text, out of range: null, and listed as unavailable."""
+    module = read({**CMDB_MODULE, "create_time": told, "last_time": told})
+    assert (module.created_at, module.updated_at) == (None, None)
+    assert module.unavailable == ("description", "created_at", "updated_at")
+
+
+def test_a_reply_of_the_id_alone_is_enough(backend: Backend, answer_create: Answer, call: CallContext) -> None:
+    """documented: cmdb.md §2, old ESB: the rest is what was asked for, and what nobody told is named."""
+    answer_create({"result": True, "code": 0, "message": "", "data": {"bk_module_id": 10}})
+    assert backend.create(DRAFT, call) == Module(
+        backend="cmdb",
+        ref="1.10.10",
+        native_id="10",
+        scope="1",
+        parent="10",
+        name="test",
+        depth=1,
+        has_children=False,
+        unavailable=("description", "owners", "created_at", "updated_at"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "owners"),
+    [
+        ({"operator": "admin,tom"}, (Owner("admin"), Owner("tom"))),
+        ({"operator": "admin,,tom,"}, (Owner("admin"), Owner("tom"))),
+        ({"operator": ""}, ()),
+        ({"operator": None}, ()),
+    ],
+)
+def test_owners_are_told_apart_by_commas(told: dict[str, Any], owners: tuple[Owner, ...]) -> None:
+    """documented: cmdb.md §2, operator: comma-joined, empty or null."""
+    module = read({**CMDB_MODULE, **told})
+    assert module.owners == owners
+    assert "owners" not in module.unavailable
+
+
+@pytest.mark.parametrize(("default", "built_in"), [(0, False), (1, True), (2, True), (3, True), (5, True)])
+def test_default_tells_what_is_built_in(default: int, built_in: bool) -> None:
+    """documented: cmdb.md §2, default."""
+    assert read({**CMDB_MODULE, "default": default}).built_in is built_in
+
+
+def test_unknown_keys_are_ignored_and_listed_attributes_kept() -> None:
+    """documented: cmdb.md §8, custom attributes appear in any row; only those of the connection are shown."""
+    module = read({**CMDB_MODULE, "team": None, "another": {"deep": [1]}})
+    assert module.attributes == {"bk_module_type": "1", "team": None}
+    assert (module.ref, module.native_id, module.scope, module.parent) == ("1.10.37825", "37825", "1", "10")
+
+
+@pytest.mark.parametrize(
+    ("document", "set_id"),
+    [
+        ({"bk_module_id": 5}, 10),
+        ({"bk_module_id": 5, "bk_module_name": ""}, 10),
+        ({"bk_module_id": 5, "bk_module_name": "a"}, 0),
+    ],
+)
+def test_a_row_without_name_or_set_is_no_module(document: dict[str, Any], set_id: int) -> None:
+    """Outside the reply to a create there is nobody to take them from."""
+    with pytest.raises(ValueError, match="name or set"):
+        read_module("cmdb", Place(1, set_id), document, attributes=[])
+
+
+def test_a_change_that_cannot_be_read_back_is_unknown(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext
+) -> None:
+    """update_module answers nothing; when the module is gone right after, nobody can say what was applied."""
+    wire.post(f"{_CC}/update_module/", body=envelope(None))
+    wire.post(f"{_CC}/search_module/", body=found())
+    with pytest.raises(OutcomeUnknown):
+        backend.update("1.10.5", ModulePatch(name="a"), call)

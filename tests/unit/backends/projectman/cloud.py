@@ -1,0 +1,85 @@
+"""IAM and the service, as far as tokens go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import GatewayError
+from gateway.transport import UpstreamRequest, UpstreamResponse
+from tests.conftest import VirtualClock
+from tests.unit.backends.projectman.service import Service
+
+IAM: Final = "https://iam.example.com"
+
+
+#: documented: projectman.md §3a and §4c: what means that a token's time is over
+EXPIRED: Final = [
+    (401, {"error_code": "APIGW.0307", "error_msg": "The token must be updated.", "request_id": "r"}),
+    (401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information: token expires"}),
+    (401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information: decrypt token fail"}),
+    (401, {"error_code": "APIG.0307", "error_msg": "The token must be updated."}),
+    (400, {"error_code": "PM.10001002", "error_msg": "不合法的token"}),
+]
+
+
+#: documented: the same: what a new token would not help
+NOT_EXPIRED: Final = [
+    (401, {"error_code": "APIGW.0301", "error_msg": "x-auth-token not found"}),
+    (401, {"error_code": "APIGW.0301", "error_msg": "verify aksk signature fail"}),
+    (401, {"error_code": "APIGW.0303", "error_msg": "m"}),
+    (403, {"error_code": "APIGW.0302", "error_msg": "m"}),
+    (401, None),
+]
+
+
+class Cloud(Service):
+    """IAM and the service; `answer` is what IAM says, `valid` decides on tokens."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.lifetime = 86400.0
+        self.issued = 0
+        self.iam: list[UpstreamRequest] = []
+        self.answer: Callable[[], UpstreamResponse] = self._issue
+        self.rejection: tuple[int, Any] = EXPIRED[0]
+        self.valid: Callable[[str], bool] = lambda _: True
+        self.tokens: list[str] = []
+        self.hidden: list[tuple[str, str]] = []
+
+    def hide(self, secret: str, *, instead_of: str = "") -> None:
+        self.hidden.append((secret, instead_of))
+
+    def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
+        if request.url.startswith(IAM):
+            self.iam.append(request)
+            return self.answer()
+        token = request.headers["X-Auth-Token"]
+        self.tokens.append(token)
+        if self.valid(token):
+            return super().send(request, call)
+        status, body = self.rejection
+        return UpstreamResponse(status, {}, json.dumps(body).encode(), request.is_write)
+
+    def _issue(self) -> UpstreamResponse:
+        self.issued += 1
+        expires = datetime.fromtimestamp(self._clock.now() + self.lifetime, UTC)
+        body = {"token": {"expires_at": expires.isoformat().replace("+00:00", "Z")}}
+        return UpstreamResponse(
+            201, {"X-Subject-Token": f"token-{self.issued}"}, json.dumps(body).encode(), is_write=False
+        )
+
+
+def says(status: int, body: Any = None, **headers: str) -> Callable[[], UpstreamResponse]:
+    return lambda: UpstreamResponse(status, headers, json.dumps(body).encode(), is_write=False)
+
+
+def fails(error: GatewayError) -> Callable[[], UpstreamResponse]:
+    def answer() -> UpstreamResponse:
+        raise error
+
+    return answer

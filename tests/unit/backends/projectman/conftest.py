@@ -1,0 +1,51 @@
+"""A ProjectMan connection on the virtual clock, and a double of the service that keeps what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.backends.projectman.adapter import ProjectManBackend
+from tests.conftest import VirtualClock
+from tests.unit.backends.connections import password, projectman_options
+from tests.unit.backends.projectman.cloud import IAM, Cloud
+from tests.unit.backends.projectman.service import BASE, Service
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+Connect = Callable[..., ProjectManBackend]
+
+
+@pytest.fixture
+def connect(service: Service, clock: VirtualClock) -> Connect:
+    """Build a backend over the service; keywords change its options."""
+
+    def over(**changes: Any) -> ProjectManBackend:
+        return ProjectManBackend("projectman", projectman_options(BASE, **changes), service, clock)  # type: ignore[arg-type] # quacks like a transport
+
+    return over
+
+
+@pytest.fixture
+def backend(connect: Connect) -> ProjectManBackend:
+    """The backend with its plain options."""
+    return connect()
+
+
+@pytest.fixture
+def cloud(clock: VirtualClock) -> Cloud:
+    """IAM and the service behind one transport."""
+    return Cloud(clock)
+
+
+@pytest.fixture
+def by_token(cloud: Cloud, clock: VirtualClock) -> ProjectManBackend:
+    """A backend that authorizes itself with tokens."""
+    options = projectman_options(BASE, identity=password(IAM))
+    return ProjectManBackend("projectman", options, cloud, clock)  # type: ignore[arg-type] # quacks like a transport

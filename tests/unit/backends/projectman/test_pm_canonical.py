@@ -1,0 +1,125 @@
+"""The signature, made in few steps from forms that are kept, against the documented steps taken one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.backends.projectman import signature
+from gateway.backends.projectman.auth import Signed
+from gateway.backends.projectman.signature import authorization
+from gateway.domain.backend import CallContext
+from gateway.settings import Secret
+from tests.conftest import VirtualClock
+from tests.unit.backends.connections import PROJECT, access_key
+
+_KEY: Final = ("AKTEST", "SKTEST")
+_PIECES: Final = [
+    "",
+    "a",
+    "Z9",
+    "%",
+    "%2F",
+    "%7E",
+    "%7e",
+    "%zz",
+    "%E6%A8",
+    "+",
+    " ",
+    "~",
+    "-",
+    "_",
+    ".",
+    "..",
+    "模块",
+    "é",
+]
+_PATHS: Final = st.lists(st.sampled_from([*_PIECES, "/", ":", "@", "=", "&", "*", "\t"]), max_size=8).map("".join)
+_WORDS: Final = st.lists(st.sampled_from([*_PIECES, "/", ";", "?", "\n"]), max_size=3).map("".join)
+_PAIRS: Final = st.tuples(_WORDS, st.sampled_from(["=", "", "=="]), _WORDS).map("".join)
+_QUERIES: Final = st.lists(_PAIRS | st.sampled_from(["a=1", "a=2", "a-b=1", "limit=100"]), max_size=4).map("&".join)
+_ENDS: Final = st.sampled_from(["", "", "#", "#a?b=c"])
+_HEADERS: Final = st.dictionaries(
+    st.sampled_from(["Host", "Content-Type", "X-Project-Id", "X-Security-Token", "a", "Z"]),
+    st.sampled_from(["", "a", " b ", "c: d", "\te"]),
+)
+
+
+def _step_by_step(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
+    """documented: projectman.md §3b, steps 2 to 7."""
+    parts = urlsplit(url)
+    path = "/".join(quote(segment, safe="~") for segment in unquote(parts.path).split("/"))
+    path = path if path.endswith("/") else f"{path}/"
+    pairs = sorted(parse_qsl(parts.query, keep_blank_values=True))
+    query = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
+    lines = sorted((name.lower(), value.strip()) for name, value in headers.items())
+    names = ";".join(name for name, _ in lines)
+    told = "".join(f"{name}:{value}\n" for name, value in lines)
+    canonical = "\n".join([method, path, query, told, names, hashlib.sha256(body).hexdigest()])
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"SDK-HMAC-SHA256\n{dict(lines)['x-sdk-date']}\n{digest}"
+    mark = hmac.new(_KEY[1].encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+    return f"SDK-HMAC-SHA256 Access={_KEY[0]}, SignedHeaders={names}, Signature={mark}"
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
+    path=_PATHS,
+    query=st.none() | _QUERIES,
+    end=_ENDS,
+    headers=_HEADERS,
+    body=st.sampled_from([b"", b"{}", "模块".encode()]),
+)
+@example("GET", f"v4/projects/{PROJECT}/modules", "limit=100&offset=0", "", {}, b"")
+@example("GET", "a", "a=1&a-b=1&a1=1&a=0&a=", "", {}, b"")
+def test_every_request_is_signed_as_documented(
+    method: str, path: str, query: str | None, end: str, headers: dict[str, str], body: bytes
+) -> None:
+    """Quoted and unquoted, empty and repeated, in any order: byte for byte, the first time and from what is kept."""
+    url = f"https://host.example.com/{path}{'' if query is None else f'?{query}'}{end}"
+    signed = {**headers, "X-Sdk-Date": " 20270115T080000Z"}
+    expected = _step_by_step(method, url, signed, body)
+    assert authorization(method, url, signed, body, key=_KEY) == expected
+    assert authorization(method, url, signed, body, key=_KEY) == expected
+
+
+def test_a_request_without_a_date_is_not_signed() -> None:
+    """Nobody could tell how old it is."""
+    with pytest.raises(KeyError, match="x-sdk-date"):
+        authorization("GET", "http://h/", {"Host": "h"}, b"", key=_KEY)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """Ids without end do not fill the memory, and leave the queries where they are."""
+    headers = {"X-Sdk-Date": "20270115T080000Z"}
+    authorization("GET", "http://h/modules?limit=100&offset=0", headers, b"", key=_KEY)
+    made = signature._canonical_query.cache_info().misses
+    for number in range(signature._PATHS + 10):
+        authorization("PUT", f"http://h/modules/{number}?limit=100&offset=0", headers, b"", key=_KEY)
+    assert signature._canonical_path.cache_info().currsize == signature._PATHS
+    assert signature._canonical_query.cache_info().misses == made
+    assert signature._canonical_query.cache_info().maxsize is not None
+
+
+@pytest.mark.parametrize(("token", "project"), [(None, ""), ("sts-token", "a" * 32)])
+def test_the_date_goes_with_the_clock(token: str | None, project: str, clock: VirtualClock, call: CallContext) -> None:
+    """Requests of one second tell one date, those of the next another; each date is signed."""
+    identity = access_key(security_token=None if token is None else Secret(token), iam_project_id=project)
+    signed = Signed(identity, "h", clock)
+    for tick in (0.0, 0.75, 0.25, 86_400.5):
+        clock.seconds += tick
+        headers = dict(signed.headers("GET", "http://h/a", b"", call))
+        mark = headers.pop("Authorization")
+        assert headers["X-Sdk-Date"] == datetime.fromtimestamp(int(clock.now()), UTC).strftime("%Y%m%dT%H%M%SZ")
+        assert headers.get("X-Security-Token") == token
+        assert headers.get("X-Project-Id", "") == project
+        key = (identity.access_key, identity.secret_key.value)
+        assert mark == authorization("GET", "http://h/a", headers, b"", key=key)

@@ -1,0 +1,116 @@
+"""What a refusal tells besides its meaning: in every shape, how long to wait, under which id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import responses
+
+from gateway.backends.projectman import create_backend
+from gateway.domain.backend import Backend, CallContext
+from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, RateLimited
+from tests.conftest import VirtualClock
+from tests.unit.backends.connections import projectman_options
+from tests.unit.backends.projectman.refusing import refused
+from tests.unit.backends.projectman.service import BASE
+
+
+@pytest.fixture
+def backend(clock: VirtualClock) -> Backend:
+    """The connection, with a key pair."""
+    return create_backend("projectman", projectman_options(BASE), clock)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error_code": "APIG.0203", "error_msg": "m"}, "APIGW.0203"),
+        ({"errorCode": "PM.02177003", "errorMsg": "m"}, "PM.02177003"),
+        ({"code": "PM.02177003", "message": "m"}, "PM.02177003"),
+        ({"error": {"code": "DEV.CH.10001", "message": "m"}, "status": "failed"}, "DEV.CH.10001"),
+        ({"error": {"code": 401, "message": "m", "title": "Unauthorized"}}, None),
+        ({"error_code": 7, "error_msg": "m"}, None),
+        ({"error_code": "two words", "error_msg": "m"}, None),
+        ({"error_code": "", "code": "PM.02177003"}, "PM.02177003"),
+        ({"error": "text"}, None),
+        ([], None),
+    ],
+)
+def test_all_shapes_of_an_error_are_read(
+    wire: responses.RequestsMock, backend: Backend, call: CallContext, body: Any, code: str | None
+) -> None:
+    """documented: projectman.md §4a: three spellings, one nested, Keystone's with an integer; APIG. means APIGW."""
+    fault = refused(wire, backend, call, 422, body).context.failure
+    assert fault is not None
+    assert fault.code == code
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "seconds"),
+    [
+        ("policy user over ratelimit,limit:100,time:1 minute", {}, 60.0),
+        ("policy ip over ratelimit,limit:5,time:30 second", {}, 30.0),
+        ("policy api over ratelimit,limit:5,time:2 hour", {}, 7200.0),
+        ("limit:5,time:1 day", {}, 86400.0),
+        ("limit:5,time:1 minute", {"Retry-After": "7"}, 7.0),
+        ("limit:5,time:1 minute", {"Retry-After": "soon"}, 60.0),
+        ("limit:x,time:y", {}, None),
+        ("访问频率过高,请稍后再试", {}, None),
+    ],
+)
+def test_how_long_to_wait_is_read_from_header_or_message(
+    wire: responses.RequestsMock,
+    backend: Backend,
+    call: CallContext,
+    message: str,
+    headers: dict[str, str],
+    seconds: float | None,
+) -> None:
+    """documented: projectman.md §4a: the throttling message; the header where it comes."""
+    body = {"error_msg": message, "error_code": "APIGW.0308", "request_id": "abc"}
+    error = refused(wire, backend, call, 429, body, **headers)
+    assert type(error) is RateLimited
+    assert error.context.retry_after == seconds
+
+
+def test_a_locked_key_is_unavailable_for_five_minutes(
+    wire: responses.RequestsMock, backend: Backend, call: CallContext
+) -> None:
+    """documented: projectman.md §4c: the key is locked, not wrong; nobody asks again before."""
+    body = {"error_code": "APIGW.0301", "error_msg": "AK access failed to reach the limit,forbidden"}
+    error = refused(wire, backend, call, 401, body)
+    assert (type(error), error.context.retry_after) == (BackendUnavailable, 300.0)
+
+
+@pytest.mark.parametrize("message", ["verify aksk signature fail", "Get secretKey failed", "token expires"])
+def test_a_wrong_key_is_tried_once(
+    wire: responses.RequestsMock, backend: Backend, call: CallContext, message: str
+) -> None:
+    """documented: projectman.md §6, 17: five failures lock the key; a signature has nothing to renew."""
+    body = {"error_code": "APIGW.0301", "error_msg": f"Incorrect IAM authentication information: {message}"}
+    assert type(refused(wire, backend, call, 401, body)) is BackendRejectedCredentials
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "told"),
+    [
+        ({"request_id": "abc"}, {}, "abc"),
+        ({"request_id": "abc"}, {"X-Request-Id": "head"}, "head"),
+        ({}, {"X-IAM-Trace-Id": "trace"}, "trace"),
+        ({"request_id": "two words"}, {}, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_request_id_is_read_where_each_puts_it(
+    wire: responses.RequestsMock,
+    backend: Backend,
+    call: CallContext,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    told: str | None,
+) -> None:
+    """documented: projectman.md §4a: API Gateway's in the body, the services' in a header."""
+    fault = refused(wire, backend, call, 403, {"error_code": "APIGW.0302", **body}, **headers).context.failure
+    assert fault is not None
+    assert fault.request_id == told

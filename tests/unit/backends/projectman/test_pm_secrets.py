@@ -1,0 +1,47 @@
+"""Secrets: in no record of the log, in no representation."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.backends.projectman.adapter import ProjectManBackend
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import BackendRejectedCredentials
+from gateway.settings import Secret
+from tests.conftest import VirtualClock
+from tests.unit.backends.connections import access_key, projectman_options
+from tests.unit.backends.projectman.cloud import Cloud
+from tests.unit.backends.projectman.service import BASE, DRAFT, Service
+
+
+def test_no_secret_reaches_the_log(
+    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """documented: projectman.md §4a: a refusal may echo the whole request; its words are logged without secrets."""
+    caplog.set_level(logging.DEBUG)
+    cloud.valid = lambda _: False
+    cloud.rejection = (401, echo("x-auth-token:token-1"))
+    with pytest.raises(BackendRejectedCredentials):
+        by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
+    service = Service(refusal=(401, echo("x-security-token:canary-sts")))
+    identity = access_key(security_token=Secret("canary-sts"), secret_key=Secret("canary-secret-key"))
+    signing = ProjectManBackend("projectman", projectman_options(BASE, identity=identity), service, clock)  # type: ignore[arg-type] # the same
+    with pytest.raises(BackendRejectedCredentials):
+        signing.create(DRAFT, CallContext("r", clock.monotonic() + 10))
+    logged = " ".join(str(record.__dict__) for record in caplog.records)
+    assert logged.count("verify aksk signature fail") == 2
+    assert not any(secret in logged for secret in ("token-1", "canary-sts", "canary-secret-key", "canary-password"))
+
+
+def echo(header: str) -> dict[str, str]:
+    words = f"verify aksk signature fail, canonical_request:GET|/v4/|host:h|{header}|"
+    return {"error_code": "APIGW.0301", "error_msg": words}
+
+
+def test_no_secret_is_shown_by_what_holds_it(by_token: ProjectManBackend) -> None:
+    """The options of a connection may be printed."""
+    options = projectman_options(BASE, identity=access_key(security_token=Secret("canary-sts")))
+    shown = repr(options) + repr(by_token._options)
+    assert not any(secret in shown for secret in ("canary-secret-key", "canary-sts", "canary-password"))

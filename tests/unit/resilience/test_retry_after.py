@@ -1,0 +1,58 @@
+"""When a backend says to come back, in each of its ways, and that a patient reader keeps to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from gateway.backends.cmdb.envelope import read_data
+from gateway.backends.projectman.errors import read_fault
+from gateway.domain.errors import RateLimited
+from gateway.transport import UpstreamResponse
+
+_THROTTLED = "The throttling threshold has been reached: policy user over ratelimit,limit:100,time:1 minute"
+
+
+def reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> UpstreamResponse:
+    return UpstreamResponse(status, headers, json.dumps(body).encode(), is_write=False)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "seconds"),
+    [
+        (429, 1642902, {"X-Bkapi-RateLimit-Reset": "7"}, 7.0),
+        (429, 1642902, {"Retry-After": "3", "X-Bkapi-RateLimit-Reset": "7"}, 3.0),
+        (429, 1642902, {"Retry-After": "Sun, 22 Nov 2026 12:00:00 GMT", "X-Bkapi-RateLimit-Reset": "7"}, 7.0),
+        (200, 1642902, {"X-Bkapi-RateLimit-Reset": "0"}, 0.0),
+        (429, 1642904, {}, None),
+        (200, 1199997, {}, None),
+    ],
+)
+def test_cmdb_says_it_in_headers(status: int, code: int, headers: Mapping[str, str], seconds: float | None) -> None:
+    """documented: cmdb.md §5: the API gateway tells when its window begins anew, and sends no Retry-After."""
+    with pytest.raises(RateLimited) as limited:
+        read_data(reply(status, {"result": False, "code": code}, headers), "cmdb", "search")
+    assert limited.value.context.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "headers", "seconds"),
+    [
+        (429, "APIGW.0308", _THROTTLED, {}, 60.0),
+        (429, "APIGW.0308", _THROTTLED, {"Retry-After": "2"}, 2.0),
+        (429, "APIGW.0308", "limit:10,time:5 second", {}, 5.0),
+        (400, "PM.02153001", "访问频率过高,请稍后再试", {}, 1.0),
+        (401, "APIGW.0301", "AK access failed to reach the limit,forbidden", {}, 300.0),
+        (400, "PM.02152001", "参数错误", {}, None),
+        (502, None, "", {}, None),
+    ],
+)
+def test_projectman_says_it_in_words(
+    status: int, code: str | None, message: str, headers: Mapping[str, str], seconds: float | None
+) -> None:
+    """documented: projectman.md §4: the throttle's message, five minutes for a locked key, §6.20 for the service's."""
+    body = {} if code is None else {"error_code": code, "error_msg": message}
+    assert read_fault(reply(status, body, headers), "pm", "list").retry_after == seconds

@@ -1,0 +1,209 @@
+"""The tables [auth], [[callers]], [cors] and [limits]: what a sound one becomes, and every mistake by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.backends.projectman.options import Passed
+from gateway.settings import ConfigurationError, parse_settings
+from tests.unit.settings.conftest import CMDB, Mistakes, Read
+
+_DIGEST: Final = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
+_CALLER: Final = f"""
+[[callers]]
+name = "portal"
+api_key_sha256 = "{_DIGEST}"
+allow = ["create,read:cmdb:1", "*:cmdb:*"]
+"""
+_JWT: Final = """
+[auth.jwt]
+issuer = "https://login.example.com/"
+audience = "module-gateway"
+jwks_url = "https://login.example.com/keys"
+algorithms = ["RS256"]
+"""
+
+
+def test_without_authentication(read: Read) -> None:
+    """The default: everybody on this machine, counted in memory, no page from elsewhere."""
+    settings = read(CMDB, SECRET="hush")
+    assert (settings.auth.required, settings.auth.entries, settings.auth.issuer) == (False, (), None)
+    assert (settings.cors.origins, settings.limits.storage.value) == ((), "memory://")
+
+
+def test_callers(read: Read, tmp_path: Path) -> None:
+    """Everything that can be said of a caller, digests from a file and in capitals too."""
+    (tmp_path / "digest").write_text(_DIGEST.upper() + "\n")
+    text = f"""
+    [auth]
+    mode = "required"
+    [auth.mesh]
+    trusted_hops = ["127.0.0.1", "10.0.0.0/8", "::1", "unix"]
+    [[callers]]
+    name = "portal"
+    api_key_sha256 = ["file:{tmp_path}/digest", "{"0" * 64}"]
+    jwt_claims = {{ sub = "alice", azp = "env:AZP" }}
+    spiffe = "spiffe://cluster.local/ns/web/sa/portal"
+    acts_as = "alice"
+    requests_per_second = 0.5
+    allow = ["create,read:cmdb:1"]
+    """
+    auth = read(text + _JWT + CMDB, SECRET="hush", AZP="web", GATEWAY_BIND="0.0.0.0:8000").auth
+    (entry,) = auth.entries
+    assert auth.required
+    assert auth.trusted_hops == ("127.0.0.1", "10.0.0.0/8", "::1", "unix")
+    assert (entry.name, entry.key_digests) == ("portal", (_DIGEST, "0" * 64))
+    assert (entry.claims, entry.acting_user, entry.requests_per_second) == (
+        {"sub": "alice", "azp": "web"},
+        "alice",
+        0.5,
+    )
+    assert entry.spiffe == "spiffe://cluster.local/ns/web/sa/portal"
+    assert [(rule.matches("create", "cmdb", "1"), rule.matches("delete", "cmdb", "1")) for rule in entry.allow] == [
+        (True, False)
+    ]
+
+
+def test_an_issuer(read: Read) -> None:
+    """What tokens are checked against, with the defaults of what need not be said."""
+    issuer = read(_JWT + CMDB, SECRET="hush").auth.issuer
+    assert issuer is not None
+    assert (issuer.issuer, issuer.audience) == ("https://login.example.com/", "module-gateway")
+    assert (issuer.jwks_url, issuer.algorithms) == ("https://login.example.com/keys", ("RS256",))
+    assert (issuer.user_claim, issuer.refresh_seconds, issuer.ca_file) == ("", 300.0, "")
+
+
+def test_origins_and_storage(read: Read) -> None:
+    """Exact origins, and a Redis whose password shows itself to nobody."""
+    origins = '["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]'
+    text = f"[cors]\norigins = {origins}\nmax_age_seconds = 60\n"
+    settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + CMDB, SECRET="x")
+    assert settings.cors.origins == ("https://a.example.com", "http://localhost:3000", "http://[::1]:8080")
+    assert settings.cors.max_age_seconds == 60.0
+    assert settings.limits.storage.value == "redis://:hush@redis:6379/0"
+    assert "hush" not in repr(settings)
+
+
+_ORIGIN: Final = "is no origin: scheme, host in lower case, no usual port, path or wildcard"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[auth]\nmode = "basic"', "auth.mode: must be one of none, required"),
+        ('[auth]\nmode = "required"', "auth.mode: is required, and there are no [[callers]]"),
+        ("[auth]\nrealm = 'x'", "auth.realm: is not a setting"),
+        ("[auth.mesh]\nhops = []", "auth.mesh.hops: is not a setting"),
+        (
+            "[auth.mesh]\ntrusted_hops = ['10.0.0.1/8']",
+            "auth.mesh.trusted_hops: 10.0.0.1/8 is neither an address, nor a network, nor unix",
+        ),
+        ("callers = 1", "callers: must be tables, each under [[…]]"),
+        ("callers = [1]", "callers: must be tables, each under [[…]]"),
+        (_CALLER.replace('name = "portal"', ""), "callers[1].name: is missing"),
+        (
+            _CALLER.replace('"portal"', '"por tal"'),
+            "callers[1].name: must be at most 64 of A-Z a-z 0-9 . _ -",
+        ),
+        (_CALLER.replace(_DIGEST, "abc"), "callers[1].api_key_sha256: must be 64 hexadecimal digits"),
+        (
+            _CALLER.replace(f'"{_DIGEST}"', f'["{_DIGEST}", "abc"]'),
+            "callers[1].api_key_sha256: must each be 64 hexadecimal digits",
+        ),
+        (_CALLER.replace(f'"{_DIGEST}"', "[1]"), "callers[1].api_key_sha256: must be a list of texts"),
+        (
+            _CALLER.replace(f'api_key_sha256 = "{_DIGEST}"', ""),
+            "callers[1].name: has no proof: give api_key_sha256, jwt_claims or spiffe",
+        ),
+        (_CALLER + 'spiffe = "http://x"', "callers[1].spiffe: must be spiffe://…"),
+        (_CALLER + 'acts_as = "a b"', "callers[1].acting_user: must be a user's name"),
+        (_CALLER + "jwt_claims = { sub = 1 }", "callers[1].jwt_claims.sub: must be a text"),
+        (_CALLER + "requests_per_second = -1", "callers[1].requests_per_second: must be greater than 0 and at most"),
+        (_CALLER + "key = 'x'", "callers[1].key: is not a setting"),
+        (
+            _CALLER.replace("create,read:cmdb:1", "create:1"),
+            "callers[1].allow: create:1: say ACTIONS:CONNECTION:SCOPE, such as create,read:cmdb:1 or *:projectman:*",
+        ),
+        (
+            _CALLER.replace("create,read:cmdb:1", "create,write:cmdb:1"),
+            "callers[1].allow: create,write:cmdb:1: there is no action write; there are create, read, update, delete",
+        ),
+        (
+            _CALLER.replace("create,read:cmdb:1", "read:jira:1"),
+            "callers[1].allow: read:jira:1: there is no connection jira",
+        ),
+        (_CALLER + _CALLER.replace(_DIGEST, "0" * 64), "callers: two of them have the same name"),
+        (_CALLER + _CALLER.replace("portal", "other"), "callers: two of them have the same api_key_sha256"),
+        (
+            "".join(f"\n[[callers]]\nname = '{name}'\nspiffe = 'spiffe://x/y'" for name in "ab"),
+            "callers: two of them have the same spiffe",
+        ),
+        (
+            "".join(f"\n[[callers]]\nname = '{name}'\njwt_claims = {{ sub = 'x' }}" for name in "ab"),
+            "callers: two of them have the same jwt_claims",
+        ),
+        (_JWT.replace('["RS256"]', '["RS256", "HS256"]'), "auth.jwt.algorithms: HS256 cannot be used; there are RS256"),
+        (_JWT.replace('["RS256"]', '["none"]'), "auth.jwt.algorithms: none cannot be used; there are RS256"),
+        (_JWT.replace('algorithms = ["RS256"]', ""), "auth.jwt.algorithms: must name those that the issuer signs with"),
+        (_JWT.replace('audience = "module-gateway"', ""), "auth.jwt.audience: is missing"),
+        (_JWT + "secret = 'x'", "auth.jwt.secret: is not a setting"),
+        ('[cors]\norigins = ["*"]', f"cors.origins: * {_ORIGIN}"),
+        ('[cors]\norigins = ["https://a.example.com/"]', f"cors.origins: https://a.example.com/ {_ORIGIN}"),
+        ('[cors]\norigins = ["https://A.example.com"]', f"cors.origins: https://A.example.com {_ORIGIN}"),
+        ('[cors]\norigins = ["https://a.example.com:443"]', f"cors.origins: https://a.example.com:443 {_ORIGIN}"),
+        ('[cors]\norigins = ["http://a.example.com:80"]', f"cors.origins: http://a.example.com:80 {_ORIGIN}"),
+        ('[cors]\norigins = ["null"]', f"cors.origins: null {_ORIGIN}"),
+        ("[cors]\ncredentials = true", "cors.credentials: is not a setting"),
+        ('[limits]\nstorage = "memcached://x"', "limits.storage: must be memory:// or redis://HOST:PORT/DB"),
+        ("[limits]\nrate = 1", "limits.rate: is not a setting"),
+    ],
+)
+def test_mistakes(mistakes: Mistakes, text: str, told: str) -> None:
+    """Each mistake is told by the name of its setting, in one line, and nothing starts."""
+    lines = mistakes(text + CMDB, SECRET="hush")
+    assert any(line.startswith(told) for line in lines), lines
+
+
+def test_what_is_not_installed(mistakes: Mistakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis without its client is a mistake of the configuration, not a crash at the start."""
+    monkeypatch.setattr("gateway.settings.web.find_spec", lambda _name: None)
+    told = mistakes('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
+    assert told == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
+
+
+def test_what_the_journal_says_of_its_url() -> None:
+    """Whoever opens journals is asked, and what he says stands beside the other mistakes."""
+    document = {"server": {"port": 1}, "journal": {"url": "sqlite:///x/"}}
+    with pytest.raises(ConfigurationError) as told:
+        parse_settings(document, {}, {}, lambda url: f"{len(url)} is too much")
+    assert told.value.mistakes[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
+
+
+def test_passthrough(read: Read) -> None:
+    """A connection that acts with its callers' own credentials needs none of its own."""
+    text = """
+    [backends.pm]
+    type = "projectman"
+    region = "cn-north-4"
+    credentials = "passthrough"
+    [backends.cmdb]
+    type = "cmdb"
+    base_url = "https://bkapi.example.com"
+    app_code = "gateway"
+    app_secret = "env:SECRET"
+    credentials = "passthrough"
+    """
+    pm, cmdb = (each.options for each in read(text, SECRET="hush").backends)
+    assert pm.identity == Passed()
+    assert (cmdb.username, cmdb.passes_credentials) == ("", True)
+
+
+def test_the_open_door(mistakes: Mistakes, read: Read) -> None:
+    """Without authentication nothing starts but on a loopback address, and with it anywhere."""
+    told = mistakes(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
+    assert told == ["auth.mode: is none, which is allowed on a loopback address only, and GATEWAY_BIND is 0.0.0.0:8000"]
+    required = '[auth]\nmode = "required"' + _CALLER
+    assert read(required + CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"

@@ -1,0 +1,82 @@
+"""Files: the configuration itself, what it points to, and the repository's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.app import load_settings
+from gateway.settings import ConfigurationError, load_toml
+from tests.unit.settings.conftest import Read
+
+_CMDB: Final = """
+[backends.cmdb]
+type = "cmdb"
+base_url = "https://bkapi.example.com/api/bk-cmdb/prod/"
+app_code = "gateway"
+app_secret = "env:SECRET"
+username = "gateway"
+"""
+_ROOT: Final = Path(__file__).parents[3]
+
+
+_ENVIRON: Final = {
+    **dict.fromkeys(("CMDB_APP_SECRET", "HUAWEI_AK", "HUAWEI_SK"), "value"),
+    "SANDBOX_JOURNAL": "sqlite:///journal.db",
+    "SANDBOX_CMDB": "http://127.0.0.1:8001",
+    "SANDBOX_PROJECTMAN": "http://127.0.0.1:8002",
+    "PORTAL_SHA256": "0" * 64,
+}
+
+
+def test_a_private_authority_is_read_when_the_process_starts(read: Read) -> None:
+    """The file holds at least one certificate."""
+    certifi = pytest.importorskip("certifi")
+    options = read(_CMDB + f"ca_file = '{certifi.where()}'", SECRET="s").backends[0].options
+    assert options.limits.ca_file == certifi.where()
+
+
+@pytest.mark.parametrize("name", ["gateway.example.toml", "sandbox.toml"])
+def test_the_repositorys_own_configurations_are_sound(name: str) -> None:
+    """They start, given the variables that they name, and write no secret out."""
+    settings = load_settings({**_ENVIRON, "GATEWAY_CONFIG": str(_ROOT / "config" / name)})
+    assert {connection.type for connection in settings.backends} == {"cmdb", "projectman"}
+    assert settings.warnings == ()
+
+
+def test_what_the_example_comments_out_is_sound_too(tmp_path: Path) -> None:
+    """Every line that starts with `# name =` is a setting that exists."""
+    text = (_ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("# [") or (line.startswith("# ") and " = " in line)]
+    skipped = ("# ca_file", "# default_owner")  # a file that is not here, a word in place of an id
+    kept = [line for line in lines if not line.startswith(skipped)]
+    assert len(kept) >= 3
+    for line in kept:
+        text = text.replace(line, line.removeprefix("# "))
+    path = tmp_path / "all.toml"
+    path.write_text(text, encoding="utf-8")
+    load_settings(_ENVIRON, str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "No such file"), (b"[server", "Expected"), (b"\xff", "codec"), (b"a = 1\na = 2", "overwrite")],
+)
+def test_a_file_that_is_no_toml_is_one_mistake(tmp_path: Path, content: bytes | None, told: str) -> None:
+    """Its path, and what the reader said."""
+    path = tmp_path / "gateway.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_toml(str(path))
+    (mistake,) = caught.value.mistakes
+    assert mistake.startswith(f"{path}: ")
+    assert told in mistake
+
+
+def test_a_file_must_be_named() -> None:
+    """Nothing is looked for in places that nobody named."""
+    with pytest.raises(ConfigurationError, match="GATEWAY_CONFIG"):
+        load_settings({})

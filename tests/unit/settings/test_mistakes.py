@@ -1,0 +1,188 @@
+"""What is wrong with a configuration: every kind of mistake, all at once, one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.settings.conftest import CMDB, Mistakes
+
+_PM: Final = """
+[backends.pm]
+type = "projectman"
+region = "cn-north-4"
+access_key = "AK"
+secret_key = "env:SECRET"
+"""
+_TOKEN: Final = """
+[backends.pm]
+type = "projectman"
+base_url = "https://projectman.example.com"
+credentials = "token"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        # nothing at all
+        ("", "backends: at least one [backends.NAME] is needed"),
+        ("[backends]", "backends: at least one [backends.NAME] is needed"),
+        # wrong types
+        ("server = 7" + CMDB, "server: must be a table"),
+        ('[server]\ndeadline_seconds = "10"' + CMDB, "server.deadline_seconds: must be a number"),
+        ("[server]\ndeadline_seconds = true" + CMDB, "server.deadline_seconds: must be a number"),
+        ("backends = []", "backends: must be a table"),
+        (CMDB + "route = 1", "backends.cmdb.route: must be a text"),
+        (CMDB + 'attributes = "team"', "backends.cmdb.attributes: must be a list of texts"),
+        (CMDB + "attributes = [1]", "backends.cmdb.attributes: must be a list of texts"),
+        (CMDB.replace('"gateway"\napp', "1\napp"), "backends.cmdb.app_code: must be a text"),
+        (CMDB.replace('"env:SECRET"', "1"), "backends.cmdb.app_secret: must be a text"),
+        # out of range
+        ("[server]\ndeadline_seconds = 0" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
+        (
+            "[server]\ndeadline_seconds = -1.5" + CMDB,
+            "server.deadline_seconds: must be greater than 0 and at most 600",
+        ),
+        ("[server]\ndeadline_seconds = nan" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
+        ("[server]\ndeadline_seconds = inf" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
+        (CMDB + "connect_seconds = 61", "backends.cmdb.connect_seconds: must be greater than 0 and at most 60"),
+        (
+            CMDB + "hard_timeout_seconds = 601",
+            "backends.cmdb.hard_timeout_seconds: must be greater than 0 and at most 600",
+        ),
+        (_PM + "settle_seconds = 0", "backends.pm.settle_seconds: must be greater than 0 and at most 86400"),
+        (CMDB + "idle_seconds = 0", "backends.cmdb.idle_seconds: must be greater than 0 and at most 600"),
+        (CMDB + "circuit_seconds = 0", "backends.cmdb.circuit_seconds: must be greater than 0 and at most 600"),
+        (CMDB + "concurrent_calls = 0", "backends.cmdb.concurrent_calls: must be greater than 0 and at most 100000"),
+        (CMDB + "concurrent_calls = 1.5", "backends.cmdb.concurrent_calls: must be a whole number"),
+        (CMDB + "queued_calls = -1", "backends.cmdb.queued_calls: must be greater than -1 and at most 100000"),
+        (_PM + "queued_calls = 0.5", "backends.pm.queued_calls: must be a whole number"),
+        (_PM + "circuit_failures = -3", "backends.pm.circuit_failures: must be greater than -1 and at most 100000"),
+        (_PM + "circuit_failures = true", "backends.pm.circuit_failures: must be a number"),
+        (_PM + "requests_per_second = -0.5", "backends.pm.requests_per_second: must be 0, for no limit, or more"),
+        (_PM + "requests_per_second = 2e6", "backends.pm.requests_per_second: must be greater than -1 and at most 1"),
+        # missing
+        (CMDB.replace('username = "gateway"', ""), "backends.cmdb.username: is missing"),
+        (CMDB.replace('app_secret = "env:SECRET"', ""), "backends.cmdb.app_secret: is missing"),
+        (CMDB.replace('type = "cmdb"', ""), "backends.cmdb.type: is missing"),
+        (_PM.replace('region = "cn-north-4"', ""), "backends.pm.base_url: is missing"),
+        (_PM.replace('secret_key = "env:SECRET"', ""), "backends.pm.secret_key: is missing"),
+        # unknown keys, at every level
+        ("sever = {}" + CMDB, "sever: is not a setting"),
+        ("[server]\nport = 80" + CMDB, "server.port: is not a setting"),
+        ("[auth]\ntoken = 'x'" + CMDB, "auth.token: is not a setting"),
+        (CMDB + "setle_seconds = 1", "backends.cmdb.setle_seconds: is not a setting"),
+        (CMDB + "region = 'cn-north-4'", "backends.cmdb.region: is not a setting"),
+        (_PM + "user = 'robot'", "backends.pm.user: is not a setting"),
+        # words that are none of the allowed ones
+        (CMDB.replace('type = "cmdb"', 'type = "jira"'), "backends.cmdb.type: must be one of cmdb, projectman"),
+        (CMDB + "route = 'rest'", "backends.cmdb.route: must be one of esb, apigw"),
+        (_PM + "credentials = 'none'", "backends.pm.credentials: must be one of aksk, token"),
+        (_PM + "omitted_description = ''", "backends.pm.omitted_description: must be one of refused, kept"),
+        (_PM.replace("cn-north-4", "cn-north-9"), "backends.pm.region: must be one of cn-north-4,"),
+        ("[auth]\nmode = 'maybe'" + CMDB, "auth.mode: must be one of"),
+        # empty texts and texts of the wrong shape
+        (CMDB.replace('app_code = "gateway"', 'app_code = ""'), "backends.cmdb.app_code: must be not empty"),
+        (CMDB + "tenant_id = 'a b'", "backends.cmdb.tenant_id: must be a tenant's id"),
+        (_PM + "default_owner = 'me'", "backends.pm.default_owner: must be 32 of 0-9 a-z"),
+        (_PM + "iam_project_id = 'cn-north-4'", "backends.pm.iam_project_id: must be 32 hexadecimal digits"),
+        (_PM.replace('"AK"', '"A K"'), "backends.pm.access_key: must be visible ASCII"),
+        # two that exclude each other
+        (
+            _PM + "base_url = 'https://h'",
+            "backends.pm.region: says where to go, and so does base_url; give one of them",
+        ),
+        # the environment and files
+        (CMDB.replace("env:SECRET", "env:UNSET"), "backends.cmdb.app_secret: the environment has no UNSET"),
+        (CMDB.replace("env:SECRET", "env:EMPTY"), "backends.cmdb.app_secret: the environment has no EMPTY"),
+        (CMDB.replace("env:SECRET", "env:"), "backends.cmdb.app_secret: the environment has no "),
+        (CMDB.replace("env:SECRET", "file:/nowhere"), "backends.cmdb.app_secret: the file /nowhere cannot be read"),
+        (CMDB.replace("env:SECRET", "file:/"), "backends.cmdb.app_secret: the file / cannot be read"),
+        (CMDB + "ca_file = '/nowhere'", "backends.cmdb.ca_file: no certificate can be read from the file /"),
+        (CMDB + "ca_file = '/'", "backends.cmdb.ca_file: no certificate can be read from the file /"),
+        (CMDB + f"ca_file = '{__file__}'", "backends.cmdb.ca_file: no certificate can be read from the file /"),
+        # attributes that may never be written
+        *(
+            (CMDB + f"attributes = ['team', '{name}']", f"backends.cmdb.attributes: {name} cannot be listed")
+            for name in (
+                *("default", "bk_supplier_account", "set_template_id", "bk_created_by", "bk_updated_at", "bk_set_id"),
+                *("bk_module_name", "operator", "create_time", "a b", "1a", ""),
+            )
+        ),
+        # names
+        *(
+            (CMDB.replace("backends.cmdb", f'backends."{name}"'), f"backends.{name}: a connection's name is")
+            for name in ("CMDB", "1st", "a.b", "a_b", "a" * 33, "é", "-a", "")
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(mistakes: Mistakes, text: str, told: str) -> None:
+    """The line says where, in the file's own words, and what would be right."""
+    found = mistakes(text, SECRET="s", EMPTY="")
+    assert len(found) == 1
+    assert found[0].startswith(told)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "bkapi.example.com",
+            "ftp://h",
+            "https://",
+            "https://user:pw@h",
+            "https://h?a=b",
+            "https://h/#a",
+            "https://h/a b",
+        ),
+        *(
+            "https://h:port",
+            "https://h:99999",
+            "https://h:",
+            "https://é.example",
+            "https://h\n",
+            "https://:80",
+            "https://[x]",
+        ),
+    ],
+)
+def test_an_address_that_is_none_is_refused(mistakes: Mistakes, address: str) -> None:
+    """Scheme, host, port and path; no credentials, no query, nothing that a request would stumble over later."""
+    text = CMDB.replace('"https://bkapi.example.com"', f"'''{address}'''")
+    assert mistakes(text, SECRET="s") == ["backends.cmdb.base_url: must be an address such as https://host/path"]
+
+
+def test_all_mistakes_are_told_at_once(mistakes: Mistakes) -> None:
+    """An operator corrects a file once."""
+    text = "[server]\ndeadline_seconds = 0\nspeed = 1\n[other]\n" + CMDB + "route = 'x'\n" + _TOKEN + "[backends.X]\n"
+    assert mistakes(text) == [
+        "server.deadline_seconds: must be greater than 0 and at most 600",
+        "server.speed: is not a setting",
+        "backends.cmdb.route: must be one of esb, apigw",
+        "backends.cmdb.app_secret: the environment has no SECRET",
+        "backends.pm.iam_url: is missing",
+        "backends.pm.domain: is missing",
+        "backends.pm.user: is missing",
+        "backends.pm.password: is missing",
+        "backends.pm.project: is missing",
+        "backends.X: a connection's name is a lower-case letter, then at most 31 of a-z 0-9 -",
+        "backends.X.type: is missing",
+        "other: is not a setting",
+    ]
+
+
+def test_a_file_that_is_no_text_cannot_be_read(mistakes: Mistakes, tmp_path: Path) -> None:
+    """A secret in bytes that are no UTF-8 is a mistake like a missing one."""
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    (told,) = mistakes(CMDB.replace("env:SECRET", f"file:{tmp_path}/secret"))
+    assert told.endswith("secret cannot be read")
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "example.com:80", ":8000", "8000", ""])
+def test_without_authentication_it_answers_its_own_machine_only(mistakes: Mistakes, bind: str) -> None:
+    """auth.mode none on an address that others can reach does not start."""
+    (told,) = mistakes(CMDB, SECRET="s", GATEWAY_BIND=bind)
+    assert told.startswith("auth.mode: is none, which is allowed on a loopback address only")

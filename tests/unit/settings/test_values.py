@@ -1,0 +1,197 @@
+"""What a sound configuration becomes: values, defaults, secrets that show themselves to nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.backends import discover
+from gateway.backends.projectman.options import AccessKey, Password
+from gateway.settings import ConfigurationError, Secret, is_loopback, parse_settings
+from tests.unit.settings.conftest import Read
+
+_CMDB: Final = """
+[backends.cmdb]
+type = "cmdb"
+base_url = "https://bkapi.example.com/api/bk-cmdb/prod/"
+app_code = "gateway"
+app_secret = "env:SECRET"
+username = "gateway"
+"""
+_PM: Final = """
+[backends.projectman]
+type = "projectman"
+secret_key = "env:SECRET"
+access_key = "AK"
+"""
+
+
+def test_what_is_not_said_has_its_default(read: Read) -> None:
+    """The shortest file that starts."""
+    settings = read(_CMDB, SECRET="hush")
+    assert (settings.bind, settings.deadline_seconds, settings.warnings) == ("127.0.0.1:8000", 10.0, ())
+    (connection,) = settings.backends
+    options = connection.options
+    assert (connection.name, connection.type) == ("cmdb", "cmdb")
+    assert options.base_url == "https://bkapi.example.com/api/bk-cmdb/prod"
+    assert (options.route, options.tenant_id, options.attributes, options.settle_seconds) == ("esb", "", (), 130.0)
+    assert (options.limits.connect_seconds, options.limits.hard_timeout_seconds) == (3.0, 35.0)
+    assert options.limits.ca_file is None
+    assert (options.limits.idle_seconds, options.limits.requests_per_second) == (15.0, 0.0)
+    assert (options.limits.concurrent_calls, options.limits.queued_calls) == (1000, 1000)
+    assert (options.limits.circuit_failures, options.limits.circuit_seconds) == (10, 10.0)
+
+
+def test_how_a_backend_is_protected_can_be_said(read: Read) -> None:
+    """Every connection has these; whole numbers may be 0 where that means none."""
+    said = """
+        idle_seconds = 4
+        requests_per_second = 0.5
+        concurrent_calls = 20
+        queued_calls = 0
+        circuit_failures = 0
+        circuit_seconds = 2.5
+    """
+    for text in (_CMDB, _PM + "region = 'cn-north-4'"):
+        limits = read(text + said, SECRET="hush").backends[0].options.limits
+        assert (limits.idle_seconds, limits.requests_per_second, limits.circuit_seconds) == (4.0, 0.5, 2.5)
+        assert (limits.concurrent_calls, limits.queued_calls, limits.circuit_failures) == (20, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ("", 0.0),
+        ("route = 'esb'", 0.0),
+        ("route = 'apigw'", 100.0),
+        ("route = 'apigw'\nrequests_per_second = 0", 0.0),
+        ("route = 'apigw'\nrequests_per_second = 30", 30.0),
+    ],
+)
+def test_the_api_gateways_rate_is_known(read: Read, said: str, rate: float) -> None:
+    """documented: cmdb.md §1b: 100 a second for an application; an operator may know better, or want none."""
+    assert read(_CMDB + said, SECRET="hush").backends[0].options.limits.requests_per_second == rate
+
+
+def test_two_connections_of_one_type_are_two_backends(read: Read) -> None:
+    """The table's name is the connection's name."""
+    settings = read(_CMDB + _CMDB.replace("backends.cmdb", "backends.cmdb-2"), SECRET="hush")
+    assert [connection.name for connection in settings.backends] == ["cmdb", "cmdb-2"]
+
+
+def test_env_and_file_are_resolved_everywhere(read: Read, tmp_path: Path) -> None:
+    """Any text may stand elsewhere; the line feed that editors leave at the end of a file is no part of it."""
+    (tmp_path / "secret").write_text("hush, \n quiet\r\n", encoding="utf-8")
+    text = _CMDB.replace("env:SECRET", f"file:{tmp_path}/secret").replace('"gateway"', '"env:NAME"')
+    options = read(text, NAME="robot").backends[0].options
+    assert options.app_secret == Secret("hush, \n quiet")
+    assert (options.app_code, options.username) == ("robot", "robot")
+
+
+def test_a_region_says_where_to_go(read: Read) -> None:
+    """documented: projectman.md §7: the service's and IAM's addresses follow from the region."""
+    signed = read(_PM + "region = 'cn-north-4'", SECRET="hush").backends[0].options
+    assert signed.base_url == "https://projectman-ext.cn-north-4.myhuaweicloud.com"
+    assert signed.identity == AccessKey(
+        access_key="AK", secret_key=Secret("hush"), security_token=None, iam_project_id=""
+    )
+    token = """
+        [backends.pm]
+        type = "projectman"
+        region = "cn-east-2"
+        credentials = "token"
+        domain = "d"
+        user = "u"
+        password = "env:SECRET"
+    """
+    assert read(token, SECRET="hush").backends[0].options.identity == Password(
+        iam_url="https://iam.cn-east-2.myhuaweicloud.com",
+        domain="d",
+        user="u",
+        password=Secret("hush"),
+        project="cn-east-2",
+    )
+
+
+@pytest.mark.parametrize(("word", "kept"), [("", False), ("refused", False), ("kept", True)])
+def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> None:
+    """Temporary keys, the owner of last resort, what becomes of a description."""
+    said = f"omitted_description = '{word}'\n" if word else ""
+    owner, project = "0" * 32, "a" * 32
+    text = f"""
+        base_url = 'http://127.0.0.1:8002'
+        security_token = 'env:STS'
+        default_owner = '{owner}'
+        iam_project_id = '{project}'
+    """
+    options = read(_PM + said + text, SECRET="hush", STS="sts").backends[0].options
+    assert (options.base_url, options.default_owner) == ("http://127.0.0.1:8002", owner)
+    assert options.keeps_omitted_description is kept
+    assert (options.identity.security_token, options.identity.iam_project_id) == (Secret("sts"), project)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:8001", "https://[::1]:443/a", "https://h", "https://h.example/a-b/~c/v1.0", "http://h:1/"],
+)
+def test_an_address_is_kept_without_its_last_slash(read: Read, address: str) -> None:
+    """Paths are put behind it."""
+    text = _CMDB.replace("https://bkapi.example.com/api/bk-cmdb/prod/", address)
+    assert read(text, SECRET="s").backends[0].options.base_url == address.rstrip("/")
+
+
+def test_a_secret_written_out_is_allowed_and_warned_about(read: Read) -> None:
+    """One line a secret; what is named by env: or file: is not warned about."""
+    settings = read(_CMDB.replace("env:SECRET", "hush") + _PM + "region = 'cn-north-4'", SECRET="s")
+    (warning,) = settings.warnings
+    assert warning.startswith("backends.cmdb.app_secret: is written out in the file")
+    assert "hush" not in warning
+
+
+def test_secrets_show_themselves_to_nobody(read: Read) -> None:
+    """Settings may be printed, compared and logged."""
+    text = _CMDB + _PM + "region = 'cn-north-4'\nsecurity_token = 'env:SECRET'"
+    settings = read(text, SECRET="hush")
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.backends[0].options.app_secret)
+    assert settings.backends[0].options.app_secret.value == "hush"
+
+
+@pytest.mark.parametrize(
+    ("bind", "own"),
+    [
+        ("127.0.0.1:8000", True),
+        ("127.0.0.2:8000", True),
+        ("[::1]:8000", True),
+        ("localhost:8000", True),
+        ("unix:/run/gateway.sock", True),
+        ("0.0.0.0:8000", False),
+        ("[::]:8000", False),
+        ("192.168.1.1:80", False),
+        ("gateway:80", False),
+        ("localhost.example.com:80", False),
+    ],
+)
+def test_what_can_be_reached_from_this_machine_only(bind: str, own: bool) -> None:
+    """Loopback addresses, their name, and sockets in the file system."""
+    assert is_loopback(bind) is own
+
+
+def test_flags_are_true_or_false() -> None:
+    """A backend may read one; nothing but TOML's own words is one."""
+    found: list[bool] = []
+    toy = {"toy": lambda table: found.append(table.flag("fast", default=True))}
+    for values in ({}, {"fast": False}, {"fast": True}):
+        parse_settings({"backends": {"toy": {"type": "toy", **values}}}, {}, toy)
+    assert found == [True, False, True]
+    with pytest.raises(ConfigurationError, match=r"backends\.toy\.fast: must be true or false"):
+        parse_settings({"backends": {"toy": {"type": "toy", "fast": 1}}}, {}, toy)
+
+
+def test_a_backend_is_found_by_being_there() -> None:
+    """A folder is a type; it offers options and a connection."""
+    types = discover()
+    assert {"cmdb", "projectman"} <= types.keys()
+    assert all(callable(each.create_backend) for each in types.values())

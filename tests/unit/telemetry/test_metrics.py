@@ -1,0 +1,202 @@
+"""The figures: what was asked and answered, what the journal holds, what the reconciler saw, in Prometheus' format."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.domain.errors import JournalUnavailable
+from gateway.telemetry import journal_collector
+from gateway.telemetry.metrics import BOUNDS, Metrics
+
+ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
+FACTS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+
+
+def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """Read what a scrape shows of one figure, by the values of its labels."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    found = (sample for family in families for sample in family.samples if sample.name == name)
+    return {tuple(sample.labels[label] for label in ORDER if label in sample.labels): sample.value for sample in found}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(dict, backends=["cmdb", "projectman"])
+
+
+def test_operations_and_looks_are_counted() -> None:
+    """States come from the journal, looks from this process."""
+    metrics = Metrics(lambda: {"succeeded": 3, "reconciling": 1})
+    metrics.look("cmdb", "nothing_found")
+    assert samples(metrics, "gateway_operations") == {("succeeded",): 3.0, ("reconciling",): 1.0}
+    assert samples(metrics, "gateway_journal_up") == {(): 1.0}
+    assert samples(metrics, "gateway_reconciler_looks_total") == {("cmdb", "nothing_found"): 1.0}
+
+
+def test_a_journal_that_is_down_shows() -> None:
+    """A scrape while the journal is down answers, and says so and nothing else of it."""
+
+    def down() -> dict[str, int]:
+        raise JournalUnavailable
+
+    metrics = Metrics(down)
+    assert samples(metrics, "gateway_journal_up") == {(): 0.0}
+    assert samples(metrics, "gateway_operations") == samples(metrics, "gateway_operation_overdue_seconds") == {}
+
+
+@pytest.mark.parametrize(("due", "overdue"), [(None, 0.0), (90.0, 10.0), (150.0, 0.0)])
+def test_overdue(due: float | None, overdue: float) -> None:
+    """An operation that is due and not taken grows overdue; one that is not due, or none, does not."""
+    metrics = Metrics(dict, lambda: due, now=lambda: 100.0)
+    assert samples(metrics, "gateway_operation_overdue_seconds") == {(): overdue}
+
+
+def test_version(metrics: Metrics) -> None:
+    """One series says which version runs."""
+    ((version,),) = samples(metrics, "gateway_build_info")
+    assert version[0].isdigit()
+
+
+def test_requests(metrics: Metrics) -> None:
+    """A request is counted once, with its labels, and its seconds fall into one bucket."""
+    metrics.requested(FACTS, 0.3)
+    metrics.requested(FACTS, 0.001)
+    metrics.requested({**FACTS, "status": 409, "code": "module_already_exists", "outcome": "not_applied"}, 99.0)
+    counted = samples(metrics, "gateway_requests_total")
+    assert counted == {
+        ("/modules", "POST", "201", "cmdb", "", "applied"): 2.0,
+        ("/modules", "POST", "409", "cmdb", "module_already_exists", "not_applied"): 1.0,
+    }
+    buckets = samples(metrics, "gateway_request_seconds_bucket")
+    expected = [1.0 if bound < 0.3 else 2.0 for bound in BOUNDS] + [3.0]
+    assert [buckets["/modules", "POST", str(bound)] for bound in (*BOUNDS, "+Inf")] == expected
+    assert samples(metrics, "gateway_request_seconds_sum") == {("/modules", "POST"): pytest.approx(99.301)}
+    assert samples(metrics, "gateway_request_seconds_count") == {("/modules", "POST"): 3.0}
+
+
+def test_figures_only_grow(metrics: Metrics) -> None:
+    """What one scrape has shown the next does not show twice."""
+    for count in (1.0, 2.0, 3.0):
+        metrics.requested(FACTS, 0.3)
+        for _ in range(2):
+            assert samples(metrics, "gateway_requests_total") == {
+                ("/modules", "POST", "201", "cmdb", "", "applied"): count
+            }
+            assert samples(metrics, "gateway_request_seconds_count") == {("/modules", "POST"): count}
+
+
+@pytest.mark.parametrize(
+    ("facts", "labels"),
+    [
+        ({"method": "BREW"}, ("/modules", "other", "201", "cmdb", "", "applied")),
+        ({"route": None}, ("none", "POST", "201", "cmdb", "", "applied")),
+        ({"code": "made_up"}, ("/modules", "POST", "201", "cmdb", "", "applied")),
+        ({"backend": "made-up"}, ("/modules", "POST", "201", "", "", "applied")),
+        ({"outcome": "made up"}, ("/modules", "POST", "201", "cmdb", "", "")),
+        ({"outcome": None, "backend": None}, ("/modules", "POST", "201", "", "", "")),
+    ],
+)
+def test_nothing_said_becomes_a_label(metrics: Metrics, facts: dict[str, Any], labels: tuple[str, ...]) -> None:
+    """What is on no list is not shown, so that callers cannot make series up."""
+    metrics.requested({**FACTS, **facts}, 0.1)
+    assert list(samples(metrics, "gateway_requests_total")) == [labels]
+
+
+def test_exchanges(metrics: Metrics) -> None:
+    """An exchange is counted by backend and result, its seconds by backend."""
+    metrics.record_exchange("cmdb", "2xx", 0.2)
+    metrics.record_exchange("cmdb", "timeout", 35.0)
+    metrics.record_exchange("unknown", "strange", 1.0)
+    assert samples(metrics, "gateway_upstream_exchanges_total") == {
+        ("cmdb", "2xx"): 1.0, ("cmdb", "timeout"): 1.0, ("other", "other"): 1.0,
+    }  # fmt: skip
+    assert samples(metrics, "gateway_upstream_seconds_sum") == {("cmdb",): 35.2, ("other",): 1.0}
+
+
+def test_circuit(metrics: Metrics) -> None:
+    """A circuit is closed until something else is said, for each configured backend."""
+    assert samples(metrics, "gateway_circuit_open") == {("cmdb",): 0.0, ("projectman",): 0.0}
+    metrics.record_circuit_state("cmdb", is_open=True)
+    metrics.record_circuit_state("unknown", is_open=False)
+    assert samples(metrics, "gateway_circuit_open") == {("cmdb",): 1.0, ("projectman",): 0.0, ("other",): 0.0}
+    metrics.record_circuit_state("cmdb", is_open=False)
+    assert samples(metrics, "gateway_circuit_open")["cmdb",] == 0.0
+
+
+def test_in_flight(metrics: Metrics) -> None:
+    """The gauge is what was in flight when the figures were last handed on."""
+    metrics.in_flight += 2
+    assert samples(metrics, "gateway_requests_in_flight") == {(): 2.0}
+
+
+def test_handed_on_for_ever(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """Once a second the figures are handed on; a failure is logged and does not end it."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            metrics.in_flight = "broken"  # type: ignore[assignment]
+        if len(slept) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        metrics.run(sleep)
+    assert slept == [1.0] * 4
+    assert [record.message for record in caplog.records] == ["the figures could not be handed on"] * 2
+
+
+_WORKERS = """
+import os
+from prometheus_client import multiprocess
+from gateway.telemetry import journal_collector
+from gateway.telemetry.metrics import Metrics
+facts = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+pid = os.fork()
+metrics = Metrics(dict, backends=["cmdb"])
+metrics.look("cmdb", "succeeded")
+metrics.requested(facts, 0.02)
+metrics.record_circuit_state("cmdb", is_open=pid == 0)
+metrics.in_flight = 3
+metrics.hand_on()
+if pid == 0:
+    os._exit(0)
+os.wait()
+print(metrics.render().decode())
+print("-- and without the one that died --")
+multiprocess.mark_process_dead(pid)
+print(metrics.render().decode())
+"""
+
+
+def test_one_scrape_tells_of_all_workers(tmp_path: Path) -> None:
+    """With a folder to share, a scrape adds up the workers; of a dead one the counts stay and the gauges go."""
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", _WORKERS], env=environ, capture_output=True, text=True, check=True)
+    both, alone = run.stdout.split("-- and without the one that died --")
+    for text in (both, alone):
+        assert 'gateway_reconciler_looks_total{backend="cmdb",verdict="succeeded"} 2.0' in text
+        assert 'gateway_request_seconds_bucket{le="0.025",method="POST",route="/modules"} 2.0' in text
+        assert 'gateway_request_seconds_count{method="POST",route="/modules"} 2.0' in text
+    assert "gateway_requests_in_flight 6.0" in both
+    assert 'gateway_circuit_open{backend="cmdb"} 1.0' in both
+    assert "gateway_requests_in_flight 3.0" in alone
+    assert 'gateway_circuit_open{backend="cmdb"} 0.0' in alone
+
+
+def test_run_from_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is not installed the version is not known, and everything else is."""
+
+    def missing(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(journal_collector, "version", missing)
+    assert samples(Metrics(dict), "gateway_build_info") == {("unknown",): 1.0}

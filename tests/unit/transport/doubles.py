@@ -1,0 +1,40 @@
+"""Who counts, and who says when it is enough: doubles that write down what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Recorder:
+    """An observer."""
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+        self.seconds: list[float] = []
+        self.circuits: list[bool] = []
+        self.names: set[str] = set()
+
+    def record_exchange(self, backend: str, result: str, seconds: float) -> None:
+        self.names.add(backend)
+        self.results.append(result)
+        self.seconds.append(seconds)
+
+    def record_circuit_state(self, backend: str, *, is_open: bool) -> None:
+        self.names.add(backend)
+        self.circuits.append(is_open)
+
+    def record_unmapped_code(self, backend: str, code: str) -> None:
+        raise AssertionError(backend, code)  # the transport maps no codes
+
+
+class After:
+    """A limiter that lets so many requests through and then answers, or raises, what it is given."""
+
+    def __init__(self, allowed: int, then: Callable[[], float]) -> None:
+        self.allowed = allowed
+        self.then = then
+        self.asked: list[tuple[str, float]] = []
+
+    def acquire(self, key: str, per_second: float) -> float:
+        self.asked.append((key, per_second))
+        return 0.0 if len(self.asked) <= self.allowed else self.then()
