@@ -83,7 +83,7 @@ def _discover_deadly() -> dict[str, Any]:
 
 
 with (
-    patch.object(gateway.app, "open_journal", lambda url: DeadlyJournal(create_journal(url))),
+    patch.object(gateway.app, "create_journal", lambda url: DeadlyJournal(create_journal(url))),
     patch.object(gateway.app, "discover", _discover_deadly),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

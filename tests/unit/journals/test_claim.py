@@ -24,7 +24,7 @@ def test_a_claim_is_kept_whole(journal: Journal) -> None:
 
 def test_any_text_is_kept(journal: Journal) -> None:
     """Quotes, placeholders, controls, separators, halves of a composed letter and emoji come back as they went in."""
-    texts = {"id", "backend", "caller", "idempotency_key", "request_id", "fingerprint", "owner"}
+    texts = {"id", "backend", "caller", "idempotency_key", "request_id", "fingerprint", "worker_id"}
     claim = a_claim(natural_key=(ODD, "", ODD[::-1]), draft={ODD: [ODD, 1.5]}, **dict.fromkeys(texts, ODD))
     journal.claim(claim)
     journal.settle(ODD, an_end(module={ODD: ODD}, error={ODD: ODD}, evidence={"at": 1.0, "what": ODD, "hits": 0}))

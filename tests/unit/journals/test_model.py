@@ -51,7 +51,8 @@ class Machine(RuleBasedStateMachine):
             fingerprint=body,
             claimed_at=self.now,
             lease_until=self.now + lease,
-            dedup_until=None if memory is None else self.now + memory,
+            # Only a claim with a key may be without a deduplication period.
+            dedup_until=None if key is not None and memory is None else self.now + (memory or 0.0),
         )
         found = self.journal.claim(claim)
         assert (found.match, found.operation.claim.id) == self.model.claim(claim)

@@ -65,7 +65,7 @@ def test_one_of_many_gets_the_name(journal: SqliteJournal) -> None:
 
 def test_a_value_that_cannot_be_written_is_its_owners(journal: SqliteJournal) -> None:
     """Half a surrogate pair among twenty sound claims: that one fails, and nothing of the others is lost."""
-    claims = [*(a_claim() for _ in range(19)), a_claim(owner="\ud800")]
+    claims = [*(a_claim() for _ in range(19)), a_claim(worker_id="\ud800")]
     with waiting(journal, claims) as told:
         failed = [each for each in told if each.exception() is not None]
         assert [type(each.exception()) for each in failed] == [UnicodeEncodeError]

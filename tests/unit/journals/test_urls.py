@@ -72,8 +72,8 @@ def test_memory_is_nobody_elses() -> None:
 def test_postgresql_is_imported_when_asked_for() -> None:
     """A gateway with an embedded journal runs without psycopg."""
     program = (
-        "import sys; sys.modules['psycopg'] = None; from gateway.journals import open_journal;"
-        "journal = open_journal('sqlite:///:memory:'); print(sum(journal.counts().values())); journal.close()"
+        "import sys; sys.modules['psycopg'] = None; from gateway.journals import create_journal;"
+        "journal = create_journal('sqlite:///:memory:'); print(sum(journal.counts().values())); journal.close()"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"

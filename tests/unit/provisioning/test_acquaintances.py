@@ -32,7 +32,7 @@ class Counting:
         self.met: list[tuple[str, str, list[str]]] = []
         self.error = error
 
-    def meet(self, backend: str, scope: str, native_ids: list[str], *, at: float) -> None:
+    def record_seen(self, backend: str, scope: str, native_ids: list[str], *, at: float) -> None:
         if self.error is not None:
             raise self.error
         self.met.append((backend, scope, native_ids))

@@ -249,7 +249,7 @@ class _Broken:
     def _fail(self, *_args: Any, **_kwargs: Any) -> Any:
         raise JournalUnavailable
 
-    settle = doubt = get = _fail
+    settle = mark_unknown = get = _fail
 
 
 def test_without_a_claim_nothing_is_sent(

@@ -70,7 +70,7 @@ def settled(verdict: Settlement | Retry) -> Settlement:
             replace(HIT, created_at=datetime.fromtimestamp(CLAIMED - 59.0, UTC)), {}, "high", id="their clock is behind"
         ),
         pytest.param(replace(HIT, created_by=None), {}, "high", id="an old version does not say by whom"),
-        pytest.param(HIT, {"acts_as": None}, "high", id="we do not know who we are there"),
+        pytest.param(HIT, {"acting_user": None}, "high", id="we do not know who we are there"),
         pytest.param(UNDATED, {}, "medium", id="undated, and never seen before"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_probe_makes_sure() -> None:
         pytest.param(
             replace(HIT, created_at=datetime.fromtimestamp(CLAIMED - 61.0, UTC)), {}, id="older than the claim"
         ),
-        pytest.param(HIT, {"acts_as": "somebody"}, id="signed by another user"),
+        pytest.param(HIT, {"acting_user": "somebody"}, id="signed by another user"),
         pytest.param(HIT, {"known": True}, id="another create's work"),
         pytest.param(UNDATED, {"known": True}, id="seen before the claim"),
         pytest.param(replace(HIT, owners=(Owner("tom"),)), {}, id="other owners"),

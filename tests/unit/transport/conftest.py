@@ -31,13 +31,13 @@ def send(transport: UpstreamClient) -> Send:
     """Send a write (POST) or a read (GET) to an address, with so many seconds to go."""
     clock = SystemClock()
 
-    def send(url: str, *, writes: bool = False, seconds: float = 3.0, body: bytes = b"{}") -> UpstreamResponse:
+    def send(url: str, *, is_write: bool = False, seconds: float = 3.0, body: bytes = b"{}") -> UpstreamResponse:
         request = UpstreamRequest(
-            method="POST" if writes else "GET",
+            method="POST" if is_write else "GET",
             url=url,
             headers={"Content-Type": "application/json"},
-            body=body if writes else None,
-            is_write=writes,
+            body=body if is_write else None,
+            is_write=is_write,
         )
         return transport.send(request, CallContext("test-request", clock.monotonic() + seconds))
 
