@@ -1,8 +1,9 @@
-"""Makes every key that compose.yaml needs, at random, once, and lays each where only its reader finds it.
+"""Generates the random keys that compose.yaml needs, and writes each to the volume of the service that reads it.
 
-Run as root by the service `keys`, with one volume a reader below the folder given. Keys that are there stay.
+The service `keys` runs this program as root, with one volume per reading service below the given folder. Existing keys
+are kept.
 """
-# ruff: noqa: INP001 - a program of its own
+# ruff: noqa: INP001 - a standalone program
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-#: The account of the gateway's image; PostgreSQL's reads its password while it is still root.
+#: The user id of the gateway's image; PostgreSQL reads its password while it still runs as root.
 _UID: Final = 10001
 
 Files = dict[str, dict[str, str]]
 
 
 def make() -> Files:
-    """Make new keys: the text of each file, by its reader's folder."""
+    """Generate new keys and return the content of each file by folder and file name."""
     developer, password, app_secret = (secrets.token_urlsafe(32) for _ in range(3))
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
     return {
@@ -42,12 +43,15 @@ def make() -> Files:
 
 
 def lay(folder: Path, files: Files) -> bool:
-    """Write the keys, unless all are there; some of them alone would not fit the others: SystemExit."""
+    """Write the key files and return True; return False if all exist.
+
+    Raises SystemExit if only some exist, because the files of one run belong together.
+    """
     present = [folder / reader / name for reader, texts in files.items() for name in texts]
-    found = sum(path.exists() for path in present)
-    if found:
-        if found < len(present):
-            raise SystemExit("some keys are missing: 'docker compose down --volumes' makes a new start")
+    existing = sum(path.exists() for path in present)
+    if existing:
+        if existing < len(present):
+            raise SystemExit("some keys are missing: run 'docker compose down --volumes' to generate all keys again")
         return False
     for reader, texts in files.items():
         for name, text in texts.items():

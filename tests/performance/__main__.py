@@ -17,7 +17,7 @@ from tests.performance.figures import Sample, median_ratio
 from tests.performance.servers import ROOT
 from tests.performance.targets import judge
 
-_README: Final = ROOT / "README.md"
+_README: Final = ROOT / "deploy/benchmarks.md"
 _WAITS: Final = 3  # rounds in which latencies are taken
 
 
@@ -78,7 +78,7 @@ def _row(row: rounds.Row, samples: Mapping[str, list[Sample]]) -> Mapping[str, A
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.performance", description=__doc__)
     parser.add_argument("--json", type=Path, default=ROOT / "var/bench.json", help="where the figures go, or are")
-    parser.add_argument("--readme", action="store_true", help="measure nothing: write the figures into README.md")
+    parser.add_argument("--readme", action="store_true", help="measure nothing: write deploy/benchmarks.md")
     parser.add_argument("--rounds", type=int, default=5, help="of the rows; the latencies have three")
     parser.add_argument("--seconds", type=int, default=2, help="of load, for each row in each round")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The figures for people: tables of text for a terminal, of Markdown for the README."""
+"""The figures for people: tables of text for a terminal, of Markdown for deploy/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def text(result: Mapping[str, Any]) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Return what stands in the README."""
+    """Return the tables of deploy/benchmarks.md."""
     parts = [machine(result["machine"]) + ". Compare the ratios, not the figures."]
     for title, lines in sections(result).items():
         head, *body = [[cell.replace("|", "\\|") for cell in line] for line in lines]
@@ -36,7 +36,7 @@ def into_readme(readme: str, result: Mapping[str, Any]) -> str:
     """Replace the block between the two marks; ValueError where there is none."""
     replaced, count = _BLOCK.subn(lambda found: f"{found[1]}{markdown(result)}{found[2]}", readme)
     if count != 1:
-        raise ValueError("the README needs one pair of <!-- bench --> and <!-- /bench -->, each on a line of its own")
+        raise ValueError("the page needs one pair of <!-- bench --> and <!-- /bench -->, each on a line of its own")
     return replaced
 
 

@@ -1,10 +1,10 @@
-{{/* A name as TOML writes it; a claim of a token may be called anything. */}}
+{{/* A TOML key, quoted if necessary: the name of a token's claim can be any string. */}}
 {{- define "module-gateway.toml-key" -}}
 {{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ . | toJson }}{{ end }}
 {{- end }}
 
-{{/* A table as TOML: its settings, then its tables, then its lists of tables. Takes path and table. JSON's texts, numbers
-and lists are TOML as they are; settings come before tables, for in TOML they would belong to the table above them. */}}
+{{/* Renders a table as TOML from `path` and `table`: first its settings, then its tables and arrays of tables. Strings,
+numbers and lists have the same form in JSON and TOML. A setting after a subtable would belong to that subtable. */}}
 {{- define "module-gateway.toml" -}}
 {{- $path := .path }}
 {{- range $key, $value := .table }}
@@ -25,25 +25,25 @@ and lists are TOML as they are; settings come before tables, for in TOML they wo
 {{- end }}
 {{- end }}
 
-{{/* "yes" where the journal is a file on the pod's own disk. */}}
+{{/* Returns "yes" if the journal is a SQLite file on the pod's volume. */}}
 {{- define "module-gateway.embedded" -}}
 {{- if hasPrefix "sqlite:" .Values.config.journal.url }}yes{{ end }}
 {{- end }}
 
-{{/* Nothing where the values fit together. */}}
+{{/* Renders nothing if the values are consistent; otherwise fails. */}}
 {{- define "module-gateway.checked" -}}
 {{- if include "module-gateway.embedded" . }}
 {{- if .Values.autoscaling.enabled }}
-{{- fail "config.journal.url is SQLite, which one pod has for itself: set autoscaling.enabled=false and replicas=1, or use PostgreSQL" }}
+{{- fail "config.journal.url is SQLite, which only one pod can use: set autoscaling.enabled=false and replicas=1, or use PostgreSQL" }}
 {{- end }}
 {{- if gt (int .Values.replicas) 1 }}
-{{- fail "config.journal.url is SQLite, which one pod has for itself: set replicas=1, or use PostgreSQL" }}
+{{- fail "config.journal.url is SQLite, which only one pod can use: set replicas=1, or use PostgreSQL" }}
 {{- end }}
 {{- if not (hasPrefix "sqlite:////var/lib/module-gateway/" .Values.config.journal.url) }}
-{{- fail "a SQLite journal must lie on the disk that is kept: sqlite:////var/lib/module-gateway/journal.db" }}
+{{- fail "a SQLite journal must be on the persistent volume: sqlite:////var/lib/module-gateway/journal.db" }}
 {{- end }}
 {{- end }}
 {{- if le (int .Values.shutdown.gracePeriodSeconds) (add (int .Values.shutdown.preStopSeconds) 40) }}
-{{- fail "shutdown.gracePeriodSeconds must be longer than shutdown.preStopSeconds and gunicorn's 40 s together" }}
+{{- fail "shutdown.gracePeriodSeconds must be longer than the sum of shutdown.preStopSeconds and gunicorn's 40 s" }}
 {{- end }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* How things are called. The release's name is enough: one gateway a release. */}}
+{{/* Names and labels. The release name is sufficient, because a release contains one gateway. */}}
 {{- define "module-gateway.name" -}}
 {{ .Release.Name | trunc 52 | trimSuffix "-" }}
 {{- end }}

@@ -43,7 +43,7 @@ def sandbox() -> Iterator[tuple[str, str]]:
 
 def curl_lines() -> list[str]:
     """Every curl command of the README's section to try it, continuation lines joined."""
-    section = README.partition("## Try it")[2].partition("What else there is")[0]
+    section = README.partition("## Try it")[2].partition("Other requests:")[0]
     return re.findall(r"^curl (?:.*\\\n)*.*(?:\n   .*)*$", section, re.MULTILINE)
 
 
