@@ -58,7 +58,7 @@ class Modules:
         row = self._store.new_row(biz, set_id) | self._validated(call, body, editable_only=False)
         for unchecked in ("service_template_id", "set_template_id"):
             row[unchecked] = body.get(unchecked, 0)
-        now = self._store.now()
+        now = self._store.clock()
         row |= dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), now)
         row |= {"bk_created_by": call.info.user, "bk_supplier_account": call.info.account}
         self._check_unique(row)
@@ -72,7 +72,7 @@ class Modules:
         body = dict(call.body)
         self._check_template_fields(row, body)
         unvalidated = {name: body[name] for name in UNVALIDATED_FIELDS if name in body}
-        now = self._store.now()
+        now = self._store.clock()
         update_fields = {"last_time": now, "bk_updated_at": now, "bk_updated_by": call.info.user}
         updated = row | self._validated(call, body, editable_only=True) | unvalidated | update_fields
         self._check_unique(updated)

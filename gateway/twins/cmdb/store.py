@@ -111,10 +111,6 @@ class Store:
         """Return the next module id; ids of deleted modules are not reused."""
         return next(self._ids)
 
-    def now(self) -> datetime:
-        """Return the clock's time."""
-        return self.clock()
-
     def read_lock(self) -> AbstractContextManager[object]:
         """Return the lock that keeps the rows unchanged during a read."""
         return self._lock
@@ -164,7 +160,7 @@ class Store:
         self.ledger.append(
             {
                 "sequence": len(self.ledger) + 1,
-                "at": self.now(),
+                "at": self.clock(),
                 "operation": result.operation,
                 "natural_key": natural_key(result.row),
                 "id": result.row["bk_module_id"],

@@ -52,21 +52,17 @@ class InterruptibleSleep:
     """Sleeps in real time that `interrupt` ends early."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._generation = 0
+        self._interrupted = threading.Event()
 
     def sleep(self, seconds: float) -> None:
         """Sleep; raises SleepInterrupted."""
-        with self._condition:
-            generation = self._generation
-            if self._condition.wait_for(lambda: self._generation != generation, timeout=seconds):
-                raise SleepInterrupted
+        if self._interrupted.wait(timeout=seconds):
+            raise SleepInterrupted
 
     def interrupt(self) -> None:
-        """End all current sleeps."""
-        with self._condition:
-            self._generation += 1
-            self._condition.notify_all()
+        """End all current sleeps; later ones wait for an event of their own."""
+        current, self._interrupted = self._interrupted, threading.Event()
+        current.set()
 
 
 class DelayedWrites:
