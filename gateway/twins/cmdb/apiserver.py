@@ -141,9 +141,10 @@ class Apiserver:
 def find_resource(method: str, path: str) -> ResourceMatch | None:
     """Return the resource of a path and the parameters in it."""
     try:
-        return _ROUTES.match(path, method)
+        resource, parameters = _ROUTES.match(path, method)
     except HTTPException:
         return None
+    return (resource, parameters) if resource.method == method else None  # Werkzeug adds HEAD to GET
 
 
 def envelope(code: int, message: str, data: object = None) -> dict[str, Any]:
