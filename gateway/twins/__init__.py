@@ -1,1 +1,1 @@
-"""Stateful stand-ins for the backends; written from the documented facts, never from the adapters that talk to them."""
+"""Stateful stand-ins for the backends, written from the documented facts and not from the adapters."""

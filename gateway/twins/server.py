@@ -1,13 +1,15 @@
-"""Serves a twin over HTTP/1.1 with connections kept alive; it knows sockets, and nothing of what a twin answers."""
+"""HTTP/1.1 server of the twins: keep-alive connections, replies sent slowly or in part, clean shutdown."""
 
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from io import BufferedIOBase
-from socket import SHUT_RDWR, socket
+from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET, close, socket
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask
@@ -17,59 +19,108 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import LimitedStream
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from wsgiref.types import WSGIEnvironment
+
     from werkzeug.datastructures import Headers
 
-# Connections waiting to be accepted: a burst of a few hundred clients must not meet a refusal.
+# The listen backlog; a burst of a few hundred clients must not be refused.
 BACKLOG: Final = 1024
-# Seconds between two looks at whether the server was asked to stop.
-POLL: Final = 0.05
-# Seconds a stopping server waits for requests still at work.
-GRACE: Final = 2.0
-# Bytes read at a time from a request body that nobody wanted.
-PIECE: Final = 1 << 16
-# In a request's environment: wrappers of the file that the reply is written to; the first one counts.
-WIRE: Final = "twin.wire"
-# Among an application's extensions: called when the server stops, so that nobody waits on.
-CLOSING: Final = "twin.closing"
+# Seconds between two checks for a shutdown request.
+POLL_INTERVAL: Final = 0.05
+# Seconds that a stopping server waits for running requests.
+SHUTDOWN_TIMEOUT: Final = 2.0
+# Bytes read at a time from a request body that the application left unread.
+CHUNK_SIZE: Final = 1 << 16
+# WSGI environment key: a list to which the application appends SendPlans; the first one applies.
+SEND_PLANS: Final = "twin.send_plans"
+# Key in `app.extensions`: a function that the server calls when it stops, to end every wait.
+ON_CLOSE: Final = "twin.on_close"
 BODYLESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+# struct linger: on, 0 seconds. close() then discards unsent data and sends RST instead of FIN.
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class SendPlan:
+    """How to send a response. The connection is closed after `max_bytes` (None: after the whole response)."""
+
+    max_bytes: int | None = None
+    of_body: bool = False  # whether max_bytes leaves the head out
+    reset: bool = False  # whether the connection ends with RST instead of FIN
+    chunk_size: int = 0  # bytes per write; 0: as the application produced them
+    interval_seconds: float = 0.0  # between two writes
+    sleep: Callable[[float], None] = lambda _: None
+
+
+class FaultyStream(BufferedIOBase):
+    """Output stream that sends a response by a SendPlan; the first write is the head, as `http.server` sends it."""
+
+    def __init__(self, out: BufferedIOBase, connection: socket, plan: SendPlan) -> None:
+        self._out = out
+        self._connection = connection
+        self._plan = plan
+        self._remaining = plan.max_bytes
+        self._started = False
+
+    def write(self, data: Any) -> int:
+        """Write what the plan allows; raises ConnectionError where it ends."""
+        if self._remaining is not None and self._plan.of_body and not self._started:
+            self._remaining += len(data)
+        allowed = bytes(data[: self._remaining])
+        step = self._plan.chunk_size or len(allowed) or 1
+        for start in range(0, len(allowed), step):
+            if self._started and self._plan.interval_seconds:
+                self._plan.sleep(self._plan.interval_seconds)
+            self._out.write(allowed[start : start + step])
+            self._out.flush()
+            self._started = True
+        if self._remaining is not None:
+            self._remaining -= len(allowed)
+            if not self._remaining:
+                self._disconnect()
+        return len(data)
+
+    def _disconnect(self) -> None:
+        if self._plan.reset:
+            self._connection.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
+            close(self._connection.detach())  # the server would call shutdown() first, which sends FIN
+        raise ConnectionAbortedError
 
 
 class KeepAliveHandler(WSGIRequestHandler):
-    """Answers request after request on one connection, which Werkzeug's own handler never does.
+    """Serves many requests on one connection, which Werkzeug's own handler does not do.
 
-    The application finds the socket as `werkzeug.socket` in its environment, and a list to put wrappers of the
-    file into that its reply is written to. When its (streamed) body
-    raises a ConnectionError, the connection is closed and nothing more is sent: at the first piece not
-    even a status line has left. (Flask turns what a view itself raises into a 500.)
+    A ConnectionError from the application's (streamed) body closes the connection, before the status line if it comes
+    with the first chunk. Flask turns a ConnectionError that a view raises into a 500.
     """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # TCP_NODELAY
-    wbufsize = -1  # head and body leave in one segment
+    wbufsize = -1  # buffered: head and body leave in one segment
 
     def run_wsgi(self) -> None:
-        """Hand one request to the application, write its answer, leave the connection ready for the next."""
+        """Run the application for one request and leave the connection ready for the next."""
         environ: WSGIEnvironment = self.make_environ()
         body = environ["wsgi.input"]
         if not environ.get("wsgi.input_terminated"):
             body = LimitedStream(cast("IO[bytes]", self.rfile), int(self.headers.get("Content-Length") or 0))
             environ["wsgi.input"] = body
-        wires = environ[WIRE] = []
+        plans: list[SendPlan] = []
+        environ[SEND_PLANS] = plans
         out = self.wfile
         try:
             chunks, status, headers = run_wsgi_app(self.server.app, environ)
             try:
-                self.wfile = next(iter(wires), _as_it_is)(out)
-                self._answer(int(status.split(maxsplit=1)[0]), headers, chunks)
-            finally:  # what the application holds is released even when the client is gone
+                self.wfile = FaultyStream(out, self.connection, plans[0]) if plans else out
+                self._send_response(int(status.split(maxsplit=1)[0]), headers, chunks)
+            finally:  # the application's resources are released even when the client has disconnected
                 self.wfile = out
                 getattr(chunks, "close", bool)()
-            self._drain(body)
+            self._discard_unread(body)
         except (ConnectionError, ClientDisconnected):
             self.close_connection = True
 
-    def _answer(self, status: int, headers: "Headers", chunks: Iterable[bytes]) -> None:
+    def _send_response(self, status: int, headers: "Headers", chunks: Iterable[bytes]) -> None:
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -85,81 +136,77 @@ class KeepAliveHandler(WSGIRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 
-    def _drain(self, body: Any) -> None:
-        """Read what the application left unread, else it would be taken for the next request line."""
-        while body.read(PIECE):
+    def _discard_unread(self, body: Any) -> None:
+        """Read the rest of the request body, which would be parsed as the next request line otherwise."""
+        while body.read(CHUNK_SIZE):
             continue
 
-    def log(self, *_args: Any, **_fields: Any) -> None:
-        """Say nothing: a twin is asked for its ledger, not for its log."""
-
-
-def _as_it_is(out: BufferedIOBase) -> BufferedIOBase:
-    return out
+    def log(self, *_args: Any, **_kwargs: Any) -> None:
+        """Log nothing: the ledger and the list of attempts record what happened."""
 
 
 class TwinServer(ThreadedWSGIServer):
-    """One thread a connection, every connection known, so that stopping leaves none behind."""
+    """Serves each connection in a thread and closes all connections when it stops."""
 
     request_queue_size = BACKLOG
 
     def __init__(self, app: Flask, host: str, port: int) -> None:
-        self._live: set[socket] = set()
-        self._changed = threading.Condition()
-        self._stop_waiting: Callable[[], None] = app.extensions.get(CLOSING, bool)
+        self._connections: set[socket] = set()
+        self._connection_closed = threading.Condition()
+        self._on_close: Callable[[], None] = app.extensions.get(ON_CLOSE, bool)
         super().__init__(host, port, app, KeepAliveHandler)
 
     @property
     def url(self) -> str:
-        """Return the base URL, with the port that was really bound."""
+        """The base URL, with the port that was bound."""
         return f"http://{self.host}:{self.port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, then give it a thread of its own."""
-        with self._changed:
-            self._live.add(request)
+        """Register the connection and start its thread."""
+        with self._connection_closed:
+            self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Close the connection, then forget it."""
+        """Close the connection and unregister it."""
         super().shutdown_request(request)
-        with self._changed:
-            self._live.discard(request)
-            self._changed.notify_all()
+        with self._connection_closed:
+            self._connections.discard(request)
+            self._connection_closed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about a client that went away; tell of anything else."""
+        """Print a traceback, except for a client that disconnected."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
-        """Close the listening socket, hang up on every client, wait for their threads a short while."""
+        """Close the listening socket and all connections; wait up to SHUTDOWN_TIMEOUT for their threads."""
         super().server_close()
-        self._stop_waiting()
-        with self._changed:
-            for connection in self._live:
+        self._on_close()
+        with self._connection_closed:
+            for connection in self._connections:
                 try:
                     connection.shutdown(SHUT_RDWR)
                 except OSError:
-                    continue  # the client was faster
-            self._changed.wait_for(lambda: not self._live, timeout=GRACE)
+                    continue  # the client closed it already
+            self._connection_closed.wait_for(lambda: not self._connections, timeout=SHUTDOWN_TIMEOUT)
 
 
 def serve(app: Flask, host: str, port: int) -> None:
-    """Serve in the foreground until SIGTERM or SIGINT; `app.name` is the twin's name in the one line it prints."""
+    """Serve in the foreground until SIGTERM or SIGINT; prints one line that names the twin (`app.name`) and its URL."""
     server = TwinServer(app, host, port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout.write(f"twin {app.name} listening on {server.url}\n")
     sys.stdout.flush()
-    server.serve_forever(poll_interval=POLL)
+    server.serve_forever(poll_interval=POLL_INTERVAL)
 
 
 @contextmanager
 def running(app: Flask) -> Iterator[str]:
-    """Serve from a background thread on a free port of 127.0.0.1 and yield the base URL."""
+    """Serve from a background thread on a free port of 127.0.0.1; yields the base URL."""
     server = TwinServer(app, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, args=(POLL,), name=f"twin-{app.name}", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_INTERVAL,), name=f"twin-{app.name}", daemon=True)
     thread.start()
     try:
         yield server.url

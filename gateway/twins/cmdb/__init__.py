@@ -1,4 +1,4 @@
-"""A stateful stand-in for BlueKing CMDB 3.13 / 3.14, behind the ESB and behind the API gateway."""
+"""Twin of BlueKing CMDB 3.9 to 3.14, behind the ESB and behind the API gateway."""
 
 from gateway.twins.cmdb.app import create_twin
 

@@ -1,4 +1,4 @@
-"""CMDB itself behind both ways in: finds the operation, checks the right, answers in the raw envelope.
+"""CMDB behind the ESB and the API gateway: routing, permissions and the raw envelope.
 
 Source: facts, sections 0, 1(b), 3 and 4.
 """
@@ -10,55 +10,52 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from gateway.twins.cmdb.modules import Call, Modules
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+
+from gateway.twins.cmdb.errors import CmdbError, permission_error
+from gateway.twins.cmdb.modules import Modules, OperationCall
 from gateway.twins.cmdb.reads import Reads
-from gateway.twins.cmdb.refusals import Refusal
-from gateway.twins.cmdb.rights import denial, may
-from gateway.twins.cmdb.store import Caller, Store
+from gateway.twins.cmdb.store import RequestInfo, Store
 
 MAX_ID: Final = 2**63 - 1
 DIGITS: Final = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One resource of the API: its documented name, its path, and the right that a write takes."""
+class Resource:
+    """A resource of the API: its documented name, its path, and the permission that a write requires."""
 
     name: str
     method: str
     path: str
     action: str = ""
-    decodes: bool = True  # whether the body is read at all
-
-    def match(self, method: str, path: str) -> dict[str, str] | None:
-        """Return the parameters in the path, or None where this is another resource."""
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
-        found = re.fullmatch(pattern, path) if method == self.method else None
-        return found.groupdict() if found else None
+    has_body: bool = True  # whether CMDB reads the body
 
 
-Found = tuple[Operation, dict[str, str]]
-MODULE: Final = "/module/{bk_biz_id}/{bk_set_id}"
-OPERATIONS: Final = (
-    Operation("create_module", "POST", MODULE, "create_biz_topology"),
-    Operation("update_module", "PUT", MODULE + "/{bk_module_id}", "edit_biz_topology"),
-    Operation("delete_module", "DELETE", MODULE + "/{bk_module_id}", "delete_biz_topology", decodes=False),
-    Operation("search_module", "POST", "/module/search/{account}/{bk_biz_id}/{bk_set_id}"),
-    Operation("search_module", "POST", "/findmany/module/biz/{bk_biz_id}"),
-    Operation("find_module_batch", "POST", "/findmany/module/bk_biz_id/{bk_biz_id}"),
-    Operation("find_module_with_relation", "POST", "/findmany/module/with_relation/biz/{bk_biz_id}"),
-    Operation("search_set", "POST", "/set/search/{account}/{bk_biz_id}"),
-    Operation("find_set_batch", "POST", "/findmany/set/bk_biz_id/{bk_biz_id}"),
-    Operation("search_business", "POST", "/biz/search/{account}"),
-    Operation("get_biz_internal_module", "GET", "/topo/internal/{account}/{bk_biz_id}", decodes=False),
-    Operation("search_biz_inst_topo", "POST", "/find/topoinst/biz/{bk_biz_id}", decodes=False),
-    Operation("search_object_attribute", "POST", "/find/objectattr"),
+ResourceMatch = tuple[Resource, Mapping[str, str]]  # with the parameters of the path
+_MODULE: Final = "/module/<bk_biz_id>/<bk_set_id>"
+RESOURCES: Final = (
+    Resource("create_module", "POST", _MODULE, "create_biz_topology"),
+    Resource("update_module", "PUT", f"{_MODULE}/<bk_module_id>", "edit_biz_topology"),
+    Resource("delete_module", "DELETE", f"{_MODULE}/<bk_module_id>", "delete_biz_topology", has_body=False),
+    Resource("search_module", "POST", "/module/search/<account>/<bk_biz_id>/<bk_set_id>"),
+    Resource("search_module", "POST", "/findmany/module/biz/<bk_biz_id>"),
+    Resource("find_module_batch", "POST", "/findmany/module/bk_biz_id/<bk_biz_id>"),
+    Resource("search_set", "POST", "/set/search/<account>/<bk_biz_id>"),
+    Resource("search_business", "POST", "/biz/search/<account>"),
+    Resource("get_biz_internal_module", "GET", "/topo/internal/<account>/<bk_biz_id>", has_body=False),
+    Resource("search_biz_inst_topo", "POST", "/find/topoinst/biz/<bk_biz_id>", has_body=False),
+    Resource("search_object_attribute", "POST", "/find/objectattr"),
 )
+_ROUTES: Final = Map(
+    [Rule(resource.path, methods=[resource.method], endpoint=resource) for resource in RESOURCES]
+).bind("")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What reaches the apiserver; the path begins after `/api/v3`."""
+class CmdbRequest:
+    """A request to CMDB; the path is that after `/api/v3`."""
 
     method: str
     path: str
@@ -67,109 +64,109 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A raw answer; `own` marks those the apiserver writes itself, which keep their keys everywhere."""
+class CmdbResponse:
+    """A response in the raw envelope; `from_apiserver`: the API gateway does not rename its keys."""
 
     body: Mapping[str, Any] | str
-    own: bool = False
+    from_apiserver: bool = False
     status: int = HTTPStatus.OK
 
 
 class Apiserver:
-    """One CMDB."""
+    """Dispatches requests to the operations."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         modules, reads = Modules(store), Reads(store)
-        self._handlers: dict[str, Callable[[Call], Any]] = {
+        self._handlers: dict[str, Callable[[OperationCall], Any]] = {
             "create_module": modules.create,
             "update_module": modules.update,
             "delete_module": modules.delete,
-            "search_module": reads.modules,
-            "find_module_batch": reads.modules_by_id,
-            "find_module_with_relation": reads.modules_of_sets,
-            "search_set": reads.sets,
-            "find_set_batch": reads.sets_by_id,
-            "search_business": reads.businesses,
+            "search_module": reads.search_modules,
+            "find_module_batch": reads.find_modules_by_id,
+            "search_set": reads.search_sets,
+            "search_business": reads.search_businesses,
             "get_biz_internal_module": reads.idle_pool,
             "search_biz_inst_topo": reads.topology,
             "search_object_attribute": reads.attributes,
         }
 
-    def answer(self, caller: Caller, request: Request) -> Reply:
-        """Answer in the order of the facts: user, URL, right, JSON, ids, rules."""
-        english = caller.english
-        if not caller.user:
-            return Reply(envelope(1199998, "user is not set"), own=True)
-        found = find(request.method, request.path)
-        if found is None and not self._store.seed.iam:
-            return Reply("404: Page Not Found")
+    def handle(self, info: RequestInfo, request: CmdbRequest) -> CmdbResponse:
+        """Check user, path, permission, JSON and ids in CMDB's order; then run the operation."""
+        english = info.english
+        if not info.user:
+            return CmdbResponse(envelope(1199998, "user is not set"), from_apiserver=True)
+        match = find_resource(request.method, request.path)
+        if match is None and not self._store.seed.iam:
+            return CmdbResponse("404: Page Not Found")
         try:
-            operation, parameters = self._authorized(caller, found)
-        except Refusal as refusal:
-            body = envelope(refusal.code, refusal.text(english=english))
+            resource, parameters = self._authorize(info, match)
+        except CmdbError as error:
+            body = envelope(error.code, error.text(english=english))
             del body["data"], body["permission"]
-            return Reply(body | ({"permission": refusal.permission} if refusal.permission else {}), own=True)
+            return CmdbResponse(
+                body | ({"permission": error.permission} if error.permission else {}), from_apiserver=True
+            )
         try:
-            body = _decode(request.body) if operation.decodes else {}
-            ids = _ids(parameters, iam=self._store.seed.iam)
-            data = self._perform(operation, Call(caller, ids, body, request.query))
-        except Refusal as refusal:
-            return Reply(envelope(refusal.code, refusal.text(english=english)))
-        return Reply(envelope(0, "success", data))
+            body = _parse_body(request.body) if resource.has_body else {}
+            ids = _parse_ids(parameters, iam=self._store.seed.iam)
+            data = self._run(resource, OperationCall(info, ids, body, request.query))
+        except CmdbError as error:
+            return CmdbResponse(envelope(error.code, error.text(english=english)))
+        return CmdbResponse(envelope(0, "success", data))
 
-    def _perform(self, operation: Operation, call: Call) -> Any:
-        """Run the handler: a write takes the lock for its own transaction, a read for all of its time."""
-        handler = self._handlers[operation.name]
-        if operation.action:
+    def _run(self, resource: Resource, call: OperationCall) -> Any:
+        """Run the operation: a write locks the store for its transaction, a read for its duration."""
+        handler = self._handlers[resource.name]
+        if resource.action:
             return handler(call)
-        with self._store.reading():
+        with self._store.read_lock():
             return handler(call)
 
-    def _authorized(self, caller: Caller, found: Found | None) -> Found:
-        """Return what was found, unless the URL fits no rule or the user lacks the right."""
-        if found is None:
-            raise Refusal(1199045, "no matched rules")
-        operation, parameters = found
-        if not self._store.seed.iam:
-            return found
-        ids = _ids(parameters, iam=True)
-        biz = ids.get("bk_biz_id", 0)
-        if operation.action and not may(self._store.seed, caller.user, biz):
+    def _authorize(self, info: RequestInfo, match: ResourceMatch | None) -> ResourceMatch:
+        """Return the match; raises CmdbError for an unknown path or a missing permission."""
+        if match is None:
+            raise CmdbError(1199045, "no matched rules")
+        resource, parameters = match
+        seed = self._store.seed
+        if not seed.iam:
+            return match
+        biz = _parse_ids(parameters, iam=True).get("bk_biz_id", 0)
+        if resource.action and not seed.is_allowed(info.user, biz):
             name = self._store.businesses.get(biz, {}).get("bk_biz_name", "")
-            raise denial(operation.action, biz, name)
-        return found
+            raise permission_error(resource.action, biz, name)
+        return match
 
 
-def find(method: str, path: str) -> Found | None:
-    """Return the operation behind a path, with the parameters in it."""
-    for operation in OPERATIONS:
-        parameters = operation.match(method, path)
-        if parameters is not None:
-            return operation, parameters
-    return None
+def find_resource(method: str, path: str) -> ResourceMatch | None:
+    """Return the resource of a path and the parameters in it."""
+    try:
+        resource, parameters = _ROUTES.match(path, method)
+    except HTTPException:
+        return None
+    return (resource, parameters) if resource.method == method else None  # Werkzeug adds HEAD to GET
 
 
 def envelope(code: int, message: str, data: object = None) -> dict[str, Any]:
-    """Return the raw body; code 0 is success."""
+    """Return the raw envelope; code 0 is success."""
     return {"result": not code, "bk_error_code": code, "bk_error_msg": message, "permission": None, "data": data}
 
 
-def _ids(parameters: Mapping[str, str], *, iam: bool) -> dict[str, int]:
-    """Read the ids in a path: a bad one is an unmatched URL to the rights check, a parameter error without it."""
+def _parse_ids(parameters: Mapping[str, str], *, iam: bool) -> dict[str, int]:
+    """Parse the ids of a path: with IAM an invalid id is an unknown path, without it an invalid parameter."""
     ids = {name: value for name, value in parameters.items() if name != "account"}
     for name, value in ids.items():
         if not DIGITS.fullmatch(value) or int(value) > MAX_ID:
-            raise Refusal(1199045, "no matched rules") if iam else Refusal(1199009, name)
+            raise CmdbError(1199045, "no matched rules") if iam else CmdbError(1199009, name)
     return {name: int(value) for name, value in ids.items()}
 
 
-def _decode(content: bytes) -> dict[str, Any]:
-    """Decode a body; anything but an object does not deserialize."""
+def _parse_body(content: bytes) -> dict[str, Any]:
+    """Parse a body, which must be a JSON object."""
     try:
         body = json.loads(content)
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Refusal(1199000)
+        raise CmdbError(1199000)
     return body

@@ -1,8 +1,11 @@
-"""The HTTP of the CMDB twin: both ways in, the ledger, and the one place where a reply leaves."""
+"""The twin's Flask application: the ESB, the API gateway, the control endpoints, and the faults of CMDB.
+
+Source of the faults: facts, sections 0, 4 and 5.
+"""
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -10,20 +13,68 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 
 from gateway.twins.cmdb import apigw, esb
-from gateway.twins.cmdb.apigw import GatewayError
-from gateway.twins.cmdb.apiserver import Apiserver, Reply, Request, find
-from gateway.twins.cmdb.components import COMPONENTS
-from gateway.twins.cmdb.faults import backend
+from gateway.twins.cmdb.apigw import ApigwError
+from gateway.twins.cmdb.apiserver import RESOURCES, Apiserver, CmdbRequest, CmdbResponse, envelope, find_resource
+from gateway.twins.cmdb.errors import CmdbError
 from gateway.twins.cmdb.seed import load_seed
-from gateway.twins.cmdb.store import Caller, Store
-from gateway.twins.cmdb.versions import stamp
-from gateway.twins.faults import Faults, skewed
+from gateway.twins.cmdb.store import RequestInfo, Store
+from gateway.twins.faults.fault_types import RESPONSE, FaultType, NumberParam, effect_params
+from gateway.twins.faults.injector import FaultInjector, FaultProfile, ResponseFactory, skewed_clock
 
-# The API gateway's own address of CMDB, and CMDB's without it.
-GATEWAY_PREFIXES: Final = ("/api/bk-cmdb/prod/api/v3", "/api/v3")
+# CMDB behind the API gateway, and without its prefix.
+APIGW_PREFIXES: Final = ("/api/bk-cmdb/prod/api/v3", "/api/v3")
 METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-KEPT_HEADERS: Final = ("X-Request-Id", "X-Bkapi-Request-Id")
+TRACED_HEADERS: Final = ("X-Request-Id", "X-Bkapi-Request-Id")
 AUTHORIZATION: Final = "X-Bkapi-Authorization"
+
+OPERATION_KIND: Final = {
+    "create_module": "create",
+    "update_module": "update",
+    "delete_module": "delete",
+    "search_module": "list",
+    "find_module_batch": "list",
+    "search_biz_inst_topo": "list",
+    "get_biz_internal_module": "list",
+}
+
+FAULT_TYPES: Final = (
+    FaultType(
+        "proxy-timeout",
+        RESPONSE,
+        "1199998 with HTTP 500 (200 on the ESB): a timeout of CMDB's proxy",
+        effect_params("never"),
+    ),
+    FaultType("commit-failed", RESPONSE, "1199066: the transaction failed to commit", effect_params("never")),
+    FaultType("rate-limited", RESPONSE, "1199997 with HTTP 200: the rate limit of CMDB"),
+    FaultType(
+        "gateway-rate-limited",
+        RESPONSE,
+        "1642902 with HTTP 429 (200 on the ESB): the rate limit of the API gateway, which ends after `reset` seconds",
+        {"reset": NumberParam(1, integer=True)},
+    ),
+)
+FAULT_RESPONSES: Final[Mapping[str, CmdbResponse]] = {
+    "proxy-timeout": CmdbResponse(
+        envelope(
+            1199998,
+            'proxy request failed, Post "http://topo_server/": net/http: timeout awaiting response headers',
+        ),
+        from_apiserver=True,
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    ),
+    "commit-failed": CmdbResponse(
+        envelope(1199066, "commit transaction failed, error: retry transaction exceeds maximum count")
+    ),
+    "rate-limited": CmdbResponse(
+        {"result": False, "bk_error_code": 1199997, "bk_error_msg": "too many requests"}, from_apiserver=True
+    ),
+}
+APIGW_RATE_LIMITED: Final = ApigwError(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    1642902,
+    "RATE_LIMIT_RESTRICTION",
+    'API rate limit exceeded by stage strategy [reason="too many requests"]',
+)
 
 
 def _utc_now() -> datetime:
@@ -31,111 +82,146 @@ def _utc_now() -> datetime:
 
 
 def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[], datetime] = _utc_now) -> Flask:
-    """Build a twin that starts with `seed` laid over the default one (see seed.DEFAULT) and tells time by `clock`.
+    """Create a twin from a seed (see `seed.py`), whose key `faults` may hold fault rules.
 
-    The seed may order faults as well (see gateway.twins.faults).
+    `clock` returns an aware datetime. Raises ValueError or KeyError for an invalid seed.
     """
-    planted = dict(seed or {})
-    orders = planted.pop("faults", ())
+    parts = dict(seed or {})
+    rules = parts.pop("faults", ())
     app = Flask("cmdb", static_folder=None)
-    front = _Front(Store(load_seed(planted), skewed(clock)), app, orders)
-    app.add_url_rule(f"{esb.PREFIX}<component>/", "esb", front.esb, methods=METHODS, strict_slashes=False)
-    for number, prefix in enumerate(GATEWAY_PREFIXES):
-        app.add_url_rule(f"{prefix}/<path:path>", f"apigw{number}", front.apigw, methods=METHODS)
-    app.add_url_rule("/twin/ledger", "ledger", front.ledger)
-    app.add_url_rule("/twin/requests", "requests", front.requests)
-    app.add_url_rule("/twin/reset", "reset", front.reset, methods=["POST"])
-    app.add_url_rule("/twin/hosts/<int:module>/<int:number>", "hosts", front.hosts, methods=["PUT"])
+    views = _Views(Store(load_seed(parts), skewed_clock(clock)), app, rules)
+    app.add_url_rule(f"{esb.PREFIX}<component>/", "esb", views.esb, methods=METHODS, strict_slashes=False)
+    for number, prefix in enumerate(APIGW_PREFIXES):
+        app.add_url_rule(f"{prefix}/<path:path>", f"apigw{number}", views.apigw, methods=METHODS)
+    app.add_url_rule("/twin/ledger", "ledger", views.ledger)
+    app.add_url_rule("/twin/requests", "requests", views.requests)
+    app.add_url_rule("/twin/reset", "reset", views.reset, methods=["POST"])
+    app.add_url_rule("/twin/hosts/<int:module>/<int:number>", "hosts", views.hosts, methods=["PUT"])
     return app
 
 
-class _Front:
-    """The views."""
+class _Views:
+    """The views of the twin."""
 
-    def __init__(self, store: Store, app: Flask, orders: object) -> None:
+    def __init__(self, store: Store, app: Flask, rules: object) -> None:
         self._store = store
-        self.faults = Faults(app, backend(self.write), orders)
         self._cmdb = Apiserver(store)
+        profile = FaultProfile(
+            operations={resource.name: OPERATION_KIND.get(resource.name, "other") for resource in RESOURCES},
+            name_field="bk_module_name",
+            rule_error=CmdbError,
+            fault_types=FAULT_TYPES,
+            responses={
+                **{name: self._fault_response(response) for name, response in FAULT_RESPONSES.items()},
+                "gateway-rate-limited": self._apigw_rate_limited,
+            },
+        )
+        self._injector = FaultInjector(app, profile, rules)
 
     def esb(self, component: str) -> Response:
-        g.caller = caller = _caller(uuid4().hex, english=request.headers.get("Blueking-Language", "en") == "en")
-        if component in COMPONENTS:
-            self._arrive(component)
-        arrival = esb.Arrival(
+        """Serve a component of the ESB."""
+        g.info = info = _request_info(uuid4().hex, english=request.headers.get("Blueking-Language", "en") == "en")
+        if component in esb.COMPONENTS:
+            self._before_operation(component)
+        esb_request = esb.EsbRequest(
             component=component,
             query=request.args.to_dict(),
             body=request.get_data(),
             authorization=request.headers.get(AUTHORIZATION),
             has_body=request.method != "GET",
         )
-        return self._leave(esb.answer(self._store.seed, self._cmdb, arrival, caller))
+        return self._respond(esb.handle(self._store.seed, self._cmdb, esb_request, info))
 
     def apigw(self, path: str) -> Response:
-        asked = Request(request.method, f"/{path}".rstrip("/"), request.get_data(), request.args.to_dict())
-        # Only X-Bkcmdb-Language reaches CMDB on this way; without it CMDB speaks Chinese.
-        g.caller = caller = _caller(str(uuid4()), english=request.headers.get("X-Bkcmdb-Language") == "en")
-        if found := find(asked.method, asked.path):
-            self._arrive(found[0].name)
+        """Serve a resource of the API gateway."""
+        cmdb_request = CmdbRequest(request.method, f"/{path}".rstrip("/"), request.get_data(), request.args.to_dict())
+        # The gateway relays X-Bkcmdb-Language only; without it CMDB responds in Chinese.
+        g.info = info = _request_info(str(uuid4()), english=request.headers.get("X-Bkcmdb-Language") == "en")
+        if match := find_resource(cmdb_request.method, cmdb_request.path):
+            self._before_operation(match[0].name)
         authorization = request.headers.get(AUTHORIZATION, "{}")
-        return self._through_gateway(apigw.answer(self._store.seed, self._cmdb, asked, caller, authorization))
-
-    def write(self, reply: Reply | GatewayError, headers: Mapping[str, str]) -> Response:
-        """Answer in place of CMDB, or of the gateway before it, as the way in of this request does."""
-        if not request.path.startswith(esb.PREFIX):
-            reply = apigw.pass_back(self._store.seed, reply) if isinstance(reply, Reply) else reply
-            return self._through_gateway(reply, headers)
-        if isinstance(reply, Reply):
-            return self._leave(esb.envelope(g.caller, esb.read(reply.body)), headers=headers)
-        return self._leave(reply.body, headers={**reply.headers, **headers})  # its errors are 200 on the ESB's gateway
-
-    def _arrive(self, operation: str) -> None:
-        self._store.count_request(operation)
-        self.faults.arrive(operation)
-
-    def _through_gateway(self, reply: Reply | GatewayError, extra: Mapping[str, str] | None = None) -> Response:
-        own_id = g.caller.request_id
-        passed_on = request.headers.get("X-Request-Id", own_id)
-        headers = {"X-Bkapi-Request-ID": own_id, "X-Request-Id": passed_on}
-        if isinstance(reply, Reply):
-            headers[self._store.seed.version.request_id_header] = passed_on
-        else:
-            headers |= reply.headers
-        return self._leave(reply.body, reply.status, {**headers, **(extra or {})})
+        return self._respond_via_apigw(apigw.handle(self._store.seed, self._cmdb, cmdb_request, info, authorization))
 
     def ledger(self) -> Response:
-        with self._store.reading():
-            return self._leave({"writes": list(self._store.ledger)})
+        """Return the writes that were applied."""
+        with self._store.read_lock():
+            return self._respond({"writes": list(self._store.ledger)})
 
     def requests(self) -> Response:
-        with self._store.reading():
-            return self._leave(dict(self._store.requests))
+        """Return the number of requests by operation."""
+        with self._store.read_lock():
+            return self._respond(dict(self._store.requests))
 
     def reset(self) -> Response:
+        """Return to the state of the seed."""
         self._store.reset()
-        return self._leave("", HTTPStatus.NO_CONTENT)
+        return self._respond("", HTTPStatus.NO_CONTENT)
 
     def hosts(self, module: int, number: int) -> Response:
-        with self._store.reading():
+        """Set the number of hosts in a module, which cannot be deleted while it has some."""
+        with self._store.read_lock():
             if module not in self._store.modules:
-                return self._leave("", HTTPStatus.NOT_FOUND)
+                return self._respond("", HTTPStatus.NOT_FOUND)
             self._store.hosts[module] = number
-        return self._leave("", HTTPStatus.NO_CONTENT)
+        return self._respond("", HTTPStatus.NO_CONTENT)
 
-    def _leave(
+    def _before_operation(self, operation: str) -> None:
+        self._store.count_request(operation)
+        self._injector.before_operation(operation)
+
+    def _fault_response(self, response: CmdbResponse) -> ResponseFactory:
+        """Return a factory of CMDB's response on the route of the current request."""
+
+        def respond(_parameters: Mapping[str, Any]) -> Response:
+            if request.path.startswith(esb.PREFIX):
+                return self._respond(esb.envelope(g.info, esb.require_json(response.body)))
+            return self._respond_via_apigw(apigw.relay(self._store.seed, response))
+
+        return respond
+
+    def _apigw_rate_limited(self, parameters: Mapping[str, Any]) -> Response:
+        """Return the gateway's error, without Retry-After; the ESB's gateway sends it with HTTP 200."""
+        error = APIGW_RATE_LIMITED
+        headers = {"X-Bkapi-RateLimit-Remaining": "0", "X-Bkapi-RateLimit-Reset": str(parameters["reset"])}
+        if request.path.startswith(esb.PREFIX):
+            return self._respond(error.body, headers={**error.headers, **headers})
+        return self._respond_via_apigw(error, headers)
+
+    def _respond_via_apigw(
+        self, result: CmdbResponse | ApigwError, extra_headers: Mapping[str, str] | None = None
+    ) -> Response:
+        own_id = g.info.request_id
+        request_id = request.headers.get("X-Request-Id", own_id)
+        headers = {"X-Bkapi-Request-ID": own_id, "X-Request-Id": request_id}
+        if isinstance(result, CmdbResponse):
+            headers[self._store.seed.version.request_id_header] = request_id
+        else:
+            headers |= result.headers
+        return self._respond(result.body, result.status, {**headers, **(extra_headers or {})})
+
+    def _respond(
         self,
         body: Mapping[str, Any] | str,
         status: int = HTTPStatus.OK,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Turn an answer into bytes: the only place where a reply leaves."""
         if isinstance(body, str):
             return Response(body, status, headers, mimetype="text/plain")
         zone = self._store.seed.version.zone
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=lambda moment: stamp(moment, zone))
+        text = json.dumps(
+            body, ensure_ascii=False, separators=(",", ":"), default=lambda moment: format_time(moment, zone)
+        )
         return Response(text.encode("utf-8", "replace"), status, headers, mimetype="application/json")
 
 
-def _caller(request_id: str, *, english: bool) -> Caller:
-    """Note what identifies the request along its way, the id of this hop first."""
-    kept = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
-    return Caller(english=english, request_id=request_id, headers=kept)
+def _request_info(request_id: str, *, english: bool) -> RequestInfo:
+    headers = {name: request.headers[name] for name in TRACED_HEADERS if name in request.headers}
+    return RequestInfo(english=english, request_id=request_id, headers=headers)
+
+
+def format_time(moment: datetime, zone: tzinfo) -> str:
+    """Format a time as Go does: milliseconds without trailing zeros, `Z` for UTC (facts, section 8)."""
+    local = moment.astimezone(zone)
+    fraction = f".{local.microsecond // 1000:03}".rstrip("0").rstrip(".")
+    offset = "Z" if zone is UTC else local.isoformat()[-6:]
+    return f"{local:%Y-%m-%dT%H:%M:%S}{fraction}{offset}"

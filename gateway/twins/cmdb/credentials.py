@@ -1,4 +1,4 @@
-"""Whose application and which user a request comes from; source: facts, section 1, Auth."""
+"""Authentication of applications and users; source: facts, section 1, Auth."""
 
 import json
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from gateway.twins.cmdb.seed import Seed
+from gateway.twins.cmdb.seed import CmdbSeed
 
 
-class Flaw(Enum):
-    """What is wrong with credentials; each way in has its own words and code for it."""
+class AuthFailure(Enum):
+    """Why credentials were rejected; the ESB and the API gateway each have a text and a code for it."""
 
     HEADER = auto()
     APP_MISSING = auto()
@@ -22,47 +22,47 @@ class Flaw(Enum):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks: `user` is empty where no user was named at all; `flaw` tells why nobody was accepted."""
+    """The authenticated user, empty if the credentials name none; or the failure."""
 
     user: str = ""
-    flaw: Flaw | None = None
+    failure: AuthFailure | None = None
 
 
-def read_header(header: str) -> dict[str, Any] | None:
-    """Return the credentials in `X-Bkapi-Authorization`, or None where it is no JSON object."""
+def parse_header(header: str) -> dict[str, Any] | None:
+    """Return the credentials in `X-Bkapi-Authorization`, or None if it is not a JSON object."""
     try:
-        given = json.loads(header)
+        credentials = json.loads(header)
     except ValueError:
         return None
-    return given if isinstance(given, dict) else None
+    return credentials if isinstance(credentials, dict) else None
 
 
-def identify(seed: Seed, given: Mapping[str, Any] | None) -> Identity:
-    """Check the application, then find the user: an access_token stands for both."""
-    if given is None:
-        return Identity(flaw=Flaw.HEADER)
-    if given.get("access_token"):
-        return _user_of_token(seed, given["access_token"])
-    code, secret = given.get("bk_app_code"), given.get("bk_app_secret")
+def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Identity:
+    """Check the application and return the user; an access_token stands for both."""
+    if credentials is None:
+        return Identity(failure=AuthFailure.HEADER)
+    if credentials.get("access_token"):
+        return _user_of_token(seed, credentials["access_token"])
+    code, secret = credentials.get("bk_app_code"), credentials.get("bk_app_secret")
     checks = (
-        (not code, Flaw.APP_MISSING),
-        (not secret, Flaw.SECRET_MISSING),
-        (seed.apps is not None and code not in seed.apps, Flaw.APP_UNKNOWN),
-        (seed.apps is not None and seed.apps.get(str(code)) != secret, Flaw.SECRET_WRONG),
+        (not code, AuthFailure.APP_MISSING),
+        (not secret, AuthFailure.SECRET_MISSING),
+        (seed.apps is not None and code not in seed.apps, AuthFailure.APP_UNKNOWN),
+        (seed.apps is not None and seed.apps.get(str(code)) != secret, AuthFailure.SECRET_WRONG),
     )
-    for failed, flaw in checks:
+    for failed, failure in checks:
         if failed:
-            return Identity(flaw=flaw)
-    if given.get("bk_token"):
-        return _user_of_token(seed, given["bk_token"])
-    return Identity(str(given.get("bk_username") or ""))
+            return Identity(failure=failure)
+    if credentials.get("bk_token"):
+        return _user_of_token(seed, credentials["bk_token"])
+    return Identity(str(credentials.get("bk_username") or ""))
 
 
-def _user_of_token(seed: Seed, token: object) -> Identity:
-    """Return the user whose token it is; where the seed knows no tokens, any is the first user's."""
-    owners = {user["token"]: name for name, user in seed.users.items() if "token" in user}
-    if not owners:
+def _user_of_token(seed: CmdbSeed, token: object) -> Identity:
+    """Return the user of a token; if the seed has no tokens, any token is that of the first user."""
+    users = {user["token"]: name for name, user in seed.users.items() if "token" in user}
+    if not users:
         return Identity(next(iter(seed.users), "admin"))
-    if not isinstance(token, str) or token not in owners:
-        return Identity(flaw=Flaw.TOKEN_WRONG)
-    return Identity(owners[token])
+    if not isinstance(token, str) or token not in users:
+        return Identity(failure=AuthFailure.TOKEN_WRONG)
+    return Identity(users[token])

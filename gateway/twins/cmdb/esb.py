@@ -1,37 +1,128 @@
-"""The ESB in front of CMDB: forms, its envelope, always HTTP 200; source: facts, sections 0, 1(a) and 5."""
+"""The ESB in front of CMDB: components with their forms, and its envelope, always with HTTP 200.
+
+Source: facts, sections 0, 1(a) and 5.
+"""
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from gateway.twins.cmdb.apiserver import Apiserver, Request
-from gateway.twins.cmdb.components import COMMON, COMPONENTS, Component, Declined
-from gateway.twins.cmdb.credentials import Flaw, identify, read_header
-from gateway.twins.cmdb.seed import Seed
-from gateway.twins.cmdb.store import Caller
+from gateway.twins.cmdb.apiserver import Apiserver, CmdbRequest
+from gateway.twins.cmdb.credentials import AuthFailure, authenticate, parse_header
+from gateway.twins.cmdb.seed import CmdbSeed
+from gateway.twins.cmdb.store import RequestInfo
 
 PREFIX: Final = "/api/c/compapi/v2/cc/"
+COMMON: Final = 1306000
 NOT_FOUND: Final = 1306404
 ARGUMENT: Final = 1306406
+EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+INTEGER: Final = re.compile(r"\s*(-?\d{1,40})(\.0*)?\s*", re.ASCII)
 CREDENTIALS: Final = ("bk_app_code", "bk_app_secret", "bk_token", "bk_username", "bk_signature", "access_token")
 NO_USER: Final = "User authentication failed, please provide a valid user identity, such as bk_token, bk_username"
+AUTH_ERRORS: Final[dict[AuthFailure, tuple[int, str]]] = {
+    AuthFailure.HEADER: (ARGUMENT, "Parameters error, request header X-Bkapi-Authorization is not a valid JSON"),
+    AuthFailure.APP_MISSING: (COMMON, "APP Code [bk_app_code] cannot be empty"),
+    AuthFailure.SECRET_MISSING: (COMMON, "APP Secret [bk_app_secret] cannot be empty"),
+    AuthFailure.APP_UNKNOWN: (
+        COMMON,
+        "Invalid APP Code [bk_app_code], please confirm if the APP Code has been registered",
+    ),
+    AuthFailure.SECRET_WRONG: (
+        COMMON,
+        "APP Secret verification failed, please confirm if the APP Secret and APP Code match",
+    ),
+    AuthFailure.TOKEN_WRONG: (COMMON, "User authentication failed, please check if the bk_token is valid"),
+}
 
-# Code and text by what is wrong with the credentials.
-FLAWS: Final[dict[Flaw, tuple[int, str]]] = {
-    Flaw.HEADER: (ARGUMENT, "Parameters error, request header X-Bkapi-Authorization is not a valid JSON"),
-    Flaw.APP_MISSING: (COMMON, "APP Code [bk_app_code] cannot be empty"),
-    Flaw.SECRET_MISSING: (COMMON, "APP Secret [bk_app_secret] cannot be empty"),
-    Flaw.APP_UNKNOWN: (COMMON, "Invalid APP Code [bk_app_code], please confirm if the APP Code has been registered"),
-    Flaw.SECRET_WRONG: (COMMON, "APP Secret verification failed, please confirm if the APP Secret and APP Code match"),
-    Flaw.TOKEN_WRONG: (COMMON, "User authentication failed, please check if the bk_token is valid"),
+
+class EsbError(Exception):
+    """An error of the ESB itself; the text is English in either language."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class FormField:
+    """A field of a component's form; `type` is int, dict or list."""
+
+    name: str
+    label: str
+    type: type
+    required: bool = False
+
+    def clean(self, value: object) -> Any:
+        """Return the value that the form passes on: "3" becomes an int, an empty list an empty dict."""
+        if value in EMPTY:
+            if self.required:
+                raise self._error("This field is required.")
+            return self.type() if value is not None and self.type is not int else None
+        if self.type is int:
+            match = INTEGER.fullmatch(str(value))
+            if not match:
+                raise self._error("Enter a whole number.")
+            return int(match[1])
+        if not isinstance(value, self.type):
+            raise self._error(f"Must be the specified parameter data type {self.type.__name__}")
+        return value
+
+    def _error(self, text: str) -> EsbError:
+        return EsbError(COMMON, f"{self.label} [{self.name}] {text}")
+
+
+@dataclass(frozen=True)
+class Component:
+    """How the ESB translates a component; `body` names the parameters of CMDB's body, "*" stands for all."""
+
+    method: str
+    path: str
+    form: tuple[FormField, ...] = ()
+    body: tuple[str, ...] = ()
+
+
+_BIZ: Final = FormField("bk_biz_id", "business id", int, required=True)
+_SET: Final = FormField("bk_set_id", "set id", int, required=True)
+_MODULE: Final = FormField("bk_module_id", "module id", int, required=True)
+_SEARCH: Final = tuple(
+    FormField(name, name, type_) for name, type_ in (("fields", list), ("condition", dict), ("page", dict))
+)
+_QUERY: Final = ("fields", "condition", "page")
+_MODULE_PATH: Final = "/module/{bk_biz_id}/{bk_set_id}"
+COMPONENTS: Final[dict[str, Component]] = {
+    "create_module": Component(
+        "POST",
+        _MODULE_PATH,
+        (_BIZ, _SET, FormField("data", "data", dict, required=True)),
+        ("data", "bk_supplier_account"),
+    ),
+    "update_module": Component(
+        "PUT", _MODULE_PATH + "/{bk_module_id}", (_BIZ, _SET, _MODULE, FormField("data", "data", dict)), ("data",)
+    ),
+    "delete_module": Component("DELETE", _MODULE_PATH + "/{bk_module_id}", (_BIZ, _SET, _MODULE)),
+    "search_module": Component(
+        "POST",
+        "/findmany/module/biz/{bk_biz_id}",
+        (_BIZ, FormField("bk_set_id", "set id", int), *_SEARCH),
+        ("bk_set_id", *_QUERY),
+    ),
+    "search_set": Component("POST", "/set/search/{bk_supplier_account}/{bk_biz_id}", (_BIZ, *_SEARCH), _QUERY),
+    "search_business": Component("POST", "/biz/search/{bk_supplier_account}", _SEARCH, _QUERY),
+    "find_module_batch": Component("POST", "/findmany/module/bk_biz_id/{bk_biz_id}", body=("*",)),
+    "get_biz_internal_module": Component("GET", "/topo/internal/{bk_supplier_account}/{bk_biz_id}", (_BIZ,)),
+    "search_biz_inst_topo": Component("POST", "/find/topoinst/biz/{bk_biz_id}", (_BIZ,)),
+    "search_object_attribute": Component("POST", "/find/objectattr", body=("*",)),
 }
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A request at the ESB, with what it needs of the HTTP."""
+class EsbRequest:
+    """An HTTP request to the ESB."""
 
     component: str
     query: Mapping[str, str]
@@ -40,78 +131,79 @@ class Arrival:
     has_body: bool
 
 
-def answer(seed: Seed, cmdb: Apiserver, arrival: Arrival, caller: Caller) -> dict[str, Any]:
-    """Return the ESB's body for one request; `caller` comes without user and account, which are found here."""
+def handle(seed: CmdbSeed, cmdb: Apiserver, request: EsbRequest, info: RequestInfo) -> dict[str, Any]:
+    """Return the ESB's envelope for a request; `info` has no user and account yet."""
     try:
-        component = _component(arrival.component)
-        given = _parameters(arrival)
-        user = _user(seed, arrival, given)
-        parameters = {name: value for name, value in given.items() if name not in CREDENTIALS}
+        component = _find_component(request.component)
+        parameters = _parse_parameters(request)
+        user = _authenticate(seed, request, parameters)
+        parameters = {name: value for name, value in parameters.items() if name not in CREDENTIALS}
         account = str(parameters.get("bk_supplier_account") or "0")
-        request = _translate(component, {**parameters, "bk_supplier_account": account})
-        reply = cmdb.answer(Caller(user, account, caller.english, caller.request_id, caller.headers), request)
-        return envelope(caller, read(reply.body))
-    except Declined as declined:
-        return envelope(caller, {"bk_error_code": declined.code, "bk_error_msg": declined.message})
+        cmdb_request = _translate(component, {**parameters, "bk_supplier_account": account})
+        response = cmdb.handle(replace(info, user=user, account=account), cmdb_request)
+        return envelope(info, require_json(response.body))
+    except EsbError as error:
+        return envelope(info, {"bk_error_code": error.code, "bk_error_msg": error.message})
 
 
-def _component(name: str) -> Component:
-    if name not in COMPONENTS:
-        raise Declined(NOT_FOUND, "Not found, component class not found")
-    return COMPONENTS[name]
-
-
-def read(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    """Return CMDB's answer; plain text from it is an error to the ESB."""
+def require_json(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    """Return CMDB's body; raises EsbError if it is plain text."""
     if isinstance(body, str):
-        raise Declined(COMMON, f"Request interface error, the response content is not a json string: {body}")
+        raise EsbError(COMMON, f"Request interface error, the response content is not a json string: {body}")
     return body
 
 
-def envelope(caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ESB's body for what CMDB has answered, or the ESB by itself."""
+def envelope(info: RequestInfo, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ESB's envelope for a raw envelope of CMDB."""
     return {
         "result": raw["bk_error_code"] == 0,
         "code": raw["bk_error_code"],
         "data": raw.get("data"),
         "message": raw["bk_error_msg"],
         "permission": raw.get("permission"),
-        "request_id": caller.request_id,
+        "request_id": info.request_id,
     }
 
 
-def _parameters(arrival: Arrival) -> dict[str, Any]:
-    """Read the query of a GET, else the body: JSON where it begins with a brace, a form where not."""
-    if not arrival.has_body:
-        return dict(arrival.query)
-    text = arrival.body.decode("utf-8", "replace").strip()
+def _find_component(name: str) -> Component:
+    if name not in COMPONENTS:
+        raise EsbError(NOT_FOUND, "Not found, component class not found")
+    return COMPONENTS[name]
+
+
+def _parse_parameters(request: EsbRequest) -> dict[str, Any]:
+    """Parse the query of a GET, or the body: as JSON if it starts with a brace, as a form otherwise."""
+    if not request.has_body:
+        return dict(request.query)
+    text = request.body.decode("utf-8", "replace").strip()
     if not text.startswith("{"):
         return dict(parse_qsl(text))
     try:
         return dict(json.loads(text))
     except ValueError:
-        raise Declined(COMMON, "Request JSON string is wrong in format, which cannot be analyzed.") from None
+        raise EsbError(COMMON, "Request JSON string is wrong in format, which cannot be analyzed.") from None
 
 
-def _user(seed: Seed, arrival: Arrival, given: Mapping[str, Any]) -> str:
-    """Return the user; where the header is there, credentials in the parameters count for nothing."""
-    identity = identify(seed, given if arrival.authorization is None else read_header(arrival.authorization))
-    if identity.flaw:
-        raise Declined(*FLAWS[identity.flaw])
+def _authenticate(seed: CmdbSeed, request: EsbRequest, parameters: Mapping[str, Any]) -> str:
+    """Return the user; credentials in the parameters count only without the header."""
+    credentials = parameters if request.authorization is None else parse_header(request.authorization)
+    identity = authenticate(seed, credentials)
+    if identity.failure:
+        raise EsbError(*AUTH_ERRORS[identity.failure])
     if not identity.user:
-        raise Declined(COMMON, NO_USER)
+        raise EsbError(COMMON, NO_USER)
     return identity.user
 
 
-def _translate(component: Component, parameters: dict[str, Any]) -> Request:
-    """Clean the parameters by the form and build CMDB's own request of them."""
+def _translate(component: Component, parameters: dict[str, Any]) -> CmdbRequest:
+    """Validate the parameters by the form and build the request to CMDB."""
     cleaned = dict(parameters)
     for field in component.form:
         cleaned[field.name] = field.clean(parameters.get(field.name))
     try:
         path = component.path.format(**cleaned)
-    except KeyError as missing:
-        raise Declined(ARGUMENT, f"Parameters error, param {missing.args[0]} is required") from None
+    except KeyError as error:
+        raise EsbError(ARGUMENT, f"Parameters error, param {error.args[0]} is required") from None
     body: dict[str, Any] = {}
     for name in component.body:
         if name == "*":
@@ -120,4 +212,4 @@ def _translate(component: Component, parameters: dict[str, Any]) -> Request:
             body |= cleaned["data"] or {}
         elif cleaned.get(name) is not None:
             body[name] = cleaned[name]
-    return Request(component.method, path, json.dumps(body).encode(), {})
+    return CmdbRequest(component.method, path, json.dumps(body).encode(), {})

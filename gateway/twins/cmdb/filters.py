@@ -1,18 +1,19 @@
-"""Condition, order, page and projection of a search, as MongoDB reads them; source: facts, section 1."""
+"""Condition, sort, page and projection of a search, with the semantics of MongoDB; source: facts, section 1."""
 
+import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.twins.cmdb.refusals import Refusal
+from gateway.twins.cmdb.errors import CmdbError
 from gateway.twins.cmdb.store import Row
 
 FORBIDDEN: Final = frozenset({"$where", "$expr", "$accumulator", "$function"})
 DESCENDING: Final = ("-1", "desc")
-# The first kind that fits a value; MongoDB compares within a kind only, and sorts the kinds in this order.
-KINDS: Final[tuple[tuple[type | tuple[type, ...], int], ...]] = (
+# The first type that matches a value counts; MongoDB compares within a type and sorts types in this order.
+TYPE_ORDER: Final[tuple[tuple[type | tuple[type, ...], int], ...]] = (
     (type(None), 0),
     (bool, 5),
     ((int, float), 1),
@@ -25,7 +26,7 @@ KINDS: Final[tuple[tuple[type | tuple[type, ...], int], ...]] = (
 
 @dataclass(frozen=True)
 class Query:
-    """What a search asks for; `limit` 0 is all rows, no `fields` is all attributes."""
+    """A search; `limit` 0 returns all rows, empty `fields` all attributes."""
 
     condition: Mapping[str, Any]
     fields: tuple[str, ...] = ()
@@ -34,82 +35,82 @@ class Query:
     limit: int = 0
 
 
-def read_query(body: Mapping[str, Any]) -> Query:
-    """Read condition, fields and page, all optional; a wrong type is what the JSON decoder of CMDB refuses."""
-    page = typed(body, "page", dict) or {}
-    fields = typed(body, "fields", list) or []
-    if not all(isinstance(each, str) for each in fields):
-        raise Refusal(1199000)
-    bounds = {name: typed(page, name, int) or 0 for name in ("start", "limit")}
-    condition = typed(body, "condition", dict) or {}
-    return Query(condition, tuple(fields), typed(page, "sort", str) or "", **bounds)
+def parse_query(body: Mapping[str, Any]) -> Query:
+    """Parse condition, fields and page, all optional; raises CmdbError 1199000 for a wrong type."""
+    page = get_typed(body, "page", dict) or {}
+    fields = get_typed(body, "fields", list) or []
+    if not all(isinstance(field, str) for field in fields):
+        raise CmdbError(1199000)
+    bounds = {name: get_typed(page, name, int) or 0 for name in ("start", "limit")}
+    condition = get_typed(body, "condition", dict) or {}
+    return Query(condition, tuple(fields), get_typed(page, "sort", str) or "", **bounds)
 
 
-def typed(body: Mapping[str, Any], name: str, kind: type) -> Any:
-    """Return a value, or None where it is absent or null; refuse one of another type."""
+def get_typed(body: Mapping[str, Any], name: str, expected: type) -> Any:
+    """Return a value, or None if it is absent or null; raises CmdbError for another type."""
     value = body.get(name)
-    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise Refusal(1199000)
+    if value is not None and (not isinstance(value, expected) or isinstance(value, bool)):
+        raise CmdbError(1199000)
     return value
 
 
-def refuse_forbidden(condition: Any) -> None:
-    """Refuse operators that run code, wherever they stand."""
-    inner: Iterable[Any] = ()
+def check_operators(condition: Any) -> None:
+    """Raise CmdbError for operators that execute code, at any depth."""
+    children: Iterable[Any] = ()
     if isinstance(condition, dict):
         if FORBIDDEN & condition.keys():
-            raise Refusal(1199998, "condition contains a forbidden operator")
-        inner = condition.values()
+            raise CmdbError(1199998, "condition contains a forbidden operator")
+        children = condition.values()
     elif isinstance(condition, list):
-        inner = condition
-    for each in inner:
-        refuse_forbidden(each)
+        children = condition
+    for child in children:
+        check_operators(child)
 
 
-def run(rows: Iterable[Row], query: Query) -> dict[str, Any]:
-    """Return `count` of all matches and the page of them as `info`."""
-    found = [row for row in rows if matches(row, query.condition)]
+def execute(rows: Iterable[Row], query: Query) -> dict[str, Any]:
+    """Return the number of all matching rows as `count` and the page of them as `info`."""
+    matching = [row for row in rows if matches(row, query.condition)]
     if query.start < 0:
-        raise Refusal(1199998, "(BadValue) Skip value must be non-negative")
+        raise CmdbError(1199998, "(BadValue) Skip value must be non-negative")
     for key in filter(None, reversed(query.sort.replace(" ", "").split(","))):
         name, _, direction = key.lstrip("-+").partition(":")
-        found.sort(key=_order(name), reverse=key.startswith("-") or direction in DESCENDING)
+        matching.sort(key=_sort_key(name), reverse=key.startswith("-") or direction in DESCENDING)
     end = query.start + abs(query.limit) if query.limit else None
-    return {"count": len(found), "info": [project(row, query.fields) for row in found[query.start : end]]}
+    return {"count": len(matching), "info": [project(row, query.fields) for row in matching[query.start : end]]}
 
 
 def project(row: Row, fields: Collection[str]) -> Row:
-    """Keep the fields asked for, all where none is; `default` always comes along."""
-    wanted = {*fields, "default"} if fields else row.keys()
-    return {name: value for name, value in row.items() if name in wanted}
+    """Return the given fields, or all if there are none; `default` is always included."""
+    names = {*fields, "default"} if fields else row.keys()
+    return {name: value for name, value in row.items() if name in names}
 
 
 def matches(row: Row, condition: Mapping[str, Any]) -> bool:
-    """Tell whether a row fulfils every part of a MongoDB filter."""
-    return all(_fulfils(row, name, wanted) for name, wanted in condition.items())
+    """Return whether a row matches a MongoDB filter."""
+    return all(_matches_field(row, name, expected) for name, expected in condition.items())
 
 
-def _fulfils(row: Row, name: str, wanted: Any) -> bool:
+def _matches_field(row: Row, name: str, expected: Any) -> bool:
     if name in ("$and", "$or"):
-        together = all if name == "$and" else any
-        return together(matches(row, each) for each in _list(wanted))
+        combine = all if name == "$and" else any
+        return combine(matches(row, condition) for condition in _list(expected))
     value = row.get(name)
-    if isinstance(wanted, dict) and any(key.startswith("$") for key in wanted):
-        return all(_operator(key)(value, operand) for key, operand in wanted.items())
-    return _equal(value, wanted)
+    if isinstance(expected, dict) and any(key.startswith("$") for key in expected):
+        return all(_operator(key)(value, operand) for key, operand in expected.items())
+    return _equal(value, expected)
 
 
 def _operator(name: str) -> Callable[[Any, Any], bool]:
     if name not in OPERATORS:
-        raise Refusal(1199998, f"(BadValue) unknown operator: {name}")
+        raise CmdbError(1199998, f"(BadValue) unknown operator: {name}")
     return OPERATORS[name]
 
 
 def _rank(value: Any) -> int:
-    return next((rank for kind, rank in KINDS if isinstance(value, kind)), -1)
+    return next((rank for type_, rank in TYPE_ORDER if isinstance(value, type_)), -1)
 
 
-def _order(name: str) -> Callable[[Row], tuple[int, Any]]:
+def _sort_key(name: str) -> Callable[[Row], tuple[int, Any]]:
     def key(row: Row) -> tuple[int, Any]:
         value = row.get(name)
         return (_rank(value), value if isinstance(value, str | int | float | datetime) else 0)
@@ -117,36 +118,40 @@ def _order(name: str) -> Callable[[Row], tuple[int, Any]]:
     return key
 
 
-def _equal(value: Any, wanted: Any) -> bool:
-    return _rank(value) == _rank(wanted) and bool(value == wanted)
+def _equal(value: Any, operand: Any) -> bool:
+    return _rank(value) == _rank(operand) and bool(value == operand)
 
 
-def _compare(accept: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    return lambda value, wanted: value is not None and _rank(value) == _rank(wanted) and accept(value, wanted)
+def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    return lambda value, operand: value is not None and _rank(value) == _rank(operand) and compare(value, operand)
 
 
-def _list(wanted: Any) -> list[Any]:
-    if not isinstance(wanted, list):
-        raise Refusal(1199998, "(BadValue) needs an array")
-    return wanted
+def _list(operand: Any) -> list[Any]:
+    if not isinstance(operand, list):
+        raise CmdbError(1199998, "(BadValue) needs an array")
+    return operand
 
 
-def _regex(value: Any, wanted: Any) -> bool:
+def _in(value: Any, operand: Any) -> bool:
+    return any(_equal(value, element) for element in _list(operand))
+
+
+def _regex(value: Any, pattern: Any) -> bool:
     try:
-        return isinstance(value, str) and re.search(wanted, value) is not None
+        return isinstance(value, str) and re.search(pattern, value) is not None
     except (re.error, TypeError) as error:
-        raise Refusal(1199998, f"(BadValue) $regex: {error}") from error
+        raise CmdbError(1199998, f"(BadValue) $regex: {error}") from error
 
 
 OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$eq": _equal,
-    "$ne": lambda value, wanted: not _equal(value, wanted),
-    "$gt": _compare(lambda value, wanted: bool(value > wanted)),
-    "$gte": _compare(lambda value, wanted: bool(value >= wanted)),
-    "$lt": _compare(lambda value, wanted: bool(value < wanted)),
-    "$lte": _compare(lambda value, wanted: bool(value <= wanted)),
-    "$in": lambda value, wanted: any(_equal(value, each) for each in _list(wanted)),
-    "$nin": lambda value, wanted: not any(_equal(value, each) for each in _list(wanted)),
+    "$ne": lambda value, operand: not _equal(value, operand),
+    "$gt": _comparison(operator.gt),
+    "$gte": _comparison(operator.ge),
+    "$lt": _comparison(operator.lt),
+    "$lte": _comparison(operator.le),
+    "$in": _in,
+    "$nin": lambda value, operand: not _in(value, operand),
     "$regex": _regex,
-    "$exists": lambda value, wanted: (value is not None) == bool(wanted),
+    "$exists": lambda value, operand: (value is not None) == bool(operand),
 }

@@ -1,168 +1,177 @@
-"""Creates, updates and deletes modules by CMDB's rules, in CMDB's order; source: facts, sections 2 and 3."""
+"""Create, update and delete of modules, with CMDB's checks in CMDB's order; source: facts, sections 2 and 3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.twins.cmdb.attributes import check, is_integer
-from gateway.twins.cmdb.refusals import Refusal
-from gateway.twins.cmdb.store import Caller, Change, Row, Store, natural_key
+from gateway.twins.cmdb.attributes import is_integer, validate
+from gateway.twins.cmdb.errors import CmdbError
+from gateway.twins.cmdb.store import RequestInfo, Row, Store, WriteResult, natural_key
 
-# Modules an administrator made (0) or defined as idle (4) may be touched, the others are CMDB's own.
-UNPROTECTED: Final = (0, 4)
-# An update writes these as they come: no check, no removal.
-RAW: Final = ("default", "bk_supplier_account", "bk_data_status")
+# Values of `default` whose modules can be changed: ordinary (0) and idle modules of an administrator (4).
+EDITABLE_DEFAULTS: Final = (0, 4)
+# An update stores these fields without validation.
+UNVALIDATED_FIELDS: Final = ("default", "bk_supplier_account", "bk_data_status")
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request as the handlers see it: the ids of the path, the decoded body."""
+class OperationCall:
+    """The arguments of an operation: the ids of the path, the query and the decoded body."""
 
-    caller: Caller
+    info: RequestInfo
     ids: Mapping[str, int] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
 
 class Modules:
-    """The three writes."""
+    """The operations that write modules."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create(self, call: Call) -> Row | None:
-        """Return the whole new document."""
-        return self._store.write(call.caller, lambda: self._creation(call))
+    def create(self, call: OperationCall) -> Row | None:
+        """Create a module and return the whole row."""
+        return self._store.write(call.info, lambda: self._prepare_create(call))
 
-    def update(self, call: Call) -> None:
-        """Replace only what was sent; an empty body still moves `last_time`."""
-        self._store.write(call.caller, lambda: self._replacement(call))
+    def update(self, call: OperationCall) -> None:
+        """Replace the attributes in the body; an empty body still changes `last_time`."""
+        self._store.write(call.info, lambda: self._prepare_update(call))
 
-    def delete(self, call: Call) -> None:
-        """Succeed without a trace where there is no such module."""
-        self._store.write(call.caller, lambda: self._removal(call))
+    def delete(self, call: OperationCall) -> None:
+        """Delete a module; an unknown module is not an error."""
+        self._store.write(call.info, lambda: self._prepare_delete(call))
 
-    def _creation(self, call: Call) -> Change:
+    def _prepare_create(self, call: OperationCall) -> WriteResult:
         biz, set_id = call.ids["bk_biz_id"], call.ids["bk_set_id"]
-        if self._untemplated_set(call)["bk_biz_id"] != biz:
-            raise Refusal(1199011, "bk_biz_id/bk_set_id")
+        if self._require_plain_set(call)["bk_biz_id"] != biz:
+            raise CmdbError(1199011, "bk_biz_id/bk_set_id")
         if "default" in call.body:
-            raise Refusal(1199999)  # a type assertion on a JSON number panics
-        body = {**call.body, **self._service(call), "host_apply_enabled": False}
+            raise CmdbError(1199999)  # in CMDB a type assertion on a JSON number panics
+        body = {**call.body, **self._service_fields(call), "host_apply_enabled": False}
         if "bk_parent_id" in body and not (is_integer(body["bk_parent_id"]) and body["bk_parent_id"] == set_id):
-            raise Refusal(1199006, "bk_parent_id")
+            raise CmdbError(1199006, "bk_parent_id")
         if "bk_parent_id" not in body:
-            raise Refusal(1199011, "bk_parent_id")
+            raise CmdbError(1199011, "bk_parent_id")
         if "bk_module_name" not in body:
-            raise Refusal(1199010, "bk_module_name")
-        row = self._store.blank(biz, set_id) | self._checked(call, body, every=True)
+            raise CmdbError(1199010, "bk_module_name")
+        row = self._store.new_row(biz, set_id) | self._validated(call, body, editable_only=False)
         for unchecked in ("service_template_id", "set_template_id"):
             row[unchecked] = body.get(unchecked, 0)
-        now = self._store.now()
+        now = self._store.clock()
         row |= dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), now)
-        row |= {"bk_created_by": call.caller.user, "bk_supplier_account": call.caller.account}
-        self._refuse_duplicate(row)
-        return Change("create_module", row | {"bk_module_id": self._store.new_id()})
+        row |= {"bk_created_by": call.info.user, "bk_supplier_account": call.info.account}
+        self._check_unique(row)
+        return WriteResult("create_module", row | {"bk_module_id": self._store.new_id()})
 
-    def _replacement(self, call: Call) -> Change:
+    def _prepare_update(self, call: OperationCall) -> WriteResult:
         row = self._find(call)
         if row is None:
-            raise Refusal(1199019)
-        self._refuse_protected(row)
+            raise CmdbError(1199019)
+        self._check_editable(row)
         body = dict(call.body)
-        self._refuse_template_fields(row, body)
-        raw = {name: body[name] for name in RAW if name in body}
-        now = self._store.now()
-        stamps = {"last_time": now, "bk_updated_at": now, "bk_updated_by": call.caller.user}
-        changed = row | self._checked(call, body, every=False) | raw | stamps
-        self._refuse_duplicate(changed)
-        return Change("update_module", changed)
+        self._check_template_fields(row, body)
+        unvalidated = {name: body[name] for name in UNVALIDATED_FIELDS if name in body}
+        now = self._store.clock()
+        update_fields = {"last_time": now, "bk_updated_at": now, "bk_updated_by": call.info.user}
+        updated = row | self._validated(call, body, editable_only=True) | unvalidated | update_fields
+        self._check_unique(updated)
+        return WriteResult("update_module", updated)
 
-    def _removal(self, call: Call) -> Change | None:
-        self._untemplated_set(call)
+    def _prepare_delete(self, call: OperationCall) -> WriteResult | None:
+        self._require_plain_set(call)
         row = self._find(call)
         if row is None:
             return None
-        self._refuse_protected(row)
+        self._check_editable(row)
         if self._store.hosts.get(row["bk_module_id"]):
-            raise Refusal(1101030)
+            raise CmdbError(1101030)
         if row.get("bk_module_id") in self._store.associated:
-            raise Refusal(1101075)
-        return Change("delete_module", row, deleted=True)
+            raise CmdbError(1101075)
+        return WriteResult("delete_module", row, deleted=True)
 
-    def _untemplated_set(self, call: Call) -> Row:
-        found = self._store.sets.get(call.ids["bk_set_id"])
-        if found is None or found["bk_supplier_account"] not in ("0", call.caller.account):
-            raise Refusal(1199011, "bk_set_id")
-        if found["set_template_id"]:
-            raise Refusal(1101097)
-        return found
+    def _require_plain_set(self, call: OperationCall) -> Row:
+        """Return the set of the path, which must not come from a set template."""
+        row = self._store.sets.get(call.ids["bk_set_id"])
+        if row is None or row["bk_supplier_account"] not in ("0", call.info.account):
+            raise CmdbError(1199011, "bk_set_id")
+        if row["set_template_id"]:
+            raise CmdbError(1101097)
+        return row
 
-    def _find(self, call: Call) -> Row | None:
-        """Return the module where business, set and supplier account all fit; writes match the account exactly."""
+    def _find(self, call: OperationCall) -> Row | None:
+        """Return the module with the ids of the path and exactly the supplier account of the request."""
         row = self._store.modules.get(call.ids["bk_module_id"])
-        wanted = {**call.ids, "bk_supplier_account": call.caller.account}
-        return row if row and wanted.items() <= {name: row[name] for name in wanted}.items() else None
+        expected = {**call.ids, "bk_supplier_account": call.info.account}
+        return row if row and expected.items() <= {name: row[name] for name in expected}.items() else None
 
-    def _refuse_protected(self, row: Row) -> None:
-        if row["default"] not in UNPROTECTED:
-            raise Refusal(1101098)
+    def _check_editable(self, row: Row) -> None:
+        if row["default"] not in EDITABLE_DEFAULTS:
+            raise CmdbError(1101098)
 
-    def _refuse_duplicate(self, row: Row) -> None:
+    def _check_unique(self, row: Row) -> None:
         if self._store.names.get(natural_key(row)) not in (None, row.get("bk_module_id")):
             name = row["bk_module_name"]
             fields = f' bk_biz_id: {row["bk_biz_id"]}, bk_set_id: {row["bk_set_id"]}, bk_module_name: "{name}" '
-            raise Refusal(self._store.seed.version.duplicate, fields)
+            raise CmdbError(self._store.seed.version.duplicate, fields)
 
-    def _service(self, call: Call) -> Row:
-        """Settle category and template, and with a template the name, which is the template's."""
+    def _service_fields(self, call: OperationCall) -> Row:
+        """Return the service category and, with a service template, the name and attributes of the template."""
         for name in ("service_category_id", "service_template_id"):
             if name in call.body and not is_integer(call.body[name]):
-                raise Refusal(1199006, name)
+                raise CmdbError(1199006, name)
         biz = call.ids["bk_biz_id"]
-        category = call.body.get("service_category_id", 0)
+        category_id = call.body.get("service_category_id", 0)
         template_id = call.body.get("service_template_id", 0)
         if not template_id:
-            return {"service_category_id": self._category(category, biz)}
-        found = [each for each in self._store.seed.service_templates if each["id"] == template_id]
-        if not found or found[0]["bk_biz_id"] != biz:
-            raise Refusal(1199006, "service_template_id")
-        template = found[0]
-        if "service_category_id" in call.body and category != template["service_category_id"]:
-            raise Refusal(1108036)
-        own = {"service_category_id": template["service_category_id"], "bk_module_name": template["name"]}
-        return {**template.get("fixed", {}), **own}
+            return {"service_category_id": self._category_id(category_id, biz)}
+        templates = {template["id"]: template for template in self._store.seed.service_templates}
+        template = templates.get(template_id)
+        if template is None or template["bk_biz_id"] != biz:
+            raise CmdbError(1199006, "service_template_id")
+        if "service_category_id" in call.body and category_id != template["service_category_id"]:
+            raise CmdbError(1108036)
+        return {
+            **template.get("fixed", {}),
+            "service_category_id": template["service_category_id"],
+            "bk_module_name": template["name"],
+        }
 
-    def _category(self, wanted: int, biz: int) -> int:
-        for each in self._store.seed.service_categories:
-            if each["id"] == wanted or (not wanted and each.get("default")):
-                if each["bk_biz_id"] not in (0, biz):
-                    raise Refusal(1199006, "service_category_id")
-                return int(each["id"])
-        raise Refusal(1199019)
+    def _category_id(self, category_id: int, biz: int) -> int:
+        """Return the id of a category of the business, the default one for 0."""
+        for category in self._store.seed.service_categories:
+            if category["id"] == category_id or (not category_id and category.get("default")):
+                if category["bk_biz_id"] not in (0, biz):
+                    raise CmdbError(1199006, "service_category_id")
+                return int(category["id"])
+        raise CmdbError(1199019)
 
-    def _refuse_template_fields(self, row: Row, body: Row) -> None:
-        """Refuse what a template holds; an empty name for a template's module is taken for none."""
+    def _check_template_fields(self, row: Row, body: Row) -> None:
+        """Raise CmdbError for a change of what a template fixes; remove an empty name of a template's module."""
         for name in ("set_template_id", "service_template_id"):
             if name in body and not is_integer(body[name]):
-                raise Refusal(1199006, name)
+                raise CmdbError(1199006, name)
             if body.get(name, row[name]) != row[name]:
-                raise Refusal(1199083, name)
+                raise CmdbError(1199083, name)
         if not row["service_template_id"]:
             return
         if body.get("service_category_id", row["service_category_id"]) != row["service_category_id"]:
-            raise Refusal(1101090)
+            raise CmdbError(1101090)
         if not body.get("bk_module_name", row["bk_module_name"]):
             del body["bk_module_name"]
         if body.get("bk_module_name", row["bk_module_name"]) != row["bk_module_name"]:
-            raise Refusal(1101091)
-        fixed = self._store.fixed_by(row["service_template_id"])
-        if broken := [name for name, value in fixed.items() if body.get(name, value) != value]:
-            raise Refusal(1199083, ",".join(broken))
+            raise CmdbError(1101091)
+        fixed = self._store.template_attributes(row["service_template_id"])
+        if changed := [name for name, value in fixed.items() if body.get(name, value) != value]:
+            raise CmdbError(1199083, ",".join(changed))
 
-    def _checked(self, call: Call, body: Mapping[str, Any], *, every: bool) -> Row:
-        """Keep what the model knows (all of it, or the editable) and found valid; the rest is dropped in silence."""
-        biz = call.ids["bk_biz_id"]
-        known = [each for each in self._store.attributes if each.biz in (0, biz) and (every or each.editable)]
+    def _validated(self, call: OperationCall, body: Mapping[str, Any], *, editable_only: bool) -> Row:
+        """Return the valid attributes of the body; attributes that the model does not have are dropped."""
         version = self._store.seed.version
-        return {each.name: check(each, body[each.name], version) for each in known if each.name in body}
+        return {
+            attribute.name: validate(attribute, body[attribute.name], version)
+            for attribute in self._store.attributes
+            if attribute.biz in (0, call.ids["bk_biz_id"])
+            and attribute.name in body
+            and (attribute.editable or not editable_only)
+        }

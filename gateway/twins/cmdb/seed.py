@@ -1,36 +1,57 @@
-"""What a CMDB twin starts with: a seed (JSON) laid over the default one, key by key."""
+"""The seed of a CMDB twin: the release it simulates and its initial data; source of the versions: facts, section 0."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any, Final
 
-from gateway.twins.cmdb.versions import VERSIONS, Version
-
 DIALECTS: Final = ("renamed", "raw")
-ENVIRONMENT: Final = "env:"
+ENV_PREFIX: Final = "env:"
+LOCAL_ZONE: Final = timezone(timedelta(hours=8))
 
 
-def _idle_pool(set_id: int, modules: range) -> dict[str, Any]:
-    """Return the set that CMDB lays into every business, with its three built-in modules."""
+@dataclass(frozen=True)
+class Version:
+    """The differences between releases of CMDB."""
+
+    wraps_validation: bool = False  # 1199011 around the inner message, since 3.14.1
+    duplicate: int = 1199014  # the code for a name in use
+    zone: tzinfo = LOCAL_ZONE  # of the times in responses
+    renames_keys: bool = True  # code/message instead of bk_error_* behind the API gateway, since 3.12.4
+    request_id_header: str = "Cc_Request_Id"  # the response header with CMDB's request id
+    forbids_operators: bool = False  # $where and similar, since 3.14.8
+
+
+VERSIONS: Final[dict[str, Version]] = {
+    "3.9": Version(duplicate=1101099, renames_keys=False),
+    "3.13": Version(),
+    "3.14.7": Version(wraps_validation=True, request_id_header="X-Request-Id"),
+    "3.14.8": Version(wraps_validation=True, zone=UTC, request_id_header="X-Request-Id", forbids_operators=True),
+}
+VERSIONS["3.14"] = VERSIONS["3.14.8"]
+
+
+def _idle_pool(set_id: int, module_ids: range) -> dict[str, Any]:
+    """Return the built-in set of a business, with its three built-in modules."""
     names = ("空闲机", "故障机", "待回收")
     return {
         "bk_set_id": set_id,
         "bk_set_name": "空闲机池",
         "default": 1,
         "modules": [
-            {"bk_module_id": number, "bk_module_name": name, "default": kind}
-            for kind, (number, name) in enumerate(zip(modules, names, strict=True), start=1)
+            {"bk_module_id": module_id, "bk_module_name": name, "default": default}
+            for default, (module_id, name) in enumerate(zip(module_ids, names, strict=True), start=1)
         ],
     }
 
 
 DEFAULT: Final[dict[str, Any]] = {
-    "version": "3.14.8",  # one of versions.VERSIONS
-    "apigw_dialect": None,  # "renamed" | "raw"; None: what the version does
-    "iam": True,  # False: no rights are checked, as in CMDB's own tests
-    "apps": None,  # {"<code>": "<secret>" or "env:NAME"}; None: any pair that is not empty
-    # {"<name>": {"denied": [biz…], "allowed": [biz…], "token": "…"}}; a name not listed may do everything
+    "version": "3.14.8",  # one of VERSIONS
+    "apigw_dialect": None,  # "renamed" | "raw"; None: by version
+    "iam": True,  # False: permissions are not checked, as in CMDB's own tests
+    "apps": None,  # {"<code>": "<secret>" or "env:NAME"}; None: any code and secret
+    # {"<name>": {"denied": [biz…], "allowed": [biz…], "token": "…"}}; other users have all permissions
     "users": {"admin": {}, "tom": {}},
     "next_module_id": 37825,
     "businesses": [
@@ -59,13 +80,13 @@ DEFAULT: Final[dict[str, Any]] = {
             "sets": [_idle_pool(6, range(7, 10)), {"bk_set_id": 20, "bk_set_name": "app"}],
         },
     ],
-    # bk_biz_id 0 is global; the one marked default is taken when a create names none
+    # bk_biz_id 0 is global; the default applies to a create without a category
     "service_categories": [
         {"id": 2, "bk_biz_id": 0, "default": True},
         {"id": 3, "bk_biz_id": 0},
         {"id": 4, "bk_biz_id": 2},
     ],
-    # "fixed": attributes the template holds, they cannot be changed on its modules
+    # "fixed": attributes that cannot be changed on modules of the template
     "service_templates": [
         {"id": 100, "name": "st", "bk_biz_id": 1, "service_category_id": 2, "fixed": {"bk_bak_operator": "tom"}}
     ],
@@ -84,8 +105,8 @@ DEFAULT: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Seed:
-    """A complete seed, checked, with its secrets taken from the environment."""
+class CmdbSeed:
+    """A complete seed, validated, with its secrets read from the environment."""
 
     version: Version
     renames_keys: bool
@@ -98,25 +119,33 @@ class Seed:
     service_templates: list[dict[str, Any]]
     attributes: list[dict[str, Any]]
 
+    def is_allowed(self, user: str, biz: int) -> bool:
+        """Return whether a user has access to a business: not one of `denied`, and one of `allowed` if present."""
+        permissions = self.users.get(user, {})
+        return not self.iam or (biz not in permissions.get("denied", ()) and biz in permissions.get("allowed", (biz,)))
 
-def load_seed(given: Mapping[str, object] | None) -> Seed:
-    """Lay `given` over the default; raise ValueError at an unknown key or option, KeyError at an unset `env:` name."""
-    given = given or {}
-    if unknown := sorted(given.keys() - DEFAULT.keys()):
+
+def load_seed(seed: Mapping[str, object]) -> CmdbSeed:
+    """Merge `seed` into DEFAULT, key by key.
+
+    Raises ValueError for an unknown key, version or dialect, KeyError for an `env:` variable that is not set.
+    """
+    if unknown := sorted(seed.keys() - DEFAULT.keys()):
         raise ValueError(f"unknown keys in the seed: {', '.join(unknown)}")
-    laid: dict[str, Any] = {**DEFAULT, **given}
-    version, dialect = laid.pop("version"), laid.pop("apigw_dialect")
-    if version not in VERSIONS or dialect not in (None, *DIALECTS):
-        raise ValueError(f"version is one of {', '.join(VERSIONS)}, apigw_dialect one of {', '.join(DIALECTS)}")
-    played = VERSIONS[version]
-    laid["apps"] = laid["apps"] and {code: _secret(value) for code, value in laid["apps"].items()}
-    laid["users"] = {
-        name: {key: _secret(value) if key == "token" else value for key, value in user.items()}
-        for name, user in laid["users"].items()
+    merged: dict[str, Any] = {**DEFAULT, **seed}
+    name, dialect = merged.pop("version"), merged.pop("apigw_dialect")
+    if name not in VERSIONS or dialect not in (None, *DIALECTS):
+        raise ValueError(f"version must be one of {', '.join(VERSIONS)}, apigw_dialect one of {', '.join(DIALECTS)}")
+    version = VERSIONS[name]
+    merged["apps"] = merged["apps"] and {code: _secret(value) for code, value in merged["apps"].items()}
+    merged["users"] = {
+        user: {key: _secret(value) if key == "token" else value for key, value in properties.items()}
+        for user, properties in merged["users"].items()
     }
-    return Seed(version=played, renames_keys=dialect == "renamed" if dialect else played.renames_keys, **laid)
+    renames_keys = dialect == "renamed" if dialect else version.renames_keys
+    return CmdbSeed(version=version, renames_keys=renames_keys, **merged)
 
 
 def _secret(value: str) -> str:
-    """Return the value itself, or what the environment holds under the name in `env:NAME`."""
-    return os.environ[value.removeprefix(ENVIRONMENT)] if value.startswith(ENVIRONMENT) else value
+    """Return the value, or that of the environment variable in `env:NAME`."""
+    return os.environ[value.removeprefix(ENV_PREFIX)] if value.startswith(ENV_PREFIX) else value

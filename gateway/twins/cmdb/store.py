@@ -1,6 +1,7 @@
-"""Everything a CMDB twin holds, under one lock, and the ledger of what really changed."""
+"""The data of a CMDB twin behind one lock, and the ledger of the writes that were applied."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -8,19 +9,19 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from gateway.twins.cmdb.attributes import BUILT_IN, Attribute, custom
-from gateway.twins.cmdb.seed import Seed
-from gateway.twins.faults import ReadLag, commit, labels, lag
+from gateway.twins.cmdb.attributes import BUILT_IN, Attribute, custom_attribute
+from gateway.twins.cmdb.seed import CmdbSeed
+from gateway.twins.faults.injector import ReadLag, commit, fault_labels, read_lag
 
 Row = dict[str, Any]
-# When everything that a seed lays was created.
-SEEDED: Final = datetime(2022, 2, 22, 12, 25, 19, 49_000, tzinfo=UTC)
+# The creation time of the seed's rows.
+SEED_TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49_000, tzinfo=UTC)
 UNIQUE: Final = ("bk_biz_id", "bk_set_id", "bk_module_name")
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who asks, in which words to answer, and how the request is known along the way."""
+class RequestInfo:
+    """User, supplier account, language and ids of a request."""
 
     user: str = ""
     account: str = "0"
@@ -30,8 +31,8 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Change:
-    """A write that was found in order: the row after it, or `deleted`, the row that goes."""
+class WriteResult:
+    """A validated write: the row after it or, if `deleted`, the row to remove."""
 
     operation: str
     row: Row
@@ -39,16 +40,16 @@ class Change:
 
 
 class Store:
-    """The rows by id, the unique index over (business, set, name), the sequence, the ledger."""
+    """Rows by id, the unique index over (business, set, name), the id sequence and the ledger."""
 
-    def __init__(self, seed: Seed, clock: Callable[[], datetime]) -> None:
+    def __init__(self, seed: CmdbSeed, clock: Callable[[], datetime]) -> None:
         self.seed = seed
         self.clock = clock
         self._lock = threading.RLock()
         self.reset()
 
     def reset(self) -> None:
-        """Lay the seed anew: rows, sequence, ledger and counts."""
+        """Return to the state of the seed."""
         with self._lock:
             self.businesses: dict[int, Row] = {}
             self.sets: dict[int, Row] = {}
@@ -58,32 +59,32 @@ class Store:
             self.associated: set[int] = set()
             self._lag: ReadLag[int, Row] = ReadLag()
             self.ledger: list[Row] = []
-            self.requests: dict[str, int] = {}
-            self.attributes: tuple[Attribute, ...] = (*BUILT_IN, *map(custom, self.seed.attributes))
+            self.requests: Counter[str] = Counter()
+            self.attributes: tuple[Attribute, ...] = (*BUILT_IN, *map(custom_attribute, self.seed.attributes))
             self._ids = count(self.seed.next_module_id)
             for business in self.seed.businesses:
-                self._lay(business)
+                self._load_seed(business)
 
-    def _lay(self, business: Row) -> None:
+    def _load_seed(self, business: Row) -> None:
         biz = {"bk_biz_id": business["bk_biz_id"]}
-        times = {"create_time": SEEDED, "last_time": SEEDED, "bk_supplier_account": "0"}
-        about = {key: value for key, value in business.items() if key != "sets"}
-        self.businesses[biz["bk_biz_id"]] = {"default": 0, "life_cycle": "2", **times, **about}
-        for each in business.get("sets", ()):
-            about = {key: value for key, value in each.items() if key != "modules"}
+        times = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0"}
+        attributes = {key: value for key, value in business.items() if key != "sets"}
+        self.businesses[biz["bk_biz_id"]] = {"default": 0, "life_cycle": "2", **times, **attributes}
+        for set_ in business.get("sets", ()):
+            attributes = {key: value for key, value in set_.items() if key != "modules"}
             parent = {"bk_parent_id": biz["bk_biz_id"], "default": 0, "set_template_id": 0}
-            self.sets[each["bk_set_id"]] = {**parent, **times, **biz, **about}
-            for module in each.get("modules", ()):
-                row = self.blank(biz["bk_biz_id"], each["bk_set_id"]) | biz | module
+            self.sets[set_["bk_set_id"]] = {**parent, **times, **biz, **attributes}
+            for module in set_.get("modules", ()):
+                row = self.new_row(biz["bk_biz_id"], set_["bk_set_id"]) | biz | module
                 self.hosts[row["bk_module_id"]] = row.pop("hosts", 0)
                 if row.pop("associated", False):
                     self.associated.add(row["bk_module_id"])
                 self._index(row)
 
-    def blank(self, biz: int, set_id: int) -> Row:
-        """Return a module row with what CMDB fills in by itself."""
-        custom_names = (each.name for each in self.attributes[len(BUILT_IN) :] if each.biz in (0, biz))
-        return dict.fromkeys(custom_names) | {
+    def new_row(self, biz: int, set_id: int) -> Row:
+        """Return a module row with CMDB's default values."""
+        custom = (attribute.name for attribute in self.attributes[len(BUILT_IN) :] if attribute.biz in (0, biz))
+        return dict.fromkeys(custom) | {
             "bk_biz_id": biz,
             "bk_set_id": set_id,
             "bk_parent_id": set_id,
@@ -98,83 +99,79 @@ class Store:
             "bk_supplier_account": "0",
             "bk_created_by": "cc_system",
             "bk_updated_by": None,
-            **dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), SEEDED),
+            **dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), SEED_TIME),
         }
 
-    def fixed_by(self, template_id: int) -> Row:
-        """Return the attributes that a service template holds on its modules."""
-        found = (each for each in self.seed.service_templates if each["id"] == template_id)
-        return dict(next(found, {}).get("fixed", {}))
+    def template_attributes(self, template_id: int) -> Row:
+        """Return the attributes that a service template fixes on its modules."""
+        templates = (template for template in self.seed.service_templates if template["id"] == template_id)
+        return dict(next(templates, {}).get("fixed", {}))
 
     def new_id(self) -> int:
-        """Take the next module id; ids of deleted modules never come back."""
+        """Return the next module id; ids of deleted modules are not reused."""
         return next(self._ids)
 
-    def now(self) -> datetime:
-        """Return the clock's time."""
-        return self.clock()
-
-    def reading(self) -> AbstractContextManager[object]:
-        """Hold the rows still while they are looked at."""
+    def read_lock(self) -> AbstractContextManager[object]:
+        """Return the lock that keeps the rows unchanged during a read."""
         return self._lock
 
     def readable_modules(self) -> Mapping[int, Row]:
-        """Return the modules as reads see them, which is without what a read lag hides."""
-        return self._lag.seen(self.modules)
+        """Return the modules as reads see them, without the writes that a read lag hides."""
+        return self._lag.visible(self.modules)
 
-    def write(self, caller: Caller, decide: Callable[[], Change | None]) -> Row | None:
-        """Check and commit as one transaction: the only place where a write takes effect.
+    def write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
+        """Prepare and apply a write in one transaction; the only method that changes modules.
 
-        `decide` raises a Refusal, or returns what is to change, or None where nothing is.
+        `prepare` validates and returns the write, or None if nothing is to change; it raises CmdbError.
         """
-        return commit(lambda: self._write(caller, decide))
+        return commit(lambda: self._write(info, prepare))
 
-    def _write(self, caller: Caller, decide: Callable[[], Change | None]) -> Row | None:
+    def _write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
         with self._lock:
-            change = decide()
-            if change is None:
+            result = prepare()
+            if result is None:
                 return None
-            if hidden_for := lag():
-                number = change.row["bk_module_id"]
-                self._lag.hide(hidden_for, {number: self.modules.get(number)})
-            self._commit(change)
-            self._record(change, caller)
-            return dict(change.row)
+            if lag_seconds := read_lag():
+                module_id = result.row["bk_module_id"]
+                self._lag.hide(lag_seconds, {module_id: self.modules.get(module_id)})
+            self._apply(result)
+            self._append_ledger(result, info)
+            return dict(result.row)
 
     def count_request(self, operation: str) -> None:
-        """Count one arrival of an operation, whatever becomes of it."""
+        """Count a request, whatever its outcome."""
         with self._lock:
-            self.requests[operation] = self.requests.get(operation, 0) + 1
+            self.requests[operation] += 1
 
-    def _commit(self, change: Change) -> None:
-        before = self.modules.pop(change.row["bk_module_id"], None)
+    def _apply(self, result: WriteResult) -> None:
+        before = self.modules.pop(result.row["bk_module_id"], None)
         if before:
             del self.names[natural_key(before)]
-        if change.deleted:
-            self.hosts.pop(change.row["bk_module_id"], None)
+        if result.deleted:
+            self.hosts.pop(result.row["bk_module_id"], None)
         else:
-            self._index(change.row)
+            self._index(result.row)
 
     def _index(self, row: Row) -> None:
         self.modules[row["bk_module_id"]] = row
         self.names[natural_key(row)] = row["bk_module_id"]
 
-    def _record(self, change: Change, caller: Caller) -> None:
+    def _append_ledger(self, result: WriteResult, info: RequestInfo) -> None:
         self.ledger.append(
             {
                 "sequence": len(self.ledger) + 1,
-                "at": self.now(),
-                "operation": change.operation,
-                "natural_key": natural_key(change.row),
-                "id": change.row["bk_module_id"],
-                "user": caller.user,
-                "request_id": caller.request_id,
-                "headers": dict(caller.headers),
-                **({"faults": struck} if (struck := labels()) else {}),
+                "at": self.clock(),
+                "operation": result.operation,
+                "natural_key": natural_key(result.row),
+                "id": result.row["bk_module_id"],
+                "user": info.user,
+                "request_id": info.request_id,
+                "headers": dict(info.headers),
+                **({"faults": labels} if (labels := fault_labels()) else {}),
             }
         )
 
 
 def natural_key(row: Row) -> tuple[Any, ...]:
-    """Return what the unique index is over; the supplier account is no part of it (facts, section 6)."""
+    """Return the key of the unique index, which does not contain the supplier account (facts, section 6)."""
     return tuple(row[name] for name in UNIQUE)

@@ -1,6 +1,6 @@
-"""A stateful stand-in for Huawei ProjectMan and its IAM, built from the vendor's documentation and client alone."""
+"""Twin of Huawei Cloud ProjectMan and its IAM, built from the vendor's documentation and client only."""
 
-from .app import create_twin
-from .seed import SeedInvalidError
+from gateway.twins.projectman.app import create_twin
+from gateway.twins.projectman.seed import SeedInvalidError
 
 __all__ = ["SeedInvalidError", "create_twin"]

@@ -1,4 +1,4 @@
-"""The world a twin starts with when nobody gives another: the documentation's own example, and a second project."""
+"""The default seed: the example of the documentation, and a second project."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +15,7 @@ _DEMO_MEMBER: Final = {
     "role_id": -1,
 }
 
-# Module 1 is the documented example's parent: that request, sent verbatim, is answered verbatim (module 46691).
+# Module 1 is the parent in the documented example: its request gets exactly its response (module 46691).
 DEFAULT_SEED: Final[Mapping[str, object]] = {
     "options": {},
     "domains": {"demo-account": "0a0f8c1d2e3b4a5968778695a4b3c2d1"},
@@ -77,8 +77,8 @@ DEFAULT_SEED: Final[Mapping[str, object]] = {
 }
 
 
-def default_access_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """Take the key pair of the environment where both halves are there, else a well-known one."""
-    if environment.get("HUAWEI_AK") and environment.get("HUAWEI_SK"):
+def default_access_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the access key of the environment, if its id and secret are both set, or else AKTEST."""
+    if environ.get("HUAWEI_AK") and environ.get("HUAWEI_SK"):
         return {"env:HUAWEI_AK": "env:HUAWEI_SK"}
     return {"AKTEST": "SKTEST"}

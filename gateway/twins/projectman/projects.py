@@ -1,19 +1,18 @@
-"""The projects and their module trees, as they are at this moment; it refuses nothing but an unknown project."""
+"""Projects and their module trees, as stored."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from itertools import count
 
-from gateway.twins.faults import ReadLag
-
-from .refusals import Reason
-from .seed import Member, Seed, SeedModule, SeedProject
+from gateway.twins.faults.injector import ReadLag
+from gateway.twins.projectman.errors import ErrorCode
+from gateway.twins.projectman.seed import Member, ProjectManSeed, SeedModule, SeedProject
 
 
 @dataclass(slots=True)
-class Module:
-    """A module as stored; `parent_id` is None at the top."""
+class StoredModule:
+    """A module as stored; `parent_id` is None for a top-level module."""
 
     module_id: int
     name: str
@@ -23,36 +22,36 @@ class Module:
 
 
 class Project:
-    """One project: its members by id, its modules by id in the order they were made."""
+    """A project with its members by id and its modules by id, in the order of creation."""
 
     def __init__(self, seed: SeedProject) -> None:
         self.seed = seed
         self.members: dict[str, Member] = {member.user_id: member for member in seed.members}
-        self.modules: dict[int, Module] = {}
-        self._lag: ReadLag[int, Module] = ReadLag()
+        self.modules: dict[int, StoredModule] = {}
+        self._lag: ReadLag[int, StoredModule] = ReadLag()
 
-    def hide(self, seconds: float, before: Mapping[int, Module | None]) -> None:
-        """Keep the write that follows from readers for a while; `before` is what it is going to touch."""
+    def hide(self, seconds: float, before: Mapping[int, StoredModule | None]) -> None:
+        """Hide a write from reads for `seconds`; `before` holds the modules as they were before it."""
         self._lag.hide(seconds, before)
 
-    def as_read(self) -> "Project":
-        """Return the project as readers see it, which is without what a read lag hides."""
-        seen = copy(self)
-        seen.modules = self._lag.seen(self.modules)
-        return seen
+    def snapshot(self) -> "Project":
+        """Return the project as reads see it."""
+        snapshot = copy(self)
+        snapshot.modules = self._lag.visible(self.modules)
+        return snapshot
 
-    def children(self, module_id: int | None) -> list[Module]:
-        """Return the modules right below one, or the top modules."""
+    def children(self, module_id: int | None) -> list[StoredModule]:
+        """Return the direct children of a module, or the top-level modules for None."""
         return [module for module in self.modules.values() if module.parent_id == module_id]
 
-    def descendants(self, module_id: int) -> Iterator[Module]:
-        """Yield everything below a module, parents before children."""
+    def descendants(self, module_id: int) -> Iterator[StoredModule]:
+        """Yield all descendants of a module, parents before children."""
         for child in self.children(module_id):
             yield child
             yield from self.descendants(child.module_id)
 
     def depth(self, module_id: int | None) -> int:
-        """Count the levels down to a module: 1 at the top, 0 for None."""
+        """Return the level of a module: 1 at the top, 0 for None."""
         depth = 0
         while module_id is not None:
             depth, module_id = depth + 1, self.modules[module_id].parent_id
@@ -60,39 +59,41 @@ class Project:
 
 
 class Projects:
-    """All projects, and the one sequence that numbers new modules in all of them."""
+    """All projects, and the sequence of module ids that they share."""
 
-    def __init__(self, seed: Seed) -> None:
+    def __init__(self, seed: ProjectManSeed) -> None:
         self.options = seed.options
         self._by_id = {project.project_id: Project(project) for project in seed.projects}
-        self._taken = {module_id for project in seed.projects for module_id in _given_ids(project.modules)}
+        self._reserved_ids = {module_id for project in seed.projects for module_id in _seeded_ids(project.modules)}
         self._sequence = count(seed.options.first_module_id)
         for project in self._by_id.values():
-            self._plant(project, project.seed.modules, None)
+            self._load_seed(project, project.seed.modules, None)
 
     def get(self, project_id: str) -> Project:
         """Return a project; raises PM.02152005."""
         if project_id not in self._by_id:
-            raise Reason.PROJECT_UNKNOWN.refusal()
+            raise ErrorCode.PROJECT_UNKNOWN.error()
         return self._by_id[project_id]
 
     def all(self) -> list[Project]:
-        """Return every project in the seed's order."""
+        """Return all projects in the seed's order."""
         return list(self._by_id.values())
 
     def next_id(self) -> int:
-        """Take the next free number."""
-        return next(number for number in self._sequence if number not in self._taken)
+        """Return the next id of the sequence that the seed does not use."""
+        return next(number for number in self._sequence if number not in self._reserved_ids)
 
-    def _plant(self, project: Project, modules: Iterable[SeedModule], parent_id: int | None) -> None:
+    def _load_seed(self, project: Project, modules: Iterable[SeedModule], parent_id: int | None) -> None:
         for seed in modules:
             module_id = seed.module_id or self.next_id()
-            project.modules[module_id] = Module(module_id, seed.module_name, seed.owner, seed.description, parent_id)
-            self._plant(project, seed.children, module_id)
+            project.modules[module_id] = StoredModule(
+                module_id, seed.module_name, seed.owner, seed.description, parent_id
+            )
+            self._load_seed(project, seed.children, module_id)
 
 
-def _given_ids(modules: Iterable[SeedModule]) -> Iterator[int]:
+def _seeded_ids(modules: Iterable[SeedModule]) -> Iterator[int]:
     for module in modules:
         if module.module_id is not None:
             yield module.module_id
-        yield from _given_ids(module.children)
+        yield from _seeded_ids(module.children)

@@ -1,6 +1,6 @@
-"""Reads a seed: which projects, members, modules, users and keys a twin starts with, and how it settles open questions.
+"""The seed: initial projects, members, modules, users and keys, and options where the documentation is silent.
 
-A seed is JSON (see `default_seed.py` for one); each of its top-level parts replaces the default's part as a whole.
+A seed is a JSON object; each of its members replaces that of the default seed (`default_seed.py`) as a whole.
 """
 
 import os
@@ -9,19 +9,19 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from .default_seed import DEFAULT_SEED, default_access_keys
+from gateway.twins.projectman.default_seed import DEFAULT_SEED, default_access_keys
 
 _Part = TypeVar("_Part")
 _PARTS: Final = frozenset({"options", "domains", "access_keys", "iam_users", "projects"})
 
 
 class SeedInvalidError(ValueError):
-    """The seed cannot be laid; the message names the part that is wrong."""
+    """A seed that is not valid; the message names the part with the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the twin behaves where the documentation is silent, and the limits it keeps."""
+class TwinOptions:
+    """Limits, and the behaviour where the documentation is silent."""
 
     token_seconds: float = 86_400
     token_length: int = 3_000
@@ -34,9 +34,11 @@ class Options:
     first_module_id: int = 46_691
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise SeedInvalidError(f"options.{name}: one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SeedInvalidError(
+                    f"options.{name}: must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                )
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -49,7 +51,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A person in a project; the first four fields are what the API calls a module's owner."""
+    """A member of a project; the first four fields are those of a module's owner in the API."""
 
     user_id: str
     user_num_id: int
@@ -60,7 +62,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IamUser:
-    """Somebody who can log in; `projects` maps the region-named IAM projects to their ids."""
+    """An IAM user; `projects` maps the names of IAM projects, which are regions, to their ids."""
 
     domain: str
     user_name: str
@@ -73,8 +75,8 @@ class IamUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessKey:
-    """The secret half of a key pair; with a `security_token` the pair is a temporary one (STS)."""
+class SeedAccessKey:
+    """The secret key of an access key; with a `security_token` the key is a temporary one (STS)."""
 
     secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
@@ -83,7 +85,7 @@ class AccessKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedModule:
-    """A module that is there from the start; without an id it takes the next of the sequence."""
+    """An initial module; without an id it gets the next of the sequence."""
 
     module_name: str
     owner: str
@@ -94,7 +96,7 @@ class SeedModule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedProject:
-    """A CodeArts project (not an IAM project, though both have 32-character ids)."""
+    """A CodeArts project, which is not an IAM project though both have ids of 32 characters."""
 
     project_id: str
     project_num_id: int
@@ -106,73 +108,77 @@ class SeedProject:
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """Everything a twin starts with."""
+class ProjectManSeed:
+    """A complete seed."""
 
-    options: Options
+    options: TwinOptions
     domains: Mapping[str, str]
-    access_keys: Mapping[str, AccessKey]
+    access_keys: Mapping[str, SeedAccessKey]
     iam_users: tuple[IamUser, ...]
     projects: tuple[SeedProject, ...]
 
 
-def read_seed(given: Mapping[str, object] | None, environment: Mapping[str, str] = os.environ) -> Seed:
-    """Lay `given` over the default part by part, and check it; "env:NAME" is looked up in `environment`."""
-    if unknown := set(given or {}) - _PARTS:
+def load_seed(seed: Mapping[str, object] | None, environ: Mapping[str, str] = os.environ) -> ProjectManSeed:
+    """Merge `seed` into the default and validate it; a value "env:NAME" is read from `environ`.
+
+    Raises SeedInvalidError.
+    """
+    if unknown := set(seed or {}) - _PARTS:
         raise SeedInvalidError(f"unknown parts: {', '.join(sorted(unknown))}")
-    parts: dict[str, Any] = {"access_keys": default_access_keys(environment), **DEFAULT_SEED, **(given or {})}
+    parts: dict[str, Any] = {"access_keys": default_access_keys(environ), **DEFAULT_SEED, **(seed or {})}
     users = tuple(
-        _build(IamUser, {**user, "password": _resolve(user.get("password", ""), environment)}, "iam_users")
+        _build(IamUser, {**user, "password": _resolve(user.get("password", ""), environ)}, "iam_users")
         for user in parts["iam_users"]
     )
     if not users:
-        raise SeedInvalidError("iam_users: at least one, whom the access keys belong to")
-    keys = _read_keys(parts["access_keys"], environment)
-    if strangers := {key.user_name for key in keys.values()} - {None, *(user.user_name for user in users)}:
-        raise SeedInvalidError(f"access_keys: no such IAM user: {', '.join(sorted(map(str, strangers)))}")
-    return Seed(
-        options=_build(Options, parts["options"], "options"),
+        raise SeedInvalidError("iam_users: must have at least one user, to whom the access keys belong")
+    keys = _load_access_keys(parts["access_keys"], environ)
+    if unknown_users := {key.user_name for key in keys.values()} - {None, *(user.user_name for user in users)}:
+        raise SeedInvalidError(f"access_keys: no such IAM user: {', '.join(sorted(map(str, unknown_users)))}")
+    return ProjectManSeed(
+        options=_build(TwinOptions, parts["options"], "options"),
         domains=MappingProxyType(dict(parts["domains"])),
         access_keys=keys,
         iam_users=users,
-        projects=tuple(_read_project(project) for project in parts["projects"]),
+        projects=tuple(_load_project(project) for project in parts["projects"]),
     )
 
 
-def _read_keys(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, AccessKey]:
+def _load_access_keys(entries: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, SeedAccessKey]:
     keys = {}
-    for name, entry in given.items():
-        fields_given = {"secret": entry} if isinstance(entry, str) else entry
-        resolved = {key: _resolve(value, environment) for key, value in fields_given.items()}
-        keys[_resolve(name, environment)] = _build(AccessKey, resolved, "access_keys")
+    for name, entry in entries.items():
+        members = {"secret": entry} if isinstance(entry, str) else entry
+        resolved = {member: _resolve(value, environ) for member, value in members.items()}
+        keys[_resolve(name, environ)] = _build(SeedAccessKey, resolved, "access_keys")
     return keys
 
 
-def _read_project(given: Mapping[str, Any]) -> SeedProject:
-    members = tuple(_build(Member, member, "members") for member in given.get("members", ()))
-    return _build(SeedProject, {**given, "members": members, "modules": _read_modules(given)}, "projects")
+def _load_project(entry: Mapping[str, Any]) -> SeedProject:
+    members = tuple(_build(Member, member, "members") for member in entry.get("members", ()))
+    return _build(SeedProject, {**entry, "members": members, "modules": _load_modules(entry)}, "projects")
 
 
-def _read_modules(given: Mapping[str, Any], key: str = "modules") -> tuple[SeedModule, ...]:
-    entries: Iterable[Mapping[str, Any]] = given.get(key, ())
+def _load_modules(parent: Mapping[str, Any], key: str = "modules") -> tuple[SeedModule, ...]:
+    entries: Iterable[Mapping[str, Any]] = parent.get(key, ())
     return tuple(
-        _build(SeedModule, {**entry, "children": _read_modules(entry, "children")}, "modules") for entry in entries
+        _build(SeedModule, {**entry, "children": _load_modules(entry, "children")}, "modules") for entry in entries
     )
 
 
-def _resolve(value: str, environment: Mapping[str, str]) -> str:
+def _resolve(value: str, environ: Mapping[str, str]) -> str:
     scheme, _, name = value.partition(":")
     if scheme != "env":
         return value
-    if not environment.get(name):
-        raise SeedInvalidError(f"the environment has no {name}")
-    return environment[name]
+    if not environ.get(name):
+        raise SeedInvalidError(f"the environment variable {name} is not set")
+    return environ[name]
 
 
-def _build(kind: type[_Part], given: Mapping[str, Any], where: str) -> _Part:
-    known = fields(kind)  # type: ignore[arg-type]  # every kind here is a dataclass
-    names = {each.name for each in known}
-    needed = {each.name for each in known if each.default is MISSING and each.default_factory is MISSING}
-    if wrong := (set(given) - names) | (needed - set(given)):
-        raise SeedInvalidError(f"{where}: unknown or missing: {', '.join(sorted(wrong))}")
-    return kind(**given)
+def _build(part_type: type[_Part], members: Mapping[str, Any], part: str) -> _Part:
+    """Create a dataclass from the members of a JSON object; raises SeedInvalidError for unknown or missing ones."""
+    known = fields(part_type)  # type: ignore[arg-type]  # every part is a dataclass
+    names = {item.name for item in known}
+    required = {item.name for item in known if item.default is MISSING and item.default_factory is MISSING}
+    if errors := (set(members) - names) | (required - set(members)):
+        raise SeedInvalidError(f"{part}: unknown or missing: {', '.join(sorted(errors))}")
+    return part_type(**members)

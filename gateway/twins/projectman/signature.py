@@ -1,4 +1,4 @@
-"""Rebuilds and checks an SDK-HMAC-SHA256 signature from a request as it arrived; it knows no users and no clock."""
+"""Verification of SDK-HMAC-SHA256 signatures, without knowledge of users and time; source: facts, section 3b."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ SCHEME: Final = "SDK-HMAC-SHA256"
 REQUIRED_HEADERS: Final = frozenset({"host", "x-sdk-date"})
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 _CONTENT_HASH: Final = "x-sdk-content-sha256"
-# The content types whose body is always part of the signature.
+# The body of a request with one of these content types must be signed.
 _SIGNED_TYPES: Final = ("application/json", "application/bson")
 _AUTHORIZATION: Final = re.compile(
     SCHEME
@@ -22,7 +22,7 @@ _AUTHORIZATION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request as it stood on the wire: path and query undecoded, header names in lower case."""
+    """A request as sent: path and query percent-encoded, header names in lower case."""
 
     method: str
     path: str
@@ -31,29 +31,29 @@ class SignedRequest:
     body: bytes
 
 
-class Claim(NamedTuple):
-    """What the Authorization header says."""
+class SignatureHeader(NamedTuple):
+    """The fields of the Authorization header."""
 
     access_key: str
     signed_headers: tuple[str, ...]
     signature: str
 
 
-def read_claim(authorization: str) -> Claim | None:
-    """Read the header, or return None where it is not of the documented form."""
+def parse_authorization(authorization: str) -> SignatureHeader | None:
+    """Parse the header; returns None if it does not have the documented format."""
     match = _AUTHORIZATION.fullmatch(authorization)
     if match is None:
         return None
-    return Claim(match["access_key"], tuple(match["names"].split(";")), match["signature"])
+    return SignatureHeader(match["access_key"], tuple(match["names"].split(";")), match["signature"])
 
 
-def is_genuine(request: SignedRequest, claim: Claim, secret: str) -> bool:
-    """Say whether the claim was made with `secret` over exactly this request."""
-    if not set(claim.signed_headers) >= REQUIRED_HEADERS or not _payload_is_covered(request):
+def is_valid(request: SignedRequest, header: SignatureHeader, secret: str) -> bool:
+    """Return whether the signature is that of this request with `secret`."""
+    if not set(header.signed_headers) >= REQUIRED_HEADERS or not _is_body_covered(request):
         return False
-    if not all(name in request.headers for name in claim.signed_headers):
+    if not all(name in request.headers for name in header.signed_headers):
         return False
-    return hmac.compare_digest(sign(request, claim.signed_headers, secret), claim.signature)
+    return hmac.compare_digest(sign(request, header.signed_headers, secret), header.signature)
 
 
 def sign(request: SignedRequest, names: tuple[str, ...], secret: str) -> str:
@@ -64,15 +64,15 @@ def sign(request: SignedRequest, names: tuple[str, ...], secret: str) -> str:
 
 
 def canonical_request(request: SignedRequest, names: tuple[str, ...]) -> str:
-    """Write the request down in the six parts that are signed (facts, section 3b)."""
+    """Return the canonical request, whose six parts are signed."""
     headers = "".join(f"{name}:{request.headers[name]}\n" for name in names)
-    parts = [request.method, _path(request.path), _query(request.query), headers, ";".join(names), _payload(request)]
+    parts = [request.method, _path(request.path), _query(request.query), headers, ";".join(names), _body_hash(request)]
     return "\n".join(parts)
 
 
 def _path(raw: str) -> str:
     path = "/".join(quote(segment, safe="~") for segment in unquote(raw).split("/"))
-    return path if path.endswith("/") else path + "/"  # only here; the request itself has no such slash
+    return path if path.endswith("/") else path + "/"  # in the canonical form only, not in the request
 
 
 def _query(raw: str) -> str:
@@ -81,13 +81,13 @@ def _query(raw: str) -> str:
     return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in decoded)
 
 
-def _payload(request: SignedRequest) -> str:
+def _body_hash(request: SignedRequest) -> str:
     declared = request.headers.get(_CONTENT_HASH)
     return declared if declared and request.body else hashlib.sha256(request.body).hexdigest()
 
 
-def _payload_is_covered(request: SignedRequest) -> bool:
-    """Refuse a declared hash that is not the body's, and an unsigned body where the type asks for a signed one."""
+def _is_body_covered(request: SignedRequest) -> bool:
+    """Return whether a declared hash is that of the body, and a body that must be signed is."""
     declared = request.headers.get(_CONTENT_HASH)
     if not declared or not request.body:
         return True

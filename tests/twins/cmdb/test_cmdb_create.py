@@ -1,19 +1,16 @@
-"""Conformance items 1-17 of the CMDB facts (section 7): what a create accepts, stores and refuses."""
+"""Conformance items 1-17 of the CMDB facts (section 7): creates."""
 
-import json
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.twins.cmdb import create_twin
+from tests.twins.cmdb.cmdb_client import MODULE, create_client
 
 TEMPLATES = [
     {"id": 100, "name": "st", "bk_biz_id": 1, "service_category_id": 2},
     {"id": 101, "name": "foreign", "bk_biz_id": 2, "service_category_id": 2},
 ]
-
-
 CUSTOM = [
     {"bk_property_id": "remark", "bk_property_type": "longchar"},
     {"bk_property_id": "code", "bk_property_type": "singlechar"},
@@ -26,28 +23,23 @@ CUSTOM = [
 @pytest.fixture
 def cmdb() -> FlaskClient:
     seed = {"iam": False, "service_templates": TEMPLATES, "attributes": CUSTOM}
-    client = create_twin(seed).test_client()
-    who = {"bk_app_code": "portal", "bk_app_secret": "s", "bk_username": "admin"}
-    client.environ_base["HTTP_X_BKAPI_AUTHORIZATION"] = json.dumps(who)
-    client.environ_base["HTTP_X_BKCMDB_LANGUAGE"] = "en"
-    return client
+    return create_client(seed, language="en")
 
 
 def create(cmdb: FlaskClient, body: dict[str, Any], path: str = "1/10") -> dict[str, Any]:
-    given = {"bk_parent_id": 10, "bk_module_name": "redis", **body}
-    sent = {name: value for name, value in given.items() if value is not ...}
-    reply: dict[str, Any] = cmdb.post(f"/api/v3/module/{path}", json=sent).get_json()
-    return reply
+    attributes = {name: value for name, value in {**MODULE, **body}.items() if value is not ...}
+    response: dict[str, Any] = cmdb.post(f"/api/v3/module/{path}", json=attributes).get_json()
+    return response
 
 
-def rows(cmdb: FlaskClient, name: str) -> list[dict[str, Any]]:
+def search(cmdb: FlaskClient, name: str) -> list[dict[str, Any]]:
     body = {"condition": {"bk_module_name": name}}
-    found: list[dict[str, Any]] = cmdb.post("/api/v3/module/search/0/1/0", json=body).get_json()["data"]["info"]
-    return found
+    rows: list[dict[str, Any]] = cmdb.post("/api/v3/module/search/0/1/0", json=body).get_json()["data"]["info"]
+    return rows
 
 
-def test_a_full_create_answers_the_whole_document(cmdb: FlaskClient) -> None:
-    """Item 1: set and parent are equal, the id is an integer of the sequence; section 2 lists the keys."""
+def test_a_create_returns_the_whole_row(cmdb: FlaskClient) -> None:
+    """Item 1: set and parent are equal, the id is the next of the sequence; section 2 lists the keys."""
     data = create(cmdb, {"service_category_id": 2, "service_template_id": 0})["data"]
     assert data["bk_set_id"] == data["bk_parent_id"] == 10
     assert data["bk_module_id"] == 37825
@@ -60,24 +52,24 @@ def test_a_full_create_answers_the_whole_document(cmdb: FlaskClient) -> None:
     assert data["create_time"] == data["last_time"] == data["bk_created_at"] == data["bk_updated_at"]
 
 
-def test_a_create_without_service_fields_gets_the_default_category(cmdb: FlaskClient) -> None:
+def test_a_create_without_service_fields_has_the_default_category(cmdb: FlaskClient) -> None:
     """Item 2: service_category_id is the default one, service_template_id 0."""
     data = create(cmdb, {})["data"]
     assert (data["service_category_id"], data["service_template_id"]) == (2, 0)
 
 
-def test_a_name_is_unique_in_its_set_only(cmdb: FlaskClient) -> None:
-    """Item 3: again in the same set is 1199014; another set, or another case, is another module."""
+def test_a_name_is_unique_in_its_set(cmdb: FlaskClient) -> None:
+    """Item 3: a duplicate in the set is 1199014; a name in another set, or in another case, is free."""
     create(cmdb, {})
-    again = create(cmdb, {})
-    assert again["code"] == 1199014
-    assert 'bk_biz_id: 1, bk_set_id: 10, bk_module_name: "redis"' in again["message"]
+    duplicate = create(cmdb, {})
+    assert duplicate["code"] == 1199014
+    assert 'bk_biz_id: 1, bk_set_id: 10, bk_module_name: "redis"' in duplicate["message"]
     assert create(cmdb, {"bk_parent_id": 20}, "2/20")["result"]
     assert create(cmdb, {"bk_module_name": "Redis"})["result"]
-    assert len(rows(cmdb, "redis")) == 1
+    assert len(search(cmdb, "redis")) == 1
 
 
-REFUSED: list[tuple[int, str, str, dict[str, Any], str]] = [
+REJECTED: list[tuple[int, str, str, dict[str, Any], str]] = [
     (4, "1000/10", "1199011", {}, "bk_biz_id/bk_set_id"),
     (4, "2/10", "1199011", {}, "bk_biz_id/bk_set_id"),
     (5, "1/1000", "1199011", {}, "bk_set_id"),
@@ -115,30 +107,30 @@ REFUSED: list[tuple[int, str, str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_a_create_is_refused(cmdb: FlaskClient, case: tuple[int, str, str, dict[str, Any], str]) -> None:
-    """Items 4-13, 15-17, 23: the code, the first quoted token, and nothing is stored or written to the ledger."""
+@pytest.mark.parametrize("case", REJECTED, ids=str)
+def test_a_create_is_rejected(cmdb: FlaskClient, case: tuple[int, str, str, dict[str, Any], str]) -> None:
+    """Items 4-13, 15-17, 23: the code and the first quoted token; nothing is stored or in the ledger."""
     _, path, code, body, token = case
-    refused = create(cmdb, body, path)
-    assert (refused["result"], str(refused["code"]), refused["data"]) == (False, code, None)
-    assert token in refused["message"]
-    assert not rows(cmdb, "redis")
+    response = create(cmdb, body, path)
+    assert (response["result"], str(response["code"]), response["data"]) == (False, code, None)
+    assert token in response["message"]
+    assert not search(cmdb, "redis")
     assert cmdb.get("/twin/ledger").get_json() == {"writes": []}
 
 
 @pytest.mark.parametrize("name", ["redis-1", "模块(1)", "a;b", "a'b", "x" * 256, "模" * 85, "a\u3000b"])
-def test_a_good_name_is_stored_as_it_is(cmdb: FlaskClient, name: str) -> None:
-    """Items 9 and 10: what the pattern allows, up to 256 bytes."""
+def test_a_valid_name_is_stored_unchanged(cmdb: FlaskClient, name: str) -> None:
+    """Items 9 and 10: the pattern, and up to 256 bytes."""
     assert create(cmdb, {"bk_module_name": name})["data"]["bk_module_name"] == name
 
 
 def test_outer_spaces_are_trimmed(cmdb: FlaskClient) -> None:
-    """Item 9: ` x ` is stored, and found, as `x`."""
+    """Item 9: ` x ` is stored as `x`."""
     assert create(cmdb, {"bk_module_name": " x "})["data"]["bk_module_name"] == "x"
-    assert len(rows(cmdb, "x")) == 1
+    assert len(search(cmdb, "x")) == 1
 
 
-KEPT: list[tuple[dict[str, Any], str, Any]] = [
+STORED: list[tuple[dict[str, Any], str, Any]] = [
     ({"bk_module_type": "2"}, "bk_module_type", "2"),
     ({}, "bk_module_type", "1"),
     ({"bk_module_type": None}, "bk_module_type", None),
@@ -158,28 +150,28 @@ KEPT: list[tuple[dict[str, Any], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "name", "stored"), KEPT)
-def test_what_a_create_stores(cmdb: FlaskClient, body: dict[str, Any], name: str, stored: Any) -> None:
-    """Items 12 and 13, and section 2: defaults, nulls, and values of the caller that the server overwrites."""
+@pytest.mark.parametrize(("body", "name", "stored"), STORED)
+def test_a_create_stores(cmdb: FlaskClient, body: dict[str, Any], name: str, stored: Any) -> None:
+    """Items 12 and 13, and section 2: defaults, nulls, and values that the server overwrites."""
     assert create(cmdb, body)["data"][name] == stored
 
 
-def test_an_unknown_key_is_dropped_in_silence(cmdb: FlaskClient) -> None:
-    """Item 14: `description` is in neither the response nor a search."""
+def test_an_unknown_key_is_dropped(cmdb: FlaskClient) -> None:
+    """Item 14: `description` is not an error, and neither in the response nor in a search."""
     created = create(cmdb, {"description": "x"})
     assert created["result"]
     assert "description" not in created["data"]
-    assert "description" not in rows(cmdb, "redis")[0]
+    assert "description" not in search(cmdb, "redis")[0]
     assert "foreign" not in create(cmdb, {"bk_module_name": "b", "foreign": 1})["data"]
 
 
-def test_a_module_of_a_template_is_named_after_it_once(cmdb: FlaskClient) -> None:
-    """Item 17: the template's name wins; a second module of it in the same set is a duplicate."""
+def test_a_module_has_the_name_of_its_template(cmdb: FlaskClient) -> None:
+    """Item 17: the template's name replaces that of the request; a second one in the set is a duplicate."""
     first = create(cmdb, {"bk_module_name": "test12345", "service_template_id": 100})
     assert (first["data"]["bk_module_name"], first["data"]["service_template_id"]) == ("st", 100)
     assert create(cmdb, {"bk_module_name": "other", "service_template_id": 100})["code"] == 1199014
 
 
-def test_the_idle_pool_takes_new_modules(cmdb: FlaskClient) -> None:
-    """Section 3: there is no check of the set's kind; the new module is an ordinary one."""
+def test_a_module_can_be_created_in_the_idle_pool(cmdb: FlaskClient) -> None:
+    """Section 3: the kind of the set is not checked; the module is an ordinary one."""
     assert create(cmdb, {"bk_parent_id": 2}, "1/2")["data"]["default"] == 0

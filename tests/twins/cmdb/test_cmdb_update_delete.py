@@ -1,6 +1,5 @@
 """Conformance items 18-23 of the CMDB facts (section 7): updates and deletes."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.twins.cmdb import create_twin
+from tests.twins.cmdb.cmdb_client import TOM, create_client
 
 TEMPLATED, PLAIN, SIBLING, HOSTED, ASSOCIATED = 40, 41, 42, 43, 44
 MODULES = [
@@ -29,34 +28,30 @@ SEED = {"businesses": [{"bk_biz_id": 1, "bk_biz_name": "demo", "sets": SETS}]}
 
 @pytest.fixture
 def cmdb() -> FlaskClient:
-    """Return a twin whose clock moves a second at every look."""
-    ticks = count()
+    """A twin whose clock advances by a second with every call."""
+    seconds = count()
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    client = create_twin(SEED, clock=lambda: start + timedelta(seconds=next(ticks))).test_client()
-    who = {"bk_app_code": "portal", "bk_app_secret": "s", "bk_username": "tom"}
-    client.environ_base["HTTP_X_BKAPI_AUTHORIZATION"] = json.dumps(who)
-    client.environ_base["HTTP_X_BKCMDB_LANGUAGE"] = "en"
-    return client
+    return create_client(SEED, TOM, language="en", clock=lambda: start + timedelta(seconds=next(seconds)))
 
 
 def update(cmdb: FlaskClient, module: int, body: dict[str, Any], path: str = "1/10") -> dict[str, Any]:
-    reply: dict[str, Any] = cmdb.put(f"/api/v3/module/{path}/{module}", json=body).get_json()
-    return reply
+    response: dict[str, Any] = cmdb.put(f"/api/v3/module/{path}/{module}", json=body).get_json()
+    return response
 
 
 def delete(cmdb: FlaskClient, module: int, path: str = "1/10") -> dict[str, Any]:
-    reply: dict[str, Any] = cmdb.delete(f"/api/v3/module/{path}/{module}").get_json()
-    return reply
+    response: dict[str, Any] = cmdb.delete(f"/api/v3/module/{path}/{module}").get_json()
+    return response
 
 
 def row(cmdb: FlaskClient, module: int) -> dict[str, Any]:
     body = {"condition": {"bk_module_id": module}}
-    found: list[dict[str, Any]] = cmdb.post("/api/v3/module/search/0/1/0", json=body).get_json()["data"]["info"]
-    return found[0] if found else {}
+    rows: list[dict[str, Any]] = cmdb.post("/api/v3/module/search/0/1/0", json=body).get_json()["data"]["info"]
+    return rows[0] if rows else {}
 
 
-def test_a_rename_shows_in_the_search(cmdb: FlaskClient) -> None:
-    """Item 18: success with null data, the server notes who and when; to its own name is success too."""
+def test_a_rename(cmdb: FlaskClient) -> None:
+    """Item 18: success with null data; user and time are set; a rename to the current name succeeds."""
     before = row(cmdb, PLAIN)
     assert update(cmdb, PLAIN, {"bk_module_name": " new "}) == {
         "result": True,
@@ -72,14 +67,14 @@ def test_a_rename_shows_in_the_search(cmdb: FlaskClient) -> None:
     assert update(cmdb, PLAIN, {"bk_module_name": "new"})["result"]
 
 
-def test_a_name_given_up_is_free_again(cmdb: FlaskClient) -> None:
+def test_a_rename_frees_the_old_name(cmdb: FlaskClient) -> None:
     """Item 18, section 3: the unique index follows a rename."""
     update(cmdb, PLAIN, {"bk_module_name": "new"})
     assert update(cmdb, SIBLING, {"bk_module_name": "plain"})["result"]
     assert update(cmdb, PLAIN, {"bk_module_name": "plain"})["code"] == 1199014
 
 
-REFUSED: list[tuple[int, int, str, dict[str, Any], int]] = [
+REJECTED: list[tuple[int, int, str, dict[str, Any], int]] = [
     (18, PLAIN, "1/10", {"bk_module_name": "sibling"}, 1199014),
     (18, 10000, "1/10", {"bk_module_name": "x"}, 1199019),
     (18, PLAIN, "1/11", {"bk_module_name": "x"}, 1199019),
@@ -98,9 +93,9 @@ REFUSED: list[tuple[int, int, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_an_update_is_refused(cmdb: FlaskClient, case: tuple[int, int, str, dict[str, Any], int]) -> None:
-    """Items 18, 20, 23: the code, and the row is what it was."""
+@pytest.mark.parametrize("case", REJECTED, ids=str)
+def test_an_update_is_rejected(cmdb: FlaskClient, case: tuple[int, int, str, dict[str, Any], int]) -> None:
+    """Items 18, 20, 23: the code; the row is unchanged."""
     _, module, path, body, code = case
     before = row(cmdb, module)
     assert update(cmdb, module, body, path)["code"] == code
@@ -108,55 +103,55 @@ def test_an_update_is_refused(cmdb: FlaskClient, case: tuple[int, int, str, dict
     assert cmdb.get("/twin/ledger").get_json()["writes"] == []
 
 
-def test_nothing_moves(cmdb: FlaskClient) -> None:
-    """Item 19: set, business and parent in an update are ignored, with success."""
+def test_an_update_cannot_move_a_module(cmdb: FlaskClient) -> None:
+    """Item 19: set, business and parent are ignored, without an error."""
     assert update(cmdb, PLAIN, {"bk_set_id": 1, "bk_biz_id": 2, "bk_parent_id": 1})["result"]
     moved = row(cmdb, PLAIN)
     assert (moved["bk_biz_id"], moved["bk_set_id"], moved["bk_parent_id"]) == (1, 10, 10)
 
 
 @pytest.mark.parametrize("name", ["tier", "bk_created_by", "create_time", "description"])
-def test_what_cannot_be_edited_is_dropped(cmdb: FlaskClient, name: str) -> None:
-    """Section 2: success, and the row keeps its value, be it the server's or a custom attribute not editable."""
+def test_an_update_of_a_read_only_attribute_is_ignored(cmdb: FlaskClient, name: str) -> None:
+    """Section 2: success, and the row keeps its value: attributes of the server, and custom ones."""
     before = row(cmdb, PLAIN)
     assert update(cmdb, PLAIN, {name: "gold"})["result"]
     assert row(cmdb, PLAIN).get(name) == before.get(name)
 
 
 @pytest.mark.parametrize("body", [{"bk_bak_operator": "tom"}, {"bk_module_type": "2"}, {"bk_module_name": ""}])
-def test_a_module_of_a_template_takes_what_the_template_leaves_open(cmdb: FlaskClient, body: dict[str, Any]) -> None:
-    """Item 20, section 3: the fixed value itself, other attributes, and an empty name are fine."""
+def test_an_update_of_a_module_from_a_template(cmdb: FlaskClient, body: dict[str, Any]) -> None:
+    """Item 20, section 3: the fixed value, other attributes, and an empty name are allowed."""
     assert update(cmdb, TEMPLATED, body)["result"]
     assert row(cmdb, TEMPLATED)["bk_module_name"] == "st"
 
 
-def test_an_update_writes_some_fields_raw(cmdb: FlaskClient) -> None:
-    """Section 8: `default` turns a module into a built-in one, `bk_supplier_account` makes it disappear."""
+def test_an_update_stores_some_fields_unvalidated(cmdb: FlaskClient) -> None:
+    """Section 8: `default` makes a module built-in, `bk_supplier_account` makes it unreadable."""
     assert update(cmdb, PLAIN, {"default": 1})["result"]
     assert update(cmdb, PLAIN, {"bk_module_name": "x"})["code"] == 1101098
     assert update(cmdb, SIBLING, {"bk_supplier_account": "9"})["result"]
     assert row(cmdb, SIBLING) == {}
 
 
-def test_an_empty_update_touches_the_time(cmdb: FlaskClient) -> None:
-    """Section 3: success; last_time is bumped."""
+def test_an_empty_update_sets_the_time(cmdb: FlaskClient) -> None:
+    """Section 3: success; last_time changes."""
     before = row(cmdb, PLAIN)["last_time"]
     assert update(cmdb, PLAIN, {})["result"]
     assert row(cmdb, PLAIN)["last_time"] > before
 
 
 def test_a_delete_can_be_repeated(cmdb: FlaskClient) -> None:
-    """Item 21: of [kept, deleted] one row is left, and deleting again is success without a write."""
+    """Item 21: a batch search returns the other module; a second delete succeeds without a write."""
     assert delete(cmdb, PLAIN)["result"]
     body = {"bk_ids": [SIBLING, PLAIN], "fields": ["bk_module_id"]}
-    left = cmdb.post("/api/v3/findmany/module/bk_biz_id/1", json=body).get_json()["data"]
-    assert [each["bk_module_id"] for each in left] == [SIBLING]
+    rows = cmdb.post("/api/v3/findmany/module/bk_biz_id/1", json=body).get_json()["data"]
+    assert [module["bk_module_id"] for module in rows] == [SIBLING]
     assert delete(cmdb, PLAIN)["result"]
-    assert [each["operation"] for each in cmdb.get("/twin/ledger").get_json()["writes"]] == ["delete_module"]
+    assert [write["operation"] for write in cmdb.get("/twin/ledger").get_json()["writes"]] == ["delete_module"]
 
 
-def test_a_module_with_hosts_stays(cmdb: FlaskClient) -> None:
-    """Item 22: 1101030 until the hosts have moved away."""
+def test_a_module_with_hosts_cannot_be_deleted(cmdb: FlaskClient) -> None:
+    """Item 22: 1101030 until the hosts are moved."""
     assert delete(cmdb, HOSTED)["code"] == 1101030
     assert cmdb.put("/twin/hosts/10000/0").status_code == 404
     assert cmdb.put(f"/twin/hosts/{HOSTED}/0").status_code == 204
@@ -168,21 +163,21 @@ def test_a_module_with_hosts_stays(cmdb: FlaskClient) -> None:
     ("module", "path", "code"),
     [(3, "1/2", 1101098), (50, "1/12", 1101097), (ASSOCIATED, "1/10", 1101075), (PLAIN, "1/1000", 1199011)],
 )
-def test_a_delete_is_refused(cmdb: FlaskClient, module: int, path: str, code: int) -> None:
-    """Item 23, section 3: built-in, in a template's set, with associations, in a set that is not there."""
+def test_a_delete_is_rejected(cmdb: FlaskClient, module: int, path: str, code: int) -> None:
+    """Item 23, section 3: built-in, in a set from a template, with associations, in an unknown set."""
     before = row(cmdb, module)
     assert delete(cmdb, module, path)["code"] == code
     assert row(cmdb, module) == before
 
 
 @pytest.mark.parametrize(("module", "path"), [(PLAIN, "1/2"), (PLAIN, "7/10"), (10000, "1/10")])
-def test_a_delete_beside_the_mark_is_a_silent_success(cmdb: FlaskClient, module: int, path: str) -> None:
-    """Section 3: a wrong set or business, or an unknown module, is success; nothing is removed."""
+def test_a_delete_of_an_unknown_module_succeeds(cmdb: FlaskClient, module: int, path: str) -> None:
+    """Section 3: also in the wrong set or business; nothing is deleted."""
     assert delete(cmdb, module, path)["result"]
     assert row(cmdb, PLAIN)["bk_module_name"] == "plain"
 
 
-def test_the_id_of_a_deleted_module_never_comes_back(cmdb: FlaskClient) -> None:
+def test_the_id_of_a_deleted_module_is_not_reused(cmdb: FlaskClient) -> None:
     """Section 8: ids come from a sequence."""
     body = {"bk_parent_id": 10, "bk_module_name": "again"}
     ids = []

@@ -4,29 +4,29 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.twins.faults.stand import STANDS, Stand, cmdb_stand, projectman_stand
+from tests.twins.faults.twin_client import TWINS, TwinClient, cmdb_twin, projectman_twin
 
 
 @pytest.fixture(autouse=True)
-def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_access_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUAWEI_AK", raising=False)
     monkeypatch.delenv("HUAWEI_SK", raising=False)
 
 
-@pytest.fixture(name="stand", params=sorted(STANDS))
-def _stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
-    """One twin after the other."""
-    with STANDS[request.param]() as stand:
-        yield stand
+@pytest.fixture(name="twin", params=sorted(TWINS))
+def _twin(request: pytest.FixtureRequest) -> Iterator[TwinClient]:
+    """Each twin in turn."""
+    with TWINS[request.param]() as twin:
+        yield twin
 
 
 @pytest.fixture(name="cmdb")
-def _cmdb() -> Iterator[Stand]:
-    with cmdb_stand() as stand:
-        yield stand
+def _cmdb() -> Iterator[TwinClient]:
+    with cmdb_twin() as twin:
+        yield twin
 
 
 @pytest.fixture(name="projectman")
-def _projectman() -> Iterator[Stand]:
-    with projectman_stand() as stand:
-        yield stand
+def _projectman() -> Iterator[TwinClient]:
+    with projectman_twin() as twin:
+        yield twin

@@ -1,4 +1,4 @@
-"""A twin on a clock that stands still until told, seen over Flask's test client."""
+"""Flask's test client of a ProjectMan twin whose clock is set by the tests."""
 
 import hashlib
 import hmac
@@ -29,41 +29,41 @@ LOGIN = {
 }
 
 
-class StandingClock:
-    """Tells 2025-01-02 03:04:05 UTC, the moment of the documented signature, until it is moved."""
+class ManualClock:
+    """Returns 2025-01-02 03:04:05 UTC, the time of the documented signature, until `now` is set."""
 
     def __init__(self) -> None:
         self.now = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture(autouse=True)
-def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_access_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUAWEI_AK", raising=False)
     monkeypatch.delenv("HUAWEI_SK", raising=False)
 
 
 @pytest.fixture(name="clock")
-def _clock() -> StandingClock:
-    return StandingClock()
+def _clock() -> ManualClock:
+    return ManualClock()
 
 
-@pytest.fixture(name="move")
-def _move(clock: StandingClock) -> Callable[[float], None]:
-    """Move the twin's clock by seconds."""
+@pytest.fixture(name="advance")
+def _advance(clock: ManualClock) -> Callable[[float], None]:
+    """Advance the twin's clock by seconds."""
 
-    def move(seconds: float) -> None:
+    def advance(seconds: float) -> None:
         clock.now += timedelta(seconds=seconds)
 
-    return move
+    return advance
 
 
 @pytest.fixture(name="anonymous_with")
-def _anonymous_with(clock: StandingClock) -> Callable[[Mapping[str, object]], FlaskClient]:
-    """Build a twin from a seed; the client carries no credentials."""
+def _anonymous_with(clock: ManualClock) -> Callable[[Mapping[str, object]], FlaskClient]:
+    """Create a twin from a seed; the client sends no credentials."""
     return lambda seed: create_twin(seed, clock=clock).test_client()
 
 
@@ -71,15 +71,15 @@ def _anonymous_with(clock: StandingClock) -> Callable[[Mapping[str, object]], Fl
 def _client_with(
     anonymous_with: Callable[[Mapping[str, object]], FlaskClient],
 ) -> Callable[[Mapping[str, object]], FlaskClient]:
-    """Build a twin from a seed; the client carries a token of the demo user."""
+    """Create a twin from a seed; the client sends a token of the demo user."""
 
-    def build(seed: Mapping[str, object]) -> FlaskClient:
+    def create(seed: Mapping[str, object]) -> FlaskClient:
         client = anonymous_with(seed)
         token = client.post("/v3/auth/tokens", json=LOGIN).headers["X-Subject-Token"]
         client.environ_base["HTTP_X_AUTH_TOKEN"] = token
         return client
 
-    return build
+    return create
 
 
 @pytest.fixture(name="anonymous")
@@ -98,8 +98,8 @@ def _login() -> dict[str, Any]:
 
 
 @pytest.fixture(name="sign")
-def _sign(clock: StandingClock) -> Callable[..., dict[str, str]]:
-    """Sign with the reference function of the facts (section 8), which shares nothing with the twin's verifier."""
+def _sign(clock: ManualClock) -> Callable[..., dict[str, str]]:
+    """Sign with the reference function of the facts (section 8), which shares no code with the twin."""
 
     def sign(
         path: str,
@@ -115,14 +115,14 @@ def _sign(clock: StandingClock) -> Callable[..., dict[str, str]]:
         uri = "/".join(quote(segment, safe="~") for segment in unquote(path).split("/"))
         uri += "" if uri.endswith("/") else "/"
         sorted_query = "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in sorted(query))
-        low = {name.lower(): value.strip() for name, value in headers.items()}
-        names = sorted(low)
-        block = "".join(f"{name}:{low[name]}\n" for name in names)
-        request = [method, uri, sorted_query, block, ";".join(names), hashlib.sha256(body).hexdigest()]
-        hashed = hashlib.sha256("\n".join(request).encode()).hexdigest()
-        text = "\n".join(["SDK-HMAC-SHA256", low["x-sdk-date"], hashed])
+        signed = {name.lower(): value.strip() for name, value in headers.items()}
+        names = sorted(signed)
+        header_lines = "".join(f"{name}:{signed[name]}\n" for name in names)
+        parts = [method, uri, sorted_query, header_lines, ";".join(names), hashlib.sha256(body).hexdigest()]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        text = "\n".join(["SDK-HMAC-SHA256", signed["x-sdk-date"], digest])
         signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        claim = f"SDK-HMAC-SHA256 Access=AKTEST, SignedHeaders={';'.join(names)}, Signature={signature}"
-        return {**headers, "Authorization": claim}
+        authorization = f"SDK-HMAC-SHA256 Access=AKTEST, SignedHeaders={';'.join(names)}, Signature={signature}"
+        return {**headers, "Authorization": authorization}
 
     return sign

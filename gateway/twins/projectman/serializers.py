@@ -1,18 +1,18 @@
-"""Writes modules, members, projects and users down as ProjectMan does; the misspelt `deepth` is the vendor's."""
+"""JSON of modules, members, projects and users in ProjectMan's format; the misspelt `deepth` is the vendor's."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Final
 
-from .projects import Module, Project
-from .refusals import Body
-from .seed import IamUser, Member, Options, Seed
+from gateway.twins.projectman.errors import Body
+from gateway.twins.projectman.projects import Project, StoredModule
+from gateway.twins.projectman.seed import IamUser, Member, ProjectManSeed, TwinOptions
 
-JOINED: Final = 1_600_000_000_000  # milliseconds; the unit is not documented
+JOINED_AT: Final = 1_600_000_000_000  # milliseconds; the unit is not documented
 
 
-def write_module(project: Project, module: Module) -> Body:
-    """Write the answer to a create or an update: four keys, and the only place that tells a description."""
+def serialize_module(project: Project, module: StoredModule) -> Body:
+    """Return the body of a create or update response, the only one with a description."""
     return {
         "description": module.description,
         "module_name": module.name,
@@ -21,8 +21,8 @@ def write_module(project: Project, module: Module) -> Body:
     }
 
 
-def write_tree(project: Project, page: slice, options: Options) -> Body:
-    """Write one page of top modules, each with what is below it."""
+def serialize_tree(project: Project, page: slice, options: TwinOptions) -> Body:
+    """Return a page of top-level modules, each with its descendants."""
     tops = project.children(None)
     nodes = [
         {**_node(project, top), "children": _CHILDREN[options.children](project, top.module_id)} for top in tops[page]
@@ -30,8 +30,8 @@ def write_tree(project: Project, page: slice, options: Options) -> Body:
     return {"total": len(tops if options.total == "top" else project.modules), "modules": nodes}
 
 
-def write_member(member: Member, seed: Seed) -> Body:
-    """Write one entry of the list of members."""
+def serialize_member(member: Member, seed: ProjectManSeed) -> Body:
+    """Return an element of the list of members."""
     domain = next(iter(seed.domains.items()), ("", ""))
     role = "creator" if member.role_id == -1 else "member"
     return {
@@ -44,8 +44,8 @@ def write_member(member: Member, seed: Seed) -> Body:
     }
 
 
-def write_project(project: Project) -> Body:
-    """Write one entry of the list of projects."""
+def serialize_project(project: Project) -> Body:
+    """Return an element of the list of projects."""
     seed = project.seed
     return {
         "project_num_id": seed.project_num_id,
@@ -56,8 +56,8 @@ def write_project(project: Project) -> Body:
     }
 
 
-def write_user(user: IamUser, seed: Seed) -> Body:
-    """Write who is asking."""
+def serialize_user(user: IamUser, seed: ProjectManSeed) -> Body:
+    """Return the body of `GET /v4/user`."""
     return {
         "domain_id": seed.domains.get(user.domain, ""),
         "domain_name": user.domain,
@@ -65,14 +65,20 @@ def write_user(user: IamUser, seed: Seed) -> Body:
         "user_id": user.user_id,
         "user_name": user.user_name,
         "nick_name": user.nick_name,
-        "created_time": JOINED,
-        "updated_time": JOINED,
+        "created_time": JOINED_AT,
+        "updated_time": JOINED_AT,
         "gender": "",
         "user_type": "User",
     }
 
 
-def _node(project: Project, module: Module) -> Body:
+def serialize_page(key: str, elements: Iterable[Body], page: slice) -> Body:
+    """Return a page of a flat list, and the total."""
+    bodies = list(elements)
+    return {key: bodies[page], "total": len(bodies)}
+
+
+def _node(project: Project, module: StoredModule) -> Body:
     return {
         "module_id": module.module_id,
         "module_name": module.name,
@@ -82,7 +88,7 @@ def _node(project: Project, module: Module) -> Body:
     }
 
 
-def _child(project: Project, module: Module) -> Body:
+def _child(project: Project, module: StoredModule) -> Body:
     return {**_node(project, module), "parent_module_id": module.parent_id}
 
 
@@ -94,24 +100,18 @@ def _nested(project: Project, module_id: int) -> list[Body]:
     return [_with_children(project, module) for module in project.children(module_id)]
 
 
-def _with_children(project: Project, module: Module) -> Body:
-    """Write a node below the top; a leaf has no `children` at all, as the documented child has no such field."""
-    below = _nested(project, module.module_id)
-    return {**_child(project, module), **({"children": below} if below else {})}
+def _with_children(project: Project, module: StoredModule) -> Body:
+    """Return a node below the top; a leaf has no `children`, as in the documented example."""
+    children = _nested(project, module.module_id)
+    return {**_child(project, module), **({"children": children} if children else {})}
 
 
-# Three levels are documented nowhere: either the top module lists all below it, or each level lists the next.
+# Three levels are not documented: the top module lists all its descendants, or each level lists the next.
 _CHILDREN: Final[Mapping[str, Callable[[Project, int], list[Body]]]] = {"flat": _flat, "nested": _nested}
 
 
-def _owner(project: Project, module: Module) -> Body | None:
+def _owner(project: Project, module: StoredModule) -> Body | None:
     member = project.members.get(module.owner_id)
     if member is None:
         return None  # the owner has left the project
     return {key: value for key, value in asdict(member).items() if key != "role_id"}
-
-
-def page_of(key: str, entries: Iterable[Body], page: slice) -> Body:
-    """Write a flat list: one page of it, and the total."""
-    every = list(entries)
-    return {key: every[page], "total": len(every)}

@@ -1,8 +1,8 @@
-"""The codes CMDB refuses with and their texts, English and Chinese; source: facts, section 5."""
+"""CMDB's error codes with their English and Chinese texts; source: facts, sections 4 and 5."""
 
-from typing import Final
+from typing import Any, Final
 
-# code: (English, Chinese); `%!` are the formatting slips of the original.
+# code: (English, Chinese); `%!` are formatting errors of the original.
 TEXTS: Final[dict[int, tuple[str, str]]] = {
     1101030: ("Having hosts under the target, deleting forbidden", "目标包含主机, 不允许删除"),
     1101075: ("the inst has association", "实例下有关联关系"),
@@ -13,7 +13,7 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     1101091: ("update name field on module create by template forbidden", "禁止修改由模板创建模块的名称"),
     1101097: (
         "forbidden add/remove module on set initialized by set template",
-        "集群由集群模板创建，禁止添加/删除模块",  # noqa: RUF001 - CMDB's own comma
+        "集群由集群模板创建，禁止添加/删除模块",  # noqa: RUF001 - CMDB's comma
     ),
     1101098: ("forbidden remove or update built in set or module", "禁止删除或更新内置集群/模块"),
     1101099: ("the same module name exist", "已经存在同名模块"),
@@ -41,11 +41,20 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
 }
 
 
-class Refusal(Exception):
-    """A no with CMDB's code; `argument` fills the text and may be the refusal that this one wraps."""
+# Names of the actions in a permission error: Chinese in either language.
+ACTIONS: Final = {
+    "create_biz_topology": "业务拓扑新建",
+    "edit_biz_topology": "业务拓扑编辑",
+    "delete_biz_topology": "业务拓扑删除",
+}
+SYSTEM: Final = {"system_id": "bk_cmdb", "system_name": "配置平台"}
+
+
+class CmdbError(Exception):
+    """An error with a code of CMDB; `argument` fills the text and may be an error that this one wraps."""
 
     def __init__(
-        self, code: int, argument: "str | Refusal" = "", *, permission: dict[str, object] | None = None
+        self, code: int, argument: "str | CmdbError" = "", *, permission: dict[str, object] | None = None
     ) -> None:
         super().__init__(code, argument)
         self.code = code
@@ -53,7 +62,15 @@ class Refusal(Exception):
         self.permission = permission
 
     def text(self, *, english: bool) -> str:
-        """Word the refusal; a wrapped one is quoted in full, which doubles its quotes as CMDB does."""
+        """Return the text; that of a wrapped error is quoted, which doubles its quotes as in CMDB."""
         template = TEXTS[self.code][0 if english else 1]
         argument = self.argument if isinstance(self.argument, str) else self.argument.text(english=english)
         return template % argument if "%" in template else template
+
+
+def permission_error(action: str, biz: int, name: str) -> CmdbError:
+    """Return the error for a missing permission on a business; `name` is empty if there is no such business."""
+    business = {"type": "biz", "type_name": "业务", "id": str(biz), "name": name}
+    resource_type: dict[str, Any] = {**SYSTEM, "type": "biz", "type_name": "业务", "instances": [[business]]}
+    action_entry = {"id": action, "name": ACTIONS[action], "related_resource_types": [resource_type]}
+    return CmdbError(9900403, permission={**SYSTEM, "actions": [action_entry]})

@@ -1,4 +1,4 @@
-"""How ProjectMan, its API gateway (APIGW) and IAM say no: three shapes of one refusal, and the codes the twin uses."""
+"""Errors of ProjectMan, its API gateway (APIGW) and IAM: three body formats, and the codes that the twin uses."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -7,8 +7,8 @@ from typing import Final
 Body = dict[str, object]
 
 
-class Refusal(Exception):
-    """A request that is answered with an error; nothing was changed."""
+class ProjectManError(Exception):
+    """An error response of ProjectMan; nothing was changed."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code} {message}")
@@ -17,21 +17,21 @@ class Refusal(Exception):
         self.message = message
 
     def body(self, request_id: str) -> Body:
-        """Give the ProjectMan shape, which keeps the request's id to the header."""
+        """Return the body; ProjectMan sends the request id in a header only."""
         del request_id
         return {"error_code": self.code, "error_msg": self.message}
 
 
-class ApigwRefusal(Refusal):
-    """Said by the API gateway before ProjectMan saw the request; its body repeats the request id."""
+class ApigError(ProjectManError):
+    """An error of the API gateway in front of ProjectMan; the body repeats the request id."""
 
     def body(self, request_id: str) -> Body:
-        """Give the API gateway's shape."""
+        """Return the body in the API gateway's format."""
         return {"error_msg": self.message, "error_code": self.code, "request_id": request_id}
 
 
-class IamRefusal(Refusal):
-    """Said by IAM in Keystone's shape: the code is the status again, as an integer."""
+class IamError(ProjectManError):
+    """An error of IAM in the format of Keystone: the code is the status, as an integer."""
 
     TITLES: Final[Mapping[int, str]] = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
@@ -39,15 +39,15 @@ class IamRefusal(Refusal):
         super().__init__(status, str(status), message)
 
     def body(self, request_id: str) -> Body:
-        """Give Keystone's shape."""
+        """Return the body in the format of Keystone."""
         del request_id
         return {"error": {"code": self.status, "message": self.message, "title": self.TITLES[self.status]}}
 
 
-class Reason(Enum):
-    """ProjectMan's codes; all travel with HTTP 400.
+class ErrorCode(Enum):
+    """Codes of ProjectMan, all sent with HTTP 400.
 
-    The codes that begin with PM.EMU are invented and look it: no public code for these cases is known.
+    Codes that begin with PM.EMU are invented: no public code for these cases is known.
     """
 
     PROJECT_UNKNOWN = ("PM.02152005", "project missing or deleted")
@@ -61,27 +61,27 @@ class Reason(Enum):
     TOO_DEEP = ("PM.EMU00004", "emulated, the real code is unknown: modules nest at most {0} deep")
     HAS_CHILDREN = ("PM.EMU00005", "emulated, the real code is unknown: the module has sub-modules")
 
-    def refusal(self, *details: object) -> Refusal:
-        """Fill the wording's places with `details`."""
-        code, wording = self.value
-        return Refusal(400, code, wording.format(*details))
+    def error(self, *details: object) -> ProjectManError:
+        """Return the error with `details` filled into its text."""
+        code, text = self.value
+        return ProjectManError(400, code, text.format(*details))
 
 
-def not_published() -> ApigwRefusal:
-    """Refuse a path or method that the API gateway does not know."""
-    return ApigwRefusal(404, "APIGW.0101", "The API does not exist")
+def api_not_found() -> ApigError:
+    """Return the error for a path or method that the API gateway does not publish."""
+    return ApigError(404, "APIGW.0101", "The API does not exist")
 
 
-def too_large() -> ApigwRefusal:
-    """Refuse a body beyond the API gateway's limit."""
-    return ApigwRefusal(413, "APIGW.0201", "API request error: the body exceeds 12 MB")
+def body_too_large() -> ApigError:
+    """Return the error for a body over the API gateway's limit."""
+    return ApigError(413, "APIGW.0201", "API request error: the body exceeds 12 MB")
 
 
-def unauthenticated(message: str) -> ApigwRefusal:
-    """Refuse who asks, in one of the wordings of APIGW.0301."""
-    return ApigwRefusal(401, "APIGW.0301", message)
+def unauthenticated(message: str) -> ApigError:
+    """Return an authentication error; APIGW.0301 has several texts."""
+    return ApigError(401, "APIGW.0301", message)
 
 
-def token_outdated() -> ApigwRefusal:
-    """Refuse a token that was good once."""
-    return ApigwRefusal(401, "APIGW.0307", "The token must be updated.")
+def token_expired() -> ApigError:
+    """Return the error for an expired token."""
+    return ApigError(401, "APIGW.0307", "The token must be updated.")

@@ -1,0 +1,385 @@
+"""Applies the faults that the rules choose to the requests, writes and responses of one twin."""
+
+import hashlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final, Generic, TypeVar
+
+from flask import Flask, Request, Response, g, has_app_context, request
+
+from gateway.twins.faults.fault_types import (
+    COMMON_FAULT_TYPES,
+    DELAY,
+    RESPONSE,
+    TRANSPORT,
+    WRITE_KINDS,
+    Fault,
+    FaultType,
+)
+from gateway.twins.faults.rules import FaultCatalog, FaultQueue, InvalidRuleError
+from gateway.twins.server import ON_CLOSE, SEND_PLANS, SendPlan
+
+HEADER: Final = "X-Twin-Fault"
+RESET: Final = ("POST", "/twin/reset")
+# The control endpoints of the injector: they are not counted, need no credentials, and no fault applies to them.
+CONTROL_ENDPOINTS: Final = frozenset({"post_rules", "get_rules", "delete_rules", "get_attempts"})
+# Each delayed write holds a thread.
+MAX_DELAYED_WRITES: Final = 256
+MAX_ATTEMPTS: Final = 100_000  # the oldest are dropped
+_PAGE: Final = "<!DOCTYPE html>\n<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>\n"
+
+ResponseFactory = Callable[[Mapping[str, Any]], Response]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_Result = TypeVar("_Result")
+
+
+class WriteSuppressed(Exception):
+    """The operation is not carried out now; the fault provides the response."""
+
+
+class SleepInterrupted(ConnectionAbortedError):
+    """A reset or the server's shutdown ended the sleep; the connection is closed."""
+
+
+class InterruptibleSleep:
+    """Sleeps in real time that `interrupt` ends early."""
+
+    def __init__(self) -> None:
+        self._interrupted = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raises SleepInterrupted."""
+        if self._interrupted.wait(timeout=seconds):
+            raise SleepInterrupted
+
+    def interrupt(self) -> None:
+        """End all current sleeps; later ones wait for an event of their own."""
+        current, self._interrupted = self._interrupted, threading.Event()
+        current.set()
+
+
+class DelayedWrites:
+    """Writes that are applied after their response, each by a timer thread; `rule_error` is what a write may raise."""
+
+    def __init__(self, app: Flask, rule_error: type[Exception]) -> None:
+        self._app = app
+        self._rule_error = rule_error
+        self._lock = threading.Lock()
+        self._timers: dict[int, threading.Timer] = {}
+        self._last_number = 0
+        self._performed = 0
+        self._refused: list[str] = []
+
+    def schedule(self, seconds: float, perform: Callable[[], object]) -> None:
+        """Call `perform` after `seconds` in an application context of its own."""
+        with self._lock:
+            if len(self._timers) >= MAX_DELAYED_WRITES:
+                self._refused.append(f"{MAX_DELAYED_WRITES} late writes are waiting already")
+                return
+            self._last_number += 1
+            timer = threading.Timer(seconds, self._apply, (self._last_number, perform))
+            timer.daemon = True
+            self._timers[self._last_number] = timer
+            timer.start()
+
+    def cancel(self) -> None:
+        """Drop all writes and counts; no write is running or scheduled when this returns."""
+        with self._lock:
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+            self._refused.clear()
+            self._performed = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return how many writes are waiting and applied, and the errors of those that the backend rejected."""
+        with self._lock:
+            return {"waiting": len(self._timers), "performed": self._performed, "refused": list(self._refused)}
+
+    def _apply(self, number: int, perform: Callable[[], object]) -> None:
+        with self._lock, self._app.app_context():  # the lock is held throughout, so that cancel() waits for the write
+            if self._timers.pop(number, None) is None:
+                return
+            try:
+                perform()
+                self._performed += 1
+            except self._rule_error as error:
+                self._refused.append(" ".join(map(str, error.args)))
+
+
+@dataclass(frozen=True)
+class ActiveFaults:
+    """The faults that apply to the current request or delayed write, by category."""
+
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    delayed_writes: DelayedWrites | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the faults for the ledger."""
+        return sorted(fault.label for fault in self.faults.values())
+
+    def seconds(self, category: str) -> float:
+        """Return the parameter `seconds` of the fault in this category, or 0."""
+        fault = self.faults.get(category)
+        return float(fault.parameters["seconds"]) if fault else 0.0
+
+
+_NO_FAULTS: Final = ActiveFaults()
+
+
+def active() -> ActiveFaults:
+    """Return the faults of the current request or delayed write."""
+    faults: ActiveFaults = g.get("active_faults", _NO_FAULTS) if has_app_context() else _NO_FAULTS
+    return faults
+
+
+def commit(perform: Callable[[], _Result]) -> _Result:
+    """Apply a write now, or schedule it and raise WriteSuppressed; a late write is checked when it is applied."""
+    current = active()
+    fault = current.faults.get(RESPONSE)
+    if current.delayed_writes is None or fault is None or fault.effect != "late":
+        return perform()
+
+    def perform_late() -> None:
+        g.active_faults = ActiveFaults(current.faults)
+        perform()
+
+    current.delayed_writes.schedule(fault.parameters["seconds"], perform_late)
+    raise WriteSuppressed
+
+
+def fault_labels() -> list[str]:
+    """Return the names of the active faults for the ledger."""
+    return active().labels
+
+
+def read_lag() -> float:
+    """Return for how many seconds reads must not see the current write."""
+    return active().seconds("read-lag")
+
+
+def skewed_clock(clock: Callable[[], datetime]) -> Callable[[], datetime]:
+    """Return a clock that is off by the skew of the current request."""
+    return lambda: clock() + timedelta(seconds=active().seconds("clock-skew"))
+
+
+class ReadLag(Generic[Key, Value]):
+    """Shows rows as a replica with a lag does; the owner of the rows calls it under its lock."""
+
+    def __init__(self) -> None:
+        self._hidden: list[tuple[float, Mapping[Key, Value | None]]] = []  # end of the lag, rows before the write
+
+    def hide(self, seconds: float, before: Mapping[Key, Value | None]) -> None:
+        """Show the rows as they were before a write for `seconds`; None stands for a row that did not exist."""
+        self._hidden.append((time.monotonic() + seconds, before))
+
+    def visible(self, rows: dict[Key, Value]) -> dict[Key, Value]:
+        """Return what reads see: the same dict if nothing is hidden."""
+        now = time.monotonic()
+        self._hidden = [(ends_at, before) for ends_at, before in self._hidden if ends_at > now]
+        if not self._hidden:
+            return rows
+        visible: dict[Key, Value | None] = {**rows}
+        for _, before in reversed(self._hidden):
+            visible |= before
+        return {key: value for key, value in visible.items() if value is not None}
+
+
+class WriteAttemptLog:
+    """The writes that arrived, applied or not; thread-safe. `name_field` holds the module's name in a body."""
+
+    def __init__(self, name_field: str) -> None:
+        self._name_field = name_field
+        self._lock = threading.Lock()
+        self._attempts: deque[dict[str, Any]] = deque(maxlen=MAX_ATTEMPTS)
+
+    def record(self, operation: str, request: Request, labels: list[str]) -> None:
+        """Record a write; of the body, which may hold credentials, only the module's name and a digest."""
+        body = request.get_data()
+        attempt = {
+            "at": datetime.now(UTC).isoformat(),
+            "operation": operation,
+            "path": request.path,
+            "name": self._find_name(body),
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "request_id": request.headers.get("X-Request-Id"),
+            "faults": labels,
+        }
+        with self._lock:
+            self._attempts.append(attempt)
+
+    def clear(self) -> None:
+        """Remove all attempts."""
+        with self._lock:
+            self._attempts.clear()
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the attempts, oldest first."""
+        with self._lock:
+            return list(self._attempts)
+
+    def _find_name(self, body: bytes) -> str | None:
+        """Return the module's name from a JSON body, at the top level or under `data`."""
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+        for fields in (document, document.get("data")) if isinstance(document, dict) else ():
+            if isinstance(fields, dict) and isinstance(fields.get(self._name_field), str):
+                return str(fields[self._name_field])
+        return None
+
+
+@dataclass(frozen=True)
+class FaultProfile:
+    """What the injector needs to know of a backend."""
+
+    operations: Mapping[str, str]  # the twin's name of an operation → its kind; "other" is none of OPERATION_KINDS
+    name_field: str  # the field of a create or update that holds the module's name
+    rule_error: type[Exception]  # raised for a write that the backend's rules reject
+    fault_types: tuple[FaultType, ...] = ()
+    responses: Mapping[str, ResponseFactory] = field(default_factory=dict)
+    side_effects: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # run before the operation
+
+
+class FaultInjector:
+    """The faults of one twin; `rules` are those of its seed. Raises InvalidRuleError."""
+
+    def __init__(self, app: Flask, profile: FaultProfile, rules: object = ()) -> None:
+        self._profile = profile
+        fault_types = {fault_type.name: fault_type for fault_type in (*COMMON_FAULT_TYPES, *profile.fault_types)}
+        self._queue = FaultQueue(FaultCatalog(fault_types, profile.operations))
+        self._queue.add(rules)
+        self._responses = {**_RESPONSES, **profile.responses}
+        self._delays = InterruptibleSleep()
+        self._delayed_writes = DelayedWrites(app, profile.rule_error)
+        self._attempts = WriteAttemptLog(profile.name_field)
+        for path, endpoint, view, method in (
+            ("/twin/faults", "post_rules", self._post_rules, "POST"),
+            ("/twin/faults", "get_rules", self._get_rules, "GET"),
+            ("/twin/faults", "delete_rules", self._delete_rules, "DELETE"),
+            ("/twin/attempts", "get_attempts", self._get_attempts, "GET"),
+        ):
+            app.add_url_rule(path, endpoint, view, methods=[method], provide_automatic_options=False)
+        app.before_request(self._reset)
+        app.after_request(self._after_request)
+        app.register_error_handler(WriteSuppressed, lambda _: Response())
+        app.register_error_handler(InvalidRuleError, lambda error: ({"error": str(error)}, HTTPStatus.BAD_REQUEST))
+        app.extensions[ON_CLOSE] = self._end_waits
+
+    def before_operation(self, operation: str | None) -> None:
+        """Apply the faults that come before the operation; raises WriteSuppressed if it must not be carried out."""
+        if operation is None or operation not in self._profile.operations:
+            return
+        request.get_data()  # a client must have sent the whole request before any fault
+        faults = self._queue.match(operation, request.headers.get(HEADER), has_token="X-Auth-Token" in request.headers)
+        g.active_faults = current = ActiveFaults(faults, self._delayed_writes)
+        if self._profile.operations[operation] in WRITE_KINDS:
+            self._attempts.record(operation, request, current.labels)
+        for name in faults.keys() & self._profile.side_effects:
+            self._profile.side_effects[name]()
+        if not self._delay("before") or ((fault := faults.get(RESPONSE)) and fault.effect == "never"):
+            raise WriteSuppressed
+
+    def _after_request(self, response: Response) -> Response:
+        """Replace the response and choose how it is sent."""
+        self._delay("after")
+        faults = active().faults
+        replacing = faults.get(RESPONSE)
+        if replacing and replacing.type.name in self._responses:
+            response = self._responses[replacing.type.name](replacing.parameters)
+        for fault in (replacing, faults.get(TRANSPORT)):
+            if fault and fault.type.name in _SEND_PLANS:
+                self._send_by(self._plan(fault, response.calculate_content_length() or 0))
+        return response
+
+    def _delay(self, when: str) -> bool:
+        """Sleep if a fault says so; return False, and let the connection be closed, if the sleep was interrupted."""
+        fault = active().faults.get(DELAY)
+        if fault and fault.parameters["when"] == when:
+            try:
+                self._delays.sleep(fault.parameters["seconds"])
+            except SleepInterrupted:
+                self._send_by(SendPlan(max_bytes=0))
+                return False
+        return True
+
+    def _plan(self, fault: Fault, length: int) -> SendPlan:
+        return _SEND_PLANS[fault.type.name](fault.parameters, length, self._delays.sleep)
+
+    def _send_by(self, plan: SendPlan) -> None:
+        """Pass a plan to the server; there is none under Flask's test client."""
+        request.environ.get(SEND_PLANS, []).append(plan)
+
+    def _post_rules(self) -> tuple[dict[str, Any], int]:
+        try:
+            document = json.loads(request.get_data())
+        except (ValueError, RecursionError):
+            raise InvalidRuleError("the body is not JSON") from None
+        return {"faults": self._queue.add(document)}, HTTPStatus.CREATED
+
+    def _get_rules(self) -> dict[str, Any]:
+        return {**self._queue.to_dict(), "late_writes": self._delayed_writes.to_dict()}
+
+    def _delete_rules(self) -> Response:
+        self._queue.clear()
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    def _get_attempts(self) -> dict[str, Any]:
+        return {"attempts": self._attempts.to_list()}
+
+    def _reset(self) -> None:
+        """Clear all state before the twin loads its seed again."""
+        if (request.method, request.path) == RESET:
+            self._queue.clear()
+            self._end_waits()
+            self._attempts.clear()
+
+    def _end_waits(self) -> None:
+        self._delays.interrupt()
+        self._delayed_writes.cancel()
+
+
+def _status_response(parameters: Mapping[str, Any]) -> Response:
+    status = parameters["status"]
+    title = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+    bodies = {
+        "empty": ("", "text/plain"),
+        "html": (_PAGE.format(title), "text/html"),
+        "json": (json.dumps({"message": title}), "application/json"),
+    }
+    text, mimetype = bodies[parameters["body"]]
+    return Response(text, status, mimetype=mimetype)
+
+
+def _redirect_response(parameters: Mapping[str, Any]) -> Response:
+    headers = {"Location": parameters["location"]}
+    return Response(_PAGE.format("302 Found"), HTTPStatus.FOUND, headers, mimetype="text/html")
+
+
+# Responses of proxies, load balancers and login pages in the backend's place.
+_RESPONSES: Final[Mapping[str, ResponseFactory]] = {
+    "html": lambda _: Response(_PAGE.format("Sign in"), mimetype="text/html"),
+    "status": _status_response,
+    "redirect": _redirect_response,
+}
+
+_PlanFactory = Callable[[Mapping[str, Any], int, Callable[[float], None]], SendPlan]
+_SEND_PLANS: Final[Mapping[str, _PlanFactory]] = {
+    "drop": lambda _, __, ___: SendPlan(max_bytes=0),
+    "reset": lambda parameters, _, __: SendPlan(max_bytes=parameters["byte"], reset=True),
+    "truncate": lambda parameters, length, _: SendPlan(
+        max_bytes=length // 2 if parameters["bytes"] is None else parameters["bytes"], of_body=True
+    ),
+    "drip": lambda parameters, _, sleep: SendPlan(
+        chunk_size=parameters["bytes"], interval_seconds=parameters["seconds"], sleep=sleep
+    ),
+}

@@ -1,0 +1,108 @@
+"""Parsing and validation of requests, as documented for each field; references are checked by the commands."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.twins.projectman.commands import Create, Update
+from gateway.twins.projectman.errors import ErrorCode
+
+PROJECT_ID: Final = re.compile(r"[A-Za-z0-9]{32}")
+MODULE_ID: Final = re.compile(r"[1-9][0-9]{0,9}")
+USER_ID: Final = re.compile(r"[0-9a-z]{32}")
+# The documented pattern is `\u4E00-\u9FA5-_`: a hyphen after a complete range stands for itself.
+CREATE_NAME: Final = re.compile(r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}")
+# The documented pattern of an update is `[^/\:*?]{0,30}`; the backslash is read as a forbidden character.
+UPDATE_NAME: Final = re.compile(r"[^/\\:*?]{0,30}")
+DESCRIPTION_MAX: Final = 255
+DEFAULT_LIMIT: Final = 10
+MAX_OFFSET: Final = 10_000
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+
+
+def parse_create(project_id: str, body: bytes) -> Create:
+    """Parse a create request; raises PM.02175006."""
+    fields = _parse_object(body)
+    return Create(
+        project_id=parse_project_id(project_id),
+        name=_text(fields, "module_name", CREATE_NAME),
+        owner_id=_owner(fields),
+        description=_description(fields),
+        parent_id=_parent(fields),
+    )
+
+
+def parse_update(project_id: str, module_id: str, body: bytes) -> Update:
+    """Parse an update request, in which a parent is ignored; raises PM.02175006."""
+    fields = _parse_object(body)
+    return Update(
+        project_id=parse_project_id(project_id),
+        module_id=parse_module_id(module_id),
+        name=_text(fields, "module_name", UPDATE_NAME),
+        owner_id=_owner(fields),
+        description=_description(fields),
+    )
+
+
+def parse_project_id(value: str) -> str:
+    """Return a well-formed project id; raises PM.02175006."""
+    if not PROJECT_ID.fullmatch(value):
+        raise ErrorCode.BAD_PARAMETER.error("project_id")
+    return value
+
+
+def parse_module_id(value: str) -> int:
+    """Return the module id of a path; raises PM.02175006."""
+    if not MODULE_ID.fullmatch(value):
+        raise ErrorCode.BAD_PARAMETER.error("module_id")
+    return int(value)
+
+
+def parse_paging(query: Mapping[str, str], *, maximum: int, aligned: bool = True) -> slice:
+    """Return `offset` and `limit` as a slice; `aligned`: offset is a multiple of limit. Raises PM.02174103."""
+    numbers = query.get("offset", "0"), query.get("limit", str(DEFAULT_LIMIT))
+    if not all(_NUMBER.fullmatch(number) for number in numbers):
+        raise ErrorCode.BAD_PAGING.error()
+    offset, limit = map(int, numbers)
+    if not 1 <= limit <= maximum or offset > MAX_OFFSET or (aligned and offset % limit):
+        raise ErrorCode.BAD_PAGING.error()
+    return slice(offset, offset + limit)
+
+
+def _parse_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ErrorCode.BAD_PARAMETER.error("body") from None
+    if not isinstance(document, dict):
+        raise ErrorCode.BAD_PARAMETER.error("body")
+    return document
+
+
+def _text(fields: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ErrorCode.BAD_PARAMETER.error(name)
+    return value
+
+
+def _owner(fields: Mapping[str, Any]) -> str:
+    owner = fields.get("owner")
+    if not isinstance(owner, dict):
+        raise ErrorCode.BAD_PARAMETER.error("owner")
+    return _text(owner, "user_id", USER_ID)
+
+
+def _description(fields: Mapping[str, Any]) -> str | None:
+    value = fields.get("description")
+    if value is not None and (not isinstance(value, str) or len(value) > DESCRIPTION_MAX):
+        raise ErrorCode.BAD_PARAMETER.error("description")
+    return value
+
+
+def _parent(fields: Mapping[str, Any]) -> int | None:
+    value = fields.get("parent_module_id")
+    if value is not None and (not isinstance(value, int) or not MODULE_ID.fullmatch(str(value))):
+        raise ErrorCode.BAD_PARAMETER.error("parent_module_id")
+    return value

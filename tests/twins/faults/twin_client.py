@@ -1,0 +1,162 @@
+"""Client of either twin over raw sockets, which sees every byte and how a connection ends."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any, Final
+
+from gateway.twins import cmdb, projectman
+from gateway.twins.projectman.default_seed import DEMO_PROJECT, DEMO_USER
+from gateway.twins.server import running
+
+AUTHORIZATION: Final = json.dumps({"bk_app_code": "portal", "bk_app_secret": "s", "bk_username": "tom"})
+ESB: Final = "/api/c/compapi/v2/cc"
+
+
+@dataclass(frozen=True)
+class RawResponse:
+    """All bytes received, and whether the connection ended with FIN (False) or RST (True)."""
+
+    raw: bytes
+    was_reset: bool = False
+
+    @property
+    def status(self) -> int:
+        return int(self.raw.split(maxsplit=2)[1])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        lines = self.raw.partition(b"\r\n\r\n")[0].decode().splitlines()[1:]
+        pairs = (line.split(": ", 1) for line in lines)
+        return {name.lower(): value for name, value in pairs}
+
+    @property
+    def body(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[2]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+CLOSED: Final = RawResponse(b"")
+
+
+@dataclass(frozen=True)
+class BackendApi:
+    """The requests of one backend."""
+
+    create_path: str
+    list_request: tuple[str, str, Any]
+    create_body: Callable[[str], dict[str, Any]]
+    names: Callable[[Any], list[str]]
+
+
+CMDB: Final = BackendApi(
+    create_path="/api/v3/module/1/10",
+    list_request=("POST", "/api/v3/module/search/0/1/10", {}),
+    create_body=lambda name: {"bk_parent_id": 10, "bk_module_name": name},
+    names=lambda body: [row["bk_module_name"] for row in body["data"]["info"]],
+)
+PROJECTMAN: Final = BackendApi(
+    create_path=f"/v4/projects/{DEMO_PROJECT}/module",
+    list_request=("GET", f"/v4/projects/{DEMO_PROJECT}/modules?offset=0&limit=100", None),
+    create_body=lambda name: {"module_name": name, "owner": {"user_id": DEMO_USER}},
+    names=lambda body: [node["module_name"] for node in body["modules"] if node["module_name"] != "platform"],
+)
+
+
+@dataclass(frozen=True)
+class TwinClient:
+    """Client of a running twin."""
+
+    url: str
+    api: BackendApi
+    headers: Mapping[str, str]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> RawResponse:
+        """Send a request and read until the connection ends."""
+        content = b"" if body is None else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", "Host: twin", f"Content-Length: {len(content)}", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in {**self.headers, **headers}.items()]
+        received = b""
+        with socket.create_connection(self.address, timeout=5) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode() + content)
+            try:
+                while chunk := connection.recv(65536):
+                    received += chunk
+            except ConnectionResetError:
+                return RawResponse(received, was_reset=True)
+        return RawResponse(received)
+
+    def create(self, name: str, **headers: str) -> RawResponse:
+        return self.send("POST", self.api.create_path, self.api.create_body(name), **headers)
+
+    def create_module_path(self, name: str) -> str:
+        """Create a module and return the path of its update and delete."""
+        body = self.create(name).json
+        if "data" in body:
+            return f"{self.api.create_path}/{body['data']['bk_module_id']}"
+        return f"{self.api.create_path}s/{body['module_id']}"
+
+    def list_names(self) -> list[str]:
+        """Return the names of the modules that were created."""
+        method, path, body = self.api.list_request
+        return self.api.names(self.send(method, path, body).json)
+
+    def add_rules(self, *rules: Mapping[str, Any]) -> None:
+        assert self.send("POST", "/twin/faults", list(rules)).status == 201
+
+    def get_control(self, name: str) -> Any:
+        """Return the body of `GET /twin/<name>`."""
+        connection = HTTPConnection(*self.address, timeout=5)
+        connection.request("GET", f"/twin/{name}")
+        body = json.load(connection.getresponse())
+        connection.close()
+        return body
+
+    def ledger(self) -> list[tuple[str, list[str]]]:
+        """Return the names and the faults of the writes that were applied."""
+        return [(write["natural_key"][-1], write.get("faults", [])) for write in self.get_control("ledger")["writes"]]
+
+    def attempted_names(self) -> list[str]:
+        return [attempt["name"] for attempt in self.get_control("attempts")["attempts"]]
+
+
+def eventually(function: Callable[[], object], expected: object) -> None:
+    """Call the function until it returns the expected value; fail after five seconds."""
+    deadline = time.monotonic() + 5
+    while (value := function()) != expected and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert value == expected
+
+
+@contextmanager
+def cmdb_twin(seed: Mapping[str, object] | None = None) -> Iterator[TwinClient]:
+    with running(cmdb.create_twin(seed)) as url:
+        yield TwinClient(url, CMDB, {"X-Bkapi-Authorization": AUTHORIZATION, "X-Bkcmdb-Language": "en"})
+
+
+@contextmanager
+def projectman_twin(seed: Mapping[str, object] | None = None) -> Iterator[TwinClient]:
+    with running(projectman.create_twin(seed)) as url:
+        token = issue_token(TwinClient(url, PROJECTMAN, {}))
+        yield TwinClient(url, PROJECTMAN, {"X-Auth-Token": token})
+
+
+def issue_token(client: TwinClient) -> str:
+    user = {"domain": {"name": "demo-account"}, "name": "demo_user_name_06", "password": "demo-password"}
+    login = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+    return client.send("POST", "/v3/auth/tokens", login).headers["x-subject-token"]
+
+
+TWINS: Final = {"cmdb": cmdb_twin, "projectman": projectman_twin}
