@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Packages with full branch coverage; other packages are tested in child processes, which coverage does not measure.
 FULL_COVERAGE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
-INTEGRATION_TESTS := tests/model_check tests/twins tests/conformance tests/integration tests/architecture tests/performance
+INTEGRATION_TESTS := tests/model_check tests/unit/twins tests/conformance tests/integration tests/architecture tests/performance
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help

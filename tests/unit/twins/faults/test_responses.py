@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.twins.faults.twin_client import TwinClient
+from tests.unit.twins.faults.twin_client import TwinClient
 
 pytestmark = pytest.mark.loopback
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.projectman.api import MODULES, ClientWith, assert_unauthenticated
+from tests.unit.twins.projectman.api import MODULES, ClientWith, assert_unauthenticated
 
 Sign = Callable[..., dict[str, str]]
 Advance = Callable[[float], None]

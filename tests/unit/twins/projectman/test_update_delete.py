@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.projectman.api import DEMO, MODULES, OTHER, ClientWith, assert_error, module_body
+from tests.unit.twins.projectman.api import DEMO, MODULES, OTHER, ClientWith, assert_error, module_body
 
 
 def tree(client: FlaskClient) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.projectman.api import MODULES, ClientWith
+from tests.unit.twins.projectman.api import MODULES, ClientWith
 
 TOKENS = "/v3/auth/tokens"
 INVALID = "The request body is invalid."

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.twins.faults.injector import ReadLag
-from tests.twins.faults.twin_client import ESB, TwinClient, eventually, issue_token
+from tests.unit.twins.faults.twin_client import ESB, TwinClient, eventually, issue_token
 
 pytestmark = pytest.mark.loopback
 

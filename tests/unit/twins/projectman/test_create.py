@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.projectman.api import CREATE, MODULES, OTHER, OWNER, ClientWith, assert_error, module_body
+from tests.unit.twins.projectman.api import CREATE, MODULES, OTHER, OWNER, ClientWith, assert_error, module_body
 
 MEMBER_OF_OTHER = "2d7f3a1c0b9e5864c3f2a1d0e9b8c7f6"  # not a member of the demo project
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.twins.faults.twin_client import TWINS, TwinClient, cmdb_twin, projectman_twin
+from tests.unit.twins.faults.twin_client import TWINS, TwinClient, cmdb_twin, projectman_twin
 
 
 @pytest.fixture(autouse=True)

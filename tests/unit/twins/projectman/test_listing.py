@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.projectman.api import DEMO, MODULES, OTHER, OWNER, ClientWith, module_body
+from tests.unit.twins.projectman.api import DEMO, MODULES, OTHER, OWNER, ClientWith, module_body
 
 USER_ID = OWNER["user_id"]
 NODE = {"module_id", "module_name", "owner", "deepth", "is_parent"}

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.twins.cmdb import create_twin
-from tests.twins.cmdb.cmdb_client import CREATE, MODULE, TOM, create_client
+from tests.unit.twins.cmdb.cmdb_client import CREATE, MODULE, TOM, create_client
 
 
 def twin(seed: dict[str, Any] | None = None, milliseconds: int = 50) -> FlaskClient:

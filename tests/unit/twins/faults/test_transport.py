@@ -6,7 +6,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.twins.faults.twin_client import CLOSED, ESB, RawResponse, TwinClient
+from tests.unit.twins.faults.twin_client import CLOSED, ESB, RawResponse, TwinClient
 
 pytestmark = pytest.mark.loopback
 

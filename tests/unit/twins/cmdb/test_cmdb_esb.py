@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.cmdb.cmdb_client import ADMIN, CREATE, MODULE, create_client
+from tests.unit.twins.cmdb.cmdb_client import ADMIN, CREATE, MODULE, create_client
 
 APPS = {"apps": {"portal": "s"}}
 

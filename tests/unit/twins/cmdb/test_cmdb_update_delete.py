@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.cmdb.cmdb_client import TOM, create_client
+from tests.unit.twins.cmdb.cmdb_client import TOM, create_client
 
 TEMPLATED, PLAIN, SIBLING, HOSTED, ASSOCIATED = 40, 41, 42, 43, 44
 MODULES = [

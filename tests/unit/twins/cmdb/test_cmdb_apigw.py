@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.twins.cmdb.cmdb_client import ADMIN, MODULE, create_client
+from tests.unit.twins.cmdb.cmdb_client import ADMIN, MODULE, create_client
 
 APPS = {"apps": {"portal": "s"}}
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.twins import cmdb, projectman
 from gateway.twins.projectman import SeedInvalidError
-from tests.twins.faults.twin_client import CLOSED, ESB, TWINS, RawResponse, TwinClient
+from tests.unit.twins.faults.twin_client import CLOSED, ESB, TWINS, RawResponse, TwinClient
 
 pytestmark = pytest.mark.loopback
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.cmdb.cmdb_client import TOM, create_client
+from tests.unit.twins.cmdb.cmdb_client import TOM, create_client
 
 MODULES = [
     {"bk_module_id": 41, "bk_module_name": "alpha", "bk_module_type": "1"},

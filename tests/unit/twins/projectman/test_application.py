@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from gateway.twins.projectman.projects import Projects, StoredModule
 from gateway.twins.projectman.seed import load_seed
 from gateway.twins.projectman.store import Store
-from tests.twins.projectman.api import CREATE, DEMO, MODULES, module_body
+from tests.unit.twins.projectman.api import CREATE, DEMO, MODULES, module_body
 
 
 @pytest.mark.parametrize(

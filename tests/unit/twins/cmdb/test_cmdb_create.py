@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.twins.cmdb.cmdb_client import MODULE, create_client
+from tests.unit.twins.cmdb.cmdb_client import MODULE, create_client
 
 TEMPLATES = [
     {"id": 100, "name": "st", "bk_biz_id": 1, "service_category_id": 2},

@@ -14,7 +14,7 @@ from gateway.twins.projectman.signature import (
     parse_authorization,
 )
 from gateway.twins.projectman.signature import sign as sign_request
-from tests.twins.projectman.api import CREATE, MODULES, assert_unauthenticated
+from tests.unit.twins.projectman.api import CREATE, MODULES, assert_unauthenticated
 
 BODY = b'{"module_name": "demo", "owner": {"user_id": "09d75cde5180d4481f91c018e89cb8e2"}}'
 # the test vector of section 3b
