@@ -69,8 +69,8 @@ class ShoutingType:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.type, name)
 
-    def connect(self, name: str, options: Any, *rest: Any, **named: Any) -> Any:
-        return Shouting(self.type.connect(name, options, *rest, **named), options)
+    def create_backend(self, name: str, options: Any, *rest: Any, **named: Any) -> Any:
+        return Shouting(self.type.create_backend(name, options, *rest, **named), options)
 
 
 def _fail(words: str) -> None:
