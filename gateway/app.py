@@ -71,8 +71,8 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     if not where:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
     types = discover()
-    readers = {name: type_.parse_options for name, type_ in types.items()}
-    return parse_settings(load_toml(where), environ, readers, check_url)
+    schemas = {name: type_.OptionsSchema for name, type_ in types.items()}
+    return parse_settings(load_toml(where), environ, schemas, check_url)
 
 
 def create_app(settings: Settings) -> WsgiApp:
@@ -118,7 +118,7 @@ def create_app(settings: Settings) -> WsgiApp:
 
 
 def _identifier(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
-    issuer = auth.issuer
+    issuer = auth.jwt
     fetch = None if issuer is None else json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
     return identity.create_authenticator(auth, clock, fetch, limiter)
 
@@ -131,6 +131,6 @@ def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:
     try:
         return load_settings(environ)
     except ConfigurationError as error:
-        for line in error.mistakes:
+        for line in error.errors:
             print(f"configuration: {line}", file=sys.stderr)
         sys.exit(3)

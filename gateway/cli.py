@@ -31,7 +31,7 @@ def check(config: str) -> None:
     try:
         settings = load_settings(os.environ, config)
     except ConfigurationError as error:
-        for line in error.mistakes:
+        for line in error.errors:
             click.echo(line, err=True)
         raise SystemExit(1) from None
     for line in settings.warnings:

@@ -22,12 +22,12 @@ def identify(asked: HttpRequest, identifier: Authenticator) -> Caller:
     rule, environ = asked.url_rule, asked.environ
     if rule is None or rule.endpoint.partition(".")[0] in _PUBLIC:
         return ANONYMOUS
-    return identifier.identify(
+    return identifier.authenticate(
         Credentials(
             api_key=environ.get("HTTP_X_API_KEY", ""),
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
             client_cert=environ.get("HTTP_X_FORWARDED_CLIENT_CERT", ""),
-            peer=environ.get("REMOTE_ADDR", ""),
+            remote_addr=environ.get("REMOTE_ADDR", ""),
         )
     )
 

@@ -1,8 +1,6 @@
-"""The backends: one folder each, found by being there.
+"""The backends: one package each, found by its presence in this folder.
 
-A folder here is a package that offers `parse_options(table) -> options` and
-`connect(name, options, clock, surroundings) -> Backend`; its name is the `type` of a connection. Nothing else
-needs to know it.
+A package provides `OptionsSchema` and `create_backend`; its name is the `type` of a connection.
 """
 
 from __future__ import annotations
@@ -14,22 +12,23 @@ from typing import Any, Protocol, cast
 
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices
 from gateway.domain.runtime import Clock
-from gateway.settings import Table
+from gateway.settings import SettingsSchema
 
 
 class BackendPlugin(Protocol):
-    """What a backend's package offers."""
+    """What the package of a backend provides."""
 
-    def parse_options(self, table: Table) -> Any:
-        """Read a connection's settings; mistakes are noted in the table."""
+    @property
+    def OptionsSchema(self) -> type[SettingsSchema]:  # noqa: N802 - the name of a class in the package
+        """The schema of a connection's table; it loads into the options."""
         ...
 
     def create_backend(self, name: str, options: Any, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
-        """Make a connection; nothing is sent yet."""
+        """Create a connection; nothing is sent yet."""
         ...
 
 
 def discover() -> Mapping[str, BackendPlugin]:
-    """Import every backend there is, by its type."""
-    found = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    return {name: cast("BackendPlugin", import_module(f"{__name__}.{name}")) for name in sorted(found)}
+    """Import all backends, and return them by type."""
+    names = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    return {name: cast("BackendPlugin", import_module(f"{__name__}.{name}")) for name in sorted(names)}

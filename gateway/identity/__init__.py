@@ -1,4 +1,4 @@
-"""Who is calling: proofs of identity, checked; the rest of the gateway sees callers only."""
+"""Authentication of callers; the rest of the gateway sees the authenticated caller only."""
 
 from gateway.identity.authenticator import Authenticator, Credentials, create_authenticator
 

@@ -1,4 +1,4 @@
-"""API keys: the configuration holds their digests, a request the key itself."""
+"""API keys: the configuration contains digests, a request contains the key."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gateway.domain.callers import Caller
 
 
 class ApiKeyStore:
-    """All keys that are known; a key is long and random, so that one plain SHA-256 of it is enough."""
+    """The digests of all API keys; a key is long and random, so one plain SHA-256 is enough."""
 
-    def __init__(self, known: Iterable[tuple[str, Caller]]) -> None:
-        """Take digests in lower-case hexadecimal."""
-        self._known = tuple((digest.encode(), caller) for digest, caller in known)
+    def __init__(self, callers: Iterable[tuple[str, Caller]]) -> None:
+        """Store digests in lower-case hexadecimal, with their callers."""
+        self._callers = tuple((digest.encode(), caller) for digest, caller in callers)
 
-    def caller(self, key: str) -> Caller | None:
-        """Return whose key it is; every digest is compared, each in constant time, wherever the right one stands."""
-        digest = sha256(key.encode(errors="surrogateescape")).hexdigest().encode()
-        found = None
-        for known, caller in self._known:
-            if hmac.compare_digest(known, digest):
-                found = caller
-        return found
+    def find_caller(self, key: str) -> Caller | None:
+        """Return the caller of a key; all digests are compared, each in constant time."""
+        key_digest = sha256(key.encode(errors="surrogateescape")).hexdigest().encode()
+        match = None
+        for digest, caller in self._callers:
+            if hmac.compare_digest(digest, key_digest):
+                match = caller
+        return match

@@ -1,4 +1,4 @@
-"""Find the caller behind a request: by API key, by token, or by the certificate that the mesh has seen."""
+"""Authentication of a request: by API key, by token, or by the client certificate that a trusted proxy reports."""
 
 from __future__ import annotations
 
@@ -22,81 +22,81 @@ _BEARER: Final = "bearer "
 
 
 class Credentials(NamedTuple):
-    """What of a request may prove who sends it; empty texts where nothing was sent."""
+    """What a request contains that can authenticate it; empty strings for what it does not contain."""
 
     api_key: str
     authorization: str
     client_cert: str  # X-Forwarded-Client-Cert
-    peer: str  # the address of whoever is connected; empty on a unix socket
+    remote_addr: str  # the address of the connected client; empty on a unix socket
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Exactly one proof counts: a key before a token before a certificate; a wrong one is never passed over."""
+    """Evaluates one credential of a request: an API key, else a token, else a certificate."""
 
     required: bool
-    keys: ApiKeyStore
-    tokens: JwtAuthenticator | None
-    mesh: XfccAuthenticator
-    rates: Mapping[str, float]
+    api_keys: ApiKeyStore
+    jwt: JwtAuthenticator | None
+    xfcc: XfccAuthenticator
+    rates: Mapping[str, float]  # requests per second, by caller; 0: no limit
     limiter: RateLimiter | None = None
 
-    def identify(self, request: Credentials) -> Caller:
-        """Return who asks; raises Unauthenticated, RateLimited, or BackendUnavailable where no proof can be checked."""
+    def authenticate(self, credentials: Credentials) -> Caller:
+        """Return the caller; raises Unauthenticated, RateLimited, or BackendUnavailable if no keys are available."""
         if not self.required:
             return ANONYMOUS
-        caller = self._caller(request)
-        self._count(caller)
+        caller = self._find_caller(credentials)
+        self._rate_limit(caller)
         return caller
 
-    def _count(self, caller: Caller) -> None:
+    def _rate_limit(self, caller: Caller) -> None:
         rate = self.rates[caller.name]
         if not rate or self.limiter is None:
             return
         if wait := self.limiter.acquire(f"caller:{caller.name}", rate):
             raise RateLimited("This caller asks more often than he may.", context=ErrorContext(retry_after=wait))
 
-    def _caller(self, request: Credentials) -> Caller:
-        if request.api_key:
-            return self._by_bearer(request.api_key, tokens=None)
-        if request.authorization:
-            if not request.authorization.lower().startswith(_BEARER):
+    def _find_caller(self, credentials: Credentials) -> Caller:
+        if credentials.api_key:
+            return self._authenticate_bearer(credentials.api_key, jwt=None)
+        if credentials.authorization:
+            if not credentials.authorization.lower().startswith(_BEARER):
                 raise Unauthenticated("The Authorization header must say Bearer and a key or token.")
-            return self._by_bearer(request.authorization[len(_BEARER) :].strip(" "), self.tokens)
-        caller = self.mesh.caller(request.client_cert, request.peer)
+            return self._authenticate_bearer(credentials.authorization[len(_BEARER) :].strip(" "), self.jwt)
+        caller = self.xfcc.find_caller(credentials.client_cert, credentials.remote_addr)
         if caller is None:
             raise Unauthenticated("Nothing in the request proves who sends it.")
         return caller
 
-    def _by_bearer(self, bearer: str, tokens: JwtAuthenticator | None) -> Caller:
-        if (caller := self.keys.caller(bearer)) is not None:
+    def _authenticate_bearer(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
+        if (caller := self.api_keys.find_caller(bearer)) is not None:
             return caller
-        if tokens is None or bearer.count(".") != 2:  # noqa: PLR2004 - RFC 7515: header, claims, signature
+        if jwt is None or bearer.count(".") != 2:  # noqa: PLR2004 - RFC 7515: header, claims, signature
             raise Unauthenticated("The API key belongs to no caller.")
-        return tokens.caller(bearer)
+        return jwt.find_caller(bearer)
 
 
 def create_authenticator(
     auth: AuthConfig, clock: Clock, fetch_keys: Callable[[], Any] | None = None, limiter: RateLimiter | None = None
 ) -> Authenticator:
-    """Make what knows the callers of a configuration; nothing is fetched yet."""
-    tokens = None
-    if auth.issuer is not None and fetch_keys is not None:
-        # What verifies them takes a tenth of the start; it is loaded where there are tokens.
-        keys = import_module("gateway.identity.jwks").JwksCache(auth.issuer, fetch_keys, clock)
-        tokens = import_module("gateway.identity.jwt").JwtAuthenticator(auth.issuer, auth.entries, keys, clock)
+    """Return the authenticator of a configuration; nothing is fetched yet."""
+    jwt = None
+    if auth.jwt is not None and fetch_keys is not None:
+        # PyJWT and cryptography take a tenth of the start, so they are imported only if there is an issuer.
+        keys = import_module("gateway.identity.jwks").JwksCache(auth.jwt, fetch_keys, clock)
+        jwt = import_module("gateway.identity.jwt").JwtAuthenticator(auth.jwt, auth.callers, keys, clock)
     return Authenticator(
         required=auth.required,
-        keys=ApiKeyStore((digest, to_caller(entry)) for entry in auth.entries for digest in entry.key_digests),
-        tokens=tokens,
-        mesh=XfccAuthenticator(
-            auth.trusted_hops, {entry.spiffe: to_caller(entry) for entry in auth.entries if entry.spiffe}
+        api_keys=ApiKeyStore((digest, to_caller(config)) for config in auth.callers for digest in config.key_digests),
+        jwt=jwt,
+        xfcc=XfccAuthenticator(
+            auth.trusted_proxies, {config.spiffe: to_caller(config) for config in auth.callers if config.spiffe}
         ),
-        rates={entry.name: entry.requests_per_second for entry in auth.entries},
+        rates={config.name: config.requests_per_second for config in auth.callers},
         limiter=limiter,
     )
 
 
-def to_caller(entry: CallerConfig) -> Caller:
-    """Return the caller that an entry describes."""
-    return Caller(name=entry.name, allow=entry.allow, user=entry.acting_user or None, principal=entry.name)
+def to_caller(config: CallerConfig) -> Caller:
+    """Return the caller that a configuration describes."""
+    return Caller(name=config.name, allow=config.allow, user=config.acting_user or None, principal=config.name)

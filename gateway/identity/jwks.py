@@ -1,4 +1,4 @@
-"""The issuer's public keys: fetched when needed, kept, and used on while they cannot be fetched anew."""
+"""The issuer's public keys: fetched on demand and cached; cached keys stay in use while a fetch fails."""
 
 from __future__ import annotations
 
@@ -14,75 +14,77 @@ from gateway.domain.runtime import Clock
 from gateway.settings import JwtConfig
 
 _log: Final = logging.getLogger("gateway.identity")
-#: A fetch may take so long, whoever waits for it; seconds.
-_PATIENCE: Final = 5.0
-#: An unknown key id makes nobody fetch more often than this, and a failure neither; seconds.
-_PAUSE: Final = 10.0
-#: Kinds of keys that have a public half.
-_KINDS: Final = ("RSA", "EC", "OKP")
+#: How long a request without keys waits for another one's fetch, in seconds.
+_FETCH_TIMEOUT: Final = 5.0
+#: Neither unknown key ids nor failures cause more than one fetch in this time, in seconds.
+_MIN_REFRESH_INTERVAL: Final = 10.0
+_ASYMMETRIC_KEY_TYPES: Final = ("RSA", "EC", "OKP")
 
 
 class JwksCache:
-    """One issuer's keys; one request at a time fetches, the others go on with what is there."""
+    """The keys of one issuer; one request at a time fetches, the others use the cached keys."""
 
-    def __init__(self, issuer: JwtConfig, fetch: Callable[[], Any], clock: Clock) -> None:
-        self._issuer = issuer
+    def __init__(self, config: JwtConfig, fetch: Callable[[], Any], clock: Clock) -> None:
+        self._config = config
         self._fetch = fetch
         self._clock = clock
         self._lock = threading.Lock()
         self._documents: Mapping[str | None, Mapping[str, Any]] = {}  # as fetched, by key id
-        self._keys: dict[tuple[str | None, str], jwt.PyJWK] = {}  # as built, by key id and algorithm
-        self._fetched = self._tried = float("-inf")
+        self._keys: dict[tuple[str | None, str], jwt.PyJWK] = {}  # by key id and algorithm
+        self._fetched_at = self._attempted_at = float("-inf")
 
-    def find(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
-        """Return the key of this id, for this algorithm and no other; the only key there is needs no id."""
+    def get_key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
+        """Return the key of an id for an algorithm; without an id, the only key there is.
+
+        Raises Unauthenticated, or BackendUnavailable if no keys could be fetched.
+        """
         now = self._clock.monotonic()
-        if now - self._fetched >= self._issuer.refresh_seconds or self._lookup(key_id) is None:
+        if now - self._fetched_at >= self._config.refresh_seconds or self._find_document(key_id) is None:
             self._refresh(now)
-        document = self._lookup(key_id)
+        document = self._find_document(key_id)
         if document is None and not self._documents:
             raise BackendUnavailable("The keys that tokens are verified with could not be fetched.")
         if document is None or document.get("alg", algorithm) != algorithm:
             raise Unauthenticated("The token is signed by a key that its issuer does not show.")
-        return self._key(document, algorithm)
+        return self._build_key(document, algorithm)
 
-    def _key(self, document: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
-        """Build the key once; an algorithm of another kind of key raises one of PyJWT's errors."""
+    def _build_key(self, document: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
+        """Return the key, built once; raises PyJWT's error if it is not a key for this algorithm."""
         name = (document.get("kid"), algorithm)
         if name not in self._keys:
             self._keys[name] = jwt.PyJWK(dict(document), algorithm)
         return self._keys[name]
 
-    def _lookup(self, key_id: str | None) -> Mapping[str, Any] | None:
+    def _find_document(self, key_id: str | None) -> Mapping[str, Any] | None:
         if key_id is None and len(self._documents) == 1:
             return next(iter(self._documents.values()))
         return self._documents.get(key_id)
 
     def _refresh(self, now: float) -> None:
-        """Fetch, unless that was tried a moment ago; who has keys does not wait for one who is fetching."""
-        if not self._lock.acquire(timeout=0 if self._documents else _PATIENCE):
+        """Fetch the keys, unless the last attempt is recent or another request fetches while there are cached keys."""
+        if not self._lock.acquire(timeout=0 if self._documents else _FETCH_TIMEOUT):
             return
         try:
-            if now - self._tried >= _PAUSE:
-                self._tried = now
-                self._documents, self._keys = _read(self._fetch()), {}
-                self._fetched = now
+            if now - self._attempted_at >= _MIN_REFRESH_INTERVAL:
+                self._attempted_at = now
+                self._documents, self._keys = _parse_key_set(self._fetch()), {}
+                self._fetched_at = now
         except GatewayError as error:
-            _log.warning("the issuer's keys could not be fetched", extra={"fields": {"code": error.code}})
+            _log.warning("fetching the issuer's keys failed", extra={"fields": {"code": error.code}})
         finally:
             self._lock.release()
 
 
-def _read(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
-    listed = document.get("keys") if isinstance(document, dict) else None
-    found = {each.get("kid"): each for each in listed if _is_of_use(each)} if isinstance(listed, list) else {}
-    if not found:
+def _parse_key_set(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
+    keys = document.get("keys") if isinstance(document, dict) else None
+    signing_keys = {key.get("kid"): key for key in keys if _is_signing_key(key)} if isinstance(keys, list) else {}
+    if not signing_keys:
         raise BackendReplyInvalid("The issuer shows no key that can be used.")
-    return found
+    return signing_keys
 
 
-def _is_of_use(document: Any) -> bool:
-    """Leave out what is for encryption, and what is shared: a symmetric key signs for whoever can read it."""
-    if not isinstance(document, dict) or not isinstance(document.get("kid"), str | None):
+def _is_signing_key(key: Any) -> bool:
+    """Return whether a key is public and for signatures: whoever can read a symmetric key can sign with it."""
+    if not isinstance(key, dict) or not isinstance(key.get("kid"), str | None):
         return False
-    return document.get("use", "sig") == "sig" and document.get("kty") in _KINDS
+    return key.get("use", "sig") == "sig" and key.get("kty") in _ASYMMETRIC_KEY_TYPES

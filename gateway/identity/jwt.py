@@ -1,4 +1,4 @@
-"""Tokens: signed by the issuer, meant for this gateway, not expired, and carrying what the configuration asks for."""
+"""Tokens: signed by the issuer, for this audience, not expired, with the claims of one caller."""
 
 from __future__ import annotations
 
@@ -10,61 +10,64 @@ import jwt
 from gateway.domain.callers import Caller
 from gateway.domain.errors import Unauthenticated
 from gateway.domain.runtime import Clock
+from gateway.identity.authenticator import to_caller
 from gateway.identity.jwks import JwksCache
 from gateway.settings import CallerConfig, JwtConfig
 
-#: Their clock may differ from ours by so much; seconds.
+#: How much the issuer's clock may differ, in seconds.
 _LEEWAY: Final = 30.0
-_LONGEST_USER: Final = 64
+_MAX_USER_LENGTH: Final = 64
 
 
 class JwtAuthenticator:
-    """The callers that are known by the claims of their tokens."""
+    """Authenticates callers by the claims of their tokens."""
 
-    def __init__(self, issuer: JwtConfig, entries: Sequence[CallerConfig], keys: JwksCache, clock: Clock) -> None:
-        self._issuer = issuer
-        self._entries = tuple(entry for entry in entries if entry.claims)
+    def __init__(self, config: JwtConfig, callers: Sequence[CallerConfig], keys: JwksCache, clock: Clock) -> None:
+        self._config = config
+        self._callers = tuple(caller for caller in callers if caller.claims)
         self._keys = keys
         self._clock = clock
 
-    def caller(self, token: str) -> Caller:
-        """Return whose token it is; raises Unauthenticated, or BackendUnavailable where no key was ever to be had."""
-        claims = self._claims(token)
-        found = [
-            entry for entry in self._entries if all(claims.get(name) == value for name, value in entry.claims.items())
+    def find_caller(self, token: str) -> Caller:
+        """Return the caller of a token; raises Unauthenticated, or BackendUnavailable if no keys could be fetched."""
+        claims = self._verify(token)
+        matches = [
+            caller
+            for caller in self._callers
+            if all(claims.get(name) == value for name, value in caller.claims.items())
         ]
-        if len(found) != 1:
+        if len(matches) != 1:
             raise Unauthenticated("The token's claims belong to no caller, or to more than one.")
-        return self._caller(found[0], claims)
+        return self._to_caller(matches[0], claims)
 
-    def _caller(self, entry: CallerConfig, claims: dict[str, Any]) -> Caller:
-        """Name the user where the configuration says which claim does: what he creates is then his own."""
-        if not self._issuer.user_claim:
-            return Caller(name=entry.name, allow=entry.allow, user=entry.acting_user or None, principal=entry.name)
-        user = claims.get(self._issuer.user_claim)
+    def _to_caller(self, config: CallerConfig, claims: dict[str, Any]) -> Caller:
+        """Return the caller; with a `user_claim` the operations belong to the user that the claim names."""
+        if not self._config.user_claim:
+            return to_caller(config)
+        user = claims.get(self._config.user_claim)
         if (
             not isinstance(user, str)
-            or not 0 < len(user) <= _LONGEST_USER
+            or not 0 < len(user) <= _MAX_USER_LENGTH
             or not user.isprintable()
             or not user.isascii()
         ):
-            raise Unauthenticated(f"The token names no user in {self._issuer.user_claim}.")
-        return Caller(name=entry.name, allow=entry.allow, user=user, principal=f"{entry.name}/{user}")
+            raise Unauthenticated(f"The token names no user in {self._config.user_claim}.")
+        return Caller(name=config.name, allow=config.allow, user=user, principal=f"{config.name}/{user}")
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _verify(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
-            if algorithm not in self._issuer.algorithms:
+            if algorithm not in self._config.algorithms:
                 raise Unauthenticated("The token is signed by an algorithm that is not allowed.")
-            key = self._keys.find(header.get("kid"), algorithm)
+            key = self._keys.get_key(header.get("kid"), algorithm)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
-                audience=self._issuer.audience,
-                issuer=self._issuer.issuer,
-                # The time is judged below, by the clock that everything here is judged by.
+                audience=self._config.audience,
+                issuer=self._config.issuer,
+                # _check_time compares the times with the injected clock.
                 options={
                     "require": ["exp", "iss", "aud"],
                     "verify_exp": False,
@@ -79,11 +82,11 @@ class JwtAuthenticator:
 
     def _check_time(self, claims: dict[str, Any]) -> None:
         now = self._clock.now()
-        ends, begins = claims["exp"], claims.get("nbf", 0)
-        if any(isinstance(each, bool) or not isinstance(each, int | float) for each in (ends, begins)):
+        expires_at, not_before = claims["exp"], claims.get("nbf", 0)
+        if any(isinstance(time, bool) or not isinstance(time, int | float) for time in (expires_at, not_before)):
             raise Unauthenticated("The token cannot be verified.")
-        # Asked so that NaN is neither late nor early enough, and no number is too large to be compared.
-        if not ends > now - _LEEWAY:
+        # Every comparison with NaN is false, so both are negated; the sums are floats that any integer compares with.
+        if not expires_at > now - _LEEWAY:
             raise Unauthenticated("The token has expired.")
-        if not begins <= now + _LEEWAY:
+        if not not_before <= now + _LEEWAY:
             raise Unauthenticated("The token is not valid yet.")

@@ -1,8 +1,8 @@
-"""Certificates as a proxy has seen them: X-Forwarded-Client-Cert, believed from a trusted hop alone.
+"""Client certificates that a trusted proxy reports in X-Forwarded-Client-Cert.
 
-The format is Envoy's: elements separated by commas, one for each hop, the last written by the nearest one; in each
-element pairs of key and value separated by semicolons, values quoted where they hold a separator. Only the nearest
-hop's element counts: what it passes on of earlier ones is hearsay.
+The format is Envoy's: elements separated by commas, one for each proxy, the last one from the nearest proxy. An element
+is a list of key=value pairs separated by semicolons; values with a separator are quoted. Only the last element is
+trusted: the proxy passes on the earlier ones as it received them.
 """
 
 from __future__ import annotations
@@ -16,50 +16,50 @@ from gateway.domain.callers import Caller
 from gateway.domain.errors import Unauthenticated
 
 _UNIX: Final = "unix"
-_LONGEST: Final = 16_384
+_MAX_HEADER_LENGTH: Final = 16_384
 _PAIR: Final = r'[A-Za-z]+=(?:"(?:[^"\\]|\\.)*"|[^",;]*)'
 _PAIRS: Final = re.compile(_PAIR)
 _ELEMENT: Final = re.compile(rf"{_PAIR}(?:;{_PAIR})*")
 
 
 class XfccAuthenticator:
-    """The callers that are known by the URI of their certificate."""
+    """Authenticates callers by the URI of their certificate."""
 
-    def __init__(self, trusted_hops: Sequence[str], callers: Mapping[str, Caller]) -> None:
-        self._unix = _UNIX in trusted_hops
-        self._networks = tuple(ip_network(hop) for hop in trusted_hops if hop != _UNIX)
+    def __init__(self, trusted_proxies: Sequence[str], callers: Mapping[str, Caller]) -> None:
+        self._unix = _UNIX in trusted_proxies
+        self._networks = tuple(ip_network(proxy) for proxy in trusted_proxies if proxy != _UNIX)
         self._callers = callers
 
-    def caller(self, client_cert: str, peer: str) -> Caller | None:
-        """Return whose certificate it is; None where nothing was told, or by somebody who is not believed."""
-        if not client_cert or not self._trusts(peer):
+    def find_caller(self, client_cert: str, remote_addr: str) -> Caller | None:
+        """Return the caller of a certificate; None without the header or if a client sent it that is not trusted."""
+        if not client_cert or not self._is_trusted_proxy(remote_addr):
             return None
         uris = last_element_uris(client_cert)
-        found = {caller.name: caller for uri in uris if (caller := self._callers.get(uri)) is not None}
-        if len(found) != 1:
+        matches = {caller.name: caller for uri in uris if (caller := self._callers.get(uri)) is not None}
+        if len(matches) != 1:
             raise Unauthenticated("The certificate belongs to no caller.")
-        return next(iter(found.values()))
+        return next(iter(matches.values()))
 
-    def _trusts(self, peer: str) -> bool:
-        if not peer:
+    def _is_trusted_proxy(self, remote_addr: str) -> bool:
+        if not remote_addr:
             return self._unix
         try:
-            address = ip_address(peer)
+            address = ip_address(remote_addr)
         except ValueError:
             return False
         return any(address in network for network in self._networks)
 
 
 def last_element_uris(header: str) -> tuple[str, ...]:
-    """Return the URIs of the last element; none where the header is malformed anywhere."""
-    last, at = "", 0
-    if len(header) > _LONGEST:
+    """Return the URIs of the last element; none if any part of the header is malformed."""
+    last, position = "", 0
+    if len(header) > _MAX_HEADER_LENGTH:
         return ()
-    while at <= len(header):
-        match = _ELEMENT.match(header, at)
+    while position <= len(header):
+        match = _ELEMENT.match(header, position)
         if match is None or (match.end() < len(header) and header[match.end()] != ","):
             return ()
-        last, at = match[0], match.end() + 1
-    # Pair by pair from the beginning, for a quoted subject may hold what looks like another pair.
+        last, position = match[0], match.end() + 1
+    # Pairs are matched from the start of the element, because a quoted subject may contain what looks like a pair.
     pairs = (pair.partition("=") for pair in _PAIRS.findall(last))
     return tuple(value[1:-1] if value.startswith('"') else value for key, _, value in pairs if key.upper() == "URI")

@@ -1,141 +1,194 @@
-"""Who may call: the tables [auth] and [[callers]]."""
+"""The tables [auth] and [[callers]]: who may call, and how callers authenticate."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
-from typing import Final
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from gateway.domain.callers import AllowRule
-from gateway.settings.table import Table
+from gateway.settings.fields import (
+    CaFile,
+    Choice,
+    ListOf,
+    LoadContext,
+    NamedTables,
+    Number,
+    SettingsSchema,
+    Table,
+    Text,
+    Url,
+)  # fmt: skip
 
-#: Signatures by a private key alone: a secret shared with the issuer could sign for anybody.
+#: Asymmetric signatures only: the verifier of an HMAC could also sign.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_DEFAULT_BIND: Final = "127.0.0.1:8000"
 _UNIX: Final = "unix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerConfig:
-    """One caller as the operator describes him, and the proofs by which he is known."""
+    """A caller: its permissions and its credentials."""
 
     name: str
-    allow: tuple[AllowRule, ...]
-    key_digests: tuple[str, ...] = ()  # SHA-256 in lower-case hexadecimal; several while a key is being changed
-    claims: Mapping[str, str] = field(default_factory=dict)  # that a token must carry
-    spiffe: str = ""  # the URI of his certificate in the mesh
-    acting_user: str = ""  # the user sent to a backend that wants to know one
-    requests_per_second: float = 0.0  # 0: no limit of his own
+    allow: tuple[AllowRule, ...] = ()
+    key_digests: tuple[str, ...] = ()  # SHA-256 in lower-case hexadecimal; two during the change of a key
+    claims: Mapping[str, str] = field(default_factory=dict)  # that a token must have
+    spiffe: str = ""  # the URI of its certificate in the mesh
+    acting_user: str = ""  # the user that is sent to a backend that records one
+    requests_per_second: float = 0.0  # 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtConfig:
-    """Who signs the tokens that are believed."""
+    """The issuer of tokens, and what a token must have."""
 
     issuer: str
     audience: str
     jwks_url: str
     algorithms: tuple[str, ...]
-    user_claim: str  # names the user behind the caller; empty: none
-    refresh_seconds: float
-    ca_file: str
+    user_claim: str = ""  # the claim that names the user of the caller; empty: tokens name no user
+    refresh_seconds: float = 300.0
+    ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthConfig:
-    """How callers prove who they are."""
+    """How callers authenticate."""
 
     required: bool = False
-    entries: tuple[CallerConfig, ...] = ()
-    issuer: JwtConfig | None = None
-    trusted_hops: tuple[str, ...] = ()  # networks, or "unix": whose X-Forwarded-Client-Cert is believed
+    callers: tuple[CallerConfig, ...] = ()
+    jwt: JwtConfig | None = None
+    trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Client-Cert is trusted
 
 
-def read_auth(root: Table, connections: Collection[str]) -> AuthConfig:
-    """Read both tables; what is not needed without authentication is read all the same."""
-    table = root.table("auth")
-    required = table.choice("mode", ("none", "required"), "none") == "required"
-    issuer = _issuer(table.table("jwt")) if "jwt" in table.names() else None
-    mesh = table.table("mesh")
-    hops = mesh.texts("trusted_hops")
-    for hop in hops:
-        if not _is_network(hop):
-            mesh.wrong("trusted_hops", f"{hop} is neither an address, nor a network, nor unix")
-    mesh.done()
-    entries = tuple(_entry(each, connections) for each in root.tables("callers"))
-    _check_unique(root, entries)
-    if required and not entries:
-        table.wrong("mode", "is required, and there are no [[callers]]")
-    table.done()
-    return AuthConfig(required=required, entries=entries, issuer=issuer, trusted_hops=hops)
+class _AllowRule(fields.Field[AllowRule]):
+    """A line of an allow-list; it names a connection that is in the file, be that valid or not."""
 
-
-def _issuer(table: Table) -> JwtConfig:
-    algorithms = table.texts("algorithms")
-    if unknown := [each for each in algorithms if each not in ALGORITHMS]:
-        table.wrong("algorithms", f"{', '.join(unknown)} cannot be used; there are {', '.join(ALGORITHMS)}")
-    if not algorithms:
-        table.wrong("algorithms", "must name those that the issuer signs with")
-    found = JwtConfig(
-        issuer=table.text("issuer"),
-        audience=table.text("audience"),
-        jwks_url=table.url("jwks_url"),
-        algorithms=algorithms,
-        user_claim=table.text("user_claim", ""),
-        refresh_seconds=table.number("refresh_seconds", 300.0),
-        ca_file=table.text("ca_file", ""),
-    )
-    table.done()
-    return found
-
-
-def _entry(table: Table, connections: Collection[str]) -> CallerConfig:
-    claims = table.table("jwt_claims")
-    found = CallerConfig(
-        name=table.text("name", pattern=_NAME.pattern, shape="at most 64 of A-Z a-z 0-9 . _ -"),
-        allow=tuple(_rules(table, connections)),
-        key_digests=tuple(
-            each.lower() for each in table.one_or_more("api_key_sha256", "[0-9A-Fa-f]{64}", "64 hexadecimal digits")
-        ),
-        claims={name: claims.text(name) for name in claims.names()},
-        spiffe=table.text("spiffe", "", pattern=r"spiffe://[^\s,;\"]+", shape="spiffe://…"),
-        acting_user=table.text("acts_as", "", pattern=r"[\x21-\x7e]{1,64}", shape="a user's name"),
-        requests_per_second=table.number("requests_per_second", 0.0, most=1e6),
-    )
-    if not (found.key_digests or found.claims or found.spiffe):
-        table.wrong("name", "has no proof: give api_key_sha256, jwt_claims or spiffe")
-    table.done()
-    return found
-
-
-def _rules(table: Table, connections: Collection[str]) -> Iterator[AllowRule]:
-    for text in table.texts("allow"):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> AllowRule:  # noqa: ARG002 - marshmallow's signature
+        text = Text().deserialize(value)
         try:
             rule = AllowRule.parse(text)
         except ValueError as error:
-            table.wrong("allow", f"{text}: {error}")
-            continue
-        if rule.connection is not None and rule.connection not in connections:
-            table.wrong("allow", f"{text}: there is no connection {rule.connection}")
-        yield rule
+            raise ValidationError(str(error)) from None
+        backends = LoadContext.current().document.get("backends")
+        if rule.connection is not None and isinstance(backends, dict) and rule.connection not in backends:
+            raise ValidationError(f"there is no connection {rule.connection}")
+        return rule
 
 
-def _check_unique(root: Table, entries: tuple[CallerConfig, ...]) -> None:
-    """Make sure that a proof leads to one caller, and a name to one set of operations."""
-    for what, values in (
-        ("name", [each.name for each in entries]),
-        ("api_key_sha256", [digest for each in entries for digest in each.key_digests]),
-        ("spiffe", [each.spiffe for each in entries if each.spiffe]),
-        ("jwt_claims", [repr(sorted(each.claims.items())) for each in entries if each.claims]),
-    ):
-        if len(values) != len(set(values)):
-            root.wrong("callers", f"two of them have the same {what}")
+class _Digest(Text):
+    """A SHA-256 digest in hexadecimal, in lower or upper case."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, attr, data, **kwargs).lower()
 
 
-def _is_network(text: str) -> bool:
+class CallerSchema(SettingsSchema):
+    """One of the tables [[callers]]."""
+
+    target = CallerConfig
+
+    name = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "at most 64 of A-Z a-z 0-9 . _ -", required=True)
+    allow = ListOf(_AllowRule())
+    api_key_sha256 = ListOf(_Digest("[0-9A-Fa-f]{64}", "64 hexadecimal digits"), or_one=True, attribute="key_digests")
+    jwt_claims = NamedTables(attribute="claims")
+    spiffe = Text(r"spiffe://[^\s,;\"]+", "a URI such as spiffe://cluster.local/ns/web/sa/portal", blank=True)
+    acts_as = Text(
+        r"[\x21-\x7e]{1,64}", "a user name of at most 64 visible ASCII characters", blank=True, attribute="acting_user"
+    )
+    requests_per_second = Number(maximum=1e6, allow_zero=True)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_credentials(self, data: dict[str, Any], original: Any, **_kwargs: Any) -> None:
+        """Refuse a caller without a credential, or with the name or a credential of a caller before it."""
+        errors: dict[str | None, list[str]] = {}
+        if isinstance(original, dict) and not any(
+            original.get(key) for key in ("api_key_sha256", "jwt_claims", "spiffe")
+        ):
+            errors[None] = ["needs a credential: api_key_sha256, jwt_claims or spiffe"]
+        used = LoadContext.current().credentials
+        for key, values in (
+            ("name", [data.get("name")]),
+            ("api_key_sha256", data.get("key_digests", [])),
+            ("jwt_claims", [tuple(sorted(data.get("claims", {}).items()))]),
+            ("spiffe", [data.get("spiffe")]),
+        ):
+            for value in filter(None, values):
+                if (key, value) in used:
+                    errors[key] = ["must be unique, but a caller before has the same"]
+                used.add((key, value))
+        if errors:
+            raise ValidationError(errors)
+
+
+class JwtSchema(SettingsSchema):
+    """The table [auth.jwt]."""
+
+    target = JwtConfig
+
+    issuer = Text(required=True)
+    audience = Text(required=True)
+    jwks_url = Url(required=True)
+    algorithms = ListOf(
+        Choice(ALGORITHMS),
+        required=True,
+        validate=validate.Length(min=1, error="must name the algorithms that the issuer signs with"),
+    )
+    user_claim = Text(blank=True)
+    refresh_seconds = Number()
+    ca_file = CaFile()
+
+
+def _check_proxy(text: str) -> None:
     try:
-        return text == _UNIX or ip_network(text) is not None
+        _ = text == _UNIX or ip_network(text)
+    except ValueError:
+        raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None
+
+
+class MeshSchema(SettingsSchema):
+    """The table [auth.mesh]."""
+
+    trusted_hops = ListOf(Text(blank=True, validate=[_check_proxy]), attribute="trusted_proxies")
+
+
+class AuthSchema(SettingsSchema):
+    """The table [auth]."""
+
+    mode = Choice(("none", "required"), load_default="none")
+    jwt = fields.Nested(JwtSchema)
+    mesh = Table(MeshSchema)
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_mode(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        """Refuse authentication without callers, and an address that others can reach without authentication."""
+        context = LoadContext.current()
+        if data.get("mode") == "required" and not context.document.get("callers"):
+            raise ValidationError("is required, but there are no [[callers]]", "mode")
+        bind = bind_address(context.environ)
+        if data.get("mode") == "none" and not is_loopback(bind):
+            raise ValidationError(
+                f"is none, which is allowed on a loopback address only, and GATEWAY_BIND is {bind}", "mode"
+            )
+
+    def build(self, values: dict[str, Any]) -> AuthConfig:
+        """Return the configuration without its callers."""
+        return AuthConfig(required=values["mode"] == "required", jwt=values.get("jwt"), **values["mesh"])
+
+
+def bind_address(environ: Mapping[str, str]) -> str:
+    """Return the address to listen on."""
+    return environ.get("GATEWAY_BIND", _DEFAULT_BIND)
+
+
+def is_loopback(bind: str) -> bool:
+    """Return whether HOST:PORT or unix:PATH can be reached from this machine only."""
+    host = bind.rpartition(":")[0].strip("[]")
+    try:
+        return bind.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.backends import discover
 from gateway.settings import parse_settings
 document = {"backends": {"box": {"type": "toy", "shelf": "shelf"}}}
-settings = parse_settings(document, {}, {name: type_.parse_options for name, type_ in discover().items()})
+settings = parse_settings(document, {}, {name: type_.OptionsSchema for name, type_ in discover().items()})
 client = create_app(settings).test_client()
 made = client.post("/modules", json={"backend": "box", "scope": "shelf", "name": "bear"})
 told = client.get("/backends/box")

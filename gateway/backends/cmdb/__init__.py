@@ -1,6 +1,6 @@
 """BlueKing CMDB: modules live in a set of a business."""
 
 from gateway.backends.cmdb.adapter import create_backend
-from gateway.backends.cmdb.options import parse_options
+from gateway.backends.cmdb.options import OptionsSchema
 
-__all__ = ["create_backend", "parse_options"]
+__all__ = ["OptionsSchema", "create_backend"]

@@ -27,7 +27,7 @@ class Credentials:
 
     def headers(self, call: CallContext) -> Mapping[str, str]:
         """Return the headers of a call: messages come in English, for the log."""
-        if self._options.passes_credentials:
+        if self._options.passthrough:
             if call.credential is None:
                 raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
             return self._headers({"bk_token": call.credential})

@@ -1,59 +1,80 @@
-"""What an operator may set for a CMDB connection."""
+"""The settings of a CMDB connection."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal
 
-from gateway.settings import Secret, Table
+from marshmallow import ValidationError, validates_schema
+
+from gateway.settings import Secret
+from gateway.settings.fields import Choice, Flag, ListOf, Number, SecretText, Text, Url
 from gateway.transport import TransportSettings
+from gateway.transport.settings import TransportSchema
 
-#: Written by CMDB alone; some of them, sent along, would hide a module or make it built-in.
-NEVER: Final = re.compile(
+#: Attributes that only CMDB writes; some of them, if sent, hide a module or make it built-in.
+RESERVED_ATTRIBUTES: Final = re.compile(
     r"default|bk_supplier_account|bk_created_.*|bk_updated_.*|set_template_id|create_time|last_time"
     r"|bk_(biz|set|parent|module)_id|bk_module_name|operator|bk_data_status"
 )
-_ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+#: The rate limit of BlueKing's API gateway for one application on one resource.
+_APIGW_REQUESTS_PER_SECOND: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """One CMDB connection, sound."""
+    """A valid CMDB connection."""
 
     base_url: str
-    route: Literal["esb", "apigw"]
+    route: Literal["esb", "apigw"] = "esb"
     app_code: str
     app_secret: Secret
-    username: str  # who acts where the caller names nobody; empty where every caller brings his own token
-    passes_credentials: bool = False  # a caller's bk_token says who acts
-    tenant_id: str
-    attributes: tuple[str, ...]  # custom attributes of the module model
-    settle_seconds: float
+    username: str = ""  # the acting user of calls without one; empty if every caller sends its own token
+    passthrough: bool = False  # the caller's bk_token is passed through
+    tenant_id: str = ""
+    attributes: tuple[str, ...] = ()  # custom attributes of the module model
+    settle_seconds: float = 130.0
     probe_before_create: bool = False
     limits: TransportSettings
 
 
-def parse_options(table: Table) -> Options:
-    """Read a connection's settings; mistakes are noted in the table."""
-    attributes = table.texts("attributes")
-    for name in attributes:
-        if not _ATTRIBUTE.fullmatch(name) or NEVER.fullmatch(name):
-            table.wrong("attributes", f"{name} cannot be listed")
-    passes = table.choice("credentials", ("username", "passthrough"), "username") == "passthrough"
-    route = cast("Literal['esb', 'apigw']", table.choice("route", ("esb", "apigw"), "esb"))
-    return Options(
-        base_url=table.url("base_url"),
-        route=route,
-        app_code=table.text("app_code"),
-        app_secret=table.secret("app_secret"),
-        username=table.text("username", "" if passes else None),
-        passes_credentials=passes,
-        tenant_id=table.text("tenant_id", "", pattern=r"[A-Za-z0-9_-]{1,64}", shape="a tenant's id"),
-        attributes=attributes,
-        settle_seconds=table.number("settle_seconds", 130.0),
-        probe_before_create=table.flag("probe_before_create", default=False),
-        limits=TransportSettings.read(
-            table, requests_per_second=100.0 if route == "apigw" else 0.0
-        ),  # an app's, on a resource
+def _check_attribute(name: str) -> None:
+    if RESERVED_ATTRIBUTES.fullmatch(name):
+        raise ValidationError("must not be an attribute that CMDB or another field of a module sets")
+
+
+class OptionsSchema(TransportSchema):
+    """The table of a CMDB connection."""
+
+    target = Options
+
+    base_url = Url(required=True)
+    route = Choice(("esb", "apigw"))
+    app_code = Text(required=True)
+    app_secret = SecretText(required=True)
+    username = Text(blank=True)
+    credentials = Choice(("username", "passthrough"), load_default="username")
+    tenant_id = Text("[A-Za-z0-9_-]{1,64}", "a tenant's id: at most 64 of A-Z a-z 0-9 _ -", blank=True)
+    attributes = ListOf(
+        Text(
+            "[A-Za-z][A-Za-z0-9_]{0,127}",
+            "the id of an attribute: a letter, then at most 127 of A-Z a-z 0-9 _",
+            validate=[_check_attribute],
+        )
     )
+    settle_seconds = Number()
+    probe_before_create = Flag()
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_username(self, data: dict[str, Any], original: dict[str, Any], **_kwargs: Any) -> None:
+        """Require a user for calls without one, unless callers send their own tokens."""
+        if data.get("credentials") == "username" and not original.get("username"):
+            raise ValidationError('is missing, but required unless credentials = "passthrough"', "username")
+
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the options, with the rate limit of the API gateway as the default of its route."""
+        if values.get("route") == "apigw":
+            values.setdefault("requests_per_second", _APIGW_REQUESTS_PER_SECOND)
+        values["passthrough"] = values.pop("credentials") == "passthrough"
+        return super().build(values)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from gateway.backends.projectman.errors import ERRORS, read_fault
-from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, Options, Passed, Password
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, IamPassword, Options, Passthrough
 from gateway.backends.projectman.signature import authorization
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError, Unauthenticated
@@ -41,11 +41,11 @@ class Credentials(Protocol):
 
 def credentials(name: str, options: Options, transport: UpstreamClient, clock: Clock) -> Credentials:
     """Choose by the connection's configuration."""
-    if isinstance(options.identity, Password):
-        return Token(name, options.identity, transport, clock)
-    if isinstance(options.identity, Passed):
+    if isinstance(options.auth, IamPassword):
+        return Token(name, options.auth, transport, clock)
+    if isinstance(options.auth, Passthrough):
         return Forwarded()
-    return Signed(options.identity, urlsplit(options.base_url).netloc, clock)
+    return Signed(options.auth, urlsplit(options.base_url).netloc, clock)
 
 
 class Signed:
@@ -103,7 +103,7 @@ class _Held(NamedTuple):
 class Token:
     """A token from IAM, shared by all requests and fetched by one of them while the others wait."""
 
-    def __init__(self, name: str, identity: Password, transport: UpstreamClient, clock: Clock) -> None:
+    def __init__(self, name: str, identity: IamPassword, transport: UpstreamClient, clock: Clock) -> None:
         self._name = name
         self._identity = identity
         self._transport = transport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passed
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passthrough
 from gateway.domain.capabilities import Capabilities, FieldSpec
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
@@ -60,7 +60,7 @@ def capabilities(options: Options) -> Capabilities:
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         probe_before_create=options.probe_before_create,
-        credential_header=CREDENTIAL_HEADER if isinstance(options.identity, Passed) else None,
+        credential_header=CREDENTIAL_HEADER if isinstance(options.auth, Passthrough) else None,
         limits={"levels": 3, "modules_per_project": 350},
         notes=(
             "An update replaces the description: "

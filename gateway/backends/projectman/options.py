@@ -1,14 +1,19 @@
-"""What an operator may set for a ProjectMan connection."""
+"""The settings of a ProjectMan connection."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Final
 
-from gateway.settings import Secret, Table
+from marshmallow import ValidationError, validates_schema
+
+from gateway.settings import Secret
+from gateway.settings.fields import Choice, Flag, Number, SecretText, Text, Url
 from gateway.transport import TransportSettings
+from gateway.transport.settings import TransportSchema
 
-#: In which a token travels, the gateway's own or a caller's.
+#: The header of a token, the gateway's own or a caller's.
 CREDENTIAL_HEADER: Final = "X-Auth-Token"
 USER_ID: Final = r"[0-9a-z]{32}"
 #: Where the service runs (source: the vendor's SDK, region/projectman_region.py).
@@ -20,82 +25,109 @@ REGIONS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
-    """Sign every request with an AK/SK pair; `security_token` for temporary ones."""
+    """An AK/SK pair that signs every request; a temporary one has a `security_token`."""
 
     access_key: str
     secret_key: Secret
-    security_token: Secret | None
-    iam_project_id: str  # sent as X-Project-Id where not empty; never the project of a module
+    security_token: Secret | None = None
+    iam_project_id: str = ""  # sent as X-Project-Id if not empty; never the project of a module
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Password:
-    """Fetch a token from IAM as an IAM user."""
+class IamPassword:
+    """An IAM user, for whom IAM issues tokens."""
 
     iam_url: str
     domain: str
     user: str
     password: Secret
-    project: str  # the region the token is for
+    project: str  # the region of the token
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """Nobody but the caller: his own X-Auth-Token is passed through."""
+class Passthrough:
+    """The caller's own X-Auth-Token is passed through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """One ProjectMan connection, sound."""
+    """A valid ProjectMan connection."""
 
     base_url: str
-    identity: AccessKey | Password | Passed
-    default_owner: str
-    keeps_omitted_description: bool
-    settle_seconds: float
+    auth: AccessKey | IamPassword | Passthrough
+    default_owner: str = ""
+    keeps_omitted_description: bool = False
+    settle_seconds: float = 130.0
     probe_before_create: bool = False
     limits: TransportSettings
 
 
-def parse_options(table: Table) -> Options:
-    """Read a connection's settings; mistakes are noted in the table."""
-    region = table.choice("region", REGIONS, "")
-    if region and "base_url" in table.names():
-        table.wrong("region", "says where to go, and so does base_url; give one of them")
-    base_url = table.url("base_url", f"https://projectman-ext.{region}.myhuaweicloud.com" if region else None)
-    kind = table.choice("credentials", ("aksk", "token", "passthrough"), "aksk")
-    return Options(
-        base_url=base_url,
-        identity=_identity(kind, table, region),
-        default_owner=table.text("default_owner", "", pattern=f"({USER_ID})?", shape="32 of 0-9 a-z"),
-        keeps_omitted_description=table.choice("omitted_description", ("refused", "kept"), "refused") == "kept",
-        settle_seconds=table.number("settle_seconds", 130.0),
-        probe_before_create=table.flag("probe_before_create", default=False),
-        limits=TransportSettings.read(table),
-    )
+#: The value of `credentials`, and the class whose fields are the settings of that kind.
+_CREDENTIALS: Final[Mapping[str, type[AccessKey | IamPassword | Passthrough]]] = {
+    "aksk": AccessKey,
+    "token": IamPassword,
+    "passthrough": Passthrough,
+}
+_CREDENTIAL_SETTINGS: Final = frozenset(field.name for class_ in _CREDENTIALS.values() for field in fields(class_))
 
 
-def _identity(kind: str, table: Table, region: str) -> AccessKey | Password | Passed:
-    if kind == "passthrough":
-        return Passed()
-    return _password(table, region) if kind == "token" else _access_key(table)
+class OptionsSchema(TransportSchema):
+    """The table of a ProjectMan connection."""
+
+    target = Options
+
+    region = Choice(REGIONS, blank=True)
+    base_url = Url()
+    credentials = Choice(_CREDENTIALS, load_default="aksk")
+    access_key = Text(r"[\x21-\x7e]+", "visible ASCII")
+    secret_key = SecretText()
+    security_token = SecretText()
+    iam_project_id = Text("[0-9a-f]{32}", "32 hexadecimal digits", blank=True)
+    iam_url = Url()
+    domain = Text()
+    user = Text()
+    password = SecretText()
+    project = Text()
+    default_owner = Text(USER_ID, "32 of 0-9 a-z", blank=True)
+    omitted_description = Choice(("refused", "kept"), load_default="refused")
+    settle_seconds = Number()
+    probe_before_create = Flag()
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_combination(self, data: dict[str, Any], original: dict[str, Any], **_kwargs: Any) -> None:
+        """Require an address or a region, and the settings of the chosen credentials and no others."""
+        region = original.get("region")
+        errors: dict[str, list[str]] = {}
+        if region and "base_url" in original:
+            errors["region"] = ["must not be set together with base_url"]
+        required, others = {"base_url"}, frozenset[str]()
+        if kind := data.get("credentials"):
+            own = fields(_CREDENTIALS[kind])
+            required |= {field.name for field in own if field.default is MISSING}
+            others = _CREDENTIAL_SETTINGS - {field.name for field in own}
+        for name in sorted(required - original.keys() - (_region_defaults(region).keys() if region else set())):
+            errors[name] = ["is missing"]
+        for name in others & original.keys():
+            errors[name] = [f'is not a setting of credentials = "{kind}"']
+        if errors:
+            raise ValidationError(errors)
+
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the options, with what follows from the region."""
+        region, class_ = values.pop("region", ""), _CREDENTIALS[values.pop("credentials")]
+        if region:
+            values = _region_defaults(region) | values
+        settings = {name: values.pop(name) for name in _CREDENTIAL_SETTINGS & values.keys()}
+        values["auth"] = class_(
+            **{field.name: settings[field.name] for field in fields(class_) if field.name in settings}
+        )
+        values["keeps_omitted_description"] = values.pop("omitted_description") == "kept"
+        return super().build(values)
 
 
-def _access_key(table: Table) -> AccessKey:
-    temporary = "security_token" in table.names()
-    return AccessKey(
-        access_key=table.text("access_key", pattern=r"[\x21-\x7e]+", shape="visible ASCII"),
-        secret_key=table.secret("secret_key"),
-        security_token=table.secret("security_token") if temporary else None,
-        iam_project_id=table.text("iam_project_id", "", pattern=r"[0-9a-f]{32}", shape="32 hexadecimal digits"),
-    )
-
-
-def _password(table: Table, region: str) -> Password:
-    return Password(
-        iam_url=table.url("iam_url", f"https://iam.{region}.myhuaweicloud.com" if region else None),
-        domain=table.text("domain"),
-        user=table.text("user"),
-        password=table.secret("password"),
-        project=table.text("project", region or None),
-    )
+def _region_defaults(region: str) -> dict[str, str]:
+    return {
+        "base_url": f"https://projectman-ext.{region}.myhuaweicloud.com",
+        "iam_url": f"https://iam.{region}.myhuaweicloud.com",
+        "project": region,
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.app import SystemClock
 from gateway.backends.projectman import create_backend
-from gateway.backends.projectman.options import AccessKey, Options, Password
+from gateway.backends.projectman.options import AccessKey, IamPassword, Options
 from gateway.settings import Secret
 from gateway.transport import TransportSettings
 from gateway.twins.projectman import create_twin
@@ -23,11 +23,11 @@ OWNER = "09d75cde5180d4481f91c018e89cb8e2"
 _KEY = AccessKey(access_key="AKTEST", secret_key=Secret("SKTEST"), security_token=None, iam_project_id="")
 
 
-def options(base_url: str, identity: AccessKey | Password = _KEY, **changed: Any) -> Options:
+def options(base_url: str, identity: AccessKey | IamPassword = _KEY, **changed: Any) -> Options:
     """Connect as somebody whom the twin knows."""
     given: dict[str, Any] = {
         "base_url": base_url,
-        "identity": identity,
+        "auth": identity,
         "default_owner": "",
         "keeps_omitted_description": False,
         "settle_seconds": 130.0,
@@ -36,9 +36,9 @@ def options(base_url: str, identity: AccessKey | Password = _KEY, **changed: Any
     return Options(**{**given, **changed})
 
 
-def password(base_url: str) -> Password:
+def password(base_url: str) -> IamPassword:
     """Log in as the seed's first IAM user."""
-    return Password(
+    return IamPassword(
         iam_url=base_url,
         domain="demo-account",
         user="demo_user_name_06",

@@ -45,7 +45,7 @@ def test_the_program_takes_it(name: str, tmp_path: Path) -> None:
     settings = load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mounted(document(name), tmp_path))
     assert {each.name for each in settings.backends} == {"cmdb", "projectman"}
     assert settings.auth.required
-    assert settings.auth.entries[0].key_digests == tuple(DIGESTS.values())
+    assert settings.auth.callers[0].key_digests == tuple(DIGESTS.values())
     assert settings.warnings == ()
 
 
@@ -70,4 +70,4 @@ def test_the_defaults_start_nothing(tmp_path: Path) -> None:
     """Values that nobody has filled in configure no backend and no caller, and the program says so."""
     with pytest.raises(ConfigurationError) as caught:
         load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mounted(document("defaults"), tmp_path))
-    assert {line.partition(":")[0] for line in caught.value.mistakes} == {"auth.mode"}
+    assert {line.partition(":")[0] for line in caught.value.errors} == {"auth.mode"}

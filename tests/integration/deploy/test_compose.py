@@ -140,7 +140,7 @@ def test_the_gateway_starts_with_the_keys(keys: Path, tmp_path: Path) -> None:
     config.write_text(text.replace("/run/keys", str(keys / "gateway")), encoding="utf-8")
     settings = load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, str(config))
     key = (keys / "developer/api_key").read_text(encoding="utf-8")
-    assert settings.auth.entries[0].key_digests == (hashlib.sha256(key.encode()).hexdigest(),)
+    assert settings.auth.callers[0].key_digests == (hashlib.sha256(key.encode()).hexdigest(),)
     password = (keys / "database/password").read_text(encoding="utf-8")
     assert settings.journal_url.value == f"postgresql://gateway:{password}@database/gateway"
     assert settings.warnings == ()

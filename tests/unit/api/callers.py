@@ -19,7 +19,7 @@ def caller(name: str, *allow: str, **proofs: Any) -> CallerConfig:
 
 def auth(*entries: CallerConfig, **settings: Any) -> AuthConfig:
     """Ask everybody for a proof."""
-    return AuthConfig(required=True, entries=entries, **settings)
+    return AuthConfig(required=True, callers=entries, **settings)
 
 
 def key(name: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ def create_backends(clock: VirtualClock) -> dict[str, Backend]:
     """Connect the real adapters."""
     types = discover()
     settings = parse_settings(
-        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.parse_options for name, each in types.items()}
+        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.OptionsSchema for name, each in types.items()}
     )
     return {each.name: types[each.type].create_backend(each.name, each.options, clock) for each in settings.backends}
 

@@ -33,7 +33,7 @@ def closed(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClien
         caller("mesh", "*:*:*", spiffe=PORTAL),
     )
     client: FlaskClient = build(
-        {"cmdb": cmdb, "projectman": projectman}, auth(*entries, trusted_hops=("127.0.0.1",))
+        {"cmdb": cmdb, "projectman": projectman}, auth(*entries, trusted_proxies=("127.0.0.1",))
     ).test_client()
     return client
 

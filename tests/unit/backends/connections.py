@@ -60,8 +60,8 @@ def access_key(**changes: Any) -> projectman.AccessKey:
     return replace(identity, **changes)
 
 
-def password(iam_url: str) -> projectman.Password:
-    return projectman.Password(
+def password(iam_url: str) -> projectman.IamPassword:
+    return projectman.IamPassword(
         iam_url=iam_url, domain="account", user="robot", password=Secret("canary-password"), project="cn-north-4"
     )
 
@@ -69,7 +69,7 @@ def password(iam_url: str) -> projectman.Password:
 def projectman_options(base_url: str, **changes: Any) -> projectman.Options:
     options = projectman.Options(
         base_url=base_url,
-        identity=access_key(),
+        auth=access_key(),
         default_owner="",
         keeps_omitted_description=False,
         settle_seconds=130.0,

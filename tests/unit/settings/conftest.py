@@ -1,4 +1,4 @@
-"""Configurations as operators write them, read by the real backends' readers."""
+"""Configurations as operators write them, loaded by the schemas of the real backends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.backends import discover
 from gateway.settings import ConfigurationError, Settings, parse_settings
 
 Read = Callable[..., Settings]
-Mistakes = Callable[..., list[str]]
-#: A connection, sound where the environment has a SECRET.
+Errors = Callable[..., list[str]]
+#: A connection that is valid if the environment has a SECRET.
 CMDB = """
 [backends.cmdb]
 type = "cmdb"
@@ -25,24 +25,24 @@ username = "gateway"
 
 @pytest.fixture
 def read() -> Read:
-    """Read a configuration in TOML, in an environment given by keywords."""
+    """Load a configuration in TOML; the environment is given by keywords."""
 
     def read(text: str, **environ: str) -> Settings:
-        readers = {name: type_.parse_options for name, type_ in discover().items()}
-        return parse_settings(tomllib.loads(text), environ, readers)
+        schemas = {name: plugin.OptionsSchema for name, plugin in discover().items()}
+        return parse_settings(tomllib.loads(text), environ, schemas)
 
     return read
 
 
 @pytest.fixture
-def mistakes(read: Read) -> Mistakes:
-    """Read a configuration that is wrong; return what was said about it."""
+def errors(read: Read) -> Errors:
+    """Load a configuration that is invalid; return the lines of its error."""
 
-    def mistakes(text: str, **environ: str) -> list[str]:
+    def errors(text: str, **environ: str) -> list[str]:
         with pytest.raises(ConfigurationError) as caught:
             read(text, **environ)
-        told = list(caught.value.mistakes)
-        assert str(caught.value).splitlines() == told
-        return told
+        lines = list(caught.value.errors)
+        assert str(caught.value).splitlines() == lines
+        return lines
 
-    return mistakes
+    return errors

@@ -7,9 +7,9 @@ from typing import Final
 
 import pytest
 
-from gateway.backends.projectman.options import Passed
+from gateway.backends.projectman.options import Passthrough
 from gateway.settings import ConfigurationError, parse_settings
-from tests.unit.settings.conftest import CMDB, Mistakes, Read
+from tests.unit.settings.conftest import CMDB, Errors, Read
 
 _DIGEST: Final = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 _CALLER: Final = f"""
@@ -30,7 +30,7 @@ algorithms = ["RS256"]
 def test_without_authentication(read: Read) -> None:
     """The default: everybody on this machine, counted in memory, no page from elsewhere."""
     settings = read(CMDB, SECRET="hush")
-    assert (settings.auth.required, settings.auth.entries, settings.auth.issuer) == (False, (), None)
+    assert (settings.auth.required, settings.auth.callers, settings.auth.jwt) == (False, (), None)
     assert (settings.cors.origins, settings.limits.storage.value) == ((), "memory://")
 
 
@@ -52,9 +52,9 @@ def test_callers(read: Read, tmp_path: Path) -> None:
     allow = ["create,read:cmdb:1"]
     """
     auth = read(text + _JWT + CMDB, SECRET="hush", AZP="web", GATEWAY_BIND="0.0.0.0:8000").auth
-    (entry,) = auth.entries
+    (entry,) = auth.callers
     assert auth.required
-    assert auth.trusted_hops == ("127.0.0.1", "10.0.0.0/8", "::1", "unix")
+    assert auth.trusted_proxies == ("127.0.0.1", "10.0.0.0/8", "::1", "unix")
     assert (entry.name, entry.key_digests) == ("portal", (_DIGEST, "0" * 64))
     assert (entry.claims, entry.acting_user, entry.requests_per_second) == (
         {"sub": "alice", "azp": "web"},
@@ -69,7 +69,7 @@ def test_callers(read: Read, tmp_path: Path) -> None:
 
 def test_an_issuer(read: Read) -> None:
     """What tokens are checked against, with the defaults of what need not be said."""
-    issuer = read(_JWT + CMDB, SECRET="hush").auth.issuer
+    issuer = read(_JWT + CMDB, SECRET="hush").auth.jwt
     assert issuer is not None
     assert (issuer.issuer, issuer.audience) == ("https://login.example.com/", "module-gateway")
     assert (issuer.jwks_url, issuer.algorithms) == ("https://login.example.com/keys", ("RS256",))
@@ -87,22 +87,22 @@ def test_origins_and_storage(read: Read) -> None:
     assert "hush" not in repr(settings)
 
 
-_ORIGIN: Final = "is no origin: scheme, host in lower case, no usual port, path or wildcard"
+_ORIGIN: Final = "must be an origin as browsers send it: scheme, lower-case host"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ('[auth]\nmode = "basic"', "auth.mode: must be one of none, required"),
-        ('[auth]\nmode = "required"', "auth.mode: is required, and there are no [[callers]]"),
+        ('[auth]\nmode = "required"', "auth.mode: is required, but there are no [[callers]]"),
         ("[auth]\nrealm = 'x'", "auth.realm: is not a setting"),
         ("[auth.mesh]\nhops = []", "auth.mesh.hops: is not a setting"),
         (
             "[auth.mesh]\ntrusted_hops = ['10.0.0.1/8']",
-            "auth.mesh.trusted_hops: 10.0.0.1/8 is neither an address, nor a network, nor unix",
+            "auth.mesh.trusted_hops[1]: must be an address, a network such as 10.0.0.0/8, or unix",
         ),
-        ("callers = 1", "callers: must be tables, each under [[…]]"),
-        ("callers = [1]", "callers: must be tables, each under [[…]]"),
+        ("callers = 1", "callers: must be tables, each under [[callers]]"),
+        ("callers = [1]", "callers[1]: must be a table"),
         (_CALLER.replace('name = "portal"', ""), "callers[1].name: is missing"),
         (
             _CALLER.replace('"portal"', '"por tal"'),
@@ -111,66 +111,79 @@ _ORIGIN: Final = "is no origin: scheme, host in lower case, no usual port, path 
         (_CALLER.replace(_DIGEST, "abc"), "callers[1].api_key_sha256: must be 64 hexadecimal digits"),
         (
             _CALLER.replace(f'"{_DIGEST}"', f'["{_DIGEST}", "abc"]'),
-            "callers[1].api_key_sha256: must each be 64 hexadecimal digits",
+            "callers[1].api_key_sha256[2]: must be 64 hexadecimal digits",
         ),
-        (_CALLER.replace(f'"{_DIGEST}"', "[1]"), "callers[1].api_key_sha256: must be a list of texts"),
+        (_CALLER.replace(f'"{_DIGEST}"', "[1]"), "callers[1].api_key_sha256[1]: must be a string"),
         (
             _CALLER.replace(f'api_key_sha256 = "{_DIGEST}"', ""),
-            "callers[1].name: has no proof: give api_key_sha256, jwt_claims or spiffe",
+            "callers[1]: needs a credential: api_key_sha256, jwt_claims or spiffe",
         ),
-        (_CALLER + 'spiffe = "http://x"', "callers[1].spiffe: must be spiffe://…"),
-        (_CALLER + 'acts_as = "a b"', "callers[1].acting_user: must be a user's name"),
-        (_CALLER + "jwt_claims = { sub = 1 }", "callers[1].jwt_claims.sub: must be a text"),
-        (_CALLER + "requests_per_second = -1", "callers[1].requests_per_second: must be greater than 0 and at most"),
+        (
+            _CALLER + 'spiffe = "http://x"',
+            "callers[1].spiffe: must be a URI such as spiffe://cluster.local/ns/web/sa/portal",
+        ),
+        (_CALLER + 'acts_as = "a b"', "callers[1].acts_as: must be a user name of at most 64 visible ASCII characters"),
+        (_CALLER + "jwt_claims = { sub = 1 }", "callers[1].jwt_claims.sub: must be a string"),
+        (
+            _CALLER + "requests_per_second = -1",
+            "callers[1].requests_per_second: must be at least 0 and at most 1000000",
+        ),
         (_CALLER + "key = 'x'", "callers[1].key: is not a setting"),
         (
             _CALLER.replace("create,read:cmdb:1", "create:1"),
-            "callers[1].allow: create:1: say ACTIONS:CONNECTION:SCOPE, such as create,read:cmdb:1 or *:projectman:*",
+            "callers[1].allow[1]: say ACTIONS:CONNECTION:SCOPE, such as create,read:cmdb:1 or *:projectman:*",
         ),
         (
             _CALLER.replace("create,read:cmdb:1", "create,write:cmdb:1"),
-            "callers[1].allow: create,write:cmdb:1: there is no action write; there are create, read, update, delete",
+            "callers[1].allow[1]: there is no action write; there are create, read, update, delete",
         ),
         (
             _CALLER.replace("create,read:cmdb:1", "read:jira:1"),
-            "callers[1].allow: read:jira:1: there is no connection jira",
+            "callers[1].allow[1]: there is no connection jira",
         ),
-        (_CALLER + _CALLER.replace(_DIGEST, "0" * 64), "callers: two of them have the same name"),
-        (_CALLER + _CALLER.replace("portal", "other"), "callers: two of them have the same api_key_sha256"),
+        (
+            _CALLER + _CALLER.replace(_DIGEST, "0" * 64),
+            "callers[2].name: must be unique, but a caller before has the same",
+        ),
+        (
+            _CALLER + _CALLER.replace("portal", "other"),
+            "callers[2].api_key_sha256: must be unique, but a caller before has the same",
+        ),
         (
             "".join(f"\n[[callers]]\nname = '{name}'\nspiffe = 'spiffe://x/y'" for name in "ab"),
-            "callers: two of them have the same spiffe",
+            "callers[2].spiffe: must be unique, but a caller before has the same",
         ),
         (
             "".join(f"\n[[callers]]\nname = '{name}'\njwt_claims = {{ sub = 'x' }}" for name in "ab"),
-            "callers: two of them have the same jwt_claims",
+            "callers[2].jwt_claims: must be unique, but a caller before has the same",
         ),
-        (_JWT.replace('["RS256"]', '["RS256", "HS256"]'), "auth.jwt.algorithms: HS256 cannot be used; there are RS256"),
-        (_JWT.replace('["RS256"]', '["none"]'), "auth.jwt.algorithms: none cannot be used; there are RS256"),
-        (_JWT.replace('algorithms = ["RS256"]', ""), "auth.jwt.algorithms: must name those that the issuer signs with"),
+        (_JWT.replace('["RS256"]', '["RS256", "HS256"]'), "auth.jwt.algorithms[2]: must be one of RS256, "),
+        (_JWT.replace('["RS256"]', '["none"]'), "auth.jwt.algorithms[1]: must be one of RS256, "),
+        (_JWT.replace('algorithms = ["RS256"]', ""), "auth.jwt.algorithms: is missing"),
+        (_JWT.replace('["RS256"]', "[]"), "auth.jwt.algorithms: must name the algorithms that the issuer signs with"),
         (_JWT.replace('audience = "module-gateway"', ""), "auth.jwt.audience: is missing"),
         (_JWT + "secret = 'x'", "auth.jwt.secret: is not a setting"),
-        ('[cors]\norigins = ["*"]', f"cors.origins: * {_ORIGIN}"),
-        ('[cors]\norigins = ["https://a.example.com/"]', f"cors.origins: https://a.example.com/ {_ORIGIN}"),
-        ('[cors]\norigins = ["https://A.example.com"]', f"cors.origins: https://A.example.com {_ORIGIN}"),
-        ('[cors]\norigins = ["https://a.example.com:443"]', f"cors.origins: https://a.example.com:443 {_ORIGIN}"),
-        ('[cors]\norigins = ["http://a.example.com:80"]', f"cors.origins: http://a.example.com:80 {_ORIGIN}"),
-        ('[cors]\norigins = ["null"]', f"cors.origins: null {_ORIGIN}"),
+        ('[cors]\norigins = ["*"]', f"cors.origins[1]: {_ORIGIN}"),
+        ('[cors]\norigins = ["https://a.example.com/"]', f"cors.origins[1]: {_ORIGIN}"),
+        ('[cors]\norigins = ["https://A.example.com"]', f"cors.origins[1]: {_ORIGIN}"),
+        ('[cors]\norigins = ["https://a.example.com:443"]', f"cors.origins[1]: {_ORIGIN}"),
+        ('[cors]\norigins = ["http://a.example.com:80"]', f"cors.origins[1]: {_ORIGIN}"),
+        ('[cors]\norigins = ["null"]', f"cors.origins[1]: {_ORIGIN}"),
         ("[cors]\ncredentials = true", "cors.credentials: is not a setting"),
         ('[limits]\nstorage = "memcached://x"', "limits.storage: must be memory:// or redis://HOST:PORT/DB"),
         ("[limits]\nrate = 1", "limits.rate: is not a setting"),
     ],
 )
-def test_mistakes(mistakes: Mistakes, text: str, told: str) -> None:
+def test_mistakes(errors: Errors, text: str, expected: str) -> None:
     """Each mistake is told by the name of its setting, in one line, and nothing starts."""
-    lines = mistakes(text + CMDB, SECRET="hush")
-    assert any(line.startswith(told) for line in lines), lines
+    lines = errors(text + CMDB, SECRET="hush")
+    assert any(line.startswith(expected) for line in lines), lines
 
 
-def test_what_is_not_installed(mistakes: Mistakes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_installed(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis without its client is a mistake of the configuration, not a crash at the start."""
-    monkeypatch.setattr("gateway.settings.web.find_spec", lambda _name: None)
-    told = mistakes('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
+    monkeypatch.setattr("gateway.settings.schemas.find_spec", lambda _name: None)
+    told = errors('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
     assert told == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
 
 
@@ -179,7 +192,7 @@ def test_what_the_journal_says_of_its_url() -> None:
     document = {"server": {"port": 1}, "journal": {"url": "sqlite:///x/"}}
     with pytest.raises(ConfigurationError) as told:
         parse_settings(document, {}, {}, lambda url: f"{len(url)} is too much")
-    assert told.value.mistakes[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
+    assert told.value.errors[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
 
 
 def test_passthrough(read: Read) -> None:
@@ -197,13 +210,13 @@ def test_passthrough(read: Read) -> None:
     credentials = "passthrough"
     """
     pm, cmdb = (each.options for each in read(text, SECRET="hush").backends)
-    assert pm.identity == Passed()
-    assert (cmdb.username, cmdb.passes_credentials) == ("", True)
+    assert pm.auth == Passthrough()
+    assert (cmdb.username, cmdb.passthrough) == ("", True)
 
 
-def test_the_open_door(mistakes: Mistakes, read: Read) -> None:
+def test_the_open_door(errors: Errors, read: Read) -> None:
     """Without authentication nothing starts but on a loopback address, and with it anywhere."""
-    told = mistakes(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
+    told = errors(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
     assert told == ["auth.mode: is none, which is allowed on a loopback address only, and GATEWAY_BIND is 0.0.0.0:8000"]
     required = '[auth]\nmode = "required"' + _CALLER
     assert read(required + CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"

@@ -61,19 +61,19 @@ def test_what_the_example_comments_out_is_sound_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [(None, "No such file"), (b"[server", "Expected"), (b"\xff", "codec"), (b"a = 1\na = 2", "overwrite")],
 )
-def test_a_file_that_is_no_toml_is_one_mistake(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_a_file_that_is_no_toml_is_one_mistake(tmp_path: Path, content: bytes | None, expected: str) -> None:
     """Its path, and what the reader said."""
     path = tmp_path / "gateway.toml"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
         load_toml(str(path))
-    (mistake,) = caught.value.mistakes
+    (mistake,) = caught.value.errors
     assert mistake.startswith(f"{path}: ")
-    assert told in mistake
+    assert expected in mistake
 
 
 def test_a_file_must_be_named() -> None:

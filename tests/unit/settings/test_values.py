@@ -8,8 +8,9 @@ from typing import Final
 import pytest
 
 from gateway.backends import discover
-from gateway.backends.projectman.options import AccessKey, Password
-from gateway.settings import ConfigurationError, Secret, is_loopback, parse_settings
+from gateway.backends.projectman.options import AccessKey, IamPassword
+from gateway.settings import ConfigurationError, Secret, SettingsSchema, is_loopback, parse_settings
+from gateway.settings.fields import Flag
 from tests.unit.settings.conftest import Read
 
 _CMDB: Final = """
@@ -94,9 +95,7 @@ def test_a_region_says_where_to_go(read: Read) -> None:
     """documented: projectman.md §7: the service's and IAM's addresses follow from the region."""
     signed = read(_PM + "region = 'cn-north-4'", SECRET="hush").backends[0].options
     assert signed.base_url == "https://projectman-ext.cn-north-4.myhuaweicloud.com"
-    assert signed.identity == AccessKey(
-        access_key="AK", secret_key=Secret("hush"), security_token=None, iam_project_id=""
-    )
+    assert signed.auth == AccessKey(access_key="AK", secret_key=Secret("hush"), security_token=None, iam_project_id="")
     token = """
         [backends.pm]
         type = "projectman"
@@ -106,7 +105,7 @@ def test_a_region_says_where_to_go(read: Read) -> None:
         user = "u"
         password = "env:SECRET"
     """
-    assert read(token, SECRET="hush").backends[0].options.identity == Password(
+    assert read(token, SECRET="hush").backends[0].options.auth == IamPassword(
         iam_url="https://iam.cn-east-2.myhuaweicloud.com",
         domain="d",
         user="u",
@@ -129,7 +128,7 @@ def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> 
     options = read(_PM + said + text, SECRET="hush", STS="sts").backends[0].options
     assert (options.base_url, options.default_owner) == ("http://127.0.0.1:8002", owner)
     assert options.keeps_omitted_description is kept
-    assert (options.identity.security_token, options.identity.iam_project_id) == (Secret("sts"), project)
+    assert (options.auth.security_token, options.auth.iam_project_id) == (Secret("sts"), project)
 
 
 @pytest.mark.parametrize(
@@ -179,15 +178,18 @@ def test_what_can_be_reached_from_this_machine_only(bind: str, own: bool) -> Non
     assert is_loopback(bind) is own
 
 
-def test_flags_are_true_or_false() -> None:
-    """A backend may read one; nothing but TOML's own words is one."""
-    found: list[bool] = []
-    toy = {"toy": lambda table: found.append(table.flag("fast", default=True))}
-    for values in ({}, {"fast": False}, {"fast": True}):
-        parse_settings({"backends": {"toy": {"type": "toy", **values}}}, {}, toy)
-    assert found == [True, False, True]
+class _ToySchema(SettingsSchema):
+    fast = Flag()
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_flags_are_true_or_false(value: bool) -> None:
+    """A flag is one of TOML's own two words."""
+    document = {"backends": {"toy": {"type": "toy", "fast": value}}}
+    assert parse_settings(document, {}, {"toy": _ToySchema}).backends[0].options == {"fast": value}
+    document["backends"]["toy"]["fast"] = 1
     with pytest.raises(ConfigurationError, match=r"backends\.toy\.fast: must be true or false"):
-        parse_settings({"backends": {"toy": {"type": "toy", "fast": 1}}}, {}, toy)
+        parse_settings(document, {}, {"toy": _ToySchema})
 
 
 def test_a_backend_is_found_by_being_there() -> None:

@@ -12,7 +12,8 @@ from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from gateway.domain.runtime import Clock
-from gateway.settings import Table
+from gateway.settings import SettingsSchema
+from gateway.settings.fields import Text
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,12 @@ class Options:
     shelf: str
 
 
-def parse_options(table: Table) -> Options:
-    """Read the one setting."""
-    return Options(shelf=table.text("shelf"))
+class OptionsSchema(SettingsSchema):
+    """The table of a connection."""
+
+    target = Options
+
+    shelf = Text(required=True)
 
 
 def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:

@@ -36,13 +36,13 @@ def test_the_verified_user_acts(wire: responses.RequestsMock, clock: VirtualCloc
 
 def test_a_callers_own_token(wire: responses.RequestsMock, clock: VirtualClock, call: CallContext) -> None:
     """documented: cmdb.md §1, bk_token in place of bk_username; the caller's user is not told besides."""
-    told = _asked(wire, clock, replace(call, user="alice", credential="own"), passes_credentials=True)
+    told = _asked(wire, clock, replace(call, user="alice", credential="own"), passthrough=True)
     assert told == {"bk_app_code": "gateway", "bk_app_secret": "canary-app-secret", "bk_token": "own"}
 
 
 def test_no_token_no_request(clock: VirtualClock, call: CallContext) -> None:
     """Without the caller's token nothing is sent: nobody acts in the gateway's own name instead."""
-    backend = create_backend("cmdb", cmdb_options("https://bkapi.example.com", passes_credentials=True), clock)
+    backend = create_backend("cmdb", cmdb_options("https://bkapi.example.com", passthrough=True), clock)
     with pytest.raises(Unauthenticated):
         backend.get("1.10.37825", call)
     assert backend.capabilities.credential_header == "X-Bk-Token"

@@ -47,5 +47,5 @@ def cloud(clock: VirtualClock) -> Cloud:
 @pytest.fixture
 def by_token(cloud: Cloud, clock: VirtualClock) -> ProjectManBackend:
     """A backend that authorizes itself with tokens."""
-    options = projectman_options(BASE, identity=password(IAM))
+    options = projectman_options(BASE, auth=password(IAM))
     return ProjectManBackend("projectman", options, cloud, clock)  # type: ignore[arg-type] # quacks like a transport

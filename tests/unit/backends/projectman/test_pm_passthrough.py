@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from gateway.backends.projectman import create_backend
-from gateway.backends.projectman.options import Passed
+from gateway.backends.projectman.options import Passthrough
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import BackendRejectedCredentials, Unauthenticated
 from tests.conftest import VirtualClock
@@ -19,7 +19,7 @@ LIST = f"https://projectman.example.com/v4/projects/{PROJECT}/modules?limit=100&
 
 @pytest.fixture
 def passing(clock: VirtualClock) -> Backend:
-    return create_backend("pm", projectman_options("https://projectman.example.com", identity=Passed()), clock)
+    return create_backend("pm", projectman_options("https://projectman.example.com", auth=Passthrough()), clock)
 
 
 def test_the_callers_token_is_sent(wire: responses.RequestsMock, passing: Backend, call: CallContext) -> None:

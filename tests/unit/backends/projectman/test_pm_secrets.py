@@ -27,7 +27,7 @@ def test_no_secret_reaches_the_log(
         by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     service = Service(refusal=(401, echo("x-security-token:canary-sts")))
     identity = access_key(security_token=Secret("canary-sts"), secret_key=Secret("canary-secret-key"))
-    signing = ProjectManBackend("projectman", projectman_options(BASE, identity=identity), service, clock)  # type: ignore[arg-type] # the same
+    signing = ProjectManBackend("projectman", projectman_options(BASE, auth=identity), service, clock)  # type: ignore[arg-type] # the same
     with pytest.raises(BackendRejectedCredentials):
         signing.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     logged = " ".join(str(record.__dict__) for record in caplog.records)
@@ -42,6 +42,6 @@ def echo(header: str) -> dict[str, str]:
 
 def test_no_secret_is_shown_by_what_holds_it(by_token: ProjectManBackend) -> None:
     """The options of a connection may be printed."""
-    options = projectman_options(BASE, identity=access_key(security_token=Secret("canary-sts")))
+    options = projectman_options(BASE, auth=access_key(security_token=Secret("canary-sts")))
     shown = repr(options) + repr(by_token._options)
     assert not any(secret in shown for secret in ("canary-secret-key", "canary-sts", "canary-password"))

@@ -110,5 +110,5 @@ def test_project_and_security_token_are_signed_too(
         answer=tree(),
     ).play(wire)
     identity = access_key(security_token=Secret("sts-token"), iam_project_id="a" * 32)
-    backend = create_backend("projectman", projectman_options(BASE, identity=identity), clock)
+    backend = create_backend("projectman", projectman_options(BASE, auth=identity), clock)
     assert backend.find_by_natural_key(DRAFT, call) == ()

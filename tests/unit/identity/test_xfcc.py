@@ -25,7 +25,7 @@ def test_the_nearest_hops_word_counts() -> None:
     """A certificate's URI leads to its caller, quoted or not; of several elements the last one counts."""
     mesh = XfccAuthenticator(["127.0.0.1"], CALLERS)
     for header in (ISTIO, f'URI="{PORTAL}"', f"Hash=1;URI={OTHER},{ISTIO}", f"uri={PORTAL}"):
-        caller = mesh.caller(header, "127.0.0.1")
+        caller = mesh.find_caller(header, "127.0.0.1")
         assert caller is not None
         assert caller.name == "portal"
 
@@ -47,7 +47,7 @@ def test_the_nearest_hops_word_counts() -> None:
 )
 def test_an_untrusted_hop_is_not_heard(hops: list[str], peer: str, trusted: bool) -> None:
     """Whoever is not on the list of hops may say what he likes: it is as if he had said nothing."""
-    assert (XfccAuthenticator(hops, CALLERS).caller(ISTIO, peer) is not None) == trusted
+    assert (XfccAuthenticator(hops, CALLERS).find_caller(ISTIO, peer) is not None) == trusted
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_an_untrusted_hop_is_not_heard(hops: list[str], peer: str, trusted: bool
 def test_a_trusted_hop_that_names_nobody_we_know(header: str) -> None:
     """A stranger's certificate, two callers in one, a malformed or endless header: refused, nobody is guessed."""
     with pytest.raises(Unauthenticated):
-        XfccAuthenticator(["127.0.0.1"], CALLERS).caller(header, "127.0.0.1")
+        XfccAuthenticator(["127.0.0.1"], CALLERS).find_caller(header, "127.0.0.1")
 
 
 def test_nothing_told() -> None:
     """Without the header there is no proof, and no mistake either."""
-    assert XfccAuthenticator(["127.0.0.1"], CALLERS).caller("", "127.0.0.1") is None
+    assert XfccAuthenticator(["127.0.0.1"], CALLERS).find_caller("", "127.0.0.1") is None
 
 
 _VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)

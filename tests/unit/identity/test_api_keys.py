@@ -26,15 +26,15 @@ def test_a_key_leads_to_its_caller_and_no_other_text_does(keys: list[str], other
     """Each known key is found; what is not known is nobody's."""
     known = ApiKeyStore((_digest(key), _caller(key)) for key in keys)
     for key in keys:
-        caller = known.caller(key)
+        caller = known.find_caller(key)
         assert caller is not None
         assert caller.name == key
-    assert (known.caller(other) is None) == (other not in keys)
+    assert (known.find_caller(other) is None) == (other not in keys)
 
 
 def test_a_digest_is_no_key() -> None:
     """Whoever reads the configuration cannot call with what it says."""
-    assert ApiKeyStore([(_digest("key"), _caller("a"))]).caller(_digest("key")) is None
+    assert ApiKeyStore([(_digest("key"), _caller("a"))]).find_caller(_digest("key")) is None
 
 
 @pytest.mark.parametrize("at", [0, 4, 9, None])
@@ -48,6 +48,6 @@ def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     keys = ApiKeyStore((_digest(str(number)), _caller(str(number))) for number in range(10))
-    found = keys.caller("none" if at is None else str(at))
+    found = keys.find_caller("none" if at is None else str(at))
     assert (found.name if found else None) == (None if at is None else str(at))
     assert len(compared) == 10

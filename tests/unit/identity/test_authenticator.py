@@ -19,28 +19,28 @@ SPIFFE = "spiffe://cluster.local/ns/a/sa/b"
 ALLOW = (AllowRule.parse("*:*:*"),)
 AUTH = AuthConfig(
     required=True,
-    entries=(
+    callers=(
         CallerConfig(name="key", allow=ALLOW, key_digests=(sha256(b"k").hexdigest(), sha256(b"k.k.k").hexdigest())),
         CallerConfig(name="mesh", allow=ALLOW, spiffe=SPIFFE),
         PORTAL,
     ),
-    issuer=ISSUER,
-    trusted_hops=("127.0.0.1",),
+    jwt=ISSUER,
+    trusted_proxies=("127.0.0.1",),
 )
-NOTHING = Credentials(api_key="", authorization="", client_cert="", peer="127.0.0.1")
+NOTHING = Credentials(api_key="", authorization="", client_cert="", remote_addr="127.0.0.1")
 
 
 @pytest.fixture
-def identifier(login: Login, clock: VirtualClock) -> Authenticator:
+def authenticator(login: Login, clock: VirtualClock) -> Authenticator:
     return create_authenticator(AUTH, clock, login.fetch)
 
 
 def test_nobody_is_asked_where_nobody_need_be(clock: VirtualClock) -> None:
     """Without authentication everybody is the one caller, whatever he sends."""
-    assert create_authenticator(AuthConfig(), clock).identify(NOTHING._replace(api_key="wrong")) is ANONYMOUS
+    assert create_authenticator(AuthConfig(), clock).authenticate(NOTHING._replace(api_key="wrong")) is ANONYMOUS
 
 
-def test_each_proof(identifier: Authenticator, login: Login) -> None:
+def test_each_proof(authenticator: Authenticator, login: Login) -> None:
     """A key in either header, a token, a certificate; a key that looks like a token is still a key."""
     proofs = {
         "key": [{"api_key": "k"}, {"authorization": "Bearer k"}, {"authorization": "Bearer k.k.k"}],
@@ -49,43 +49,43 @@ def test_each_proof(identifier: Authenticator, login: Login) -> None:
     }
     for name, sent in proofs.items():
         for proof in sent:
-            assert identifier.identify(NOTHING._replace(**proof)).name == name
+            assert authenticator.authenticate(NOTHING._replace(**proof)).name == name
 
 
-def test_the_first_proof_counts(identifier: Authenticator) -> None:
+def test_the_first_proof_counts(authenticator: Authenticator) -> None:
     """A key goes before a certificate; a wrong one is not passed over for it."""
     both = NOTHING._replace(api_key="k", client_cert=f"URI={SPIFFE}")
-    assert identifier.identify(both).name == "key"
+    assert authenticator.authenticate(both).name == "key"
     for wrong in (both._replace(api_key="x"), both._replace(api_key="", authorization="Bearer x")):
         with pytest.raises(Unauthenticated):
-            identifier.identify(wrong)
+            authenticator.authenticate(wrong)
 
 
-def test_a_token_is_no_api_key(identifier: Authenticator, login: Login) -> None:
+def test_a_token_is_no_api_key(authenticator: Authenticator, login: Login) -> None:
     """In X-Api-Key only keys are looked for."""
     with pytest.raises(Unauthenticated):
-        identifier.identify(NOTHING._replace(api_key=login.token()))
+        authenticator.authenticate(NOTHING._replace(api_key=login.token()))
 
 
 def test_without_an_issuer_a_token_proves_nothing(clock: VirtualClock, login: Login) -> None:
     """Nobody's keys are fetched."""
-    identifier = create_authenticator(replace(AUTH, issuer=None), clock, login.fetch)
+    authenticator = create_authenticator(replace(AUTH, jwt=None), clock, login.fetch)
     with pytest.raises(Unauthenticated):
-        identifier.identify(NOTHING._replace(authorization=f"Bearer {login.token()}"))
+        authenticator.authenticate(NOTHING._replace(authorization=f"Bearer {login.token()}"))
     assert login.fetches == 0
 
 
 def test_a_caller_has_his_own_rate(clock: VirtualClock) -> None:
     """Two a second for the one, no limit for the other; who asks too often is told when to come back."""
     slow = CallerConfig(name="slow", allow=ALLOW, key_digests=(sha256(b"s").hexdigest(),), requests_per_second=2.0)
-    auth = replace(AUTH, entries=(*AUTH.entries, slow), issuer=None)
-    identifier = create_authenticator(auth, clock, limiter=create_rate_limiter("memory://", clock))
+    auth = replace(AUTH, callers=(*AUTH.callers, slow), jwt=None)
+    authenticator = create_authenticator(auth, clock, limiter=create_rate_limiter("memory://", clock))
     asks, other = NOTHING._replace(api_key="s"), NOTHING._replace(api_key="k")
     for _ in range(2):
-        assert identifier.identify(asks).name == "slow"
+        assert authenticator.authenticate(asks).name == "slow"
     with pytest.raises(RateLimited) as told:
-        identifier.identify(asks)
+        authenticator.authenticate(asks)
     assert 0 < (told.value.context.retry_after or 0) <= 1
-    assert [identifier.identify(other).name for _ in range(50)] == ["key"] * 50
+    assert [authenticator.authenticate(other).name for _ in range(50)] == ["key"] * 50
     clock.sleep(1.01)
-    assert identifier.identify(asks).name == "slow"
+    assert authenticator.authenticate(asks).name == "slow"

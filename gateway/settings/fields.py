@@ -1,0 +1,266 @@
+"""The base schema and the field types of the configuration file."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
+from marshmallow.experimental.context import Context
+
+_Messages = dict[str, str | list[Any] | dict[Any, Any]]
+_REFERENCES: Final = ("env:", "file:")
+_PORT: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
+_URL: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT}))?(/[A-Za-z0-9._~/-]*)?"
+
+
+class ConfigurationError(Exception):
+    """The configuration is invalid; `errors` has one line per error."""
+
+    def __init__(self, errors: Iterable[str]) -> None:
+        self.errors = tuple(map(_single_line, errors))
+        super().__init__("\n".join(self.errors))
+
+
+def _single_line(text: str) -> str:
+    """Return the text with escape sequences for line feeds and other characters that cannot be printed."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A string that `repr` does not show."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadContext:
+    """What fields need besides their own values while a configuration is loaded."""
+
+    document: Mapping[str, Any]
+    environ: Mapping[str, str]
+    option_schemas: Mapping[str, type[SettingsSchema]]  # by backend type
+    check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL
+    path: str = ""  # of the table that is loaded; empty or with a dot at the end
+    warnings: list[str] = field(default_factory=list)
+    credentials: set[Any] = field(default_factory=set)  # of the callers so far, and their names
+
+    def activate(self) -> Context[LoadContext]:
+        """Return the context manager within which schemas load."""
+        return Context(self)
+
+    @staticmethod
+    def current() -> LoadContext:
+        """Return the active context."""
+        return Context[LoadContext].get()
+
+
+class SettingsSchema(Schema):
+    """A table of the configuration file: it refuses unknown keys and loads into an instance of `target`.
+
+    A key that is absent keeps the default of `target`. A validator of a whole table names the key that is wrong:
+    `ValidationError(message, key)`.
+    """
+
+    class Meta:  # noqa: D106 - marshmallow's options
+        unknown = RAISE
+
+    target: ClassVar[Callable[..., Any]] = dict
+    error_messages: dict[str, str] = {"unknown": "is not a setting", "type": "must be a table"}  # noqa: RUF012 - marshmallow reads it off the class
+
+    @post_load
+    def make_target(self, data: dict[str, Any], **_kwargs: Any) -> Any:
+        """Return the object that the table describes; lists become tuples."""
+        return self.build({key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the object for the loaded values."""
+        return self.target(**values)
+
+
+class Table(fields.Nested):
+    """A table; if it is absent, its schema loads an empty one."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        """Load the table."""
+        return super().deserialize({} if value is missing else value, attr, data, **kwargs)
+
+
+class NamedTables(fields.Field[dict[str, Any]]):
+    """A table whose keys are names that the operator chooses."""
+
+    default_error_messages: _Messages = {"invalid": "must be a table"}  # noqa: RUF012 - the same
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        result: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, item in value.items():
+            try:
+                result[name] = self.load_item(name, item)
+            except ValidationError as error:
+                errors[name] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return result
+
+    def load_item(self, name: str, value: Any) -> Any:  # noqa: ARG002 - used by subclasses
+        """Return the loaded value of one name; raises ValidationError."""
+        return Text().deserialize(value)
+
+
+class Text(fields.String):
+    """A string, or a reference to one: `env:NAME` or `file:PATH`.
+
+    `expected` completes the sentence "must be …". A blank text is written as "" and not by a reference.
+    """
+
+    default_error_messages: _Messages = {  # noqa: RUF012 - the same
+        "required": "is missing",
+        "null": "must be a string",
+        "invalid": "must be a string",
+    }
+
+    def __init__(
+        self, pattern: str = r"(?s:.+)", expected: str = "a non-empty string", *, blank: bool = False, **kwargs: Any
+    ) -> None:
+        valid = validate.Regexp(rf"({pattern}{'|' if blank else ''})\Z", error=f"must be {expected}")
+        super().__init__(validate=[valid, *kwargs.pop("validate", ())], **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return _resolve(super()._deserialize(value, attr, data, **kwargs))
+
+
+def _resolve(text: str) -> str:
+    """Return the text itself, or what it refers to, without line feeds at the end; raises ValidationError."""
+    kind, _, name = text.partition(":")
+    if kind == "env":
+        value = LoadContext.current().environ.get(name, "").rstrip("\r\n")
+        if not value:
+            raise ValidationError(f"the environment has no {name}")
+        return value
+    if kind == "file":
+        try:
+            value = Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError):  # ValueError: not UTF-8, or a NUL in the path
+            raise ValidationError(f"the file {name} cannot be read") from None
+        if not value:
+            raise ValidationError(f"the file {name} is empty")
+        return value
+    return text
+
+
+class Choice(Text):
+    """One of several words."""
+
+    def __init__(self, words: Iterable[str], **kwargs: Any) -> None:
+        words = tuple(words)
+        super().__init__("|".join(map(re.escape, words)), f"one of {', '.join(words)}", **kwargs)
+
+
+class Url(Text):
+    """An HTTP address without credentials, query and fragment; loaded without a slash at the end."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(_URL, "an address such as https://host/path", **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, attr, data, **kwargs).rstrip("/")
+
+
+class CaFile(Text):
+    """The path of a file with certificates of authorities."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(blank=True, validate=[_check_ca_file], **kwargs)
+
+
+def _check_ca_file(path: str) -> None:
+    try:
+        if path:
+            ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        raise ValidationError("must be the path of a readable file of PEM certificates") from None
+
+
+class SecretText(fields.Field[Secret]):
+    """A text that is not shown; a secret that the file itself contains causes a warning."""
+
+    default_error_messages: _Messages = Text.default_error_messages
+
+    def __init__(
+        self, pattern: str = r"(?s:.+)", expected: str = "a non-empty string", *, warn: bool = True, **kwargs: Any
+    ) -> None:
+        self._text = Text(pattern, expected)
+        self._warn = warn
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ARG002 - marshmallow's signature
+        secret = Secret(self._text.deserialize(value))
+        if self._warn and not value.startswith(_REFERENCES):
+            context = LoadContext.current()
+            context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")
+        return secret
+
+
+class Number(fields.Float):
+    """A number greater than 0, or with `allow_zero` at least 0; TOML's booleans and strings are none."""
+
+    default_error_messages: _Messages = {"invalid": "must be a number"}  # noqa: RUF012 - the same
+
+    def __init__(self, *, maximum: float = 86_400.0, allow_zero: bool = False, **kwargs: Any) -> None:
+        error = f"must be {'at least' if allow_zero else 'greater than'} 0 and at most {maximum:.15g}"
+        super().__init__(
+            validate=validate.Range(min=0, max=maximum, min_inclusive=allow_zero, error=error),
+            error_messages={"special": error, "too_large": error},
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if type(value) not in {int, float}:
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Integer(Number):
+    """A whole number, which may be written as a float."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        number = super()._deserialize(value, attr, data, **kwargs)
+        if not number.is_integer():
+            raise ValidationError("must be a whole number")
+        return int(number)
+
+
+class Flag(fields.Field[bool]):
+    """TOML's true or false."""
+
+    default_error_messages: _Messages = {"invalid": "must be true or false"}  # noqa: RUF012 - the same
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
+class ListOf(fields.List[Any]):
+    """A list; with `or_one` a string stands for a list of one."""
+
+    default_error_messages: _Messages = {"required": "is missing", "invalid": "must be a list of strings"}  # noqa: RUF012 - the same
+
+    def __init__(self, item: fields.Field[Any], *, or_one: bool = False, **kwargs: Any) -> None:
+        self._or_one = or_one
+        super().__init__(item, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if self._or_one and isinstance(value, str):
+            return [self.inner.deserialize(value)]
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)

@@ -1,0 +1,221 @@
+"""The whole configuration file: its tables, and the settings that they load into."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from marshmallow import ValidationError, fields, missing
+
+from gateway.settings.callers import AuthConfig, AuthSchema, CallerSchema, bind_address
+from gateway.settings.fields import (
+    Choice,
+    ConfigurationError,
+    ListOf,
+    LoadContext,
+    NamedTables,
+    Number,
+    Secret,
+    SecretText,
+    SettingsSchema,
+    Table,
+    Text,
+)  # fmt: skip
+
+_CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+#: Browsers leave out the default port of the scheme.
+_ORIGIN: Final = r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
+    "HOST", r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
+)
+_DEFAULT_JOURNAL: Final = Secret("sqlite:///var/journal.db")
+_DEFAULT_STORAGE: Final = Secret("memory://")
+_NO_BACKENDS: Final = "at least one [backends.NAME] is needed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendConfig:
+    """A configured connection; `options` is what the schema of its type has loaded."""
+
+    name: str
+    type: str
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CorsConfig:
+    """The origins whose pages may call the API."""
+
+    origins: tuple[str, ...] = ()
+    max_age_seconds: float = 600.0  # how long a browser caches the permission
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitConfig:
+    """Where requests are counted: in each worker, or in Redis for all workers."""
+
+    storage: Secret = _DEFAULT_STORAGE  # its address may contain a password
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A valid configuration."""
+
+    bind: str
+    deadline_seconds: float = 10.0
+    journal_url: Secret = _DEFAULT_JOURNAL  # it may contain a password
+    backends: tuple[BackendConfig, ...]
+    auth: AuthConfig
+    cors: CorsConfig
+    limits: RateLimitConfig
+    warnings: tuple[str, ...] = ()
+
+
+def _check_journal_url(url: Secret) -> None:
+    if error := LoadContext.current().check_journal_url(url.value):
+        raise ValidationError(error)
+
+
+def _check_redis(storage: Secret) -> None:
+    if storage.value.startswith("redis") and find_spec("redis") is None:
+        raise ValidationError("needs the extra: pip install module-gateway[redis]")
+
+
+class _ServerSchema(SettingsSchema):
+    deadline_seconds = Number(maximum=600.0)
+
+
+class _JournalSchema(SettingsSchema):
+    url = SecretText(
+        r"(sqlite:///|postgres(ql)?://).+",
+        "sqlite:///PATH or postgresql://…",
+        warn=False,
+        validate=_check_journal_url,
+        attribute="journal_url",
+    )
+
+
+class _CorsSchema(SettingsSchema):
+    target = CorsConfig
+
+    origins = ListOf(
+        Text(_ORIGIN, "an origin as browsers send it: scheme, lower-case host, port if not the default; no path, no *")
+    )
+    max_age_seconds = Number()
+
+
+class _RateLimitSchema(SettingsSchema):
+    target = RateLimitConfig
+
+    storage = SecretText(
+        r"memory://|rediss?://.+", "memory:// or redis://HOST:PORT/DB", warn=False, validate=_check_redis
+    )
+
+
+class _Backends(NamedTables):
+    """The tables [backends.NAME], each loaded by the schema of its type."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if value == {}:
+            raise ValidationError(_NO_BACKENDS)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+    def load_item(self, name: str, value: Any) -> BackendConfig:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        options, errors = None, dict[str | None, Any]()
+        if not _CONNECTION_NAME.fullmatch(name):
+            errors[None] = ["a connection's name is a lower-case letter, then at most 31 of a-z 0-9 -"]
+        context = LoadContext.current()
+        try:
+            type_ = str(Choice(context.option_schemas, required=True).deserialize(value.get("type", missing)))
+        except ValidationError as error:
+            raise ValidationError({**errors, "type": error.messages}) from None
+        try:
+            with replace(context, path=f"backends.{name}.").activate():
+                schema = context.option_schemas[type_]()
+                options = schema.load({key: setting for key, setting in value.items() if key != "type"})
+        except ValidationError as error:
+            errors.update(error.messages_dict)
+        if errors:
+            raise ValidationError(errors)
+        return BackendConfig(name=name, type=type_, options=options)
+
+
+class _FileSchema(SettingsSchema):
+    server = Table(_ServerSchema)
+    journal = Table(_JournalSchema)
+    auth = Table(AuthSchema)
+    callers = ListOf(
+        fields.Nested(CallerSchema),
+        load_default=(),
+        error_messages={"invalid": "must be tables, each under [[callers]]"},
+    )
+    cors = Table(_CorsSchema)
+    limits = Table(_RateLimitSchema)
+    backends = _Backends(required=True, error_messages={"required": _NO_BACKENDS})
+
+    def build(self, values: dict[str, Any]) -> Settings:
+        context = LoadContext.current()
+        return Settings(
+            bind=bind_address(context.environ),
+            **values["server"],
+            **values["journal"],
+            backends=tuple(values["backends"].values()),
+            auth=replace(values["auth"], callers=values["callers"]),
+            cors=values["cors"],
+            limits=values["limits"],
+            warnings=tuple(context.warnings),
+        )
+
+
+def parse_settings(
+    document: Mapping[str, Any],
+    environ: Mapping[str, str],
+    option_schemas: Mapping[str, type[SettingsSchema]],
+    check_journal_url: Callable[[str], str | None] = lambda _url: None,
+) -> Settings:
+    """Return the settings of a parsed file; raises ConfigurationError with all errors.
+
+    `option_schemas` load the table of a backend, by its type. `check_journal_url` returns what is wrong with a URL.
+    """
+    context = LoadContext(
+        document=document, environ=environ, option_schemas=option_schemas, check_journal_url=check_journal_url
+    )
+    try:
+        with context.activate():
+            settings: Settings = _FileSchema().load(document)
+    except ValidationError as error:
+        raise ConfigurationError(_error_lines(error.messages, document, "")) from None
+    return settings
+
+
+def load_toml(path: str) -> dict[str, Any]:
+    """Return the content of a TOML file; raises ConfigurationError if it cannot be read or parsed."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError([f"{path}: {error.strerror}"]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError([f"{path}: {error}"]) from None
+
+
+def _error_lines(messages: Any, value: Any, path: str) -> Iterator[str]:
+    """Yield `path: message` for each of marshmallow's messages about a value, in the order of the file."""
+    if not isinstance(messages, dict):
+        yield from (f"{path}: {message}" for message in messages)
+        return
+    items = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+    positions = {key: position for position, key in enumerate(items)}
+    for key in sorted(messages, key=lambda key: positions.get(key, len(positions))):
+        if isinstance(key, int):
+            item_path = f"{path}[{key + 1}]"
+        elif key in items or key not in {None, "_schema"}:  # these two stand for the table itself
+            item_path = f"{path}.{key}" if path else key
+        else:
+            item_path = path
+        yield from _error_lines(messages[key], items.get(key), item_path)
