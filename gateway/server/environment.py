@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-_MAX_WORKERS = 256
-_MAX_SECONDS = 3600
+_MAX_WORKERS: Final = 256
+_MAX_SECONDS: Final = 3600
+_MAX_PORT: Final = 65535
+_ADDRESS: Final = re.compile(r"unix:.+|fd://[0-9]+|[^/]*:([0-9]{1,5})")
 
 
 class InvalidEnvironment(Exception):
@@ -46,10 +50,14 @@ def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
     workers = number("GATEWAY_WORKERS", 1, int, 1, _MAX_WORKERS)
     keepalive = number("GATEWAY_KEEPALIVE_SECONDS", 75, int, 0, _MAX_SECONDS)
     leave = number("GATEWAY_LEAVE_SECONDS", 0, float, 0, _MAX_SECONDS)
+    bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
+    address = _ADDRESS.fullmatch(bind)
+    if address is None or int(address[1] or 0) > _MAX_PORT:
+        errors.append("GATEWAY_BIND: must be HOST:PORT or unix:PATH")
     if errors:
         raise InvalidEnvironment(errors)
     return ServerEnvironment(
-        bind=environ.get("GATEWAY_BIND", "127.0.0.1:8000"),
+        bind=bind,
         workers=int(workers),
         keepalive_seconds=int(keepalive),
         leave_seconds=leave,
