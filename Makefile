@@ -8,10 +8,10 @@ INTEGRATION_TESTS := tests/model_check tests/unit/twins tests/conformance tests/
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint typecheck imports test-unit test-integration bench chaos mesh soak format lock clean
+.PHONY: help install run test lint typecheck imports test-unit test-integration bench chaos mesh soak latest format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(VENV)/.installed ## create .venv from the lock, the project itself included
 
@@ -30,23 +30,23 @@ run: install ## start both twins and the gateway on 127.0.0.1:8000
 test: install ## run the linters, the type checker and all tests that need no external service
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint typecheck imports test-integration test-unit
 
-lint: install
+lint: install ## run ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-typecheck: install
+typecheck: install ## run mypy
 	$(BIN)/mypy
 
-imports: install
+imports: install ## check the import rules between the packages
 	$(BIN)/lint-imports
 
-test-unit: install
+test-unit: install ## run the unit tests, with branch coverage
 	$(BIN)/pytest --numprocesses=2 $(addprefix --ignore=,$(INTEGRATION_TESTS)) --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
 
 # Tests without coverage, which would slow them down: thousands of histories (a failure prints its SIMULATION_SEED),
 # other processes, the twins. More workers than cores, because some tests wait.
-test-integration: install
+test-integration: install ## run the tests with real processes, the twins and the model check
 	$(BIN)/pytest --numprocesses=3 --dist=worksteal $(INTEGRATION_TESTS)
 
 mesh: install ## run the long version of the tests with a real Envoy
@@ -68,6 +68,12 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 chaos: install ## kill workers at every step, with real processes, twins and databases; prints a summary table
 	$(BIN)/python -m tests.integration.chaos
 
+# Without a lock: each run upgrades.
+latest: ## run the tests against the newest releases that setup.cfg allows
+	$(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev,redis,tracing]'
+	.venv-latest/bin/pytest --numprocesses=2 tests/unit tests/contract tests/architecture
+
 format: install ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -79,4 +85,4 @@ lock: ## compile the dependency locks (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -c $(LOCK) --extra dev --extra redis --extra tracing --extra bench setup.cfg -o deploy/requirements-bench.txt
 
 clean: ## remove generated files
-	rm -rf $(VENV) .venv-bench var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-bench .venv-latest var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -6,18 +6,21 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
 
 from gateway import identity
 from gateway.api import AppDependencies, WsgiApp, create_api
 from gateway.backends import discover
 from gateway.domain.backend import BackendServices, RateLimiter
 from gateway.domain.runtime import Clock, Event
-from gateway.hotpath.crew import Crew
-from gateway.hotpath.latch import Latch
 from gateway.journals import check_url, create_journal
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.resilience import RetryingBackend, create_rate_limiter
@@ -31,102 +34,125 @@ from gateway.transport import json_fetcher
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The system's own time; implements Clock."""
 
     now = staticmethod(time.time)  # seconds since the epoch
-    monotonic = staticmethod(time.monotonic)  # seconds that never run backwards
+    monotonic = staticmethod(time.monotonic)  # seconds on a clock that never steps
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Suspend the calling thread."""
+        time.sleep(seconds)  # looked up at the call, because gevent replaces it
 
 
 class SystemRuntime(SystemClock):
-    """The machine's time and threads; under gevent's patches these are greenlets."""
-
-    def __init__(self) -> None:
-        self._crew = Crew()
+    """The system's own time and threads, which are greenlets under gevent; implements Runtime."""
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Begin work that does not keep the process from ending: what it leaves behind, the journal knows."""
-        self._crew.take(work)
+        """Run `work` in a daemon thread, which does not keep the process alive."""
+        threading.Thread(target=work, daemon=True).start()
 
     def event(self) -> Event:
-        """Make a signal."""
-        return Latch()
+        """Create an event."""
+        return threading.Event()
 
 
-def _new_id() -> str:
-    """Make an id that sorts by time (UUID version 7): rows made together lie together in an index."""
+def _uuid7() -> str:
+    """Return a UUID of version 7: ids made together are adjacent in an index, because they start with the time."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
     value = (milliseconds << 80) | (7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return str(uuid.UUID(int=value))
 
 
 def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settings:
-    """Read the file that GATEWAY_CONFIG names; raises ConfigurationError with every mistake at once."""
-    where = path or environ.get("GATEWAY_CONFIG")
-    if not where:
+    """Read the configuration file, by default the one that GATEWAY_CONFIG names.
+
+    Raises ConfigurationError with every error of the file.
+    """
+    config = path or environ.get("GATEWAY_CONFIG")
+    if not config:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
-    types = discover()
-    schemas = {name: type_.OptionsSchema for name, type_ in types.items()}
-    return parse_settings(load_toml(where), environ, schemas, check_url)
+    schemas = {name: backend_type.OptionsSchema for name, backend_type in discover().items()}
+    return parse_settings(load_toml(config), environ, schemas, check_url)
 
 
 def create_app(settings: Settings) -> WsgiApp:
-    """Put the service together; nothing is sent anywhere yet."""
+    """Build the service and start its background threads; nothing is sent to a backend yet."""
     redactor = Redactor(collect_secrets(settings))
     logging_config.configure(redactor)
-    spans = create_tracer(os.environ)
+    tracer = create_tracer(os.environ)
     types, runtime = discover(), SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage.value, runtime)
     journal = create_journal(settings.journal_url.value)
-    metrics = Metrics(journal.counts, journal.next_due, backends=[each.name for each in settings.backends])
-    services = BackendServices(metrics=metrics, limiter=limiter, tracer=spans, secrets=redactor)
+    metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
+    services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     backends = {
-        each.name: RetryingBackend(types[each.type].create_backend(each.name, each.options, runtime, services), runtime)
-        for each in settings.backends
+        backend.name: RetryingBackend(
+            types[backend.type].create_backend(backend.name, backend.options, runtime, services), runtime
+        )
+        for backend in settings.backends
     }
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
+    worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    known_modules = KnownModules(journal, runtime)
     reconciler = Reconciler(
         journal=journal,
         runtime=runtime,
         backends=backends,
-        owner=owner,
-        known_modules=provisioner.known_modules,
+        worker_id=worker_id,
+        known_modules=known_modules,
         on_lookup=metrics.look,
     )
-    provisioner.reconcile_now = reconciler.reconcile_now
+    provisioner = Provisioner(
+        journal=journal,
+        runtime=runtime,
+        new_id=_uuid7,
+        worker_id=worker_id,
+        known_modules=known_modules,
+        reconcile_now=reconciler.reconcile_now,
+    )
     runtime.spawn(reconciler.run)
     runtime.spawn(lambda: metrics.run(runtime.sleep))
-    return create_api(
+    app = create_api(
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
             metrics=metrics.render,
-            witness=RequestTelemetry(metrics, spans, redactor),
+            witness=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,
-            new_id=_new_id,
+            new_id=_uuid7,
             deadline_seconds=settings.deadline_seconds,
-            identifier=_identifier(settings.auth, runtime, limiter),
+            identifier=_create_authenticator(settings.auth, runtime, limiter),
             cors=settings.cors,
         )
     )
+    app.extensions["start_fields"] = _start_fields(settings)  # the server logs them when it has started
+    return app
 
 
-def _identifier(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
+def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
     issuer = auth.jwt
     fetch = None if issuer is None else json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
     return identity.create_authenticator(auth, clock, fetch, limiter)
 
 
-def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:
-    """Read the configuration for a server: where it is wrong, say so line by line and end the process for good.
+def _start_fields(settings: Settings) -> dict[str, Any]:
+    """Return the version, the connections and the journal for the log line at start; no password is among them."""
+    url = settings.journal_url.value
+    if url.startswith("sqlite:"):
+        journal = f"SQLite at {url.removeprefix('sqlite:///')}"
+    else:
+        journal = f"PostgreSQL at {urlsplit(url).hostname or 'the local socket'}"
+    return {
+        "version": version("module-gateway"),
+        "connections": [backend.name for backend in settings.backends],
+        "journal": journal,
+    }
 
-    3 is the exit status at which gunicorn stops instead of starting the worker again.
+
+def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:
+    """Read the configuration for a server; if it is invalid, print one line per error and exit.
+
+    The exit status 3 makes gunicorn stop instead of starting the worker again (`Arbiter.WORKER_BOOT_ERROR`).
     """
     try:
         return load_settings(environ)

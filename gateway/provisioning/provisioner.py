@@ -84,16 +84,12 @@ class Provisioner:
     journal: Journal
     runtime: Runtime
     new_id: Callable[[], str]
-    owner: str
+    worker_id: str
+    known_modules: KnownModules
+    #: Searches for a lost create with the credential of a caller that waits for it; `Reconciler.reconcile_now`.
+    reconcile_now: Callable[[Operation, CallContext], None]
     draining: bool = False
     _sending: dict[str, _Sending] = field(default_factory=dict)
-    known_modules: KnownModules = field(init=False)
-    #: Looks for a lost create with the credential of a caller who waits for it; of the reconciler.
-    reconcile_now: Callable[[Operation, CallContext], None] = field(default=lambda _operation, _call: None)
-
-    def __post_init__(self) -> None:
-        """Know nobody yet."""
-        self.known_modules = KnownModules(self.journal, self.runtime)
 
     def create(self, order: CreateRequest, call: CallContext) -> CreateResult:
         """Create a module once, however often it is asked for; answer before the caller's deadline."""
@@ -148,7 +144,7 @@ class Provisioner:
             lease_until=now + rules.hard_timeout_seconds + _LEASE_MARGIN,
             dedup_until=None if order.idempotency_key else now + DEDUP_SECONDS,
             settle_seconds=rules.settle_seconds,
-            worker_id=self.owner,
+            worker_id=self.worker_id,
         )
 
     def _spawn(self, order: CreateRequest, call: CallContext, claim: Claim) -> _Sending:

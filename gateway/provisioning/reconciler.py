@@ -34,7 +34,7 @@ class Reconciler:
     journal: Journal
     runtime: Runtime
     backends: Mapping[str, Backend]
-    owner: str
+    worker_id: str
     known_modules: KnownModules
     on_lookup: Callable[[str, str], None] = lambda _backend, _verdict: None  # for whoever counts
     idle_seconds: float = 1.0  # how long what another process left behind may wait for somebody to see it
@@ -61,7 +61,7 @@ class Reconciler:
             gone = self.journal.expire(settled_before=now - _KEPT, limit=_EXPIRY_BATCH)
             self._expired_at = 0.0 if gone == _EXPIRY_BATCH else now  # with the next look, or with the next minute
         self.journal.checkpoint()
-        due = self.journal.lease_due(self.owner, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
+        due = self.journal.lease_due(self.worker_id, now=now, lease_seconds=2 * _LOOK_SECONDS, limit=_BATCH)
         for operation in due:
             call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOK_SECONDS)
             self._settle(operation, self._look(operation, call))

@@ -15,6 +15,7 @@ from gateway.domain.errors import GatewayError, Internal, JournalUnavailable, Ou
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.domain.operation import Claim, ClaimResult
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, CreateResult, Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.model_check.backend import HARD_TIMEOUT, WINDOW, SimulatedBackend, World
@@ -150,13 +151,21 @@ class History:
         runtime = VirtualRuntime(self.scheduler, process)
         journal: Any = SimulatedJournal(self.journal, runtime, self)
         backend = SimulatedBackend(self.world, runtime)
-        provisioner = Provisioner(journal=journal, runtime=runtime, new_id=self._new_id, owner=name)
+        known_modules = KnownModules(journal, runtime)
+        provisioner = Provisioner(
+            journal=journal,
+            runtime=runtime,
+            new_id=self._new_id,
+            worker_id=name,
+            known_modules=known_modules,
+            reconcile_now=lambda _operation, _call: None,  # no caller of a history has a credential of its own
+        )
         reconciler = Reconciler(
             journal=journal,
             runtime=runtime,
             backends={"sim": backend},  # type: ignore[dict-item] # what the machine asks of one
-            owner=name,
-            known_modules=provisioner.known_modules,
+            worker_id=name,
+            known_modules=known_modules,
             idle_seconds=10.0,
         )
         runtime.spawn(reconciler.run)

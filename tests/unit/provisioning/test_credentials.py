@@ -12,6 +12,7 @@ from gateway.domain.errors import BackendUnavailable, OutcomeUnknown, Unauthenti
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import State
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.conftest import VirtualClock
@@ -47,22 +48,27 @@ def jealous(cmdb: FakeBackend) -> Jealous:
 
 
 @pytest.fixture
-def provisioner(journal: Journal, clock: VirtualClock) -> Provisioner:
-    ids = itertools.count(1)
-    return Provisioner(journal=journal, runtime=clock, new_id=lambda: f"op-{next(ids)}", owner="me")
-
-
-@pytest.fixture
-def reconciler(provisioner: Provisioner, journal: Journal, clock: VirtualClock, jealous: Jealous) -> Reconciler:
-    reconciler = Reconciler(
+def reconciler(journal: Journal, clock: VirtualClock, jealous: Jealous) -> Reconciler:
+    return Reconciler(
         journal=journal,
         runtime=clock,
         backends={"cmdb": jealous},
-        owner="me",
-        known_modules=provisioner.known_modules,
+        worker_id="me",
+        known_modules=KnownModules(journal, clock),
     )
-    provisioner.reconcile_now = reconciler.reconcile_now
-    return reconciler
+
+
+@pytest.fixture
+def provisioner(journal: Journal, clock: VirtualClock, reconciler: Reconciler) -> Provisioner:
+    ids = itertools.count(1)
+    return Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="me",
+        known_modules=reconciler.known_modules,
+        reconcile_now=reconciler.reconcile_now,
+    )
 
 
 def _ask(provisioner: Provisioner, backend: Jealous, clock: VirtualClock, seconds: float = 5.0) -> Any:
@@ -70,7 +76,6 @@ def _ask(provisioner: Provisioner, backend: Jealous, clock: VirtualClock, second
     return provisioner.create(CreateRequest(backend=backend, draft=DRAFT, caller="c", idempotency_key="k"), call)
 
 
-@pytest.mark.usefixtures("reconciler")
 def test_who_waits_looks_for_himself(provisioner: Provisioner, jealous: Jealous, clock: VirtualClock) -> None:
     """The reply is lost, the module is there: within the same request the caller's own credential finds it."""
     answer = _ask(provisioner, jealous, clock)
@@ -114,7 +119,6 @@ def test_what_never_came_is_settled_when_he_asks_after_the_window(
     assert _ask(provisioner, jealous, clock).creation.module.name == "lost"
 
 
-@pytest.mark.usefixtures("reconciler")
 def test_looks_are_few(provisioner: Provisioner, jealous: Jealous, clock: VirtualClock) -> None:
     """A caller who waits for a minute costs the backend some thirty looks, not hundreds."""
     jealous.applies = False

@@ -26,6 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Settlement, State
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from tests.conftest import VirtualClock
 from tests.unit.api.fake import FakeBackend
@@ -36,7 +37,14 @@ DRAFT = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))
 @pytest.fixture
 def provisioner(journal: Journal, clock: VirtualClock) -> Provisioner:
     ids = itertools.count(1)
-    return Provisioner(journal=journal, runtime=clock, new_id=lambda: f"op-{next(ids)}", owner="me")
+    return Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="me",
+        known_modules=KnownModules(journal, clock),
+        reconcile_now=lambda _operation, _call: None,
+    )
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from gateway.domain.errors import BackendTimeout, JournalUnavailable, OutcomeUnk
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.domain.operation import State
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.conftest import VirtualClock
@@ -25,7 +26,14 @@ DRAFT = ModuleDraft(scope="1", parent="10", name="lost", owners=("admin",))
 @pytest.fixture
 def provisioner(journal: Journal, clock: VirtualClock) -> Provisioner:
     ids = itertools.count(1)
-    return Provisioner(journal=journal, runtime=clock, new_id=lambda: f"op-{next(ids)}", owner="me")
+    return Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="me",
+        known_modules=KnownModules(journal, clock),
+        reconcile_now=lambda _operation, _call: None,
+    )
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def reconciler(
         journal=journal,
         runtime=clock,
         backends={"cmdb": cmdb},
-        owner="me",
+        worker_id="me",
         known_modules=provisioner.known_modules,
         on_lookup=lambda backend, verdict: lookups.append((backend, verdict)),
     )

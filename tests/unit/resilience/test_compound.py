@@ -21,6 +21,7 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import State
 from gateway.provisioning import update_delete
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from gateway.resilience import RetryingBackend
 from gateway.transport import TransportSettings
@@ -146,7 +147,14 @@ def test_a_create_that_is_held_back_is_refused_and_over(
 ) -> None:
     """Nothing was sent, so there is nothing to look for: the operation ends at once, and the name is free again."""
     ids = itertools.count(1)
-    provisioner = Provisioner(journal=journal, runtime=clock, new_id=lambda: f"op-{next(ids)}", owner="me")
+    provisioner = Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="me",
+        known_modules=KnownModules(journal, clock),
+        reconcile_now=lambda _operation, _call: None,
+    )
     order = CreateRequest(
         backend=bench.backend, draft=replace(bench.draft, name="held"), caller="c", idempotency_key="k"
     )

@@ -38,10 +38,10 @@ def test_a_private_authority_is_read_when_the_process_starts(read: Read) -> None
     assert options.limits.ca_file == certifi.where()
 
 
-@pytest.mark.parametrize("name", ["gateway.example.toml", "sandbox.toml"])
+@pytest.mark.parametrize("name", ["config/gateway.example.toml", "gateway/cli/sandbox.toml"])
 def test_the_repositorys_own_configurations_are_sound(name: str) -> None:
     """They start, given the variables that they name, and write no secret out."""
-    settings = load_settings({**_ENVIRON, "GATEWAY_CONFIG": str(_ROOT / "config" / name)})
+    settings = load_settings({**_ENVIRON, "GATEWAY_CONFIG": str(_ROOT / name)})
     assert {connection.type for connection in settings.backends} == {"cmdb", "projectman"}
     assert settings.warnings == ()
 

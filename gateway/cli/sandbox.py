@@ -1,4 +1,4 @@
-"""The gateway and both twins on this machine, for trying things out: three processes that end together."""
+"""`module-gateway sandbox`: the gateway and both twins on this machine, three processes that end together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final
 
-#: The variables of config/sandbox.toml that say where the twins listen.
-_TWINS: Final = {"cmdb": "SANDBOX_CMDB", "projectman": "SANDBOX_PROJECTMAN"}
-_PATIENCE: Final = 30.0
-_LINES: Final = """
+import click
+
+#: The variables of sandbox.toml that hold the twins' URLs.
+_TWIN_ENV_VARS: Final = {"cmdb": "SANDBOX_CMDB", "projectman": "SANDBOX_PROJECTMAN"}
+#: How long the three processes may take to start, in seconds.
+_READY_TIMEOUT: Final = 30.0
+_POLL_INTERVAL: Final = 0.1
+_CONFIG: Final = Path(__file__).with_name("sandbox.toml")
+_BANNER: Final = """
 The gateway listens on http://{bind}, in front of twins of both backends ({twins}).
 Try, in another terminal:
 
@@ -39,7 +44,7 @@ Try, in another terminal:
   curl -s -X PATCH http://{bind}/modules/cmdb.1.10.37825 -H 'Content-Type: application/json' -d '{{"name": "renamed"}}'
   curl -i -X DELETE http://{bind}/modules/cmdb.1.10.37825
 
-  # what a backend can keep, and every error there is; or open http://{bind}/docs
+  # the fields of a backend, and all error codes; or open http://{bind}/docs
   curl -s http://{bind}/backends/cmdb
   curl -s http://{bind}/errors
 
@@ -47,54 +52,56 @@ Ctrl-C ends all three.
 """
 
 
+@click.command()
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="Another configuration file.")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT of the gateway.")
+def sandbox(config: str | None, bind: str) -> None:
+    """Start both twins and a gateway that uses them, and print commands to try."""
+    raise SystemExit(run(config or str(_CONFIG), bind))
+
+
 def run(config: str, bind: str) -> int:
-    """Start everything, wait until one process ends or somebody says stop; return the exit status."""
+    """Run all three processes until one of them ends or a signal arrives; return the exit status."""
     environ = {
         **os.environ,
         "GATEWAY_CONFIG": config,
         "GATEWAY_BIND": bind,
-        # Made anew for each run: the twins and the gateway share them, nobody else needs them.
+        # The twins and the gateway share these; they are new in each run.
         "CMDB_APP_SECRET": secrets.token_hex(16),
         "HUAWEI_AK": secrets.token_hex(10).upper(),
         "HUAWEI_SK": secrets.token_hex(20),
     }
-    addresses = {name: f"127.0.0.1:{_free_port()}" for name in _TWINS}
-    environ |= {_TWINS[name]: f"http://{address}" for name, address in addresses.items()}
-    commands = [
-        [sys.executable, "-m", "gateway.cli", "twin", name, "--bind", address] for name, address in addresses.items()
-    ]
-    commands.append([sys.executable, "-m", "gunicorn", "-c", str(_gunicorn_config(config)), "wsgi:app"])
+    addresses = {name: f"127.0.0.1:{_free_port()}" for name in _TWIN_ENV_VARS}
+    environ |= {_TWIN_ENV_VARS[name]: f"http://{address}" for name, address in addresses.items()}
+    commands = [["twin", name, "--bind", address] for name, address in addresses.items()]
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _stop)
+        signal.signal(signal_number, _interrupt)
     with ExitStack() as stack:
-        # The twins forget everything when they end, and so must the journal.
+        # A journal for each run, because the twins lose their state when they end.
         journal = stack.enter_context(TemporaryDirectory(prefix="module-gateway-"))
         environ["SANDBOX_JOURNAL"] = f"sqlite:///{journal}/journal.db"
-        processes = [_start(command, environ, stack) for command in commands]
+        processes = [_start(command, environ, stack) for command in [*commands, ["serve"]]]
         try:
             if _wait_ready([*addresses.values()], f"http://{bind}/readyz", processes):
-                print(_LINES.format(bind=bind, twins=", ".join(addresses.values())), flush=True)  # noqa: T201 - it speaks to a person
+                click.echo(_BANNER.format(bind=bind, twins=", ".join(addresses.values())))
             while all(process.poll() is None for process in processes):
-                time.sleep(0.2)
+                time.sleep(_POLL_INTERVAL)
         except KeyboardInterrupt:
             return 0
     return 1
 
 
 def _free_port() -> int:
-    """Return a port that nobody listens on: whatever else runs here, the twins find room."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
-def _gunicorn_config(config: str) -> Path:
-    return Path(config).with_name("gunicorn.conf.py")
-
-
 def _start(command: list[str], environ: Mapping[str, str], stack: ExitStack) -> subprocess.Popen[bytes]:
-    """Start a process that is ended with the others, by its own id."""
-    process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own programs
+    """Start a command of this program; it ends when `stack` closes."""
+    line = [sys.executable, "-m", "gateway.cli", *command]
+    process = subprocess.Popen(line, env=environ, start_new_session=True)  # noqa: S603 - this program's own commands
     stack.callback(_end, process)
     return process
 
@@ -109,19 +116,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_ready(addresses: Sequence[str], url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
-    """Wait until the twins listen and the gateway is ready, which it is without them."""
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until and all(process.poll() is None for process in processes):
+def _wait_ready(addresses: Sequence[str], url: str, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
+    """Return whether all twins listen and the gateway is ready in time; it is ready without them, too."""
+    deadline = time.monotonic() + _READY_TIMEOUT
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
             for host, _, port in (address.rpartition(":") for address in addresses):
                 socket.create_connection((host, int(port)), timeout=1).close()
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own address
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - the gateway's own address
                 return True
         except OSError:
-            time.sleep(0.1)
+            time.sleep(_POLL_INTERVAL)
     return False
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

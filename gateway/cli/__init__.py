@@ -1,0 +1,44 @@
+"""The command `module-gateway`.
+
+Each command is imported when it runs: `serve` must import nothing of the service before gevent has patched the standard
+library, and a client command should start without the server's modules.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+#: The module of each command; the function has the command's name, with underscores.
+_MODULES: Final = {
+    "check": "server_commands",
+    "new-key": "server_commands",
+    "openapi": "server_commands",
+    "sandbox": "sandbox",
+    "serve": "serve",
+    "twin": "server_commands",
+}
+
+
+class LazyGroup(click.Group):
+    """A group of commands that imports a command's module on demand, as click's documentation describes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands."""
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return a command; None if there is none of this name."""
+        module = _MODULES.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(import_module(f"gateway.cli.{module}"), cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="module-gateway")
+def main() -> None:
+    """One REST API for modules in BlueKing CMDB and Huawei Cloud ProjectMan."""

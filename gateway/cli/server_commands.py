@@ -1,0 +1,60 @@
+"""The server's commands: check a configuration, make a key, print the OpenAPI document, run a twin."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from gateway.api import openapi as openapi_document
+from gateway.app import load_settings
+from gateway.settings import ConfigurationError
+from gateway.twins import server
+
+
+@click.command()
+@click.argument("config", type=click.Path(dir_okay=False))
+def check(config: str) -> None:
+    """Read a configuration as the service does, and report every error."""
+    try:
+        settings = load_settings(os.environ, config)
+    except ConfigurationError as error:
+        for line in error.errors:
+            click.echo(line, err=True)
+        raise SystemExit(1) from None
+    for line in settings.warnings:
+        click.echo(f"warning: {line}", err=True)
+    for backend in settings.backends:
+        click.echo(f"{backend.name}: {backend.type}")
+
+
+@click.command()
+def new_key() -> None:
+    """Create an API key: the first line is for the caller, the second for its [[callers]] table."""
+    key = secrets.token_urlsafe(32)
+    click.echo(f"key             {key}")
+    click.echo(f'api_key_sha256 = "{sha256(key.encode()).hexdigest()}"')
+
+
+@click.command()
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document."""
+    click.echo(json.dumps(openapi_document.build(), indent=2, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("backend", type=click.Choice(["cmdb", "projectman"]))
+@click.option("--bind", default="127.0.0.1:8001", show_default=True, help="HOST:PORT to listen on.")
+@click.option("--seed", type=click.Path(exists=True, dir_okay=False), help="JSON file with the initial state.")
+def twin(backend: str, bind: str, seed: str | None) -> None:
+    """Run a stateful stand-in for one backend, for development and for tests of clients."""
+    host, _, port = bind.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - TCP's ports
+        raise click.BadParameter("must be HOST:PORT", param_hint="--bind")
+    state = None if seed is None else json.loads(Path(seed).read_text(encoding="utf-8"))
+    server.serve(import_module(f"gateway.twins.{backend}").create_twin(state), host.strip("[]"), int(port))

@@ -1,0 +1,1 @@
+"""What gunicorn needs to run the gateway: the draining worker, the hooks, the settings and a custom application."""

@@ -1,0 +1,87 @@
+"""gunicorn's settings, shared by config/gunicorn.conf.py and `module-gateway serve`, and the latter's application."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn.app.base import BaseApplication
+
+from gateway.server import hooks
+from gateway.server.environment import InvalidEnvironment, ServerEnvironment, read_environment
+from gateway.server.worker import DrainingGeventWorker
+from gateway.telemetry.logging_config import GUNICORN
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+#: How long requests in flight may take after the worker has started to drain, in seconds: longer than a call to a
+#: backend may take (`hard_timeout_seconds`, 35 by default).
+_GRACEFUL_SECONDS: Final = 40
+
+
+def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
+    """Return gunicorn's settings and hooks by name."""
+    return {
+        "bind": environment.bind,
+        "workers": environment.workers,
+        "worker_class": DrainingGeventWorker,
+        "worker_connections": 2000,
+        "http_parser": "fast",  # gunicorn_h1c
+        "timeout": 60,
+        # While deregistering (GATEWAY_LEAVE_SECONDS) the worker serves as before: two intervals of the proxies' health
+        # checks, and one second more for Envoy, which merges updates of its endpoints (update_merge_window).
+        "graceful_timeout": _GRACEFUL_SECONDS + math.ceil(environment.leave_seconds),
+        # Longer than the idle timeout of the proxy in front: a request that meets a closing connection is lost.
+        "keepalive": environment.keepalive_seconds,
+        "limit_request_field_size": 65536,  # one header may carry a token of 32 KiB
+        "limit_request_line": 8190,
+        "control_socket_disable": True,  # all installations of one user would share its path
+        "accesslog": None,
+        "errorlog": "-",
+        "loglevel": "warning",
+        "logger_class": hooks.SilentAccessLogger,
+        "logconfig_dict": GUNICORN,  # gunicorn's lines are JSON without secrets, like the gateway's
+        "pre_fork": hooks.pre_fork,
+        "post_fork": hooks.post_fork,
+        "post_worker_init": hooks.post_worker_init,
+        "worker_exit": hooks.worker_exit,
+        "child_exit": hooks.child_exit,
+    }
+
+
+def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return gunicorn's settings for a server; if a variable is invalid, print one line per error and exit with 3."""
+    try:
+        environment = read_environment(environ)
+    except InvalidEnvironment as error:
+        sys.stderr.writelines(f"configuration: {line}\n" for line in error.errors)
+        sys.exit(3)
+    if _METRICS_DIR not in os.environ:  # the workers' counters; it must be set before the client library is imported
+        os.environ[_METRICS_DIR] = tempfile.mkdtemp(prefix="module-gateway-metrics-")
+    return gunicorn_settings(environment)
+
+
+class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has no type hints
+    """gunicorn's custom application: it runs `load`'s result with the settings above, without a configuration file.
+
+    `load` is called in each worker, after gevent's patches; nothing of the service may be imported before.
+    """
+
+    def __init__(self, load: Callable[[], WSGIApplication]) -> None:
+        self._load = load
+        super().__init__(prog="module-gateway serve")
+
+    def load_config(self) -> None:
+        """Apply the settings."""
+        for name, value in load_gunicorn_settings(os.environ).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WSGIApplication:
+        """Return the service."""
+        return self._load()

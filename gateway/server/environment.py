@@ -1,0 +1,64 @@
+"""Reads the environment variables of the server; gateway.settings reads the configuration file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_MAX_WORKERS: Final = 256
+_MAX_SECONDS: Final = 3600
+_MAX_PORT: Final = 65535
+_ADDRESS: Final = re.compile(r"unix:.+|fd://[0-9]+|[^/]*:([0-9]{1,5})")
+
+
+class InvalidEnvironment(Exception):
+    """Variables have unusable values; `errors` has a line for each."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerEnvironment:
+    """Address, number of processes and times of the server."""
+
+    bind: str
+    workers: int
+    keepalive_seconds: int
+    leave_seconds: float
+
+
+def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
+    """Return the server's variables; raises InvalidEnvironment with every error."""
+    errors: list[str] = []
+
+    def number(name: str, default: int, kind: type[int | float], minimum: int, maximum: int) -> float:
+        text = environ.get(name, str(default))
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not minimum <= value <= maximum:
+            what = "an integer" if kind is int else "a number"
+            errors.append(f"{name}: must be {what} from {minimum} to {maximum}")
+        return value
+
+    workers = number("GATEWAY_WORKERS", 1, int, 1, _MAX_WORKERS)
+    keepalive = number("GATEWAY_KEEPALIVE_SECONDS", 75, int, 0, _MAX_SECONDS)
+    leave = number("GATEWAY_LEAVE_SECONDS", 0, float, 0, _MAX_SECONDS)
+    bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
+    address = _ADDRESS.fullmatch(bind)
+    if address is None or int(address[1] or 0) > _MAX_PORT:
+        errors.append("GATEWAY_BIND: must be HOST:PORT or unix:PATH")
+    if errors:
+        raise InvalidEnvironment(errors)
+    return ServerEnvironment(
+        bind=bind,
+        workers=int(workers),
+        keepalive_seconds=int(keepalive),
+        leave_seconds=leave,
+    )

@@ -1,0 +1,85 @@
+"""gunicorn's hooks: the log line at start, the wait for creates in flight, and no access lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+
+from gateway.server import hooks
+
+
+class Listener:
+    """Stands in for a listening socket."""
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+
+    def getsockname(self) -> Any:
+        return self.name
+
+
+def _worker(age: int, extensions: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(
+        age=age,
+        wsgi=SimpleNamespace(extensions=extensions),
+        sockets=[Listener(("127.0.0.1", 8000)), Listener(("::1", 8000, 0, 0)), Listener("/run/gateway.sock")],
+        cfg=SimpleNamespace(workers=2),
+    )
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector of the tests stays as it is."""
+    monkeypatch.setattr(hooks, "gc", SimpleNamespace(freeze=bool, enable=bool, set_threshold=lambda *_numbers: None))
+
+
+@pytest.mark.usefixtures("collector")
+def test_the_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The first worker logs version, addresses, connections, journal and workers; later workers log nothing."""
+    caplog.set_level(logging.INFO, "gateway.server")
+    fields = {"version": "1", "connections": ["cmdb"], "journal": "SQLite at var/journal.db"}
+    for age in (1, 2):
+        hooks.post_worker_init(_worker(age, {"start_fields": fields}))
+    (record,) = caplog.records
+    assert record.getMessage() == "gateway started"
+    addresses = ["127.0.0.1:8000", "[::1]:8000", "unix:/run/gateway.sock"]
+    assert record.__dict__["fields"] == {**fields, "addresses": addresses, "workers": 2}
+
+
+@pytest.mark.parametrize(("in_flight", "sleeps"), [([0], 0), ([2, 1, 0], 2), ([1] * 10_000, 720)])
+def test_a_stopping_worker_waits_for_creates(
+    monkeypatch: pytest.MonkeyPatch, in_flight: Sequence[int], sleeps: int
+) -> None:
+    """It waits until no create is in flight, and 36 seconds at most."""
+    seconds, pauses, counts = [0.0], list[float](), iter(in_flight)
+
+    def sleep(pause: float) -> None:
+        pauses.append(pause)
+        seconds[0] = len(pauses) * pause
+
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: seconds[0], sleep=sleep))
+    provisioner = SimpleNamespace(in_flight=lambda: next(counts))
+    hooks.worker_exit(None, _worker(1, {"provisioner": provisioner}))
+    assert len(pauses) == sleeps
+
+
+def test_a_worker_that_did_not_load_does_not_wait() -> None:
+    """There is no service to ask."""
+    hooks.worker_exit(None, SimpleNamespace())
+
+
+def test_gunicorn_writes_no_access_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even where gunicorn's access log is enabled."""
+    caplog.set_level(logging.INFO)
+    config = Config()
+    config.set("accesslog", "-")
+    logger = hooks.SilentAccessLogger(config)
+    logger.access_log.propagate = True
+    assert logger.access_log_enabled
+    logger.access(None, None, None, None)
+    assert not caplog.records
