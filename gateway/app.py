@@ -106,12 +106,12 @@ def create_app(settings: Settings) -> WsgiApp:
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            metrics=metrics.render,
-            witness=RequestTelemetry(metrics, spans, redactor),
+            render_metrics=metrics.render,
+            telemetry=RequestTelemetry(metrics, spans, redactor),
             clock=runtime,
             new_id=_new_id,
             deadline_seconds=settings.deadline_seconds,
-            identifier=_identifier(settings.auth, runtime, limiter),
+            authenticator=_identifier(settings.auth, runtime, limiter),
             cors=settings.cors,
         )
     )
