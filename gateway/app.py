@@ -116,12 +116,12 @@ def create_app(settings: Settings) -> WsgiApp:
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            metrics=metrics.render,
-            witness=RequestTelemetry(metrics, tracer, redactor),
+            render_metrics=metrics.render,
+            telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,
             new_id=_uuid7,
             deadline_seconds=settings.deadline_seconds,
-            identifier=_create_authenticator(settings.auth, runtime, limiter),
+            authenticator=_create_authenticator(settings.auth, runtime, limiter),
             cors=settings.cors,
         )
     )

@@ -97,11 +97,11 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
         gateway = AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            metrics=Metrics(journal.counts).render,
+            render_metrics=Metrics(journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
-            identifier=identity.create_authenticator(auth, clock, limiter=limiter),
+            authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
         )
         return create_api(gateway)
 

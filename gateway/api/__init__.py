@@ -1,5 +1,6 @@
-"""HTTP to the caller; the only package besides the twins that imports Flask."""
+"""The HTTP API; besides the twins the only package that imports Flask."""
 
-from gateway.api.application import AppDependencies, WsgiApp, create_api
+from gateway.api.application import WsgiApp, create_api
+from gateway.api.context import AppDependencies
 
 __all__ = ["AppDependencies", "WsgiApp", "create_api"]

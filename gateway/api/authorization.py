@@ -1,28 +1,28 @@
-"""Who asks, and what he may: the caller of the present request and his allow-list."""
+"""Authentication of the caller, and what its allow-list permits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from flask import Request as HttpRequest
+from flask import Request, request
 
-from gateway.api.context import current_request, notes
+from gateway.api.context import dependencies, request_context
 from gateway.domain.backend import Backend
 from gateway.domain.callers import ANONYMOUS, Action, Caller
 from gateway.domain.errors import Forbidden, Unauthenticated
 from gateway.identity import Authenticator, Credentials
 
-#: Whoever asks for these is told: that the process lives, how it does, and what its language is.
-_PUBLIC: Final = frozenset({"health", "documents"})
+#: Health, metrics and documentation are served without authentication.
+_UNAUTHENTICATED_BLUEPRINTS: Final = frozenset({"health", "docs"})
 
 
-def identify(asked: HttpRequest, identifier: Authenticator) -> Caller:
-    """Return the caller of a request, before anything is done for him."""
-    rule, environ = asked.url_rule, asked.environ
-    if rule is None or rule.endpoint.partition(".")[0] in _PUBLIC:
+def authenticate(incoming: Request, authenticator: Authenticator) -> Caller:
+    """Return the caller of a request; raises Unauthenticated or RateLimited."""
+    if incoming.url_rule is None or incoming.blueprint in _UNAUTHENTICATED_BLUEPRINTS:
         return ANONYMOUS
-    return identifier.authenticate(
+    environ = incoming.environ
+    return authenticator.authenticate(
         Credentials(
             api_key=environ.get("HTTP_X_API_KEY", ""),
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
@@ -32,30 +32,30 @@ def identify(asked: HttpRequest, identifier: Authenticator) -> Caller:
     )
 
 
-def visible(backends: Mapping[str, Backend]) -> Mapping[str, Backend]:
-    """Leave out the connections that the caller's allow-list does not name: for him they are not there."""
-    caller = notes().caller
+def visible_backends() -> Mapping[str, Backend]:
+    """Return the connections that the caller's allow-list names; the others do not exist for this caller."""
+    backends, caller = dependencies().backends, request_context().caller
     if caller is ANONYMOUS:
         return backends
     return {name: backend for name, backend in backends.items() if caller.can_access(name)}
 
 
 def authorize(action: Action, backend: Backend, scope: str) -> None:
-    """Raise Forbidden where no line of the caller's allow-list covers this; no backend has been asked."""
-    noted = notes()
-    caller, noted.backend = noted.caller, backend.name
+    """Raise Forbidden unless the caller's allow-list covers the action; nothing is sent to the backend."""
+    ctx = request_context()
+    caller, ctx.backend = ctx.caller, backend.name
     if not caller.is_allowed(action, backend.name, scope):
         raise Forbidden(f"The caller {caller.name} may not {action} modules in scope {scope} of {backend.name}.")
 
 
-def take_credential(backend: Backend) -> None:
-    """Hand the caller's own credential to the call, where this connection passes it through and only there."""
+def attach_passthrough_credential(backend: Backend) -> None:
+    """Attach the caller's own backend credential to the call if the connection passes it through."""
     header = backend.capabilities.credential_header
     if header is None:
         return
-    credential = current_request().headers.get(header, "")
+    credential = request.headers.get(header, "")
     if not credential:
         raise Unauthenticated(f"The connection {backend.name} acts with the caller's own credential: send {header}.")
-    noted = notes()
-    noted.visit.hide(credential)
-    noted.call.credential = credential
+    ctx = request_context()
+    ctx.span.hide(credential)
+    ctx.call.credential = credential

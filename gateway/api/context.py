@@ -1,36 +1,62 @@
-"""The present request, and what is noted about it; nothing but the api's own parts asks for it.
-
-Flask's `request` and `g` look up what they stand for at every touch, at a microsecond; a request touches them thirty
-times. These look it up once.
-"""
+"""The state that hooks, views and error handlers share: of the application and of the current request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
 
-from flask import Request, g, request
+from flask import current_app, g
 
-from gateway.domain.backend import CallContext
-from gateway.domain.callers import Caller
+from gateway.domain.backend import Backend, CallContext
+from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import Outcome
-from gateway.telemetry.request_log import RequestSpan
+from gateway.domain.runtime import Clock
+from gateway.identity import Authenticator
+from gateway.provisioning.provisioner import Provisioner
+from gateway.settings import CorsConfig
+from gateway.telemetry.request_log import RequestSpan, RequestTelemetry
+
+#: The key in `Flask.extensions`.
+EXTENSION = "gateway"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppDependencies:
+    """The objects that hooks and views work with."""
+
+    backends: Mapping[str, Backend]
+    provisioner: Provisioner
+    render_metrics: Callable[[], bytes]
+    clock: Clock
+    new_id: Callable[[], str]
+    deadline_seconds: float
+    authenticator: Authenticator
+    cors: CorsConfig = field(default_factory=CorsConfig)
+    telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
+
+
+@dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """What is noted about one request, for its answer and for its line in the log; Flask makes it, and calls it `g`."""
+    """What is known about the current request, for its response and its line in the access log."""
 
-    started: float  # on Clock.monotonic()
+    started_at: float  # on Clock.monotonic()
     call: CallContext
-    caller: Caller
-    visit: RequestSpan
+    span: RequestSpan
+    caller: Caller = ANONYMOUS
     backend: str | None = None
     operation: str | None = None  # its id
-    outcome: Outcome | None = None  # of a request that wanted to change something
+    outcome: Outcome | None = None  # None unless the request is a write
     replayed: bool = False
     problem_code: str | None = None
-    language: str | None = None  # of an answer that exists in several
+    language: str | None = None  # None unless the response depends on Accept-Language
 
 
-current_request: Final[Callable[[], Request]] = request._get_current_object  # type: ignore[attr-defined] # noqa: SLF001 - LocalProxy has no other
-notes: Final = cast("Callable[[], RequestContext]", g._get_current_object)  # noqa: SLF001 - the same
+def dependencies() -> AppDependencies:
+    """Return the dependencies of the current application."""
+    return cast("AppDependencies", current_app.extensions[EXTENSION])
+
+
+def request_context() -> RequestContext:
+    """Return the state of the current request, which `middleware` stores on `flask.g`."""
+    return cast("RequestContext", g.request_context)

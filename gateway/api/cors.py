@@ -1,19 +1,21 @@
-"""Whose pages may call from another origin, said in the headers that browsers ask for (Fetch standard, section 3.3).
+"""Cross-origin requests from the pages of configured origins (Fetch standard, section 3.3).
 
-Ours and not flask-cors: that leaves `Vary: Origin` out where one origin is listed or another one asks, answers 404 to
-the preflight of an address that is not there, and takes an origin with a bracket for a regular expression.
+flask-cors is not used: it leaves out `Vary: Origin` if one origin is configured or another origin sends the request,
+answers the preflight of an unknown path with 404, and reads an origin with a bracket as a regular expression.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
+
+from gateway.api.responses import empty_response
 
 _METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
-#: What a page may send besides what browsers let every page send.
-_SENT: Final = (
+#: Request headers that a page may send besides those that browsers always permit.
+_ALLOWED_HEADERS: Final = (
     "Accept-Language",
     "Authorization",
     "Content-Type",
@@ -27,8 +29,8 @@ _SENT: Final = (
     "traceparent",
     "tracestate",
 )
-#: What a page may read besides what browsers let every page read (Content-Type and Content-Language among it).
-_READ: Final = (
+#: Response headers that a page may read besides those that browsers always permit (Content-Type, Content-Language).
+_EXPOSED_HEADERS: Final = (
     "Gateway-Outcome",
     "Idempotency-Replayed",
     "Location",
@@ -39,44 +41,42 @@ _READ: Final = (
 )
 
 
-def install(app: Flask, origins: Sequence[str], max_age_seconds: float) -> None:
-    """Let the pages of exactly these origins call, spelt as browsers spell them; nothing is installed where none is.
+def init_app(app: Flask, origins: Sequence[str], max_age_seconds: float) -> None:
+    """Permit requests from the pages of exactly these origins; without origins, register nothing.
 
-    Without credentials: a caller proves himself by a header that his page sets, never by a cookie, so there is nothing
-    that a browser would have to add, and nothing that another site could make it add.
+    Credentials in the sense of the Fetch standard (cookies) are never permitted: a page sets the header that
+    authenticates it.
     """
     if not origins:
         return
-    listed = frozenset(origins)
-    of_preflight = {
+    allowed_origins = frozenset(origins)
+    preflight_headers = {
         "Access-Control-Allow-Methods": ", ".join(_METHODS),
-        "Access-Control-Allow-Headers": ", ".join(_SENT),
+        "Access-Control-Allow-Headers": ", ".join(_ALLOWED_HEADERS),
         "Access-Control-Max-Age": str(int(max_age_seconds)),
     }
-    of_request = {"Access-Control-Expose-Headers": ", ".join(_READ)}
+    response_headers = {"Access-Control-Expose-Headers": ", ".join(_EXPOSED_HEADERS)}
 
     @app.before_request
     def answer_preflight() -> Response | None:
-        """Answer for every address: what is not there must be asked for, that its 404 can be read."""
-        return _empty() if is_preflight(request) else None
+        """Answer the preflight of every path, so that a page can read the 404 of an unknown one."""
+        return empty_response() if is_preflight(request.environ) else None
 
     @app.after_request
-    def allow(response: Response) -> Response:
-        response.vary.add("Origin")  # on every answer: a cache must not keep one without the headers for those listed
-        origin = request.headers.get("Origin")
-        if origin in listed:
+    def add_cors_headers(response: Response) -> Response:
+        response.vary.add("Origin")  # also for other origins: a cache must not serve their copy to a permitted one
+        environ = request.environ
+        origin = environ.get("HTTP_ORIGIN")
+        if origin in allowed_origins:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers.update(of_preflight if is_preflight(request) else of_request)
+            response.headers.update(preflight_headers if is_preflight(environ) else response_headers)
         return response
 
 
-def is_preflight(asked: Request) -> bool:
-    """Tell whether a browser asks whether its page may ask: it proves no identity, and none is needed."""
-    headers = asked.headers
-    return asked.method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
-
-
-def _empty() -> Response:
-    response = Response(status=204)
-    del response.headers["Content-Type"]  # of a body that is not there
-    return response
+def is_preflight(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request is a CORS preflight, which carries no credentials."""
+    return (
+        environ["REQUEST_METHOD"] == "OPTIONS"
+        and "HTTP_ORIGIN" in environ
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    )

@@ -1,19 +1,19 @@
-"""Errors as HTTP: the envelope, and the only place that gives it a status (RFC 9457)."""
+"""Errors as HTTP: their status, their headers and the problem document (RFC 9457)."""
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, got_request_exception, request
 from werkzeug.exceptions import HTTPException
 
-from gateway.api.context import notes
+from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Translate, translation
-from gateway.api.statuses import STATUS
+from gateway.api.json_body import JSON
+from gateway.api.responses import json_response
 from gateway.domain.errors import (
     REGISTRY,
     BackendRejectedCredentials,
@@ -32,18 +32,63 @@ from gateway.domain.errors import (
 
 _log: Final = logging.getLogger("gateway.api")
 PROBLEM_TYPE: Final = "application/problem+json"
-#: Named by an id in the address they are *not found*; named by a field of the request they are the field's mistake.
-_ADDRESSED: Final = frozenset({"scope_not_found", "parent_not_found"})
-#: What a status says in headers too: how to prove an identity, and to Envoy that nobody is broken (it counts and
-#: retries these apart).
-_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+#: By error code.
+HTTP_STATUS: Final = {
+    "backend_error": 502,
+    "backend_misconfigured": 502,
+    "backend_permission_denied": 403,
+    "backend_rejected_credentials": 502,
+    "backend_reply_invalid": 502,
+    "backend_timeout": 504,
+    "backend_unavailable": 503,
+    "backend_unknown": 422,
+    "built_in_protected": 409,
+    "circuit_open": 503,
+    "create_in_progress": 409,
+    "description_required": 422,
+    "draining": 503,
+    "forbidden": 403,
+    "idempotency_key_invalid": 400,
+    "idempotency_key_reused": 422,
+    "immutable_field": 422,
+    "internal": 500,
+    "invalid_json": 400,
+    "journal_unavailable": 503,
+    "limit_exceeded": 409,
+    "method_not_allowed": 405,
+    "module_already_exists": 409,
+    "module_exists_differently": 409,
+    "module_not_empty": 409,
+    "module_not_found": 404,
+    "not_acceptable": 406,
+    "not_found": 404,
+    "operation_not_found": 404,
+    "outcome_ambiguous": 504,
+    "outcome_unknown": 504,
+    "overloaded": 503,
+    "owner_not_found": 422,
+    "parent_not_found": 422,
+    "payload_too_large": 413,
+    "rate_limited": 429,
+    "scope_not_found": 422,
+    "template_managed": 409,
+    "unauthenticated": 401,
+    "unsupported_field": 422,
+    "unsupported_media_type": 415,
+    "validation_failed": 422,
+}
+#: 404 if the scope or parent is part of the id in the path; otherwise an error of a field.
+_PATH_NOT_FOUND: Final = frozenset({"scope_not_found", "parent_not_found"})
+#: Headers by status: how to authenticate, and Envoy's mark of a rate limit, which it counts and retries separately.
+_STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
     429: {"x-envoy-ratelimited": "true"},
 }
-#: What nearly every caller says, and what need not be taken apart.
-_USUALLY_ACCEPTED: Final = frozenset({None, "*/*", "application/json"})
-_WRITES: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
-_FLASK: Final[dict[int, type[GatewayError]]] = {
+_RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
+#: Accept headers that need no parsing.
+_JSON_ACCEPT: Final = frozenset({None, "*/*", JSON})
+_WRITE_METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+_HTTP_EXCEPTIONS: Final[Mapping[int | None, type[GatewayError]]] = {
     400: InvalidJson,
     404: NotFound,
     405: MethodNotAllowed,
@@ -52,61 +97,62 @@ _FLASK: Final[dict[int, type[GatewayError]]] = {
 }
 
 
-def install(app: Flask) -> None:
-    """Answer every error of the application with the envelope."""
+def init_app(app: Flask) -> None:
+    """Register the handlers that answer every error with a problem document."""
 
     @app.errorhandler(GatewayError)
-    def expected(error: GatewayError) -> Response:
-        return answer(error)
+    def handle_gateway_error(error: GatewayError) -> Response:
+        return problem_response(error)
 
     @app.errorhandler(HTTPException)
-    def by_flask(error: HTTPException) -> Response:
-        response = answer(_FLASK.get(error.code or 500, Internal)())
-        if (allow := getattr(error, "valid_methods", None)) is not None:
-            response.headers["Allow"] = ", ".join(sorted(allow))
+    def handle_http_exception(error: HTTPException) -> Response:
+        response = problem_response(_HTTP_EXCEPTIONS.get(error.code, Internal)())
+        if (methods := getattr(error, "valid_methods", None)) is not None:
+            response.headers["Allow"] = ", ".join(sorted(methods))
         return response
 
     @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": notes().call.request_id}})
-        return answer(Internal())
+    def handle_unexpected(error: Exception) -> Response:
+        # Flask sends the signal only for an exception without a handler; error trackers depend on it.
+        got_request_exception.send(app, exception=error)
+        fields = {"request_id": request_context().call.request_id}
+        _log.error("unexpected error", exc_info=error, extra={"fields": fields})
+        return problem_response(Internal())
 
 
-def refuse_unacceptable(incoming: Request) -> None:
-    """Refuse a request whose Accept header excludes JSON, before anything is done; pages and figures are no JSON."""
-    if incoming.environ.get("HTTP_ACCEPT") in _USUALLY_ACCEPTED:
+def check_accept(incoming: Request) -> None:
+    """Raise NotAcceptable if the Accept header excludes JSON; the documentation and the metrics are not JSON."""
+    if incoming.environ.get("HTTP_ACCEPT") in _JSON_ACCEPT:
         return
     accepted = incoming.accept_mimetypes
     if not accepted or incoming.path.startswith(("/docs", "/metrics")):
         return
-    if not (accepted["application/json"] or accepted[PROBLEM_TYPE]):
+    if not (accepted[JSON] or accepted[PROBLEM_TYPE]):
         raise NotAcceptable
 
 
-def answer(error: GatewayError) -> Response:
-    """Render an error for the present request."""
-    if isinstance(error, BackendRejectedCredentials) and notes().call.credential is not None:
+def problem_response(error: GatewayError) -> Response:
+    """Return the response of an error, and record it for the access log."""
+    ctx = request_context()
+    if isinstance(error, BackendRejectedCredentials) and ctx.call.credential is not None:
         error = Unauthenticated("The backend rejects the credential that was sent along.", context=error.context)
-    noted = notes()
-    noted.problem_code, noted.operation = error.code, error.operation
-    status = _status(error)
-    response = Response(
-        json.dumps(render(error, status), ensure_ascii=False, separators=(",", ":")), status, content_type=PROBLEM_TYPE
-    )
-    if request.method in _WRITES:
-        noted.outcome = error.outcome
-    if (seconds := error.context.retry_after) is not None and (status in {429, 503}):
-        response.headers["Retry-After"] = str(math.ceil(seconds))
-    response.headers.update(_HEADERS.get(status, {}))
-    return response
+    ctx.problem_code, ctx.operation = error.code, error.operation
+    if request.method in _WRITE_METHODS:
+        ctx.outcome = error.outcome
+    status = 404 if _refers_to_path(error) else HTTP_STATUS[error.code]
+    headers = dict(_STATUS_HEADERS.get(status, {}))
+    if (seconds := error.context.retry_after) is not None and status in _RETRY_AFTER_STATUSES:
+        headers["Retry-After"] = str(math.ceil(seconds))
+    return json_response(problem_document(error, status, ctx), status, headers, content_type=PROBLEM_TYPE)
 
 
-def render(error: GatewayError, status: int) -> dict[str, Any]:
-    """Return the envelope: eight members always, the others where they apply; never a backend's words."""
-    say, located = translation(), not _names_address(error)
+def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> dict[str, Any]:
+    """Return the problem document; it never contains a backend's message."""
+    translate = translation()
+    field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
     optional = {
-        "errors": [_field(each, say) for each in error.errors or _usual(error)] if located else [],
-        "upstream": _upstream(error),
+        "errors": [_serialize_field_error(field_error, translate) for field_error in field_errors],
+        "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
         "existing": error.existing,
         "diff": error.diff,
@@ -114,59 +160,61 @@ def render(error: GatewayError, status: int) -> dict[str, Any]:
     }
     return {
         "type": f"/errors#{error.code}",
-        "title": say(error.title),
+        "title": translate(error.title),
         "status": status,
-        "detail": say(error.detail),
+        "detail": translate(error.detail),
         "code": error.code,
         "outcome": _outcome(error).value,
         "retryable": error.retryable,
         **{name: value for name, value in optional.items() if value},
-        "request_id": notes().call.request_id,
+        "request_id": ctx.call.request_id,
     }
 
 
-def registry() -> list[dict[str, Any]]:
-    """Describe every public error, sorted by code."""
-    say = translation()
+def error_catalog() -> list[dict[str, Any]]:
+    """Return the description of every public error, sorted by code."""
+    translate = translation()
     return [
         {
             "code": code,
-            "status": STATUS[code],
-            "title": say(error.title),
+            "status": HTTP_STATUS[code],
+            "title": translate(error.title),
             "outcome": error.outcome.value,
             "retryable": error.retryable,
-            "meaning": say(error.meaning()),
+            "meaning": translate(error.meaning()),
         }
         for code, error in sorted(REGISTRY.items())
     ]
 
 
-def _status(error: GatewayError) -> int:
-    return 404 if _names_address(error) else STATUS[error.code]
-
-
-def _names_address(error: GatewayError) -> bool:
-    return error.code in _ADDRESSED and "module_id" in (request.view_args or {})
+def _refers_to_path(error: GatewayError) -> bool:
+    """Return whether the error is about the id in the path, and not about a field of the request."""
+    return error.code in _PATH_NOT_FOUND and "module_id" in (request.view_args or {})
 
 
 def _outcome(error: GatewayError) -> Outcome:
-    """Return what became of the request: a read applies nothing, whatever goes wrong."""
-    return error.outcome if request.method in _WRITES else Outcome.NOT_APPLIED
+    """Return the outcome of the request; a read applies nothing."""
+    return error.outcome if request.method in _WRITE_METHODS else Outcome.NOT_APPLIED
 
 
-def _usual(error: GatewayError) -> tuple[FieldError, ...]:
-    """Locate a mistake that always stands in the same place, where nobody has said more."""
+def _default_field_errors(error: GatewayError) -> tuple[FieldError, ...]:
+    """Return the field error of an error that always concerns the same field."""
     return (FieldError(error.pointer, error.code, error.title),) if error.pointer else ()
 
 
-def _field(error: FieldError, say: Translate) -> dict[str, str]:
-    told = {"pointer": error.pointer, "code": error.code, "detail": say(error.detail)}
-    return told if error.allowed is None else {**told, "allowed": say(error.allowed)}
+def _serialize_field_error(error: FieldError, translate: Translate) -> dict[str, str]:
+    document = {"pointer": error.pointer, "code": error.code, "detail": translate(error.detail)}
+    return document if error.allowed is None else {**document, "allowed": translate(error.allowed)}
 
 
-def _upstream(error: GatewayError) -> dict[str, Any] | None:
-    fault = error.context.failure
-    if fault is None:
+def _serialize_upstream(error: GatewayError) -> dict[str, Any] | None:
+    failure = error.context.failure
+    if failure is None:
         return None
-    told = {"backend": fault.backend, "status": fault.status, "code": fault.code, "request_id": fault.request_id}
-    return {name: value for name, value in told.items() if value is not None}
+    document = {
+        "backend": failure.backend,
+        "status": failure.status,
+        "code": failure.code,
+        "request_id": failure.request_id,
+    }
+    return {name: value for name, value in document.items() if value is not None}

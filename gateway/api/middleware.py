@@ -1,4 +1,4 @@
-"""What every request gets: an id, a deadline, a caller, timings, security headers and one line in the log."""
+"""Hooks around every request: request id, deadline, authentication, timings, security headers and the access log."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from flask import Flask, Request, Response
+from flask import Flask, Response, g, request
 
-from gateway.api.authorization import identify
-from gateway.api.context import RequestContext, current_request, notes
+from gateway.api.authorization import authenticate
+from gateway.api.context import RequestContext, request_context
 from gateway.api.cors import is_preflight
-from gateway.api.error_handlers import refuse_unacceptable
-from gateway.api.request_headers import patience
-from gateway.api.responses import Lines
+from gateway.api.error_handlers import check_accept
+from gateway.api.request_headers import request_timeout
 from gateway.domain.backend import CallContext
-from gateway.domain.callers import ANONYMOUS
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.trace_context import trace_id
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
-_HEADERS: Final = (
+_SECURITY_HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
@@ -35,78 +33,79 @@ _HEADERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHooksConfig:
-    """What stands between a request and the routes."""
+    """The objects that the hooks work with."""
 
     clock: Clock
     new_id: Callable[[], str]
     deadline_seconds: float
-    identifier: Authenticator
-    witness: RequestTelemetry = field(default_factory=RequestTelemetry)
+    authenticator: Authenticator
+    telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
 
 
-def install(app: Flask, door: RequestHooksConfig) -> None:
-    """Attach to every request of the application."""
-    clock = door.clock
+def init_app(app: Flask, config: RequestHooksConfig) -> None:
+    """Register the hooks; they must be the application's first, so that they enclose all others."""
+    clock, telemetry = config.clock, config.telemetry
 
     @app.before_request
-    def begin() -> None:
-        asked, mine = current_request(), notes()
-        mine.started = clock.monotonic()
-        mine.visit = visit = door.witness.begin(asked.environ)
-        given = asked.environ.get("HTTP_X_REQUEST_ID", "")
-        mine.call = call = CallContext(
-            given if _REQUEST_ID.fullmatch(given) else door.new_id(),
-            mine.started + patience(asked, door.deadline_seconds),
-            trace=visit.trace,
+    def before_request() -> None:
+        environ = request.environ
+        started_at = clock.monotonic()
+        span = telemetry.begin(environ)
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        call = CallContext(
+            request_id if _REQUEST_ID.fullmatch(request_id) else config.new_id(),
+            started_at + request_timeout(environ, config.deadline_seconds),
+            trace=span.trace,
         )
-        mine.caller = ANONYMOUS  # whoever it is that cannot be told from a malformed proof
-        refuse_unacceptable(asked)
-        mine.caller = caller = ANONYMOUS if is_preflight(asked) else identify(asked, door.identifier)
-        call.user = caller.user
+        ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span)
+        check_accept(request)
+        if not is_preflight(environ):
+            ctx.caller = caller = authenticate(request, config.authenticator)
+            call.user = caller.user
 
     @app.after_request
-    def end(response: Response) -> Response:
-        mine, headers = notes(), response.headers
-        call = mine.call
-        spent = clock.monotonic() - mine.started
-        upstream, gateway = call.upstream_seconds * 1e3, (spent - call.upstream_seconds) * 1e3
-        facts = _facts(current_request(), mine, response, spent)
-        timing = f"upstream;dur={upstream:.1f}, gateway;dur={gateway:.1f}"
-        told = () if mine.outcome is None else (("Gateway-Outcome", mine.outcome),)
-        lines = (*told, ("X-Request-Id", call.request_id), ("Server-Timing", timing), *_HEADERS)
-        if isinstance(headers, Lines):
-            headers.put(lines)
-        else:
-            for name, value in lines:
-                headers.setdefault(name, value)  # pages have a policy of their own
-        if mine.language is not None:
-            headers["Content-Language"] = mine.language
+    def after_request(response: Response) -> Response:
+        ctx, headers = request_context(), response.headers
+        seconds = clock.monotonic() - ctx.started_at
+        headers.extend([("X-Request-Id", ctx.call.request_id), ("Server-Timing", _server_timing(ctx, seconds))])
+        if ctx.outcome is not None:
+            headers.add("Gateway-Outcome", ctx.outcome.value)
+        present = set(headers.keys(lower=True))  # the documentation page has a policy of its own
+        headers.extend([header for header in _SECURITY_HEADERS if header[0].lower() not in present])
+        if ctx.language is not None:
+            headers["Content-Language"] = ctx.language
             response.vary.add("Accept-Language")
-        door.witness.end(mine.visit, facts, spent)
+        telemetry.end(ctx.span, _access_log_fields(ctx, response, seconds), seconds)
         return response
 
     @app.teardown_request
-    def leave(_error: BaseException | None) -> None:
-        door.witness.leave(getattr(notes(), "visit", None))
+    def teardown_request(_error: BaseException | None) -> None:
+        ctx: RequestContext | None = g.get("request_context")
+        telemetry.leave(None if ctx is None else ctx.span)
 
 
-def _facts(asked: Request, noted: RequestContext, response: Response, spent: float) -> dict[str, object]:
-    """Return what is told of a request: neither its body nor its query; what it says itself is cut short."""
-    call, rule, environ = noted.call, asked.url_rule, asked.environ
+def _server_timing(ctx: RequestContext, seconds: float) -> str:
+    upstream_seconds = ctx.call.upstream_seconds
+    return f"upstream;dur={upstream_seconds * 1e3:.1f}, gateway;dur={(seconds - upstream_seconds) * 1e3:.1f}"
+
+
+def _access_log_fields(ctx: RequestContext, response: Response, seconds: float) -> dict[str, object]:
+    """Return the fields of a request's line: neither its body nor its query, and the caller's own texts shortened."""
+    call, rule, environ = ctx.call, request.url_rule, request.environ
     return {
-        "method": asked.method,
+        "method": request.method,
         "route": rule.rule if rule else None,
-        "path": asked.path[:200],
+        "path": request.path[:200],
         "status": response.status_code,
-        "code": noted.problem_code,
-        "outcome": noted.outcome,
+        "code": ctx.problem_code,
+        "outcome": ctx.outcome,
         "request_id": call.request_id,
         "trace_id": trace_id(call.trace) if call.trace else None,
-        "caller": noted.caller.name,
-        "backend": noted.backend,
-        "operation": noted.operation,
-        "replayed": noted.replayed,
-        "milliseconds": round(spent * 1e3, 1),
+        "caller": ctx.caller.name,
+        "backend": ctx.backend,
+        "operation": ctx.operation,
+        "replayed": ctx.replayed,
+        "milliseconds": round(seconds * 1e3, 1),
         "upstream_milliseconds": round(call.upstream_seconds * 1e3, 1),
         "remote": environ.get("REMOTE_ADDR"),
         "user_agent": environ.get("HTTP_USER_AGENT", "")[:120],

@@ -1,4 +1,4 @@
-"""Page tokens: opaque to callers, bound to the filter they were made for."""
+"""Page tokens: opaque to callers and bound to the filter of the list."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from gateway.domain.module import ModuleQuery
 _MAX_LENGTH: Final = 512
 
 
-def make_token(cursor: str, backend: str, query: ModuleQuery) -> str:
-    """Wrap an adapter's cursor."""
-    return base64.urlsafe_b64encode(json.dumps([cursor, _digest(backend, query)]).encode()).decode().rstrip("=")
+def encode_page_token(cursor: str, backend: str, query: ModuleQuery) -> str:
+    """Return the token of an adapter's cursor."""
+    document = json.dumps([cursor, _filter_digest(backend, query)])
+    return base64.urlsafe_b64encode(document.encode()).decode().rstrip("=")
 
 
-def read_token(token: str, backend: str, query: ModuleQuery) -> str:
-    """Return the cursor; raises ValidationFailed for a token of another filter, or no token at all."""
+def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
+    """Return the cursor; raises ValidationFailed for a token of another filter and for any other text."""
     try:
-        text = token[:_MAX_LENGTH]  # longer ones are not ours; read whole, one could nest deeper than a parser goes
+        text = token[:_MAX_LENGTH]  # a longer one is invalid, and could be nested deeper than the parser can go
         cursor, digest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
         cursor, digest = None, None
-    if digest != _digest(backend, query) or not isinstance(cursor, str) or len(token) > _MAX_LENGTH:
+    if digest != _filter_digest(backend, query) or not isinstance(cursor, str) or len(token) > _MAX_LENGTH:
         what = "Is no token of this list; tokens are bound to the filter."
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", what)])
     return cursor
 
 
-def _digest(backend: str, query: ModuleQuery) -> str:
+def _filter_digest(backend: str, query: ModuleQuery) -> str:
     parts = [backend, query.scope, query.parent, query.name, query.include_built_in]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

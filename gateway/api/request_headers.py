@@ -1,44 +1,65 @@
-"""What a request's headers say of retries and of time."""
+"""Request headers that concern retries and time limits."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from flask import Request
+from collections.abc import Mapping
+from typing import Any, Final
 
 from gateway.domain.errors import IdempotencyKeyInvalid
 
 _KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
-#: What a proxy or caller says of its own patience, in milliseconds, as WSGI names the headers.
-_TIMEOUTS: Final = ("HTTP_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS", "HTTP_X_REQUEST_TIMEOUT_MS")
+#: How long a proxy or the caller waits, in milliseconds; named as in the WSGI environment.
+_TIMEOUT_HEADERS: Final = ("HTTP_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS", "HTTP_X_REQUEST_TIMEOUT_MS")
 _MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-#: So much earlier than the caller gives up, he is answered: the answer has to travel; seconds.
-_TRAVEL: Final = 0.05
+#: The time that the response needs to reach the caller before its timeout, in seconds.
+_RESPONSE_MARGIN: Final = 0.05
+#: The headers that only a create reads, as OpenAPI parameters.
+CREATE_HEADERS: Final = tuple(
+    {"in": "header", "name": name, "description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            "Idempotency-Key",
+            "The same key and request give the same module, for 24 hours.",
+            {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+        ),
+        (
+            "X-Request-Id",
+            "The same id and request are the same create, for 10 minutes.",
+            {"type": "string", "pattern": "^[A-Za-z0-9._:@/+=-]{1,128}$"},
+        ),
+        (
+            "X-Request-Timeout-Ms",
+            "How long the caller waits; x-envoy-expected-rq-timeout-ms says the same.",
+            {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+        ),
+        ("Prefer", "respond-async: 202 as soon as it is written down.", {"type": "string"}),
+    )
+)
 
 
-def idempotency_key(request: Request) -> str | None:
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     """Return the Idempotency-Key, bare or quoted; raises IdempotencyKeyInvalid."""
-    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if given is None:
+    value = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if value is None:
         return None
-    key = _KEY.fullmatch(given.strip(" \t"))
-    if key is None:
+    match = _KEY.fullmatch(value.strip(" \t"))
+    if match is None:
         raise IdempotencyKeyInvalid
-    return key[1] or key[2]
+    return match[1] or match[2]
 
 
-def patience(request: Request, most: float) -> float:
-    """Return how long the caller may wait, seconds: our own deadline, or his where it is sooner."""
-    given = [value for name in _TIMEOUTS if (value := request.environ.get(name)) is not None]
-    told = [int(value) / 1000 - _TRAVEL for value in given if _MILLISECONDS.fullmatch(value)]
-    return max(min([most, *told]), 0.0) if told else most
+def request_timeout(environ: Mapping[str, Any], maximum: float) -> float:
+    """Return how many seconds the request may take: the maximum, or less if the caller waits for less."""
+    values = [value for name in _TIMEOUT_HEADERS if (value := environ.get(name)) is not None]
+    timeouts = [int(value) / 1000 - _RESPONSE_MARGIN for value in values if _MILLISECONDS.fullmatch(value)]
+    return max(min([maximum, *timeouts]), 0.0) if timeouts else maximum
 
 
-def wants_no_wait(request: Request) -> bool:
-    """Tell whether the caller prefers to be answered before the create is done (RFC 7240)."""
-    preference = request.environ.get("HTTP_PREFER")
-    if not preference:
+def prefers_async(environ: Mapping[str, Any]) -> bool:
+    """Return whether the caller prefers a response before the create is complete (RFC 7240)."""
+    header = environ.get("HTTP_PREFER")
+    if not header:
         return False
-    preferences = (part.partition(";")[0].strip().lower() for part in preference.split(","))
+    preferences = (part.partition(";")[0].strip().lower() for part in header.split(","))
     return "respond-async" in preferences

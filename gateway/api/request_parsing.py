@@ -1,4 +1,4 @@
-"""Callers' JSON and queries into our words; every mistake is found and told at once."""
+"""Bodies and queries of callers as domain objects; all errors of a request are reported at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import cache
 from typing import Any, Final
 
 from flask import Request
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
-from gateway.api.json_body import JSON, MERGE_PATCH, read_object
+from gateway.api.json_body import JSON, MERGE_PATCH, parse_json_body
 from gateway.api.schemas import requests
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
+from gateway.api.schemas.requests import ParsedData
 from gateway.domain.backend import Backend
 from gateway.domain.capabilities import Writable
 from gateway.domain.errors import (
@@ -24,9 +25,8 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
-from gateway.hotpath.schemas import Loader
 
-_WORDS: Final = {
+_MESSAGES: Final = {
     "backend_unknown": "No connection has this name; see /backends.",
     "choice": "Is none of the allowed values.",
     "duplicate": "Is there already.",
@@ -38,70 +38,70 @@ _WORDS: Final = {
     "type": "Is of the wrong type.",
     "unknown_field": "There is no such field.",
 }
-#: Mistakes that have a code of their own, where nothing else is wrong.
-_OWN: Final[Mapping[str, type[GatewayError]]] = {
+#: Field errors whose code becomes the code of the response if the request has no errors of another code.
+_SPECIFIC_ERRORS: Final[Mapping[str, type[GatewayError]]] = {
     error.code: error for error in (BackendUnknown, ImmutableField, UnsupportedField)
 }
 
 
-def load_draft(request: Request, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleDraft]:
-    """Return whom to ask for what; every rule of the backend has been checked."""
-    values, mistakes = _load(requests.DRAFT, read_object(request, JSON))
-    name = values.pop("backend", None)
+def parse_create(request: Request, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleDraft]:
+    """Return the backend and the module to create; all rules of the backend have been checked."""
+    data, errors = _load(requests.DRAFT, parse_json_body(request, JSON))
+    name = data.pop("backend", None)
     backend = backends.get(name) if isinstance(name, str) else None
     if backend is None:
         if isinstance(name, str):
-            mistakes.append(_mistake("/backend", "backend_unknown"))
-        raise _refusal(mistakes)
-    _check(backend, values, mistakes, "create")
-    given = {"parent": None, **values, "attributes": _without_nulls(values.get("attributes", {}))}
-    return backend, ModuleDraft(**given)
+            errors.append(_field_error("/backend", "backend_unknown"))
+        raise _validation_error(errors)
+    _check_capabilities(backend, data, errors, "create")
+    return backend, ModuleDraft(**{"parent": None, **data, "attributes": _drop_nulls(data.get("attributes", {}))})
 
 
-def load_patch(request: Request, backend: Backend) -> ModulePatch:
-    """Return what to change; every rule of the backend has been checked."""
-    values, mistakes = _load(requests.PATCH, read_object(request, JSON, MERGE_PATCH))
-    _check(backend, values, mistakes, "update")
+def parse_patch(request: Request, backend: Backend) -> ModulePatch:
+    """Return the changes of a module; all rules of the backend have been checked."""
+    data, errors = _load(requests.PATCH, parse_json_body(request, JSON, MERGE_PATCH))
+    _check_capabilities(backend, data, errors, "update")
     if backend.capabilities.description is None:
-        values.pop("description", None)  # null, for anything else was refused: nothing is what it is already
-    return ModulePatch(**values)
+        data.pop("description", None)  # null is the only value that passed the check, and changes nothing
+    return ModulePatch(**data)
 
 
-def load_query(request: Request, schema: Loader) -> requests.Loaded:
-    """Return a query's parameters; one that is unknown, ill-formed or given twice is refused."""
+def parse_query(request: Request, schema: Schema) -> ParsedData:
+    """Return the parameters of a query; raises ValidationFailed if one is unknown, malformed or repeated."""
     if not request.query_string:
-        return _load_nothing(schema)
-    values, mistakes = _load(schema, request.args.to_dict())
-    mistakes += [_mistake(f"/{name}", "repeated") for name, given in request.args.lists() if len(given) > 1]
-    if mistakes:
-        raise _refusal(mistakes)
-    return values
+        return _default_query(schema)
+    args = request.args
+    data, errors = _load(schema, args.to_dict())
+    errors += [_field_error(f"/{name}", "repeated") for name, values in args.lists() if len(values) > 1]
+    if errors:
+        raise _validation_error(errors)
+    return data
 
 
-def module_query(values: requests.Loaded, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleQuery]:
-    """Return whom to ask for which modules, checked like a draft; a name too odd to exist is the caller's mistake."""
-    backend = backends.get(values["backend"])
+def build_module_query(data: ParsedData, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleQuery]:
+    """Return the backend and the filter of a list; the values have passed the backend's rules."""
+    backend = backends.get(data["backend"])
     if backend is None:
-        raise _refusal([_mistake("/backend", "backend_unknown")])
+        raise _validation_error([_field_error("/backend", "backend_unknown")])
     rules = backend.capabilities
-    mistakes = [
-        mistake
+    errors = [
+        error
         for field in (rules.scope, rules.parent, rules.name)
-        if (value := values.get(field.name)) is not None
-        for mistake in field.validate(value, f"/{field.name}")
+        if (value := data.get(field.name)) is not None
+        for error in field.validate(value, f"/{field.name}")
     ]
-    if mistakes:
-        raise _refusal(mistakes)
+    if errors:
+        raise _validation_error(errors)
     return backend, ModuleQuery(
-        scope=values["scope"],
-        parent=values.get("parent"),
-        name=values.get("name"),
-        include_built_in=values.get("include") == "built_in",
+        scope=data["scope"],
+        parent=data.get("parent"),
+        name=data.get("name"),
+        include_built_in=data.get("include") == "built_in",
     )
 
 
-def find_backend(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backend, str]:
-    """Split an id into the connection and the part that is the adapter's."""
+def split_module_id(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backend, str]:
+    """Return the backend of an id and the adapter's part of it; raises ModuleNotFound."""
     name, dot, ref = module_id.partition(".")
     backend = backends.get(name)
     if backend is None or not dot:
@@ -110,53 +110,58 @@ def find_backend(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backe
 
 
 @cache
-def _load_nothing(schema: Loader) -> requests.Loaded:
-    """Load what most requests say: nothing, once; nobody writes into it."""
-    values, mistakes = _load(schema, {})
-    if mistakes:
-        raise _refusal(mistakes)
-    return values
+def _default_query(schema: Schema) -> ParsedData:
+    """Return what an empty query means; the result is shared by all requests and must not be changed."""
+    data, errors = _load(schema, {})
+    if errors:
+        raise _validation_error(errors)
+    return data
 
 
-def _load(schema: Loader, document: Mapping[str, Any]) -> tuple[requests.Loaded, list[FieldError]]:
-    """Load what is sound and name the rest."""
+def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list[FieldError]]:
+    """Return the valid members of a document and the errors of the others."""
     try:
-        return schema.load(document), []
+        data: ParsedData = schema.load(document)
     except ValidationError as error:
         messages = error.messages if isinstance(error.messages, dict) else {"": error.messages}
         valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-        # What is wrong in part is left out whole: half a list of owners is not what was asked for.
-        return {name: value for name, value in valid.items() if name not in messages}, list(_flat(messages))
+        # marshmallow keeps the valid elements of a list with errors: half of the owners were never meant.
+        return {name: value for name, value in valid.items() if name not in messages}, list(_flatten_errors(messages))
+    return data, []
 
 
-def _check(backend: Backend, values: requests.Loaded, mistakes: list[FieldError], use: Writable) -> None:
-    known = {mistake.pointer for mistake in mistakes}
-    found = backend.capabilities.validate(values, use)
-    mistakes += (mistake for mistake in found if mistake.pointer.split("/")[1] not in {p.split("/")[1] for p in known})
-    if mistakes:
-        raise _refusal(mistakes)
+def _check_capabilities(backend: Backend, data: ParsedData, errors: list[FieldError], use: Writable) -> None:
+    """Check the backend's rules; of a field that has an error already, no second one is reported."""
+    reported = {_top_level_member(error) for error in errors}
+    errors += [error for error in backend.capabilities.validate(data, use) if _top_level_member(error) not in reported]
+    if errors:
+        raise _validation_error(errors)
 
 
-def _refusal(mistakes: Sequence[FieldError]) -> GatewayError:
-    codes = {mistake.code for mistake in mistakes}
-    error = _OWN.get(next(iter(codes)), ValidationFailed) if len(codes) == 1 else ValidationFailed
-    return error(errors=mistakes)
+def _top_level_member(error: FieldError) -> str:
+    return error.pointer.split("/", 2)[1]
 
 
-def _flat(messages: Any, pointer: str = "") -> Iterator[FieldError]:
-    """Walk marshmallow's messages, which nest as the document does, down to the codes."""
+def _validation_error(errors: Sequence[FieldError]) -> GatewayError:
+    codes = {error.code for error in errors}
+    error = _SPECIFIC_ERRORS.get(next(iter(codes)), ValidationFailed) if len(codes) == 1 else ValidationFailed
+    return error(errors=errors)
+
+
+def _flatten_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:
+    """Yield the errors in marshmallow's messages, which are nested like the document."""
     if isinstance(messages, dict):
-        for key, inner in messages.items():
-            yield from _flat(inner, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+        for key, children in messages.items():
+            yield from _flatten_errors(children, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     else:
         for code in messages:
-            yield _mistake(pointer, code if code in _WORDS else "type")
+            yield _field_error(pointer, code if code in _MESSAGES else "type")
 
 
-def _mistake(pointer: str, code: str) -> FieldError:
-    return FieldError(pointer, code, _WORDS[code])
+def _field_error(pointer: str, code: str) -> FieldError:
+    return FieldError(pointer, code, _MESSAGES[code])
 
 
-def _without_nulls(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """In a create, null says *not given*."""
+def _drop_nulls(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the attributes without nulls, which in a create mean *absent*."""
     return {name: value for name, value in attributes.items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,7 +21,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
 )
 from gateway.domain.journal import Journal
-from gateway.domain.module import ModuleDraft
+from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, Settlement, State
 from gateway.domain.runtime import Event, Runtime
 from gateway.provisioning import create
@@ -107,6 +107,10 @@ class Provisioner:
     def begin(self, order: CreateRequest, call: CallContext) -> ClaimResult:
         """Claim and send, or find the operation that has this create in hand; either way it is durable on return."""
         return self._begin(order, call)[1]
+
+    def record_seen(self, modules: Iterable[Module]) -> None:
+        """Record that these modules exist, before a caller learns of them."""
+        self.known_modules.record(modules)
 
     def in_flight(self) -> int:
         """Count the creates that this process has on the way."""

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from flask import request
 from werkzeug.datastructures import LanguageAccept
 
-from gateway.api.context import current_request, notes
+from gateway.api.context import request_context
 from gateway.api.i18n.catalogue import Catalogue
 from gateway.api.i18n.zh_hans import TEMPLATES
 
@@ -22,7 +23,7 @@ LANGUAGES: Final[Mapping[str, Translate]] = {ENGLISH: str, CHINESE: Catalogue(TE
 
 def translation() -> Translate:
     """Return how to put sentences to the present caller, and note the language, for the answer to name it."""
-    language = notes().language = preferred(current_request().accept_languages)
+    language = request_context().language = preferred(request.accept_languages)
     return LANGUAGES[language]
 
 

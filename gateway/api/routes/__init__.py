@@ -1,1 +1,23 @@
-"""The routes, one module for each resource."""
+"""The routes: one module for each resource."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from gateway.api.routes import backends, docs, health, modules, operations
+
+_BLUEPRINTS: Final = (
+    modules.blueprint,
+    backends.blueprint,
+    docs.blueprint,
+    operations.blueprint,
+    health.blueprint,
+)
+
+
+def register_blueprints(app: Flask) -> None:
+    """Register all routes on an application."""
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)

@@ -1,4 +1,4 @@
-"""The routes that explain the service: the registry of errors, the OpenAPI document and the interactive page."""
+"""The routes of the documentation: the error codes, the OpenAPI document and the Swagger UI page."""
 
 from __future__ import annotations
 
@@ -9,64 +9,71 @@ from pathlib import Path
 from typing import Any, Final
 
 import flask_swagger_ui
-from flask import Blueprint, Response, jsonify, request, send_from_directory
+from flask import Blueprint, Response, request, send_from_directory
 
-from gateway.api import error_handlers
+from gateway.api.endpoint_spec import describe
+from gateway.api.error_handlers import error_catalog
+from gateway.api.responses import json_response
+from gateway.api.schemas.responses import RegistrySchema
 from gateway.domain.errors import NotFound
 
-#: The page is ours, the assets are Swagger UI's, as its package carries them: nothing comes from elsewhere.
-_PAGE: Final = Path(__file__).parents[1] / "docs"
-_DIST: Final = Path(flask_swagger_ui.__file__).parent / "dist"
+#: The page refers to Swagger UI's files as its Python package ships them; nothing is loaded from another host.
+_DOCS_DIR: Final = Path(__file__).parents[1] / "docs"
+_SWAGGER_DIST: Final = Path(flask_swagger_ui.__file__).parent / "dist"
 _ASSETS: Final[Mapping[str, Path]] = {
-    "docs.css": _PAGE,
-    "docs.js": _PAGE,
-    "favicon-32x32.png": _DIST,
-    "swagger-ui-bundle.js": _DIST,
-    "swagger-ui.css": _DIST,
+    "docs.css": _DOCS_DIR,
+    "docs.js": _DOCS_DIR,
+    "favicon-32x32.png": _SWAGGER_DIST,
+    "swagger-ui-bundle.js": _SWAGGER_DIST,
+    "swagger-ui.css": _SWAGGER_DIST,
 }
-_POLICY: Final = (
+_CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+blueprint = Blueprint("docs", __name__)
 
-def routes() -> Blueprint:
-    """Build the routes."""
-    blueprint = Blueprint("documents", __name__)
 
-    @blueprint.get("/errors")
-    def errors() -> Response:
-        return jsonify(errors=error_handlers.registry())
+@blueprint.get("/errors")
+@describe(summary="List the codes of errors", responses={200: ("The registry.", [RegistrySchema])})
+def list_errors() -> Response:
+    """Return every public error code."""
+    return json_response({"errors": error_catalog()})
 
-    @blueprint.get("/openapi.json")
-    def document() -> Response:
-        return jsonify(_document())
 
-    @blueprint.get("/docs")
-    def page() -> Response:
-        return _send(_PAGE, "index.html")
+@blueprint.get("/openapi.json")
+def openapi_document() -> Response:
+    """Return the OpenAPI document."""
+    return json_response(_build_document())
 
-    @blueprint.get("/docs/<name>")
-    def asset(name: str) -> Response:
-        if (folder := _ASSETS.get(name)) is None:
-            raise NotFound
-        response = _send(folder, name)
-        response.headers["Cache-Control"] = "max-age=3600"
-        return response
 
-    return blueprint
+@blueprint.get("/docs")
+def swagger_page() -> Response:
+    """Return the Swagger UI page."""
+    return _send_file(_DOCS_DIR, "index.html")
+
+
+@blueprint.get("/docs/<name>")
+def swagger_asset(name: str) -> Response:
+    """Return a file that the page refers to."""
+    if (folder := _ASSETS.get(name)) is None:
+        raise NotFound
+    response = _send_file(folder, name)
+    response.headers["Cache-Control"] = "max-age=3600"
+    return response
 
 
 @cache
-def _document() -> dict[str, Any]:
-    """Build the document once a process, when somebody asks: starting does not wait for it, nor for what builds it."""
+def _build_document() -> dict[str, Any]:
+    """Build the document at its first request, so that the start of the process does not wait for apispec."""
     document: dict[str, Any] = import_module("gateway.api.openapi").build()
     return document
 
 
-def _send(folder: Path, name: str) -> Response:
-    """Send a file whole, or say that it is what the browser has: a Range is not served."""
+def _send_file(folder: Path, name: str) -> Response:
+    """Return a whole file, or 304 if the browser has it; a Range header is ignored."""
     response = send_from_directory(folder, name, conditional=False)
-    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response.make_conditional(request)
     return response

@@ -1,33 +1,36 @@
-"""The routes an orchestrator asks: is the process alive, does it take requests, how does it do."""
+"""Liveness, readiness and metrics. None depends on a backend: one backend down must not stop every replica."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flask import Blueprint, Response
 
+from gateway.api.context import dependencies
+from gateway.api.endpoint_spec import describe
 from gateway.api.responses import json_response
+from gateway.api.schemas.responses import StatusSchema
 from gateway.domain.errors import Draining
-from gateway.provisioning.provisioner import Provisioner
 from gateway.telemetry.metrics import CONTENT_TYPE
 
+blueprint = Blueprint("health", __name__)
 
-def routes(provisioner: Provisioner, metrics: Callable[[], bytes]) -> Blueprint:
-    """Build the routes; neither depends on a backend: one of them down must not pull every replica."""
-    blueprint = Blueprint("health", __name__)
 
-    @blueprint.get("/livez")
-    def livez() -> Response:
-        return json_response({"status": "alive"})
+@blueprint.get("/livez")
+@describe(summary="Is the process alive?", responses={200: ("Yes.", [StatusSchema])})
+def livez() -> Response:
+    """Return 200 as long as the process can respond."""
+    return json_response({"status": "alive"})
 
-    @blueprint.get("/readyz")
-    def readyz() -> Response:
-        if provisioner.draining:
-            raise Draining
-        return json_response({"status": "ready"})
 
-    @blueprint.get("/metrics")
-    def figures() -> Response:
-        return Response(metrics(), content_type=CONTENT_TYPE)
+@blueprint.get("/readyz")
+@describe(summary="Does it take requests?", responses={200: ("Yes.", [StatusSchema])})
+def readyz() -> Response:
+    """Return 200, or raise Draining while the process shuts down."""
+    if dependencies().provisioner.draining:
+        raise Draining
+    return json_response({"status": "ready"})
 
-    return blueprint
+
+@blueprint.get("/metrics")
+def metrics_view() -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(dependencies().render_metrics(), content_type=CONTENT_TYPE)

@@ -1,150 +1,169 @@
-"""The routes of /modules: load, find, ask, render."""
+"""The routes of /modules."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from gateway.api.authorization import authorize, take_credential, visible
-from gateway.api.context import current_request, notes
+from gateway.api.authorization import attach_passthrough_credential, authorize, visible_backends
+from gateway.api.context import dependencies, request_context
+from gateway.api.endpoint_spec import describe
 from gateway.api.i18n import Translate, translation
-from gateway.api.pagination import make_token, read_token
-from gateway.api.request_headers import idempotency_key, wants_no_wait
-from gateway.api.request_parsing import find_backend, load_draft, load_patch, load_query, module_query
-from gateway.api.responses import json_response, render_module
-from gateway.api.routes import operations
+from gateway.api.json_body import JSON, MERGE_PATCH
+from gateway.api.pagination import decode_page_token, encode_page_token
+from gateway.api.request_headers import CREATE_HEADERS, idempotency_key, prefers_async
+from gateway.api.request_parsing import build_module_query, parse_create, parse_patch, parse_query, split_module_id
+from gateway.api.responses import empty_response, json_response, serialize_module
+from gateway.api.routes.operations import serialize_operation
 from gateway.api.schemas import requests
+from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
-from gateway.domain.module import Module
 from gateway.domain.operation import Operation
 from gateway.provisioning import create, update_delete
-from gateway.provisioning.provisioner import CreateRequest, CreateResult, Provisioner
+from gateway.provisioning.provisioner import CreateRequest, CreateResult
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")  # an id that needs no quotes
-
-
-def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Blueprint:
-    """Build the routes over these connections."""
-    blueprint = Blueprint("modules", __name__)
-
-    @blueprint.post("/modules")
-    def create_module() -> Response:
-        request, mine = current_request(), notes()
-        query = load_query(request, requests.CREATE_QUERY)
-        backend, draft = load_draft(request, visible(backends))
-        authorize("create", backend, draft.scope)
-        if query["if_exists"] == "adopt":
-            authorize("read", backend, draft.scope)  # its answer shows a module that somebody else has made
-        take_credential(backend)
-        if query["validate_only"]:
-            return _preview(create.preview(backend, draft, mine.call))
-        order = CreateRequest(
-            backend=backend,
-            draft=draft,
-            if_exists=query["if_exists"],
-            caller=mine.caller.principal,
-            idempotency_key=idempotency_key(request),
-        )
-        if wants_no_wait(request):
-            return _accepted(provisioner.begin(order, mine.call).operation)
-        return _created(provisioner.create(order, mine.call))
-
-    @blueprint.get("/modules")
-    def list_modules() -> Response:
-        values = load_query(current_request(), requests.LIST_QUERY)
-        backend, query = module_query(values, visible(backends))
-        authorize("read", backend, query.scope)
-        take_credential(backend)
-        token = values.get("page_token")
-        cursor = None if token is None else read_token(token, backend.name, query)
-        page = backend.list(query, values["page_size"], cursor, notes().call)
-        provisioner.known_modules.record(page.modules)
-        following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
-        return json_response({"modules": [*map(render_module, page.modules)], "next_page_token": following})
-
-    @blueprint.get("/modules/<module_id>")
-    def get_module(module_id: str) -> Response:
-        load_query(current_request(), requests.NO_QUERY)
-        backend, ref = find("read", module_id)
-        return _module(backend.get(ref, notes().call))
-
-    @blueprint.patch("/modules/<module_id>")
-    def update_module(module_id: str) -> Response:
-        load_query(current_request(), requests.NO_QUERY)
-        backend, ref = find("update", module_id)
-        patch = load_patch(current_request(), backend)
-        mine = notes()
-        module = update_delete.update(provisioner.journal, backend, ref, patch, mine.call)
-        mine.outcome = Outcome.NOT_APPLIED if patch.is_empty else Outcome.APPLIED
-        return _module(module)
-
-    @blueprint.delete("/modules/<module_id>")
-    def delete_module(module_id: str) -> Response:
-        query = load_query(current_request(), requests.DELETE_QUERY)
-        backend, ref = find("delete", module_id)
-        mine = notes()
-        update_delete.delete(provisioner.journal, backend, ref, cascade=query["cascade"], call=mine.call)
-        mine.outcome = Outcome.APPLIED
-        response = Response(status=204)
-        del response.headers["Content-Type"]  # of a body that is not there
-        return response
-
-    def find(action: Action, module_id: str) -> tuple[Backend, str]:
-        """Split an id, and make sure that the caller may do this where it lies."""
-        backend, ref = find_backend(module_id, visible(backends))
-        authorize(action, backend, backend.scope_of(ref))
-        take_credential(backend)
-        return backend, ref
-
-    return blueprint
+blueprint = Blueprint("modules", __name__)
 
 
-def _created(answer: CreateResult) -> Response:
-    """Answer a create as it was answered the first time, and say whether this is the first time."""
-    module, adopted = answer.creation.module, answer.creation.adopted
-    noted = notes()
-    noted.operation, noted.replayed = answer.operation_id, answer.replayed
-    noted.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
-    name = module.id if _PLAIN.fullmatch(module.id) else quote(module.id)
-    lines = [("Location", f"/modules/{name}")]
-    if answer.replayed:
-        lines.append(("Idempotency-Replayed", "true"))
-    return _module(module, 200 if adopted else 201, *lines)
-
-
-def _accepted(operation: Operation) -> Response:
-    """Answer before the create is done: it is written down, and this is where to follow it."""
-    noted = notes()
-    noted.operation, noted.outcome = operation.claim.id, operation.state.outcome
-    return json_response(
-        operations.render(operation),
-        202,
-        ("Location", f"/operations/{operation.claim.id}"),
-        ("Preference-Applied", "respond-async"),
+@blueprint.post("/modules")
+@describe(
+    summary="Create a module",
+    responses={
+        201: ("Created.", [ModuleSchema]),
+        202: ("Prefer: respond-async. It is written down.", [OperationSchema]),
+        200: ("if_exists=adopt: it was there. validate_only: the checks.", [ModuleSchema, PreviewSchema]),
+    },
+    query=requests.CreateQuery,
+    body=requests.DRAFT,
+    media_types=[JSON],
+    headers=CREATE_HEADERS,
+)
+def create_module() -> Response:
+    """Create a module, or preview the create."""
+    ctx, provisioner = request_context(), dependencies().provisioner
+    query = parse_query(request, requests.CREATE_QUERY)
+    backend, draft = parse_create(request, visible_backends())
+    authorize("create", backend, draft.scope)
+    if query["if_exists"] == "adopt":
+        authorize("read", backend, draft.scope)  # the response shows a module that another caller may have created
+    attach_passthrough_credential(backend)
+    if query["validate_only"]:
+        return preview_response(create.preview(backend, draft, ctx.call))
+    create_request = CreateRequest(
+        backend=backend,
+        draft=draft,
+        if_exists=query["if_exists"],
+        caller=ctx.caller.principal,
+        idempotency_key=idempotency_key(request.environ),
     )
+    if prefers_async(request.environ):
+        return accepted_response(provisioner.begin(create_request, ctx.call).operation)
+    return created_response(provisioner.create(create_request, ctx.call))
 
 
-def _module(module: Module, status: int = 200, *lines: tuple[str, str]) -> Response:
-    return json_response(render_module(module), status, *lines)
+@blueprint.get("/modules")
+@describe(
+    summary="List one connection's modules, page by page",
+    responses={200: ("A page.", [PageSchema])},
+    query=requests.ListQuery,
+)
+def list_modules() -> Response:
+    """Return one page of modules."""
+    data = parse_query(request, requests.LIST_QUERY)
+    backend, query = build_module_query(data, visible_backends())
+    authorize("read", backend, query.scope)
+    attach_passthrough_credential(backend)
+    token = data.get("page_token")
+    cursor = None if token is None else decode_page_token(token, backend.name, query)
+    page = backend.list(query, data["page_size"], cursor, request_context().call)
+    dependencies().provisioner.record_seen(page.modules)
+    next_token = None if page.next_cursor is None else encode_page_token(page.next_cursor, backend.name, query)
+    return json_response({"modules": [*map(serialize_module, page.modules)], "next_page_token": next_token})
 
 
-def _preview(checks: tuple[create.PreflightCheck, ...]) -> Response:
+@blueprint.get("/modules/<module_id>")
+@describe(summary="Read a module", responses={200: ("The module.", [ModuleSchema])})
+def get_module(module_id: str) -> Response:
+    """Return a module."""
+    parse_query(request, requests.NO_QUERY)
+    backend, ref = resolve_module(module_id, action="read")
+    return json_response(serialize_module(backend.get(ref, request_context().call)))
+
+
+@blueprint.patch("/modules/<module_id>")
+@describe(
+    summary="Change name, description, owners or attributes",
+    responses={200: ("The module as it is now.", [ModuleSchema])},
+    body=requests.PatchSchema(only=("name", "description", "owners", "attributes")),
+    media_types=[JSON, MERGE_PATCH],
+)
+def update_module(module_id: str) -> Response:
+    """Change a module and return it."""
+    parse_query(request, requests.NO_QUERY)
+    backend, ref = resolve_module(module_id, action="update")
+    patch = parse_patch(request, backend)
+    ctx = request_context()
+    module = update_delete.update(dependencies().provisioner.journal, backend, ref, patch, ctx.call)
+    ctx.outcome = Outcome.NOT_APPLIED if patch.is_empty else Outcome.APPLIED
+    return json_response(serialize_module(module))
+
+
+@blueprint.delete("/modules/<module_id>")
+@describe(summary="Delete a module", responses={204: ("It is gone.", [])}, query=requests.DeleteQuery)
+def delete_module(module_id: str) -> Response:
+    """Delete a module, with `cascade` its children too."""
+    query = parse_query(request, requests.DELETE_QUERY)
+    backend, ref = resolve_module(module_id, action="delete")
+    ctx, journal = request_context(), dependencies().provisioner.journal
+    update_delete.delete(journal, backend, ref, cascade=query["cascade"], call=ctx.call)
+    ctx.outcome = Outcome.APPLIED
+    return empty_response()
+
+
+def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
+    """Return the backend of an id and the adapter's part of it; the caller is authorized for the action."""
+    backend, ref = split_module_id(module_id, visible_backends())
+    authorize(action, backend, backend.scope_of(ref))
+    attach_passthrough_credential(backend)
+    return backend, ref
+
+
+def created_response(result: CreateResult) -> Response:
+    """Return the response of a create; a repeated request gets the first one's, marked as replayed."""
+    module, adopted = result.creation.module, result.creation.adopted
+    ctx = request_context()
+    ctx.operation, ctx.replayed = result.operation_id, result.replayed
+    ctx.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
+    headers = {"Location": f"/modules/{quote(module.id)}"}
+    if result.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(serialize_module(module), 200 if adopted else 201, headers)
+
+
+def accepted_response(operation: Operation) -> Response:
+    """Return the response of a create that is durable but not complete."""
+    ctx, operation_id = request_context(), operation.claim.id
+    ctx.operation, ctx.outcome = operation_id, operation.state.outcome
+    headers = {"Location": f"/operations/{operation_id}", "Preference-Applied": "respond-async"}
+    return json_response(serialize_operation(operation), 202, headers)
+
+
+def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
+    """Return the response of a create with `validate_only`."""
     translate = translation()
-    told = [_check(check, translate) for check in checks]
-    would = "create" if all(line["passed"] for line in told) else "conflict"
-    notes().outcome = Outcome.NOT_APPLIED
-    return json_response({"would": would, "checks": told})
+    would = "create" if all(check.error is None for check in checks) else "conflict"
+    request_context().outcome = Outcome.NOT_APPLIED
+    return json_response({"would": would, "checks": [serialize_check(check, translate) for check in checks]})
 
 
-def _check(check: create.PreflightCheck, translate: Translate) -> dict[str, Any]:
-    told: dict[str, Any] = {"check": check.name, "passed": check.error is None}
+def serialize_check(check: create.PreflightCheck, translate: Translate) -> dict[str, Any]:
+    """Return a check in the public format."""
+    document: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        told |= {"code": check.error.code, "detail": translate(check.error.detail)}
-        told |= {"existing": check.error.existing} if check.error.existing else {}
-    return told
+        document |= {"code": check.error.code, "detail": translate(check.error.detail)}
+        document |= {"existing": check.error.existing} if check.error.existing else {}
+    return document

@@ -1,41 +1,46 @@
-"""The kinds of fields that the public format is made of; their messages are codes, loading.py puts words to them."""
+"""The field types of the public format; their messages are codes, to which `request_parsing` adds the texts."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from marshmallow import ValidationError, fields
 
 from gateway.domain.capabilities import strip_whitespace
 
 _Messages = dict[str, str | list[Any] | dict[Any, Any]]
-CODES: Final[_Messages] = {"required": "required", "null": "null", "invalid": "type", "invalid_utf8": "type"}
+ERROR_CODES: Final[_Messages] = {"required": "required", "null": "null", "invalid": "type", "invalid_utf8": "type"}
 MAX_PAGE_SIZE: Final = 200
-_OWNER: Final = {"id", "name", "display_name"}
+_OWNER_MEMBERS: Final = {"id", "name", "display_name"}
 
 
-class Text(fields.String):
-    """A text."""
+def format_utc(time: datetime | float | None) -> str | None:
+    """Format a time, or seconds since the epoch, as RFC 3339 in UTC with milliseconds."""
+    if time is None:
+        return None
+    moment = time.astimezone(UTC) if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
+    return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"
 
-    as_is: ClassVar[type | None] = str
-    default_error_messages: _Messages = CODES
+
+class StringField(fields.String):
+    """A string."""
+
+    default_error_messages: _Messages = ERROR_CODES
 
 
-class Name(Text):
-    """A text without the white space around it."""
-
-    as_is = None
+class TrimmedString(StringField):
+    """A string without the white space at both ends."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return strip_whitespace(super()._deserialize(value, attr, data, **kwargs) or "")
 
 
-class Identifier(fields.Field[str]):
-    """A backend's id: a text, or an integer for callers who keep it as one."""
+class IdField(fields.Field[str]):
+    """A backend's id: a string, or an integer."""
 
-    default_error_messages: _Messages = CODES
+    default_error_messages: _Messages = ERROR_CODES
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ARG002 - marshmallow's signature
         if isinstance(value, str):
@@ -45,57 +50,59 @@ class Identifier(fields.Field[str]):
         raise self.make_error("invalid")
 
 
-class Owners(fields.Field[tuple[str, ...]]):
-    """A list of ids, or of objects with an `id`; each as often as it is meant: once."""
+class OwnerList(fields.Field[tuple[str, ...]]):
+    """A list of distinct ids, or of objects with an `id`."""
 
-    default_error_messages: _Messages = {**CODES, "duplicate": "duplicate"}  # noqa: RUF012 - marshmallow reads it off the class
+    default_error_messages: _Messages = {**ERROR_CODES, "duplicate": "duplicate"}  # noqa: RUF012 - marshmallow reads it off the class
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:  # noqa: ARG002 - the same
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:  # noqa: ARG002 - marshmallow's signature
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        ids = [each.get("id") if isinstance(each, dict) and each.keys() <= _OWNER else each for each in value]
-        wrong = {index: ["type"] for index, each in enumerate(ids) if not isinstance(each, str)}
-        if not wrong:
-            first = {each: index for index, each in reversed(list(enumerate(ids)))}
-            wrong = {index: ["duplicate"] for index, each in enumerate(ids) if first[each] != index}
-        if wrong:
-            raise ValidationError(wrong)
-        return tuple(str(each) for each in ids)
+        ids = [
+            owner.get("id") if isinstance(owner, dict) and owner.keys() <= _OWNER_MEMBERS else owner for owner in value
+        ]
+        errors = {index: ["type"] for index, id_ in enumerate(ids) if not isinstance(id_, str)}
+        if not errors:
+            first_index = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
+            errors = {index: ["duplicate"] for index, id_ in enumerate(ids) if first_index[id_] != index}
+        if errors:
+            raise ValidationError(errors)
+        return tuple(map(str, ids))
 
 
-class Fixed(fields.Field[None]):
-    """A field of a module that no caller can change, to null no more than to anything else."""
+class ReadOnlyField(fields.Field[None]):
+    """A member of a module that a caller cannot change, not even to null."""
 
     default_error_messages: _Messages = {"null": "immutable_field"}  # noqa: RUF012 - marshmallow reads it off the class
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - the same
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - marshmallow's signature
         raise ValidationError("immutable_field")
 
 
-class Instant(fields.Field[datetime]):
-    """RFC 3339, UTC, milliseconds."""
+class UtcDateTime(fields.Field[datetime]):
+    """A time, or seconds since the epoch, as RFC 3339 in UTC with milliseconds."""
 
-    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ARG002 - the same
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+    def _serialize(self, value: datetime | float | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ARG002 - marshmallow's signature
+        return format_utc(value)
 
 
-class Flag(fields.Field[bool]):
-    """A query's yes or no: true or false, in lower case."""
+class QueryBoolean(fields.Field[bool]):
+    """A query parameter that is `true` or `false`."""
 
-    default_error_messages: _Messages = CODES
+    default_error_messages: _Messages = ERROR_CODES
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - the same
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - marshmallow's signature
         if value not in ("true", "false"):
             raise self.make_error("invalid")
         return bool(value == "true")
 
 
 class PageSize(fields.Field[int]):
-    """How many at most: 1 to 200, in digits."""
+    """The maximum number of items on a page: 1 to 200, in digits."""
 
-    default_error_messages: _Messages = {**CODES, "range": "range"}  # noqa: RUF012 - marshmallow reads it off the class
+    default_error_messages: _Messages = {**ERROR_CODES, "range": "range"}  # noqa: RUF012 - marshmallow reads it off the class
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ARG002 - the same
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ARG002 - marshmallow's signature
         if not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)):
             raise self.make_error("invalid")
         if not 1 <= int(value) <= MAX_PAGE_SIZE:

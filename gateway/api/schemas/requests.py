@@ -1,6 +1,6 @@
-"""What callers send: strict schemas that load it, and from which the OpenAPI document is made.
+"""The schemas of requests, which load them and describe them in the OpenAPI document.
 
-Messages are codes: `loading.py` puts words to them.
+Messages are codes, to which `request_parsing` adds the texts.
 """
 
 from __future__ import annotations
@@ -9,95 +9,103 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import RAISE, Schema, fields, validate
 
-from gateway.api.schemas.fields import CODES, Fixed, Flag, Identifier, Name, Owners, PageSize, Text
-from gateway.hotpath.schemas import Loader
+from gateway.api.schemas.fields import (
+    ERROR_CODES,
+    IdField,
+    OwnerList,
+    PageSize,
+    QueryBoolean,
+    ReadOnlyField,
+    StringField,
+    TrimmedString,
+)
+
+ParsedData = dict[str, Any]
 
 
-class Strict(Schema):
-    """What a caller sends: the unknown is refused."""
+class StrictSchema(Schema):
+    """Refuses unknown members."""
 
     class Meta:
-        """Refuse what is not declared."""
+        """Refuse unknown members."""
 
         unknown = RAISE
 
-    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown_field", "type": "type"}  # type: ignore[misc] # read as a class's
+    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown_field", "type": "type"}  # type: ignore[misc] # marshmallow reads it off the class
 
 
 def _attributes(**kwargs: Any) -> fields.Dict:
-    return fields.Dict(keys=Text(), values=fields.Raw(allow_none=True), error_messages=CODES, **kwargs)
+    return fields.Dict(keys=StringField(), values=fields.Raw(allow_none=True), error_messages=ERROR_CODES, **kwargs)
 
 
-class DraftSchema(Strict):
-    """A module to be created; what is required beyond the backend, its capabilities say."""
+class DraftSchema(StrictSchema):
+    """A module to create; the connection's capabilities say which fields are required."""
 
-    backend = Text(required=True, metadata={"description": "The connection's name, see /backends."})
-    scope = Identifier(metadata={"description": "CMDB: the business. ProjectMan: the project."})
-    parent = Identifier(allow_none=True, metadata={"description": "CMDB: the set. ProjectMan: a module, or null."})
-    name = Name(metadata={"description": "White space around it is taken off."})
-    description = Text(allow_none=True)
-    owners = Owners(allow_none=True)
+    backend = StringField(required=True, metadata={"description": "The connection's name, see /backends."})
+    scope = IdField(metadata={"description": "CMDB: the business. ProjectMan: the project."})
+    parent = IdField(allow_none=True, metadata={"description": "CMDB: the set. ProjectMan: a module, or null."})
+    name = TrimmedString(metadata={"description": "White space around it is taken off."})
+    description = StringField(allow_none=True)
+    owners = OwnerList(allow_none=True)
     attributes = _attributes()
 
 
-class PatchSchema(Strict):
-    """What is to change (RFC 7396): left out, a field stays as it is; null empties it."""
+class PatchSchema(StrictSchema):
+    """Changes of a module (RFC 7396): an absent member stays as it is, null empties it."""
 
-    name = Name()
-    description = Text(allow_none=True)
-    owners = Owners(allow_none=True)
+    name = TrimmedString()
+    description = StringField(allow_none=True)
+    owners = OwnerList(allow_none=True)
     attributes = _attributes()
-    id = Fixed()
-    backend = Fixed()
-    native_id = Fixed()
-    scope = Fixed()
-    parent = Fixed()
-    depth = Fixed()
-    has_children = Fixed()
-    built_in = Fixed()
-    created_at = Fixed()
-    updated_at = Fixed()
-    unavailable = Fixed()
+    id = ReadOnlyField()
+    backend = ReadOnlyField()
+    native_id = ReadOnlyField()
+    scope = ReadOnlyField()
+    parent = ReadOnlyField()
+    depth = ReadOnlyField()
+    has_children = ReadOnlyField()
+    built_in = ReadOnlyField()
+    created_at = ReadOnlyField()
+    updated_at = ReadOnlyField()
+    unavailable = ReadOnlyField()
 
 
-def _choice(*words: str, **kwargs: Any) -> fields.String:
-    return fields.String(validate=validate.OneOf(words, error="choice"), metadata={"enum": list(words)}, **kwargs)
+def _enum(*values: str, **kwargs: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(values, error="choice"), metadata={"enum": list(values)}, **kwargs)
 
 
-class CreateQuery(Strict):
-    """How to create."""
+class CreateQuery(StrictSchema):
+    """The query of a create."""
 
-    if_exists = _choice("error", "adopt", load_default="error")
-    validate_only = Flag(load_default=False)
-
-
-class DeleteQuery(Strict):
-    """How to delete."""
-
-    cascade = Flag(load_default=False)
+    if_exists = _enum("error", "adopt", load_default="error")
+    validate_only = QueryBoolean(load_default=False)
 
 
-class NoQuery(Strict):
-    """An address that takes no parameters."""
+class DeleteQuery(StrictSchema):
+    """The query of a delete."""
+
+    cascade = QueryBoolean(load_default=False)
 
 
-class ListQuery(Strict):
-    """Which modules to list."""
+class NoQuery(StrictSchema):
+    """The query of an endpoint without parameters."""
 
-    backend = Text(required=True)
-    scope = Text(required=True)
-    parent = Text()
-    name = Name()
-    include = _choice("built_in")
+
+class ListQuery(StrictSchema):
+    """The query of a list of modules."""
+
+    backend = StringField(required=True)
+    scope = StringField(required=True)
+    parent = StringField()
+    name = TrimmedString()
+    include = _enum("built_in")
     page_size = PageSize(load_default=50)
-    page_token = Text()
+    page_token = StringField()
 
 
-Loaded = dict[str, Any]
-
-DRAFT: Final = Loader(DraftSchema())
-PATCH: Final = Loader(PatchSchema())
-CREATE_QUERY: Final = Loader(CreateQuery())
-DELETE_QUERY: Final = Loader(DeleteQuery())
-LIST_QUERY: Final = Loader(ListQuery())
-NO_QUERY: Final = Loader(NoQuery())
+DRAFT: Final = DraftSchema()
+PATCH: Final = PatchSchema()
+CREATE_QUERY: Final = CreateQuery()
+DELETE_QUERY: Final = DeleteQuery()
+LIST_QUERY: Final = ListQuery()
+NO_QUERY: Final = NoQuery()

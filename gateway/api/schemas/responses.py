@@ -1,17 +1,17 @@
-"""What is answered: the schemas that dump it, and from which the OpenAPI document is made."""
+"""The schemas of responses, which dump them and describe them in the OpenAPI document."""
 
 from __future__ import annotations
 
 from marshmallow import Schema, fields
 
-from gateway.api.schemas.fields import Instant
-from gateway.api.statuses import STATUS
+from gateway.api.error_handlers import HTTP_STATUS
+from gateway.api.schemas.fields import UtcDateTime
 from gateway.domain.errors import REGISTRY, Outcome
 from gateway.domain.operation import State
 
 
 class OwnerSchema(Schema):
-    """Who answers for a module."""
+    """An owner of a module."""
 
     id = fields.String(required=True)
     name = fields.String(required=True, allow_none=True)
@@ -33,20 +33,20 @@ class ModuleSchema(Schema):
     depth = fields.Integer(required=True, allow_none=True)
     has_children = fields.Boolean(required=True, allow_none=True)
     built_in = fields.Boolean(required=True)
-    created_at = Instant(required=True, allow_none=True)
-    updated_at = Instant(required=True, allow_none=True)
+    created_at = UtcDateTime(required=True, allow_none=True)
+    updated_at = UtcDateTime(required=True, allow_none=True)
     unavailable = fields.List(fields.String(), required=True)
 
 
 class PageSchema(Schema):
-    """One page of a list."""
+    """One page of a list of modules."""
 
     modules = fields.List(fields.Nested(ModuleSchema), required=True)
     next_page_token = fields.String(required=True, allow_none=True)
 
 
 class FieldErrorSchema(Schema):
-    """One mistake in a request."""
+    """One error in a request."""
 
     pointer = fields.String(required=True, metadata={"description": "A JSON pointer; a parameter's name in a query."})
     code = fields.String(required=True)
@@ -55,7 +55,7 @@ class FieldErrorSchema(Schema):
 
 
 class UpstreamSchema(Schema):
-    """A backend's own account; its code, never its words."""
+    """The backend's own error: its code, not its message."""
 
     backend = fields.String(required=True)
     status = fields.Integer(required=True)
@@ -64,7 +64,7 @@ class UpstreamSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """The envelope of every error (RFC 9457)."""
+    """The body of every error response (RFC 9457)."""
 
     type = fields.String(required=True, metadata={"format": "uri-reference"})
     title = fields.String(required=True)
@@ -83,7 +83,7 @@ class ProblemSchema(Schema):
 
 
 class CheckSchema(Schema):
-    """One thing looked at."""
+    """One check of a preview."""
 
     check = fields.String(required=True, metadata={"enum": ["rules", "place", "name_free"]})
     passed = fields.Boolean(required=True)
@@ -93,17 +93,17 @@ class CheckSchema(Schema):
 
 
 class PreviewSchema(Schema):
-    """What a create would meet."""
+    """The expected result of a create."""
 
     would = fields.String(required=True, metadata={"enum": ["create", "conflict"]})
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
 class RegisteredErrorSchema(Schema):
-    """One public error."""
+    """One public error code."""
 
     code = fields.String(required=True)
-    status = fields.Integer(required=True, metadata={"enum": sorted(set(STATUS.values()))})
+    status = fields.Integer(required=True, metadata={"enum": sorted(set(HTTP_STATUS.values()))})
     title = fields.String(required=True)
     outcome = fields.String(required=True)
     retryable = fields.Boolean(required=True)
@@ -111,17 +111,17 @@ class RegisteredErrorSchema(Schema):
 
 
 class RegistrySchema(Schema):
-    """All public errors."""
+    """All public error codes."""
 
     errors = fields.List(fields.Nested(RegisteredErrorSchema), required=True)
 
 
 class BackendSummarySchema(Schema):
-    """One connection."""
+    """A connection; dumps a Backend."""
 
     name = fields.String(required=True)
-    type = fields.String(required=True)
-    title = fields.String(required=True)
+    type = fields.String(required=True, attribute="capabilities.type")
+    title = fields.String(required=True, attribute="capabilities.title")
     state = fields.String(required=True, metadata={"enum": ["unused", "reachable", "unreachable", "circuit_open"]})
 
 
@@ -132,57 +132,63 @@ class BackendsSchema(Schema):
 
 
 class FieldSchema(Schema):
-    """One field of a module and this backend's rules for it."""
+    """A field of a module and the connection's rules for it; dumps a public name, a FieldSpec and a JSON Schema."""
 
     name = fields.String(required=True)
-    meaning = fields.String(required=True)
-    required = fields.Boolean(required=True)
-    readable = fields.Boolean(required=True)
-    writable = fields.List(fields.String(), required=True)
+    meaning = fields.String(required=True, attribute="spec.meaning")
+    required = fields.Boolean(required=True, attribute="spec.required")
+    readable = fields.Boolean(required=True, attribute="spec.readable")
+    writable = fields.List(fields.String(), required=True, attribute="spec.writable")
     schema = fields.Dict(required=True)
 
 
 class BackendSchema(BackendSummarySchema):
-    """One connection and its capabilities."""
+    """A connection and its capabilities."""
 
-    scope = fields.String(required=True)
-    parent = fields.String(required=True)
+    scope = fields.String(required=True, attribute="capabilities.scope.meaning")
+    parent = fields.String(required=True, attribute="capabilities.parent.meaning")
     fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
-    limits = fields.Dict(required=True)
-    settle_seconds = fields.Float(required=True)
-    credential_header = fields.String(required=True, allow_none=True)
-    notes = fields.List(fields.String(), required=True)
+    limits = fields.Dict(required=True, attribute="capabilities.limits")
+    settle_seconds = fields.Float(required=True, attribute="capabilities.settle_seconds")
+    credential_header = fields.String(required=True, allow_none=True, attribute="capabilities.credential_header")
+    notes = fields.List(fields.String(), required=True, attribute="capabilities.notes")
     create_schema = fields.Dict(required=True, metadata={"description": "JSON Schema of a create."})
 
 
 class EvidenceSchema(Schema):
-    """One thing that was learnt about a create."""
+    """One observation about a create."""
 
-    at = fields.String(required=True, metadata={"format": "date-time"})
+    at = UtcDateTime(required=True)
     what = fields.String(required=True)
     hits = fields.List(fields.String(), required=True, allow_none=True)
     confidence = fields.String()
 
 
 class OperationSchema(Schema):
-    """A create, and what has become of it."""
+    """A create and its state; dumps an Operation, its module and its error in the caller's language."""
 
-    id = fields.String(required=True)
-    kind = fields.String(required=True, metadata={"enum": ["create"]})
-    state = fields.String(required=True, metadata={"enum": [state.value for state in State]})
-    outcome = fields.String(required=True, metadata={"enum": [outcome.value for outcome in Outcome]})
-    backend = fields.String(required=True)
-    request = fields.Dict(required=True)
-    request_id = fields.String(required=True)
+    id = fields.String(required=True, attribute="operation.claim.id")
+    kind = fields.String(required=True, dump_default="create", metadata={"enum": ["create"]})
+    state = fields.String(
+        required=True, attribute="operation.state.value", metadata={"enum": [state.value for state in State]}
+    )
+    outcome = fields.String(
+        required=True,
+        attribute="operation.state.outcome.value",
+        metadata={"enum": [outcome.value for outcome in Outcome]},
+    )
+    backend = fields.String(required=True, attribute="operation.claim.backend")
+    request = fields.Dict(required=True, attribute="operation.claim.draft.draft")
+    request_id = fields.String(required=True, attribute="operation.claim.request_id")
     module = fields.Nested(ModuleSchema, required=True, allow_none=True)
     error = fields.Dict(required=True, allow_none=True)
-    evidence = fields.List(fields.Nested(EvidenceSchema), required=True)
-    claimed_at = fields.String(required=True, metadata={"format": "date-time"})
-    settles_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
-    updated_at = fields.String(required=True, metadata={"format": "date-time"})
+    evidence = fields.List(fields.Nested(EvidenceSchema), required=True, attribute="operation.evidence")
+    claimed_at = UtcDateTime(required=True, attribute="operation.claim.claimed_at")
+    settles_at = UtcDateTime(required=True, allow_none=True, attribute="operation.settles_at")
+    updated_at = UtcDateTime(required=True, attribute="operation.updated_at")
 
 
 class StatusSchema(Schema):
-    """How the process is."""
+    """The state of the process."""
 
     status = fields.String(required=True)

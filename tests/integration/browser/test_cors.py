@@ -18,7 +18,7 @@ from gateway.twins.server import running
 from tests.integration.browser.chromium import needs_chromium, open_page
 from tests.unit.api.callers import auth, caller
 from tests.unit.api.connections import capabilities
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 pytestmark = [pytest.mark.loopback, needs_chromium]
 Frontend = Callable[[str], tuple[dict[str, Any], list[str]]]
@@ -72,7 +72,7 @@ def opened(build: Callable[..., Flask], cmdb: FakeBackend, page: str, tmp_path: 
 
     def under(listed: str) -> tuple[dict[str, Any], list[str]]:
         service = build({"cmdb": cmdb}, auth(caller("portal", "*:*:*")))
-        cors.install(service, [listed], 600.0)
+        cors.init_app(service, [listed], 600.0)
         with running(service) as url:
             document, console = open_page(f"{page}/?{urlencode({'api': url})}", tmp_path)
         told = re.search(r'<pre id="told">(.+)</pre>', document, re.DOTALL)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from gateway.domain.backend import Backend
 from tests.unit.api.connections import PROJECT, capabilities
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 
 @pytest.fixture

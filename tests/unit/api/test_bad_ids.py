@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from gateway.domain.backend import Backend
 from tests.conftest import VirtualClock
 from tests.unit.api.connections import PROJECT, create_backends
-from tests.unit.api.replies import problem
+from tests.unit.api.problems import assert_problem
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def adapters(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualCloc
 def test_malformed_id(adapters: FlaskClient, method: str, module_id: str) -> None:
     """An id is parsed strictly before a URL sees it: a malformed one is no module's, 404, and no socket is opened."""
     sent: dict[str, Any] = {"json": {"name": "demo", "description": None}} if method == "PATCH" else {}
-    problem(adapters.open(f"/modules/{module_id}", method=method, **sent), 404, "module_not_found")
+    assert_problem(adapters.open(f"/modules/{module_id}", method=method, **sent), 404, "module_not_found")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_malformed_id(adapters: FlaskClient, method: str, module_id: str) -> Non
 )
 def test_no_such_address(client: FlaskClient, path: str) -> None:
     """A path with a slash more is another address, and no redirect: 404 in the envelope."""
-    problem(client.get(path), 404, "not_found")
+    assert_problem(client.get(path), 404, "not_found")
 
 
 def test_sound_ids_are_asked_for(adapters: FlaskClient) -> None:

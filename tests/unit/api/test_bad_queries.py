@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.api import pagination
 from gateway.domain.module import ModuleQuery
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import mistakes, problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem, field_errors
 
 LIST = "/modules?backend=cmdb&scope=1"
 
@@ -64,7 +65,7 @@ def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[
     if mistake is None:
         assert response.status_code == 200
         return
-    assert mistake in mistakes(problem(response, 422, "validation_failed"))
+    assert mistake in field_errors(assert_problem(response, 422, "validation_failed"))
     assert cmdb.sent == []
 
 
@@ -87,7 +88,7 @@ def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[
 def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, pointer: str) -> None:
     """A write with a parameter that nobody understands is not done the other way: it is refused."""
     sent: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
-    told = problem(client.open(path, method=method, **sent), 422, "validation_failed")
+    told = assert_problem(client.open(path, method=method, **sent), 422, "validation_failed")
     assert {each["pointer"] for each in told["errors"]} == {pointer}
     assert cmdb.sent == []
 
@@ -95,8 +96,8 @@ def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, p
 @pytest.mark.parametrize("name", ["nope", "", "CMDB", "cmdb%00", "c%C2%ADmdb"])
 def test_unknown_backend(client: FlaskClient, name: str) -> None:
     """To list a connection that does not exist is 422 backend_unknown at /backend."""
-    told = problem(client.get(f"/modules?backend={name}&scope=1"), 422, "backend_unknown")
-    assert mistakes(told) == {("/backend", "backend_unknown")}
+    told = assert_problem(client.get(f"/modules?backend={name}&scope=1"), 422, "backend_unknown")
+    assert field_errors(told) == {("/backend", "backend_unknown")}
 
 
 @pytest.mark.parametrize(
@@ -119,19 +120,17 @@ def test_unknown_backend(client: FlaskClient, name: str) -> None:
 )
 def test_forged_token(client: FlaskClient, cmdb: FakeBackend, token: str) -> None:
     """What the gateway did not issue is no page token: 422 at /page_token."""
-    told = problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
-    assert mistakes(told) == {("/page_token", "pattern")}
+    told = assert_problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
+    assert field_errors(told) == {("/page_token", "pattern")}
     assert cmdb.sent == []
 
 
 @pytest.mark.parametrize("cursor", ["-1", "1\n", "١", "{}", "x" * 400, 1, None, ["1"], "\ud800"])
 def test_forged_cursor(client: FlaskClient, cmdb: FakeBackend, cursor: object) -> None:
-    """The digest is no secret: a token with the right one and a cursor of its own is refused by the parser."""
-    from gateway.api.pagination import _digest  # noqa: PLC0415 - what a forger can do as well
-
-    told = problem(client.get(f"{LIST}&page_token={_token(cursor, _digest('cmdb', ModuleQuery(scope='1')))}"), 422,
-                   "validation_failed")  # fmt: skip
-    assert mistakes(told) == {("/page_token", "pattern")}
+    """The digest is not secret: a forged cursor with the right digest is refused by the adapter's parser."""
+    token = _token(cursor, pagination._filter_digest("cmdb", ModuleQuery(scope="1")))
+    problem = assert_problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
+    assert field_errors(problem) == {("/page_token", "pattern")}
     assert cmdb.sent == []
 
 
@@ -145,5 +144,5 @@ def test_token_of_another_filter(client: FlaskClient, cmdb: FakeBackend, project
     token = client.get(f"{LIST}&page_size=1").get_json()["next_page_token"]
     sent = len(cmdb.sent)
     query = {"backend": "cmdb", "scope": "1", "page_size": "1", "page_token": token} | dict([other.split("=")])
-    problem(client.get("/modules", query_string=query), 422, "validation_failed")
+    assert_problem(client.get("/modules", query_string=query), 422, "validation_failed")
     assert (len(cmdb.sent), projectman.sent) == (sent, [])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.api.fake import OWNER, FakeBackend, body
-from tests.unit.api.replies import mistakes, problem
+from tests.unit.api.fake_backend import OWNER, FakeBackend, body
+from tests.unit.api.problems import assert_problem, field_errors
 
 ARABIC, FULL_WIDTH = "١", "１"
 WRONG_EVERYWHERE = [
@@ -109,9 +109,11 @@ def test_create_refused(
     backend: FakeBackend = request.getfixturevalue(name)
     for address in ("/modules", "/modules?validate_only=true"):
         response = client.post(address, json=body(backend, **change))
-        told = problem(response, 422, "unsupported_field" if code == "unsupported_field" else "validation_failed")
+        told = assert_problem(
+            response, 422, "unsupported_field" if code == "unsupported_field" else "validation_failed"
+        )
         assert {each["pointer"] for each in told["errors"]} == {pointer}
-        assert code is None or (pointer, code) in mistakes(told)
+        assert code is None or (pointer, code) in field_errors(told)
     assert backend.sent == []
 
 
@@ -126,8 +128,8 @@ def test_all_at_once(client: FlaskClient, cmdb: FakeBackend) -> None:
         "attributes": {"nope": 1, "service_category_id": "2", "remark": "fine"},
         "extra": None,
     }
-    told = problem(client.post("/modules", json=sent), 422, "validation_failed")
-    assert mistakes(told) == {
+    told = assert_problem(client.post("/modules", json=sent), 422, "validation_failed")
+    assert field_errors(told) == {
         ("/scope", "pattern"),
         ("/parent", "required"),
         ("/name", "pattern"),
@@ -144,14 +146,14 @@ def test_all_at_once(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 def test_a_mistake_is_told_once(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A field whose type is wrong is not also called missing."""
-    told = problem(client.post("/modules", json=body(cmdb, scope=True, name=None)), 422, "validation_failed")
-    assert mistakes(told) == {("/scope", "type"), ("/name", "null")}
+    told = assert_problem(client.post("/modules", json=body(cmdb, scope=True, name=None)), 422, "validation_failed")
+    assert field_errors(told) == {("/scope", "type"), ("/name", "null")}
     assert len(told["errors"]) == 2
 
 
 def test_the_rule_is_told(client: FlaskClient, projectman: FakeBackend) -> None:
     """A pattern comes in words along with the mistake: what is allowed, not only that it is not."""
-    told = problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
+    told = assert_problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
     assert told["errors"][0]["allowed"] == projectman.capabilities.name.allowed
 
 
@@ -169,15 +171,15 @@ def test_the_rule_is_told(client: FlaskClient, projectman: FakeBackend) -> None:
 )
 def test_backend(client: FlaskClient, cmdb: FakeBackend, backend: Any, code: str, mistake: tuple[str, str]) -> None:
     """A connection that does not exist is 422 backend_unknown at /backend; a name of another type is not a text."""
-    told = problem(client.post("/modules", json=body(cmdb, backend=backend)), 422, code)
-    assert mistakes(told) == {mistake}
+    told = assert_problem(client.post("/modules", json=body(cmdb, backend=backend)), 422, code)
+    assert field_errors(told) == {mistake}
     assert cmdb.sent == []
 
 
 def test_backend_missing(client: FlaskClient) -> None:
     """Without a backend nobody can say what else is missing; what is wrong in any case is told all the same."""
-    told = problem(client.post("/modules", json={"name": 1}), 422, "validation_failed")
-    assert mistakes(told) == {("/backend", "required"), ("/name", "type")}
+    told = assert_problem(client.post("/modules", json={"name": 1}), 422, "validation_failed")
+    assert field_errors(told) == {("/backend", "required"), ("/name", "type")}
 
 
 def test_nothing_given(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -199,5 +201,5 @@ def test_spelling(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_many_owners(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Thousands of different owners are taken; the one that is there twice is named."""
     owners = [f"{index:x}" for index in range(7000)]
-    told = problem(client.post("/modules", json=body(cmdb, owners=[*owners, "0"])), 422, "validation_failed")
-    assert mistakes(told) == {("/owners/7000", "duplicate")}
+    told = assert_problem(client.post("/modules", json=body(cmdb, owners=[*owners, "0"])), 422, "validation_failed")
+    assert field_errors(told) == {("/owners/7000", "duplicate")}

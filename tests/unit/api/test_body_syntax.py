@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 SOUND = b'{"backend": "cmdb", "scope": "1", "parent": "10", "name": "demo"}'
 KIB_64 = 64 * 1024
@@ -54,21 +54,23 @@ def _with(name: bytes) -> bytes:
 )
 def test_malformed(client: FlaskClient, cmdb: FakeBackend, data: bytes) -> None:
     """What two JSON parsers could read differently is 400 invalid_json, on a create as on a change."""
-    problem(client.post("/modules", data=data, content_type="application/json"), 400, "invalid_json")
-    problem(client.patch("/modules/cmdb.1.10.1", data=data, content_type="application/json"), 400, "invalid_json")
+    assert_problem(client.post("/modules", data=data, content_type="application/json"), 400, "invalid_json")
+    assert_problem(
+        client.patch("/modules/cmdb.1.10.1", data=data, content_type="application/json"), 400, "invalid_json"
+    )
     assert cmdb.sent == []
 
 
 def test_depth_is_counted_in_levels(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Sixteen levels are read (and here refused for their type), so that the limit is where the message says."""
     told = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
-    problem(told, 422, "validation_failed")
+    assert_problem(told, 422, "validation_failed")
     assert cmdb.sent == []
 
 
 def test_words_of_the_body_are_not_repeated(client: FlaskClient) -> None:
     """The refusal says where the syntax breaks, by line and column, and repeats nothing that was sent."""
-    told = problem(
+    told = assert_problem(
         client.post("/modules", data=b'{"password":\n hunter2}', content_type="application/json"), 400, "invalid_json"
     )
     assert "line 2 column 2" in told["detail"]
@@ -110,14 +112,14 @@ def test_declared_wrong(
     """Too large, not declared as JSON, encoded, or not to be answered in JSON: each has its own status and code."""
     method, path = target.split()
     stream = {"input_stream": io.BytesIO(sent["input_stream"])} if "input_stream" in sent else {}
-    problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
+    assert_problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
     assert cmdb.sent == []
 
 
 def test_merge_patch_is_no_create(client: FlaskClient, cmdb: FakeBackend) -> None:
     """application/merge-patch+json describes a change; as the type of a create it is 415."""
     told = client.post("/modules", data=SOUND, content_type="application/merge-patch+json")
-    problem(told, 415, "unsupported_media_type")
+    assert_problem(told, 415, "unsupported_media_type")
     assert cmdb.sent == []
 
 
@@ -146,5 +148,5 @@ def test_a_body_that_ends_early(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Of a caller who hangs up in the middle nothing is taken for the whole, even where it would be JSON."""
     told = {"CONTENT_LENGTH": str(len(SOUND) + 1)}
     response = client.post("/modules", data=SOUND, content_type="application/json", environ_overrides=told)
-    problem(response, 400, "invalid_json")
+    assert_problem(response, 400, "invalid_json")
     assert cmdb.sent == []

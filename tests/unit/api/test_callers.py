@@ -12,8 +12,8 @@ from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
 from gateway.resilience import create_rate_limiter
 from tests.conftest import VirtualClock
 from tests.unit.api.callers import auth, caller, key
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 PORTAL = "spiffe://cluster.local/ns/web/sa/portal"
 OPEN = ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/errors")
@@ -60,7 +60,7 @@ def closed(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClien
 def test_without_a_proof(closed: FlaskClient, method: str, path: str, headers: dict[str, str]) -> None:
     """No key, a wrong or a malformed one: 401 and how to prove an identity; a wrong proof spoils a right one."""
     response = closed.open(path, method=method, headers=headers)
-    problem(response, 401, "unauthenticated")
+    assert_problem(response, 401, "unauthenticated")
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="module-gateway"'
 
 
@@ -73,8 +73,8 @@ def test_what_is_open(closed: FlaskClient, path: str) -> None:
 
 def test_no_such_address_needs_no_proof(closed: FlaskClient) -> None:
     """What is not there is 404, and a method that is not allowed 405, for everybody."""
-    problem(closed.get("/nothing"), 404, "not_found")
-    problem(closed.put("/modules"), 405, "method_not_allowed")
+    assert_problem(closed.get("/nothing"), 404, "not_found")
+    assert_problem(closed.put("/modules"), 405, "method_not_allowed")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_mesh_opens(closed: FlaskClient) -> None:
     headers = {"X-Forwarded-Client-Cert": f"Hash=1;URI={PORTAL}"}
     assert closed.get("/backends", headers=headers).status_code == 200
     stranger = closed.get("/backends", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"})
-    problem(stranger, 401, "unauthenticated")
+    assert_problem(stranger, 401, "unauthenticated")
 
 
 def test_a_caller_in_a_hurry(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
@@ -99,7 +99,7 @@ def test_a_caller_in_a_hurry(build: Any, cmdb: FakeBackend, clock: VirtualClock)
     client = build({"cmdb": cmdb}, settings, create_rate_limiter("memory://", clock)).test_client()
     assert client.get("/backends", headers=key("one")).status_code == 200
     response = client.post("/modules", json=body(cmdb), headers=key("one"))
-    problem(response, 429, "rate_limited")
+    assert_problem(response, 429, "rate_limited")
     assert (response.headers["x-envoy-ratelimited"], response.headers["Retry-After"]) == ("true", "1")
     assert response.headers["Gateway-Outcome"] == "not_applied"
     assert not cmdb.sent
@@ -110,7 +110,7 @@ def test_operations_belong_to_their_caller(closed: FlaskClient, cmdb: FakeBacken
     made = closed.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
     address = made.headers["Location"]
     assert closed.get(address, headers=key("one")).status_code == 200
-    problem(closed.get(address, headers=key("two")), 404, "operation_not_found")
+    assert_problem(closed.get(address, headers=key("two")), 404, "operation_not_found")
 
 
 def test_idempotency_keys_belong_to_their_caller(closed: FlaskClient, cmdb: FakeBackend) -> None:
@@ -171,7 +171,7 @@ def _listen(backend: FakeBackend, seen: set[str | None]) -> None:
 def test_no_credential(passing: FlaskClient, projectman: FakeBackend) -> None:
     """Where the caller's own credential is needed and not sent, nothing is sent either, and he is told the header."""
     response = passing.post("/modules", json=body(projectman))
-    assert "X-Auth-Token" in problem(response, 401, "unauthenticated")["detail"]
+    assert "X-Auth-Token" in assert_problem(response, 401, "unauthenticated")["detail"]
     assert not projectman.sent
 
 
@@ -180,10 +180,10 @@ def test_a_rejected_credential_is_the_callers(passing: FlaskClient, projectman: 
     for backend in (projectman, cmdb):
         backend.fails["list"] = BackendRejectedCredentials()
     own = {"X-Auth-Token": "own"}
-    problem(
+    assert_problem(
         passing.get(f"/modules?backend=projectman&scope={projectman.scopes[0]}", headers=own), 401, "unauthenticated"
     )
-    problem(passing.get("/modules?backend=cmdb&scope=1", headers=own), 502, "backend_rejected_credentials")
+    assert_problem(passing.get("/modules?backend=cmdb&scope=1", headers=own), 502, "backend_rejected_credentials")
 
 
 def test_a_credential_is_kept_nowhere(passing: FlaskClient, projectman: FakeBackend) -> None:

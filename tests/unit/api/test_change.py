@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from gateway.domain.errors import BackendUnavailable, ModuleAlreadyExists
 from gateway.domain.module import UNSET, ModulePatch
-from tests.unit.api.fake import OWNER, FakeBackend, body
-from tests.unit.api.replies import mistakes, problem
+from tests.unit.api.fake_backend import OWNER, FakeBackend, body
+from tests.unit.api.problems import assert_problem, field_errors
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_nothing_to_change(client: FlaskClient, cmdb: FakeBackend, there: str, p
 @pytest.mark.parametrize("value", ["1", None])
 def test_fixed(client: FlaskClient, cmdb: FakeBackend, there: str, field: str, value: str | None) -> None:
     """A module cannot be moved, nor its system fields set: 422 immutable_field, whatever the value."""
-    told = problem(client.patch(there, json={"name": "renamed", field: value}), 422, "immutable_field")
-    assert mistakes(told) == {(f"/{field}", "immutable_field")}
+    told = assert_problem(client.patch(there, json={"name": "renamed", field: value}), 422, "immutable_field")
+    assert field_errors(told) == {(f"/{field}", "immutable_field")}
     assert cmdb.sent == []
 
 
@@ -113,15 +113,15 @@ def test_refused(
     client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any], code: str, expected: set[tuple[str, str]]
 ) -> None:
     """A patch keeps the rules of a create: all mistakes at once, nothing sent."""
-    assert mistakes(problem(client.patch(there, json=patch), 422, code)) == expected
+    assert field_errors(assert_problem(client.patch(there, json=patch), 422, code)) == expected
     assert cmdb.sent == []
 
 
 @pytest.mark.parametrize("owners", [None, []])
 def test_mandatory_owner(client: FlaskClient, projectman: FakeBackend, tree: str, owners: list[str] | None) -> None:
     """Where an owner is mandatory, a patch cannot take it away."""
-    told = problem(client.patch(tree, json={"owners": owners}), 422, "validation_failed")
-    assert mistakes(told) == {("/owners", "required")}
+    told = assert_problem(client.patch(tree, json={"owners": owners}), 422, "validation_failed")
+    assert field_errors(told) == {("/owners", "required")}
     assert projectman.sent == []
 
 
@@ -135,7 +135,7 @@ def test_update_only(client: FlaskClient, there: str) -> None:
 def test_not_there(client: FlaskClient, method: str) -> None:
     """An id of no module is 404."""
     sent: dict[str, Any] = {"json": {"owners": [OWNER]}} if method == "PATCH" else {}
-    problem(client.open("/modules/cmdb.1.10.9", method=method, **sent), 404, "module_not_found")
+    assert_problem(client.open("/modules/cmdb.1.10.9", method=method, **sent), 404, "module_not_found")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_rename_to_a_taken_name(
     """A name that is taken is 409 with its holder, where the holder can be found; the refusal stands in any case."""
     client.post("/modules", json=body(cmdb, name="taken"))
     cmdb.fails |= {"update": ModuleAlreadyExists(), **fails}
-    told = problem(client.patch(there, json=patch), 409, "module_already_exists")
+    told = assert_problem(client.patch(there, json=patch), 409, "module_already_exists")
     assert told.get("existing") == existing
 
 
@@ -169,13 +169,13 @@ def test_delete(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
     assert (response.status_code, response.data, response.headers["Gateway-Outcome"]) == (204, b"", "applied")
     assert "Content-Type" not in response.headers
     assert [operation for operation, _ in cmdb.sent] == ["delete"]
-    problem(client.delete(there), 404, "module_not_found")
+    assert_problem(client.delete(there), 404, "module_not_found")
 
 
 def test_cascade(client: FlaskClient, projectman: FakeBackend, tree: str) -> None:
     """A module with children goes only with cascade=true, and they go with it."""
-    problem(client.delete(tree), 409, "module_not_empty")
-    problem(client.delete(f"{tree}?cascade=false"), 409, "module_not_empty")
+    assert_problem(client.delete(tree), 409, "module_not_empty")
+    assert_problem(client.delete(f"{tree}?cascade=false"), 409, "module_not_empty")
     assert len(projectman.modules) == 2
     assert client.delete(f"{tree}?cascade=true").status_code == 204
     assert projectman.modules == {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.api.i18n.catalogue import Catalogue
 from gateway.api.i18n.zh_hans import TABLES, TEMPLATES
-from gateway.api.json_body import parse_object
+from gateway.api.json_body import parse_json_object
 from gateway.domain.errors import InvalidJson
 from tests.unit.api.spoken import Reader
 
@@ -62,7 +62,7 @@ def _values(template: str) -> list[int]:
 def _syntax(body: bytes) -> str:
     """Return how a body's broken syntax is told."""
     with pytest.raises(InvalidJson) as told:
-        parse_object(body)
+        parse_json_object(body)
     return told.value.detail
 
 

@@ -17,8 +17,8 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import CorsConfig
 from tests.conftest import VirtualClock
 from tests.unit.api.callers import auth, caller, key
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 PORTAL: Final = "https://portal.example.com"
 LOCAL: Final = "http://localhost:3000"
@@ -44,7 +44,7 @@ STRANGERS: Final = [
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     """The service with two origins listed."""
-    cors.install(app, [PORTAL, LOCAL], 600.0)
+    cors.init_app(app, [PORTAL, LOCAL], 600.0)
     return app.test_client()
 
 
@@ -149,14 +149,14 @@ def test_stranger_preflight(client: FlaskClient, origin: str) -> None:
 def test_language(client: FlaskClient) -> None:
     """A problem varies by language and by origin, and says both."""
     response = client.get("/nope", headers={"Origin": PORTAL, "Accept-Language": "zh"})
-    assert problem(response, 404, "not_found")["title"] == "地址不存在"
+    assert assert_problem(response, 404, "not_found")["title"] == "地址不存在"
     assert {"Origin", "Accept-Language"} <= set(response.vary)
 
 
 @pytest.mark.parametrize("origins", [[], ["*"]])
 def test_not_open(app: Flask, origins: list[str]) -> None:
     """Without origins nothing is installed; a wildcard opens nothing to anybody."""
-    cors.install(app, origins, 600.0)
+    cors.init_app(app, origins, 600.0)
     client = app.test_client()
     assert _access(client.get("/livez", headers={"Origin": PORTAL})) == {}
     assert _access(_preflight(client)) == {}
@@ -176,11 +176,11 @@ def guarded(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskCl
             known_modules=KnownModules(journal, clock),
             reconcile_now=lambda _operation, _call: None,
         ),
-        metrics=bytes,
+        render_metrics=bytes,
         clock=clock,
         new_id=lambda: "request",
         deadline_seconds=10.0,
-        identifier=identity.create_authenticator(auth(caller("portal", "*:*:*")), clock),
+        authenticator=identity.create_authenticator(auth(caller("portal", "*:*:*")), clock),
         cors=CorsConfig((PORTAL,), 60.5),
     )
     return create_api(gateway).test_client()
@@ -197,7 +197,7 @@ def test_configured(guarded: FlaskClient) -> None:
 def test_request_proves_itself(guarded: FlaskClient, cmdb: FakeBackend) -> None:
     """Behind a preflight the request itself needs its proof; the page can read what is missing."""
     refused = guarded.post("/modules", json=body(cmdb), headers={"Origin": PORTAL})
-    problem(refused, 401, "unauthenticated")
+    assert_problem(refused, 401, "unauthenticated")
     assert refused.headers["Access-Control-Allow-Origin"] == PORTAL
     assert cmdb.sent == []
     created = guarded.post("/modules", json=body(cmdb), headers={"Origin": PORTAL, **key("portal")})

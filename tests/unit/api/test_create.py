@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.domain.errors import BackendUnavailable, ModuleAlreadyExists, ScopeNotFound, TemplateManaged
-from tests.unit.api.fake import OWNER, FakeBackend, body, facts
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import OWNER, FakeBackend, body, facts
+from tests.unit.api.problems import assert_problem
 
 
 def _operations(backend: FakeBackend) -> list[str]:
@@ -49,7 +49,7 @@ def test_name_taken(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A second create of a name is 409 with the id of the first; it is looked for, not sent again."""
     first = client.post("/modules", json=body(cmdb)).get_json()
     response = client.post("/modules", json=body(cmdb))
-    told = problem(response, 409, "module_already_exists")
+    told = assert_problem(response, 409, "module_already_exists")
     assert told["existing"] == first["id"]
     assert "'demo'" in told["detail"]
     assert "parent 10 of scope 1" in told["detail"]
@@ -59,7 +59,7 @@ def test_name_taken(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_name_taken_at_the_top(client: FlaskClient, projectman: FakeBackend) -> None:
     """Where there is no parent, the refusal names the scope alone."""
     client.post("/modules", json=body(projectman))
-    told = problem(client.post("/modules", json=body(projectman)), 409, "module_already_exists")
+    told = assert_problem(client.post("/modules", json=body(projectman)), 409, "module_already_exists")
     assert "under scope" in told["detail"]
 
 
@@ -72,7 +72,7 @@ def test_name_taken_by_nobody_found(
     cmdb.fails["create"] = ModuleAlreadyExists()
     if found is not None:
         cmdb.fails["find"] = found
-    told = problem(client.post(f"/modules?if_exists={if_exists}", json=body(cmdb)), 409, "module_already_exists")
+    told = assert_problem(client.post(f"/modules?if_exists={if_exists}", json=body(cmdb)), 409, "module_already_exists")
     assert "existing" not in told
 
 
@@ -96,7 +96,7 @@ def test_differs(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A module of that name with other values is 409 with a diff, by JSON pointer: wanted and found."""
     first = client.post("/modules", json=body(cmdb, owners=["a"], attributes={"remark": "x"})).get_json()
     sent = body(cmdb, owners=["b"], attributes={"remark": "y", "service_category_id": 2})
-    told = problem(client.post("/modules?if_exists=adopt", json=sent), 409, "module_exists_differently")
+    told = assert_problem(client.post("/modules?if_exists=adopt", json=sent), 409, "module_exists_differently")
     assert told["existing"] == first["id"]
     assert told["diff"] == {
         "/owners": {"wanted": ["b"], "found": ["a"]},
@@ -159,5 +159,5 @@ def test_no_place(
 
 def test_place_refused(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A create in a scope that is not there is 422 at /scope."""
-    told = problem(client.post("/modules", json=body(cmdb, scope="2")), 422, ScopeNotFound.code)
+    told = assert_problem(client.post("/modules", json=body(cmdb, scope="2")), 422, ScopeNotFound.code)
     assert told["errors"][0]["pointer"] == "/scope"

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 
 from gateway.domain.errors import REGISTRY, GatewayError
 from gateway.domain.journal import Journal
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 ZH = {"Accept-Language": "zh-CN"}
 ENGLISH, CHINESE = ("en", "No such address"), ("zh-Hans", "地址不存在")
@@ -53,7 +53,7 @@ def test_preference(client: FlaskClient, accepted: str | None, told: tuple[str, 
     """The best liked of both languages is answered, the first named of two liked alike, English where neither is."""
     headers = {} if accepted is None else {"Accept-Language": accepted.encode().decode("latin-1")}
     response = client.get("/nope", headers=headers)
-    assert (response.headers["Content-Language"], problem(response, 404, "not_found")["title"]) == told
+    assert (response.headers["Content-Language"], assert_problem(response, 404, "not_found")["title"]) == told
     assert "Accept-Language" in response.vary
 
 
@@ -62,7 +62,7 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
     sent = body(cmdb, name="a/b", owners=["-"], scope=1.5, surplus=1, attributes={"default": 1})
     english = client.post("/modules", json=sent)
     chinese = client.post("/modules", json=sent, headers=ZH)
-    told, telling = problem(english, 422, "validation_failed"), problem(chinese, 422, "validation_failed")
+    told, telling = assert_problem(english, 422, "validation_failed"), assert_problem(chinese, 422, "validation_failed")
     assert telling["title"] == telling["detail"] == "请求不符合规则"
     assert _words(telling) == {
         (
@@ -83,7 +83,7 @@ def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The values of a sentence stand where Chinese wants them."""
     sent = body(cmdb, name="名'{0}'")
     client.post("/modules", json=sent)
-    told = problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
+    told = assert_problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
     assert told["detail"] == "名为“名'{0}'”的模块已存在，位于作用域 1 的父级 10 下。"
 
 
@@ -133,9 +133,12 @@ def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayE
 def test_unforeseen(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A bug is told in Chinese too; a sentence that nobody has translated stays as it is."""
     cmdb.fails["list"] = RuntimeError()
-    assert problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 500, "internal")["title"] == "网关内部错误"
+    assert (
+        assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 500, "internal")["title"]
+        == "网关内部错误"
+    )
     cmdb.fails["list"] = REGISTRY["backend_error"]("Said by nobody {0} {}.")
-    told = problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 502, "backend_error")
+    told = assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 502, "backend_error")
     assert (told["title"], told["detail"]) == ("后端拒绝了请求", "Said by nobody {0} {}.")
 
 

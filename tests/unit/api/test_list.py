@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.domain.module import ModuleQuery
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 LIST = "/modules?backend=cmdb&scope=1"
 
@@ -88,7 +88,7 @@ def test_connections(client: FlaskClient, cmdb: FakeBackend) -> None:
 @pytest.mark.parametrize("name", ["nope", "CMDB", "cmdb%00", "..", "cmdb%20"])
 def test_no_such_connection(client: FlaskClient, name: str) -> None:
     """A connection that does not exist is an address that does not exist."""
-    problem(client.get(f"/backends/{name}"), 404, "not_found")
+    assert_problem(client.get(f"/backends/{name}"), 404, "not_found")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", "alive"), ("/readyz", "ready")])

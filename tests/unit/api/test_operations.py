@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from gateway.domain.errors import OutcomeUnknown
 from gateway.provisioning.provisioner import Provisioner
-from tests.unit.api.fake import FakeBackend, body, facts
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body, facts
+from tests.unit.api.problems import assert_problem
 
 
 def test_accepted(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -56,7 +56,7 @@ def test_unknown(client: FlaskClient, cmdb: FakeBackend) -> None:
 @pytest.mark.parametrize("operation_id", ["nope", "..", "%00", "operation-1%0a", "1" * 5000, "%ff"])
 def test_no_such_operation(client: FlaskClient, operation_id: str) -> None:
     """An id of no operation is 404, whatever its form."""
-    problem(client.get(f"/operations/{operation_id}"), 404, "operation_not_found")
+    assert_problem(client.get(f"/operations/{operation_id}"), 404, "operation_not_found")
 
 
 @pytest.mark.parametrize("key", ["a", '"a"', " a ", "!~", "k" * 255, f'"{"k" * 255}"'])
@@ -75,7 +75,9 @@ def test_key_reused(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The same key with another request is 422, and nothing is sent for it."""
     headers = {"Idempotency-Key": "a"}
     client.post("/modules", json=body(cmdb), headers=headers)
-    problem(client.post("/modules", json=body(cmdb, name="other"), headers=headers), 422, "idempotency_key_reused")
+    assert_problem(
+        client.post("/modules", json=body(cmdb, name="other"), headers=headers), 422, "idempotency_key_reused"
+    )
     assert len(cmdb.writes) == 1
 
 
@@ -83,7 +85,7 @@ def test_key_reused(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_key_invalid(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
     """A key that is none is 400, and nothing is sent: a create that was meant to be safe is not made unsafe."""
     response = client.post("/modules", json=body(cmdb), headers={"Idempotency-Key": key})
-    problem(response, 400, "idempotency_key_invalid")
+    assert_problem(response, 400, "idempotency_key_invalid")
     assert cmdb.sent == []
 
 
@@ -114,7 +116,7 @@ def test_draining(build: Any, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(build.__globals__, "Provisioner", partial(Provisioner, draining=True))
     client = build({"cmdb": cmdb}).test_client()
     assert client.get("/livez").status_code == 200
-    problem(client.get("/readyz"), 503, "draining")
-    problem(client.post("/modules", json=body(cmdb)), 503, "draining")
+    assert_problem(client.get("/readyz"), 503, "draining")
+    assert_problem(client.post("/modules", json=body(cmdb)), 503, "draining")
     assert client.get("/modules?backend=cmdb&scope=1").status_code == 200
     assert cmdb.writes == []

@@ -8,8 +8,8 @@ from werkzeug.test import TestResponse
 
 from gateway.domain.error_mapping import UpstreamFailure
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, ErrorContext, GatewayError, OutcomeUnknown
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 ID = "/modules/cmdb.1.10.1"
 EVIDENCE = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
@@ -36,7 +36,7 @@ def test_a_read_failed(
     """A read inside a write that times out, or makes no sense, is 503: retryable, not applied, with its evidence."""
     cmdb.fails[operation] = error(context=EVIDENCE)
     response = _send(client, cmdb, target)
-    told = problem(response, 503, "backend_unavailable")
+    told = assert_problem(response, 503, "backend_unavailable")
     assert told["retryable"] is True
     assert told["upstream"] == {"backend": "cmdb", "status": 200}
     assert response.headers["Retry-After"] == "3"
@@ -46,7 +46,7 @@ def test_a_read_failed(
 def test_an_unknown_write(client: FlaskClient, cmdb: FakeBackend, target: str, operation: str) -> None:
     """A write of unknown fate stays unknown, 504: nothing is called unapplied that may be applied; it is sent once."""
     cmdb.fails[operation] = OutcomeUnknown()
-    problem(_send(client, cmdb, target), 504, "outcome_unknown", "unknown")
+    assert_problem(_send(client, cmdb, target), 504, "outcome_unknown", "unknown")
     assert [each for each, _ in cmdb.writes] == [operation]
 
 
@@ -59,4 +59,4 @@ def test_plain_read(
 ) -> None:
     """A read for its own sake keeps its timeout, 504, and its senseless reply, 502; a read applies nothing."""
     cmdb.fails[operation] = error
-    problem(client.get(path), status, error.code)
+    assert_problem(client.get(path), status, error.code)

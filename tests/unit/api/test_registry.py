@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.statuses import STATUS
+from gateway.api.error_handlers import HTTP_STATUS
 from gateway.domain.errors import REGISTRY
 
 #: code: (status, outcome, retryable), as section 3 of the contract lists them.
@@ -64,7 +64,7 @@ def test_frozen(client: FlaskClient) -> None:
 
 def test_every_code_has_a_status() -> None:
     """The registry of the domain and the table of statuses name the same codes: no error falls through to a 500."""
-    assert STATUS.keys() == REGISTRY.keys()
+    assert HTTP_STATUS.keys() == REGISTRY.keys()
 
 
 @pytest.mark.parametrize(("code", "row"), CONTRACT.items())

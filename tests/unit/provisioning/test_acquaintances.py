@@ -17,7 +17,7 @@ from gateway.provisioning import known_modules
 from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 from tests.unit.provisioning.test_reconciler import DRAFT, lookups, lost, provisioner, reconciler, state
 
 __all__ = ["lookups", "lost", "provisioner", "reconciler"]

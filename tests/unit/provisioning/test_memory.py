@@ -14,7 +14,7 @@ from gateway.domain.module import ModulePatch
 from gateway.provisioning import update_delete
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 from tests.unit.provisioning.test_reconciler import DRAFT, provisioner
 
 __all__ = ["provisioner"]

@@ -29,7 +29,7 @@ from gateway.domain.operation import Settlement, State
 from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import CreateRequest, Provisioner
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 DRAFT = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))
 

@@ -26,7 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery
 from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 from tests.unit.backends.connections import cmdb_options
 
 DRAFT: Final = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))

@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 
 from gateway import identity
 from gateway.api import context, middleware
-from gateway.api.lean import LeanFlask
 from gateway.settings import AuthConfig
 from gateway.telemetry.logging_config import JsonFormatter
 from gateway.telemetry.metrics import Metrics
@@ -38,16 +37,16 @@ def redactor() -> Redactor:
 @pytest.fixture
 def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
     """An application with one route, seen by a witness."""
-    app = LeanFlask("seen")
+    app = Flask("seen")
     witness = RequestTelemetry(metrics, None, redactor)
     door = middleware.RequestHooksConfig(
         clock=clock,
         new_id=lambda: "new",
         deadline_seconds=1.0,
-        identifier=identity.create_authenticator(AuthConfig(), clock),
-        witness=witness,
+        authenticator=identity.create_authenticator(AuthConfig(), clock),
+        telemetry=witness,
     )
-    middleware.install(app, door)
+    middleware.init_app(app, door)
     return app
 
 
@@ -80,7 +79,7 @@ def test_the_line(view: View, clock: VirtualClock, seen: pytest.LogCaptureFixtur
 
     def answer() -> str:
         clock.sleep(0.25)
-        noted = context.notes()
+        noted = context.request_context()
         noted.backend, noted.operation, noted.replayed = "cmdb", "0198", True
         return "four"
 
@@ -123,7 +122,7 @@ def test_the_trace_goes_on(view: View) -> None:
     traces: list[Mapping[str, str]] = []
 
     def answer() -> str:
-        traces.append(context.notes().call.trace)
+        traces.append(context.request_context().call.trace)
         return ""
 
     client = view(answer)
@@ -165,7 +164,7 @@ def test_a_credential_is_hidden(view: View, redactor: Redactor) -> None:
     """What a caller sent along for a backend is known to the redactor from then on."""
 
     def answer() -> str:
-        context.notes().visit.hide("the-credential-of-a-caller")
+        context.request_context().span.hide("the-credential-of-a-caller")
         return ""
 
     view(answer).get("/modules")

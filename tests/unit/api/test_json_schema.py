@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from gateway.domain.capabilities import strip_whitespace
 from tests.unit.api.connections import capabilities
-from tests.unit.api.fake import OWNER, FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import OWNER, FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -136,7 +136,7 @@ def _agree(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], se
     response = client.post("/modules", json=sent)
     refused = [each.message for each in Validator(schema).iter_errors(sent)]
     if refused:
-        problem(response, 422, response.get_json()["code"])
+        assert_problem(response, 422, response.get_json()["code"])
     assert bool(backend.writes) == (not refused), (sent, refused, response.text)
 
 

@@ -10,7 +10,7 @@ ALWAYS: Final = {"type", "title", "status", "detail", "code", "outcome", "retrya
 _WRITES: Final = {"POST", "PATCH", "PUT", "DELETE"}
 
 
-def problem(response: TestResponse, status: int, code: str, outcome: str = "not_applied") -> dict[str, Any]:
+def assert_problem(response: TestResponse, status: int, code: str, outcome: str = "not_applied") -> dict[str, Any]:
     """Assert the envelope of section 3 of the contract and return it."""
     assert response.content_type == "application/problem+json"
     told: dict[str, Any] = response.get_json()
@@ -23,6 +23,6 @@ def problem(response: TestResponse, status: int, code: str, outcome: str = "not_
     return told
 
 
-def mistakes(told: dict[str, Any]) -> set[tuple[str, str]]:
+def field_errors(told: dict[str, Any]) -> set[tuple[str, str]]:
     """Return where and what the mistakes of a refusal are."""
     return {(each["pointer"], each["code"]) for each in told["errors"]}

@@ -22,8 +22,8 @@ from gateway.domain.errors import (
     RateLimited,
     ScopeNotFound,
 )
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import ALWAYS, mistakes, problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import ALWAYS, assert_problem, field_errors
 from tests.unit.api.test_registry import CONTRACT
 
 ID = "/modules/cmdb.1.10.1"
@@ -33,7 +33,7 @@ LIST = "/modules?backend=cmdb&scope=1"
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
 def test_no_such_address(client: FlaskClient, method: str) -> None:
     """An unknown address is 404 not_found in the envelope, whatever the method."""
-    told = problem(client.open("/nope", method=method), 404, "not_found")
+    told = assert_problem(client.open("/nope", method=method), 404, "not_found")
     assert told.keys() == ALWAYS
 
 
@@ -53,7 +53,7 @@ def test_no_such_address(client: FlaskClient, method: str) -> None:
 def test_no_such_method(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, allow: str) -> None:
     """A method that an address does not have is 405 with those it has in Allow; nothing is sent."""
     response = client.open(path, method=method)
-    problem(response, 405, "method_not_allowed")
+    assert_problem(response, 405, "method_not_allowed")
     assert response.headers["Allow"] == allow
     assert cmdb.sent == []
 
@@ -78,7 +78,7 @@ def test_a_bug(
         {"json": body(cmdb) if method == "POST" else {"name": "x"}} if method in {"POST", "PATCH"} else {}
     )
     response = client.open(path, method=method, **sent)
-    told = problem(response, 500, "internal", outcome)
+    told = assert_problem(response, 500, "internal", outcome)
     assert told.keys() == ALWAYS
     assert "secret" not in response.text
     assert "RuntimeError" not in response.text
@@ -94,7 +94,7 @@ def test_a_bug_in_a_create(client: FlaskClient, cmdb: FakeBackend, caplog: pytes
     cmdb.fails["create"] = RuntimeError("secret words")
     response = client.post("/modules", json=body(cmdb))
     assert response.status_code in {500, 504}
-    problem(response, response.status_code, response.get_json()["code"], "unknown")
+    assert_problem(response, response.status_code, response.get_json()["code"], "unknown")
     assert "secret" not in response.text
     assert any(each.exc_info and each.exc_info[1] is cmdb.fails["create"] for each in caplog.records)
 
@@ -108,21 +108,21 @@ def test_every_error_of_a_backend(client: FlaskClient, cmdb: FakeBackend, code: 
         status = 404  # named by the id in the address
     if code in {"backend_timeout", "backend_reply_invalid"}:
         code, status = "backend_unavailable", 503  # a read on the way to the write
-    problem(client.delete(ID), status, code, outcome)
+    assert_problem(client.delete(ID), status, code, outcome)
 
 
 @pytest.mark.parametrize("error", [ScopeNotFound, ParentNotFound, OwnerNotFound])
 def test_always_in_one_place(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayError]) -> None:
     """On a create, a scope, parent or owner that is not there is pointed at, though the adapter did not."""
     cmdb.fails["create"] = error()
-    told = problem(client.post("/modules", json=body(cmdb)), 422, error.code)
-    assert mistakes(told) == {(error.pointer, error.code)}
+    told = assert_problem(client.post("/modules", json=body(cmdb)), 422, error.code)
+    assert field_errors(told) == {(error.pointer, error.code)}
 
 
 def test_listing_nowhere(client: FlaskClient, cmdb: FakeBackend) -> None:
     """To list a scope that does not exist is 422 at /scope, and no empty list."""
-    told = problem(client.get("/modules?backend=cmdb&scope=2"), 422, "scope_not_found")
-    assert mistakes(told) == {("/scope", "scope_not_found")}
+    told = assert_problem(client.get("/modules?backend=cmdb&scope=2"), 422, "scope_not_found")
+    assert field_errors(told) == {("/scope", "scope_not_found")}
     assert [operation for operation, _ in cmdb.sent] == ["list"]
 
 
@@ -131,7 +131,7 @@ def test_listing_nowhere(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_named_by_the_address(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayError], method: str) -> None:
     """The same, of an id: the address is not found, and there is no field to point at."""
     cmdb.fails |= {"get": error(), "delete": error()}
-    assert "errors" not in problem(client.open(ID, method=method), 404, error.code)
+    assert "errors" not in assert_problem(client.open(ID, method=method), 404, error.code)
 
 
 def test_evidence(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -142,7 +142,7 @@ def test_evidence(client: FlaskClient, cmdb: FakeBackend) -> None:
     )  # fmt: skip
     cmdb.fails["create"] = BackendPermissionDenied(context=ErrorContext(fault, fault.permission, 7.2))
     response = client.post("/modules", json=body(cmdb))
-    told = problem(response, 403, "backend_permission_denied")
+    told = assert_problem(response, 403, "backend_permission_denied")
     assert told["upstream"] == {"backend": "cmdb", "status": 200, "code": "9900403", "request_id": "e43d"}
     assert told["permission"] == {"system_id": "bk_cmdb"}
     assert "words of theirs" not in response.text
@@ -155,7 +155,7 @@ def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | No
     fault = UpstreamFailure(backend="cmdb", operation="list", is_write=False, status=429)
     cmdb.fails["list"] = RateLimited(context=ErrorContext(fault, None, seconds))
     response = client.get(LIST)
-    assert problem(response, 429, "rate_limited")["upstream"] == {"backend": "cmdb", "status": 429}
+    assert assert_problem(response, 429, "rate_limited")["upstream"] == {"backend": "cmdb", "status": 429}
     assert response.headers.get("Retry-After") == header
 
 

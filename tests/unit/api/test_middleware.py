@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from gateway.telemetry import logging_config
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend, body
-from tests.unit.api.replies import problem
+from tests.unit.api.fake_backend import FakeBackend, body
+from tests.unit.api.problems import assert_problem
 
 LIST = "/modules?backend=cmdb&scope=1"
 
@@ -36,7 +36,7 @@ def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, given: str 
     """Any other is replaced by a new one: in the answer, in the envelope, towards the backend; it refuses nothing."""
     headers = {} if given is None else {"X-Request-Id": given}
     response = client.get("/modules?backend=cmdb&scope=2", headers=headers)
-    assert problem(response, 422, "scope_not_found")["request_id"] == "request-1"
+    assert assert_problem(response, 422, "scope_not_found")["request_id"] == "request-1"
     assert len(cmdb.sent) == 1
 
 

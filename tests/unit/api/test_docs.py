@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.api.replies import problem
+from tests.unit.api.problems import assert_problem
 
 TYPES = {
     "docs/docs.css": "text/css; charset=utf-8",
@@ -107,7 +107,7 @@ def test_policy(client: FlaskClient, path: str) -> None:
 )
 def test_only_these(client: FlaskClient, name: str) -> None:
     """What is not on the list is not served, whatever lies beside it."""
-    problem(client.get(f"/docs/{name}"), 404, "not_found")
+    assert_problem(client.get(f"/docs/{name}"), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/docs.js"])
