@@ -13,7 +13,7 @@ import gevent
 import gevent.events
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.telemetry.logging_config import GUNICORN
+from gateway.telemetry.logging_config import GUNICORN_LOGGING
 
 
 class Worker(GeventWorker):
@@ -92,7 +92,7 @@ control_socket_disable = True
 accesslog = None  # the gateway writes its own access line
 errorlog = "-"
 loglevel = "warning"
-logconfig_dict = GUNICORN  # one sink for all lines: JSON, without secrets
+logconfig_dict = GUNICORN_LOGGING  # one sink for all lines: JSON, without secrets
 
 # Where the workers lay down their figures, for one scrape to tell of all of them; before anything imports the client.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="module-gateway-metrics-"))

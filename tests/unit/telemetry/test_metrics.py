@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.telemetry import journal_collector
-from gateway.telemetry.metrics import BOUNDS, Metrics
+from gateway.telemetry.metrics import BUCKETS, Metrics
 
 ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
-FACTS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+FIELDS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -67,17 +67,17 @@ def test_version(metrics: Metrics) -> None:
 
 def test_requests(metrics: Metrics) -> None:
     """A request is counted once, with its labels, and its seconds fall into one bucket."""
-    metrics.requested(FACTS, 0.3)
-    metrics.requested(FACTS, 0.001)
-    metrics.requested({**FACTS, "status": 409, "code": "module_already_exists", "outcome": "not_applied"}, 99.0)
+    metrics.record_request(FIELDS, 0.3)
+    metrics.record_request(FIELDS, 0.001)
+    metrics.record_request({**FIELDS, "status": 409, "code": "module_already_exists", "outcome": "not_applied"}, 99.0)
     counted = samples(metrics, "gateway_requests_total")
     assert counted == {
         ("/modules", "POST", "201", "cmdb", "", "applied"): 2.0,
         ("/modules", "POST", "409", "cmdb", "module_already_exists", "not_applied"): 1.0,
     }
     buckets = samples(metrics, "gateway_request_seconds_bucket")
-    expected = [1.0 if bound < 0.3 else 2.0 for bound in BOUNDS] + [3.0]
-    assert [buckets["/modules", "POST", str(bound)] for bound in (*BOUNDS, "+Inf")] == expected
+    expected = [1.0 if bound < 0.3 else 2.0 for bound in BUCKETS] + [3.0]
+    assert [buckets["/modules", "POST", str(bound)] for bound in (*BUCKETS, "+Inf")] == expected
     assert samples(metrics, "gateway_request_seconds_sum") == {("/modules", "POST"): pytest.approx(99.301)}
     assert samples(metrics, "gateway_request_seconds_count") == {("/modules", "POST"): 3.0}
 
@@ -85,7 +85,7 @@ def test_requests(metrics: Metrics) -> None:
 def test_figures_only_grow(metrics: Metrics) -> None:
     """What one scrape has shown the next does not show twice."""
     for count in (1.0, 2.0, 3.0):
-        metrics.requested(FACTS, 0.3)
+        metrics.record_request(FIELDS, 0.3)
         for _ in range(2):
             assert samples(metrics, "gateway_requests_total") == {
                 ("/modules", "POST", "201", "cmdb", "", "applied"): count
@@ -94,7 +94,7 @@ def test_figures_only_grow(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "labels"),
+    ("fields", "labels"),
     [
         ({"method": "BREW"}, ("/modules", "other", "201", "cmdb", "", "applied")),
         ({"route": None}, ("none", "POST", "201", "cmdb", "", "applied")),
@@ -104,9 +104,9 @@ def test_figures_only_grow(metrics: Metrics) -> None:
         ({"outcome": None, "backend": None}, ("/modules", "POST", "201", "", "", "")),
     ],
 )
-def test_nothing_said_becomes_a_label(metrics: Metrics, facts: dict[str, Any], labels: tuple[str, ...]) -> None:
+def test_nothing_said_becomes_a_label(metrics: Metrics, fields: dict[str, Any], labels: tuple[str, ...]) -> None:
     """What is on no list is not shown, so that callers cannot make series up."""
-    metrics.requested({**FACTS, **facts}, 0.1)
+    metrics.record_request({**FIELDS, **fields}, 0.1)
     assert list(samples(metrics, "gateway_requests_total")) == [labels]
 
 
@@ -151,7 +151,7 @@ def test_handed_on_for_ever(metrics: Metrics, caplog: pytest.LogCaptureFixture) 
     with pytest.raises(KeyboardInterrupt):
         metrics.run(sleep)
     assert slept == [1.0] * 4
-    assert [record.message for record in caplog.records] == ["the figures could not be handed on"] * 2
+    assert [record.message for record in caplog.records] == ["metrics flush failed"] * 2
 
 
 _WORKERS = """
@@ -159,14 +159,14 @@ import os
 from prometheus_client import multiprocess
 from gateway.telemetry import journal_collector
 from gateway.telemetry.metrics import Metrics
-facts = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 pid = os.fork()
 metrics = Metrics(dict, backends=["cmdb"])
 metrics.look("cmdb", "succeeded")
-metrics.requested(facts, 0.02)
+metrics.record_request(fields, 0.02)
 metrics.record_circuit_state("cmdb", is_open=pid == 0)
 metrics.in_flight = 3
-metrics.hand_on()
+metrics.flush()
 if pid == 0:
     os._exit(0)
 os.wait()

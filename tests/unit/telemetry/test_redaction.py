@@ -47,7 +47,7 @@ def test_spellings(value: str, spell: Callable[[str], str]) -> None:
     redactor, spelled = Redactor([value]), spell(value)
     for before in range(17):
         text = f"{'.' * before} {spelled} end"
-        cleaned = redactor.clean(text)
+        cleaned = redactor.redact(text)
         assert MASK in cleaned
         assert value not in cleaned
         assert cleaned.startswith("." * before)
@@ -57,14 +57,14 @@ def test_spellings(value: str, spell: Callable[[str], str]) -> None:
 def test_a_beginning_is_enough() -> None:
     """A long value that was cut short is found by its first fifteen characters."""
     value = "gAAAAABk-" + "0123456789" * 50
-    assert Redactor([value]).clean(f"message={value[:200]} end") == f"message={MASK} end"
+    assert Redactor([value]).redact(f"message={value[:200]} end") == f"message={MASK} end"
 
 
 def test_short_values() -> None:
     """A value of five characters would be found in half of all words: it is left to its name."""
     redactor = Redactor(["short", ""])
-    assert redactor.clean("a short line") == "a short line"
-    assert redactor.clean("password=short") == f"password={MASK}"
+    assert redactor.redact("a short line") == "a short line"
+    assert redactor.redact("password=short") == f"password={MASK}"
 
 
 def test_structures() -> None:
@@ -78,7 +78,7 @@ def test_structures() -> None:
         "secret": None,
         "path": b"the-known-value",
     }
-    assert redactor.clean(told) == {
+    assert redactor.redact(told) == {
         "error": [f"x {MASK}", ["y", 1, None, 1.5, True]],
         "headers": {"X-Auth-Token": MASK, "n": 3},
         "token": MASK,
@@ -95,11 +95,11 @@ def test_forgotten() -> None:
         redactor.add(value)
         redactor.add(value)
         redactor.remove(value)
-        assert redactor.suspects(f"x {value}")
+        assert redactor.may_contain_secret(f"x {value}")
         redactor.remove(value)
         redactor.remove(value)
-        assert not redactor.suspects(f"x {value}")
-    assert not any((redactor._values, redactor._short, redactor._heads, redactor._words))
+        assert not redactor.may_contain_secret(f"x {value}")
+    assert not any((redactor._values, redactor._short_variants, redactor._prefixes, redactor._prefix_words))
 
 
 def test_values_that_begin_alike() -> None:
@@ -107,10 +107,10 @@ def test_values_that_begin_alike() -> None:
     first, second = "eyJhbGciOiJSUzI1NiJ9.first", "eyJhbGciOiJSUzI1NiJ9.second"
     redactor = Redactor([first, second])
     redactor.remove(first)
-    assert redactor.clean(f"{second} end") == f"{MASK} end"
+    assert redactor.redact(f"{second} end") == f"{MASK} end"
 
 
-def test_lent() -> None:
+def test_temporary() -> None:
     """A caller's credential is known for a while after its last use, and then forgotten."""
     now = [0.0]
     redactor = Redactor(clock=lambda: now[0])
@@ -119,7 +119,7 @@ def test_lent() -> None:
     redactor.add_temporary("the-credential-of-a-caller", 60.0)
     now[0] = 100.0
     redactor.add_temporary("the-credential-of-another", 60.0)
-    assert redactor.suspects("the-credential-of-a-caller")
+    assert redactor.may_contain_secret("the-credential-of-a-caller")
     now[0] = 111.0
     redactor.add_temporary("the-credential-of-another", 60.0)
     assert list(redactor._values) == ["the-credential-of-another"]
@@ -141,7 +141,7 @@ def test_lent_to_many() -> None:
     redactor = Redactor(clock=lambda: 0.0)
     for number in range(1100):
         redactor.add_temporary(f"credential-number-{number:05}", 60.0)
-    assert len(redactor._values) == len(redactor._lent) == 1000
+    assert len(redactor._values) == len(redactor._temporary) == 1000
     assert "credential-number-01099" in redactor._values
 
 
@@ -179,6 +179,6 @@ def crowd() -> Redactor:
 
 def test_how_many_are_known_does_not_matter(crowd: Redactor) -> None:
     """Any of a thousand is found in a line, and a line without one is left alone."""
-    assert crowd.clean("it is credential-number-00777, see") == f"it is {MASK}, see"
+    assert crowd.redact("it is credential-number-00777, see") == f"it is {MASK}, see"
     line = json.dumps({"message": "request", "backend": "cmdb", "path": "/modules/cmdb.1.10.37825", "status": 200})
-    assert not crowd.suspects(line)
+    assert not crowd.may_contain_secret(line)

@@ -148,7 +148,7 @@ def test_configured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         logging_config.configure(Redactor([SECRET]))
         logging.getLogger("gateway").info(SECRET)
         sys.stderr.write("printed\n")
-    assert [line["message"] for line in lines] == ["[redacted]", "written to standard error"]
+    assert [line["message"] for line in lines] == ["[redacted]", "stderr output"]
 
 
 def test_unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,4 +159,5 @@ def test_unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (line["level"], line["logger"], line["message"]) == ("error", "gateway.x", "unwritable: TypeError")
     closed = io.StringIO()
     closed.close()
-    logging_config.Lines(Redactor(), closed).handle(logging.LogRecord("x", logging.INFO, "", 0, "m", None, None))
+    record = logging.LogRecord("x", logging.INFO, "", 0, "m", None, None)
+    logging_config.StderrHandler(Redactor(), closed).handle(record)

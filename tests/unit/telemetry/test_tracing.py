@@ -1,4 +1,4 @@
-"""Our own spans, where they are asked for: parents, attributes, what goes on to the backend."""
+"""Our own tracer, where they are asked for: parents, attributes, what goes on to the backend."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.telemetry.request_log import RequestTelemetry
-from gateway.telemetry.trace_context import extract, trace_id
-from gateway.telemetry.tracing import OtelTracer
+from gateway.telemetry.tracing import OtelTracer, extract, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 W3C = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=1"}
-FACTS: Mapping[str, Any] = {
+FIELDS: Mapping[str, Any] = {
     "method": "POST", "route": "/modules", "path": "/modules", "status": 201, "code": None, "outcome": "applied",
     "backend": "cmdb", "operation": "0198", "replayed": False, "user_agent": "hidden", "remote": "hidden",
 }  # fmt: skip
@@ -32,7 +31,7 @@ def exported() -> Iterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-def spans(exported: InMemorySpanExporter) -> OtelTracer:
+def tracer(exported: InMemorySpanExporter) -> OtelTracer:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
     return OtelTracer(provider.get_tracer("test"), provider.shutdown)
@@ -63,13 +62,13 @@ def identity(span: ReadableSpan) -> tuple[str, str, str | None]:
     ],
 )
 def test_a_trace_is_continued(
-    spans: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str], sent: set[str]
+    tracer: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str], sent: set[str]
 ) -> None:
     """The caller's span is the request's parent, the request's is the exchange's, and that goes to the backend."""
-    request = spans.request(trace)
-    exchange = spans.start_upstream_span("cmdb", "POST", request.headers)
+    request = tracer.start_request_span(trace)
+    exchange = tracer.start_upstream_span("cmdb", "POST", request.headers)
     exchange.end("2xx")
-    request.end(FACTS, failed=False)
+    request.end(FIELDS, failed=False)
     inner, outer = exported.get_finished_spans()
     assert identity(outer) == (TRACE, identity(outer)[1], SPAN)
     assert identity(inner) == (TRACE, identity(inner)[1], identity(outer)[1])
@@ -90,11 +89,11 @@ def test_a_trace_is_continued(
     ],
 )
 def test_a_caller_decides_that_nobody_records(
-    spans: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str]
+    tracer: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str]
 ) -> None:
     """What the caller does not sample is not recorded; the backend is told so, under the same trace."""
-    span = spans.request(trace)
-    span.end(FACTS, failed=False)
+    span = tracer.start_request_span(trace)
+    span.end(FIELDS, failed=False)
     assert exported.get_finished_spans() == ()
     assert trace_id(span.headers) == TRACE
     assert span.headers["traceparent"].endswith("-00")
@@ -102,19 +101,19 @@ def test_a_caller_decides_that_nobody_records(
     assert span.headers.get("X-B3-Sampled", "0") == "0"
 
 
-def test_a_trace_begins_here(spans: OtelTracer, exported: InMemorySpanExporter) -> None:
+def test_a_trace_begins_here(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
     """Without a trace one begins, and the call goes on with it; the log's trace id is the span's."""
-    visit = RequestTelemetry(None, spans).begin({})
+    visit = RequestTelemetry(None, tracer).begin({})
     assert visit.span
-    visit.span.end(FACTS, failed=False)
+    visit.span.end(FIELDS, failed=False)
     assert identity(one(exported)) == (trace_id(visit.trace), visit.trace["traceparent"][36:52], None)
 
 
-def test_a_request_says_names_numbers_and_codes(spans: OtelTracer, exported: InMemorySpanExporter) -> None:
+def test_a_request_says_names_numbers_and_codes(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
     """Named by method and route; nothing that a caller has written is among the attributes."""
-    witness = RequestTelemetry(None, spans)
+    witness = RequestTelemetry(None, tracer)
     visit = witness.begin({})
-    witness.end(visit, FACTS, 0.1)
+    witness.end(visit, FIELDS, 0.1)
     witness.leave(visit)
     span = one(exported)
     assert span.name == "POST /modules"
@@ -139,11 +138,11 @@ def test_a_request_says_names_numbers_and_codes(spans: OtelTracer, exported: InM
     ],
 )
 def test_failed_requests(
-    spans: OtelTracer, exported: InMemorySpanExporter, changed: dict[str, Any], name: str, status: StatusCode
+    tracer: OtelTracer, exported: InMemorySpanExporter, changed: dict[str, Any], name: str, status: StatusCode
 ) -> None:
     """Our failures are errors, a caller's are not; a method that nobody knows names no span."""
-    witness = RequestTelemetry(None, spans)
-    witness.end(witness.begin({}), {**FACTS, **changed}, 0.1)
+    witness = RequestTelemetry(None, tracer)
+    witness.end(witness.begin({}), {**FIELDS, **changed}, 0.1)
     span = one(exported)
     assert (span.name, span.status.status_code) == (name, status)
     assert (span.attributes or {}).get("gateway.code") == changed.get("code")
@@ -153,9 +152,9 @@ def test_failed_requests(
     ("result", "status"),
     [("2xx", StatusCode.UNSET), ("4xx", StatusCode.UNSET), ("5xx", StatusCode.ERROR), ("timeout", StatusCode.ERROR)],
 )
-def test_exchanges(spans: OtelTracer, exported: InMemorySpanExporter, result: str, status: StatusCode) -> None:
+def test_exchanges(tracer: OtelTracer, exported: InMemorySpanExporter, result: str, status: StatusCode) -> None:
     """An exchange is named by method and connection, and ends with its result."""
-    spans.start_upstream_span("cmdb", "GET", {}).end(result)
+    tracer.start_upstream_span("cmdb", "GET", {}).end(result)
     span = one(exported)
     assert (span.name, span.status.status_code) == ("GET cmdb", status)
     assert dict(span.attributes or {}) == {

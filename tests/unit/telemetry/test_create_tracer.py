@@ -22,7 +22,7 @@ from gateway.telemetry.tracing import create_tracer
     ],
 )
 def test_not_asked_for(environ: dict[str, str]) -> None:
-    """Without the variable, or with one that says no or makes no sense, there are no spans."""
+    """Without the variable, or with one that says no or makes no sense, there are no tracer."""
     assert create_tracer(environ) is None
 
 
@@ -36,9 +36,9 @@ def test_not_asked_for(environ: dict[str, str]) -> None:
 )
 def test_asked_for(environ: dict[str, str]) -> None:
     """With an address of a collector, or an exporter by name, there are."""
-    spans = create_tracer(environ)
-    assert spans
-    spans.close()
+    tracer = create_tracer(environ)
+    assert tracer
+    tracer.close()
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -53,7 +53,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptur
 
 
 def test_not_imported() -> None:
-    """Who does not ask for spans does not load OpenTelemetry."""
+    """Who does not ask for tracer does not load OpenTelemetry."""
     script = "import sys, gateway.app, gateway.telemetry.request_log; print([m for m in sys.modules if 'opentel' in m])"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -169,4 +169,4 @@ def test_a_credential_is_hidden(view: View, redactor: Redactor) -> None:
         return ""
 
     view(answer).get("/modules")
-    assert redactor.clean("x the-credential-of-a-caller") == "x [redacted]"
+    assert redactor.redact("x the-credential-of-a-caller") == "x [redacted]"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.telemetry.secret_patterns import HINT, MASK, is_secret, mask
+from gateway.telemetry.secret_patterns import MASK, PREFILTER, is_secret_name, mask
 
 HIDDEN = "Hidden/Value+1="
 TEXTS = [
@@ -65,7 +65,7 @@ def test_values_behind_names(text: str) -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_one_has_a_hint(text: str) -> None:
     """The quick look does not pass over anything that the patterns would find."""
-    assert HINT.search(text.lower())
+    assert PREFILTER.search(text.lower())
 
 
 def test_what_follows_stays() -> None:
@@ -85,7 +85,7 @@ def test_no_more_than_that(text: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_names(name: str) -> None:
     """A field, a header or a setting of this name holds a secret."""
-    assert is_secret(name)
+    assert is_secret_name(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,14 +93,14 @@ def test_names(name: str) -> None:
 def test_every_name_in_every_form(name: str, form: str) -> None:
     """What stands behind any of them is found, by the quick look and by the slow one."""
     text = form.format(name, HIDDEN)
-    assert HINT.search(text.lower())
+    assert PREFILTER.search(text.lower())
     assert HIDDEN not in mask(text)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_names(name: str) -> None:
     """And these hold none."""
-    assert not is_secret(name)
+    assert not is_secret_name(name)
 
 
 @pytest.mark.parametrize("piece", ["x", "token ", '"token"', "token:", "token=", "://", "a-", '\\"', "bearer "])
