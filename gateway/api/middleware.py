@@ -18,7 +18,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.telemetry.request_log import RequestTelemetry
-from gateway.telemetry.trace_context import trace_id
+from gateway.telemetry.tracing import trace_id
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
 _SECURITY_HEADERS: Final = (

@@ -1,1 +1,1 @@
-"""What the gateway tells its operator."""
+"""Logging, metrics, tracing and the redaction of secrets."""

@@ -1,8 +1,8 @@
-"""Takes secrets out of what is about to be written: by the name in front of them, and by their very characters.
+"""Removes secrets from text that is about to be logged: by the name in front of them, and by their value.
 
-Most lines hold none, and each is looked at; so the look is cheap, however many secrets are known. A long spelling is
-found by its beginning: wherever it stands in a line, eight bytes of its first fifteen begin at a multiple of eight,
-and a set knows those words. What is cut off later than that is found too.
+Most lines contain no secret, and every line is checked, so the check is cheap whatever the number of known secrets. A
+long encoded secret is found by its 15-character prefix: at any offset in a line, the prefix covers one whole 8-byte
+word that starts at a multiple of 8, and a set contains those words. So a secret that was cut off later is found too.
 """
 
 from __future__ import annotations
@@ -18,119 +18,121 @@ from urllib.parse import unquote
 
 from gateway.settings import Secret
 from gateway.telemetry.secret_encodings import MIN_SECRET_LENGTH, encoded_variants
-from gateway.telemetry.secret_patterns import HINT, MASK, is_secret, mask
+from gateway.telemetry.secret_patterns import MASK, PREFILTER, is_secret_name, mask
 
-_WORD: Final = 8
-_HEAD: Final = 2 * _WORD - 1
-#: So many characters of a long value say what its spellings begin with.
-_ENOUGH: Final = 2 * _HEAD
-#: A caller who sends another credential with every request takes no more memory than this many do.
-_MOST_LENT: Final = 1000
-#: A secret goes on for as long as these do not come.
-_END: Final = r"\s\"'\\<>,;&"
+_WORD_LENGTH: Final = 8
+_PREFIX_LENGTH: Final = 2 * _WORD_LENGTH - 1
+#: As many characters of a value decide the prefixes of all its encodings.
+_ENCODED_LENGTH: Final = 2 * _PREFIX_LENGTH
+#: Bounds the memory if a caller sends another credential with every request.
+_MAX_TEMPORARY: Final = 1000
+#: The value of a secret extends to the first of these.
+_VALUE_TERMINATORS: Final = r"\s\"'\\<>,;&"
 _PASSWORD: Final = re.compile(r"://[^/?#\s@:]*:([^/?#\s@]+)@|\bpassword=([^&\s]+)")
 
 
 class Redactor:
-    """The secrets that this process knows at the moment; safe to share between threads and greenlets."""
+    """The secrets that this process knows; safe to share between threads and greenlets."""
 
     def __init__(self, values: Iterable[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._values: Counter[str] = Counter()
-        self._short: Counter[str] = Counter()
-        self._heads: Counter[str] = Counter()
-        self._words: Counter[int] = Counter()
-        self._lent: OrderedDict[str, float] = OrderedDict()
+        self._short_variants: Counter[str] = Counter()
+        self._prefixes: Counter[str] = Counter()
+        self._prefix_words: Counter[int] = Counter()
+        self._temporary: OrderedDict[str, float] = OrderedDict()
         for value in values:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Know a value until it is forgotten as often; one of less than six characters is known by name alone."""
-        self._count(value, 1)
+        """Redact a value until it is removed as often; one of less than six characters is found by name only."""
+        self._index(value, 1)
 
     def remove(self, value: str) -> None:
         """Undo one `add`."""
         if value in self._values:
-            self._count(value, -1)
+            self._index(value, -1)
 
     def add_temporary(self, value: str, seconds: float) -> None:
-        """Know a value for so long from now on: somebody else's, of which nothing may be kept for good."""
+        """Redact a value for this time, counted from the last call: a caller's credential, which is not stored."""
         now = self._clock()
-        if value not in self._lent:
+        if value not in self._temporary:
             self.add(value)
-        self._lent[value] = now + seconds
-        self._lent.move_to_end(value)
-        while self._lent:
-            oldest, until = next(iter(self._lent.items()))
-            if until > now and len(self._lent) <= _MOST_LENT:
+        self._temporary[value] = now + seconds
+        self._temporary.move_to_end(value)
+        while self._temporary:
+            oldest, expires_at = next(iter(self._temporary.items()))
+            if expires_at > now and len(self._temporary) <= _MAX_TEMPORARY:
                 break
-            del self._lent[oldest]
+            del self._temporary[oldest]
             self.remove(oldest)
 
-    def suspects(self, text: str) -> bool:
-        """Tell whether a text may hold a secret; where not, there is nothing to take out of it."""
-        return HINT.search(text.lower()) is not None or self._holds_value(text)
+    def may_contain_secret(self, text: str) -> bool:
+        """Return whether a text may contain a secret; false positives are possible."""
+        return PREFILTER.search(text.lower()) is not None or self._contains_value(text)
 
-    def clean(self, value: Any) -> Any:
-        """Return a text, or what JSON can say, without its secrets; keys stay, and so does what is no text."""
+    def redact(self, value: Any) -> Any:
+        """Return a text or a JSON value with its secrets masked; keys stay, other objects become text."""
         if isinstance(value, str):
-            return self._clean(value) if self.suspects(value) else value
+            return self._redact_text(value) if self.may_contain_secret(value) else value
         if isinstance(value, Mapping):
-            return {self.clean(str(name)): self._behind(str(name), each) for name, each in value.items()}
+            return {self.redact(str(name)): self._redact_field(str(name), item) for name, item in value.items()}
         if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray):
-            return [self.clean(each) for each in value]
-        return value if value is None or isinstance(value, bool | int | float) else self.clean(str(value))
+            return [self.redact(item) for item in value]
+        return value if value is None or isinstance(value, bool | int | float) else self.redact(str(value))
 
-    def _behind(self, name: str, value: Any) -> Any:
-        """Clean what stands behind a name; a table behind a secret's name is looked through all the same."""
-        if is_secret(name) and not isinstance(value, Mapping | bool | None):
+    def _redact_field(self, name: str, value: Any) -> Any:
+        """Return a field's redacted value; an object with a secret's name is redacted field by field."""
+        if is_secret_name(name) and not isinstance(value, Mapping | bool | None):
             return MASK
-        return self.clean(value)
+        return self.redact(value)
 
-    def _holds_value(self, text: str) -> bool:
-        for short in tuple(self._short):
-            if short in text:
+    def _contains_value(self, text: str) -> bool:
+        for variant in tuple(self._short_variants):
+            if variant in text:
                 return True
-        if not self._words:
+        if not self._prefix_words:
             return False
-        line = text.encode(errors="surrogatepass")
-        aligned = memoryview(line + b"\0" * (-len(line) % _WORD)).cast("Q")
-        return not self._words.keys().isdisjoint(aligned)
+        encoded = text.encode(errors="surrogatepass")
+        aligned_words = memoryview(encoded + b"\0" * (-len(encoded) % _WORD_LENGTH)).cast("Q")
+        return not self._prefix_words.keys().isdisjoint(aligned_words)
 
-    def _clean(self, text: str) -> str:
-        if self._holds_value(text):
-            for known in sorted(_whole(tuple(self._values), tuple(self._short)), key=len, reverse=True):
-                text = text.replace(known, MASK)
-            for head in tuple(self._heads):
-                if head in text:
-                    text = re.sub(re.escape(head) + f"[^{_END}]*", MASK, text)
+    def _redact_text(self, text: str) -> str:
+        if self._contains_value(text):
+            variants = _full_variants(tuple(self._values), tuple(self._short_variants))
+            for variant in sorted(variants, key=len, reverse=True):
+                text = text.replace(variant, MASK)
+            for prefix in tuple(self._prefixes):
+                if prefix in text:
+                    text = re.sub(re.escape(prefix) + f"[^{_VALUE_TERMINATORS}]*", MASK, text)
         return mask(text)
 
-    def _count(self, value: str, times: int) -> None:
-        """File a value's spellings, or take them out; a counter that has come to nothing is no key any more."""
+    def _index(self, value: str, change: int) -> None:
+        """Add a value's encodings to the index (`change` 1), or remove them (-1)."""
         if len(value) < MIN_SECRET_LENGTH:
             return
-        _change(self._values, value, times)
-        for spelling in set(encoded_variants(value if len(value) <= _ENOUGH else value[:_ENOUGH])):
-            if len(spelling) < MIN_SECRET_LENGTH:
+        _adjust(self._values, value, change)
+        for variant in set(encoded_variants(value if len(value) <= _ENCODED_LENGTH else value[:_ENCODED_LENGTH])):
+            if len(variant) < MIN_SECRET_LENGTH:
                 continue
-            head = spelling[:_HEAD]
-            if len(head) < _HEAD:
-                _change(self._short, spelling, times)
+            prefix = variant[:_PREFIX_LENGTH]
+            if len(prefix) < _PREFIX_LENGTH:
+                _adjust(self._short_variants, variant, change)
                 continue
-            _change(self._heads, head, times)
-            first = head.encode(errors="surrogatepass")
-            for start in range(_WORD):
-                _change(self._words, int.from_bytes(first[start : start + _WORD], sys.byteorder), times)
+            _adjust(self._prefixes, prefix, change)
+            encoded = prefix.encode(errors="surrogatepass")
+            for start in range(_WORD_LENGTH):
+                word = int.from_bytes(encoded[start : start + _WORD_LENGTH], sys.byteorder)
+                _adjust(self._prefix_words, word, change)
 
 
 def collect_secrets(settings: Any) -> Iterator[str]:
-    """Yield what the settings keep secret: walks dataclasses, sequences and mappings; of an address its password."""
+    """Yield the secrets in settings (dataclasses, sequences, mappings); of a URL, only the password."""
     if isinstance(settings, Secret):
-        yield from _secret(settings.value)
+        yield from _secret_parts(settings.value)
     elif is_dataclass(settings):
-        for each in fields(settings):
-            yield from collect_secrets(getattr(settings, each.name))
+        for field in fields(settings):
+            yield from collect_secrets(getattr(settings, field.name))
     elif isinstance(settings, Mapping):
         yield from collect_secrets(tuple(settings.values()))
     elif isinstance(settings, tuple | list | set | frozenset):
@@ -138,7 +140,7 @@ def collect_secrets(settings: Any) -> Iterator[str]:
             yield from collect_secrets(item)
 
 
-def _secret(value: str) -> Iterator[str]:
+def _secret_parts(value: str) -> Iterator[str]:
     if "://" not in value:
         yield value
     for match in _PASSWORD.finditer(value):
@@ -147,13 +149,15 @@ def _secret(value: str) -> Iterator[str]:
         yield unquote(password)
 
 
-def _whole(values: Iterable[str], short: Iterable[str]) -> set[str]:
-    """Return what is taken out as a whole: spellings that are short, or that go on behind what ends a word."""
-    odd = (value for value in values if re.search(f"[{_END}]", value))
-    return {*short, *(each for value in odd for each in encoded_variants(value) if len(each) >= MIN_SECRET_LENGTH)}
+def _full_variants(values: Iterable[str], short_variants: Iterable[str]) -> set[str]:
+    """Return the encodings that are replaced as a whole: short ones, and those that contain a terminator."""
+    terminated = (value for value in values if re.search(f"[{_VALUE_TERMINATORS}]", value))
+    encoded = (variant for value in terminated for variant in encoded_variants(value))
+    return {*short_variants, *(variant for variant in encoded if len(variant) >= MIN_SECRET_LENGTH)}
 
 
-def _change(counter: Counter[Any], key: Any, times: int) -> None:
-    counter[key] += times
+def _adjust(counter: Counter[Any], key: Any, change: int) -> None:
+    """Change a count, and delete the key at zero."""
+    counter[key] += change
     if counter[key] <= 0:
         del counter[key]

@@ -1,4 +1,8 @@
-"""Secrets known by the name in front of them: fields, headers and parameters that carry credentials."""
+"""Finds secrets by the name in front of them: fields, headers and parameters that carry credentials.
+
+Every pattern takes linear time: no two of its quantifiers can match the same run of characters, and none can start to
+match at each character of a run that another consumes.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,22 @@ from typing import Final
 
 MASK: Final = "[redacted]"
 
-#: A piece of every word that a pattern below wants, in letters as rare as can be: most lines have none of them.
-HINT: Final = re.compile(r"k(?:e[ty]|en(?!d)|ie)|sk|uth|w(?:or)?d|phrase|c(?:re[td]|ert)|gnat|b(?:eare|asic)|://")
-#: What a secret's name ends in; the tokens of pages are no secret.
-_WORDS: Final = (
+#: Matches (in lower case) every text that a pattern below matches, and few other log lines: a quick first check.
+PREFILTER: Final = re.compile(r"k(?:e[ty]|en(?!d)|ie)|sk|uth|w(?:or)?d|phrase|c(?:re[td]|ert)|gnat|b(?:eare|asic)|://")
+#: The ends of secrets' names; page tokens are not secret.
+_NAME_ENDINGS: Final = (
     r"authorization|cookie|credential|pass(?:word|wd|phrase)|pwd|secret(?:[_-]?key)?|private[_-]?key|api[_-]?key"
     r"|(?<!page_)(?<!page-)token|ticket|signature|client[_-]?cert"
 )
-_NAME: Final = rf"(?:[\w-]{{0,48}}?(?:{_WORDS})|sk)"
-_NOTHING: Final = r"""(?:null|None|true|false|\\*""|\\*''|[,}\])]|$)"""
-_SHAPES: Final = (
-    # "name": "…", 'name': b'…', ["name", "…"], also where the JSON is itself inside a string, or was cut off
-    rf"""(\\*["']){_NAME}\1\s*(?:[:,]|=>?)\s*[bru]?(?P<string>\\*["'])(?!(?P=string))(?s:.)+?(?=(?<!\\)(?P=string)|\Z)""",
+_NAME: Final = rf"(?:[\w-]{{0,48}}?(?:{_NAME_ENDINGS})|sk)"
+#: A name in quotes, with the separator behind it. The quotes may be escaped: JSON is often inside a JSON string.
+_QUOTED_NAME: Final = rf"""(?<=["']){_NAME}\\*["']\s*(?:[:,]|=>?)\s*"""
+_NO_VALUE: Final = r"""(?:null|None|true|false|\\*""|\\*''|[,}\])]|$)"""
+_PATTERN_SOURCES: Final = (
+    # "name": "…", 'name': b'…', ["name", "…"]; the value ends at its quote, or where the text was cut off
+    rf"""{_QUOTED_NAME}[bru]?(?P<string>\\*["'])(?!(?P=string))(?s:.)+?(?=(?<!\\)(?P=string)|\Z)""",
     # "name": 123, "name": ["…", "…"]
-    rf"""(\\*["']){_NAME}\1\s*(?:[:,]|=>?)\s*(?P<scalar>(?!{_NOTHING}|[bru]?["'])(?=[^\s\\{{]))(?:\[[^\]]*\]?|[^\s,;}}\])]+)""",
+    rf"""{_QUOTED_NAME}(?P<scalar>(?!{_NO_VALUE}|[bru]?["'])(?=[^\s\\{{]))(?:\[[^\]]*\]?|[^\s,;}}\])]+)""",
     # Name: … to the end of its line
     rf"""(?<![\w.-]){_NAME}[ \t]*:[ \t]*(?P<header>\\*["']?)(?=[^\s"'\\{{\[])[^\r\n"'\\]+""",
     # name=…&, name="…", name=Bearer …
@@ -30,22 +36,22 @@ _SHAPES: Final = (
     # scheme://user:…@host
     r"""://[^/?#\s@:"']*:(?P<userinfo>)[^/?#\s@"']+(?=@)""",
 )
-_PATTERNS: Final = tuple(re.compile(shape, re.IGNORECASE | re.ASCII) for shape in _SHAPES)
-_WHOLE: Final = re.compile(_NAME, re.IGNORECASE | re.ASCII)
+_PATTERNS: Final = tuple(re.compile(source, re.IGNORECASE | re.ASCII) for source in _PATTERN_SOURCES)
+_NAME_RE: Final = re.compile(_NAME, re.IGNORECASE | re.ASCII)
 
 
-def is_secret(name: str) -> bool:
-    """Tell whether what a field of this name holds must not be shown."""
-    return _WHOLE.fullmatch(name) is not None
+def is_secret_name(name: str) -> bool:
+    """Return whether a field of this name contains a secret."""
+    return _NAME_RE.fullmatch(name) is not None
 
 
 def mask(text: str) -> str:
-    """Return a text without the values that stand behind a secret's name."""
+    """Return a text with the values behind secrets' names masked."""
     for pattern in _PATTERNS:
-        text = pattern.sub(_masked, text)
+        text = pattern.sub(_mask_value, text)
     return text
 
 
-def _masked(match: re.Match[str]) -> str:
-    """Keep what stands before the value: it ends where the pattern's named group does."""
+def _mask_value(match: re.Match[str]) -> str:
+    """Return the part of a match up to the end of its named group, which the value follows, and the mask."""
     return match[0][: match.end(match.lastgroup or 0) - match.start()] + MASK

@@ -1,30 +1,54 @@
-"""Spans of our own, where OpenTelemetry is installed and asked for; nothing else imports it.
+"""Distributed tracing: trace headers are propagated; with OpenTelemetry the gateway adds its own spans.
 
-OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_TRACES_EXPORTER=otlp|console) turns it on; the other OTEL_… variables are the
-SDK's own. A span holds names, numbers and codes: nothing that a caller or a backend has written.
+Sources: W3C Trace Context (traceparent, tracestate) and Zipkin's B3 (one header, or several).
+OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_TRACES_EXPORTER=otlp|console) turns spans on; the other OTEL_… variables are the
+SDK's own. A span contains names, numbers and codes, no text of a caller or a backend. OpenTelemetry is an extra, and is
+imported only if spans are on.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.telemetry.trace_context import TraceHeaders
-
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span as OtelSpan
-    from opentelemetry.trace import Tracer
+    from opentelemetry.trace import Span, Tracer
 
-_log: Final = logging.getLogger("gateway.telemetry")
-_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+TraceHeaders = Mapping[str, str]
+
+NO_TRACE: Final[TraceHeaders] = {}
+_TRACE_ID: Final = r"(?!0{32})[0-9a-f]{32}"
+_SPAN_ID: Final = r"(?!0{16})[0-9a-f]{16}"
+#: Version 00 has exactly these four fields; a later version may append others.
+_TRACEPARENT: Final = re.compile(
+    rf"00-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}"
+    rf"|(?!ff|00)[0-9a-f]{{2}}-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}(-[\x21-\x7e]{{1,70}})?"
+)
+_STATE_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9@_*/-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,256}")
+_MAX_STATE_LENGTH: Final = 512
+_MAX_STATE_MEMBERS: Final = 32
+_B3: Final = re.compile(r"[01d]|([0-9a-f]{16}|[0-9a-f]{32})-[0-9a-f]{16}(-[01d](-[0-9a-f]{16})?)?")
+_B3_IDS: Final = ("X-B3-TraceId", "X-B3-SpanId")
+_B3_HEADERS: Final = tuple(
+    (name, f"HTTP_{name.upper().replace('-', '_')}", re.compile(pattern))
+    for name, pattern in (
+        ("X-B3-TraceId", r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}"),
+        ("X-B3-SpanId", r"[0-9a-fA-F]{16}"),
+        ("X-B3-ParentSpanId", r"[0-9a-fA-F]{16}"),
+        ("X-B3-Sampled", r"[01]|true|false"),
+        ("X-B3-Flags", r"[01]"),
+    )
+)
+_ENDPOINT_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _EXPORTERS: Final = {
     "otlp": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "OTLPSpanExporter"),
     "console": ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),
 }
-#: A facts' name in the log, and what the semantic conventions call it.
+#: Field of the access log -> span attribute; the names are those of the semantic conventions where they have one.
 _ATTRIBUTES: Final = {
     "method": "http.request.method",
     "route": "http.route",
@@ -36,127 +60,173 @@ _ATTRIBUTES: Final = {
     "replayed": "gateway.replayed",
     "result": "gateway.upstream.result",
 }
-_SERVER_ERROR: Final = 500
+
+_log: Final = logging.getLogger("gateway.telemetry")
+
+
+def extract(environ: Mapping[str, Any]) -> TraceHeaders:
+    """Return the trace headers in a request's WSGI environment, without those that are malformed."""
+    headers: dict[str, str] = {}
+    traceparent = environ.get("HTTP_TRACEPARENT")
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        headers["traceparent"] = traceparent
+        state = environ.get("HTTP_TRACESTATE", "")
+        if _is_trace_state(state):
+            headers["tracestate"] = state
+    b3 = environ.get("HTTP_B3")
+    if b3 is not None and _B3.fullmatch(b3):
+        headers["b3"] = b3
+    if "HTTP_X_B3_TRACEID" in environ or "HTTP_X_B3_SAMPLED" in environ:
+        headers.update(_b3_multi(environ))
+    return headers or NO_TRACE
+
+
+def trace_id(headers: TraceHeaders) -> str | None:
+    """Return the trace id in trace headers, None if they contain none."""
+    if (traceparent := headers.get("traceparent")) is not None:
+        return traceparent[3:35]
+    if (b3_trace_id := headers.get("X-B3-TraceId")) is not None:
+        return b3_trace_id.lower()
+    parts = headers.get("b3", "").split("-")
+    return parts[0] if len(parts) > 1 else None
 
 
 def create_tracer(environ: Mapping[str, str]) -> OtelTracer | None:
-    """Return what makes spans, None where nobody asks for them or the extra `tracing` is not installed."""
-    wanted = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, _ENDPOINTS)) else "none")
-    if wanted == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    """Return a tracer, or None if the environment does not turn spans on or the extra `tracing` is not installed."""
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, _ENDPOINT_VARIABLES)) else "none")
+    if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
-    if wanted not in _EXPORTERS:
-        _log.warning("unknown exporter of traces", extra={"fields": {"known": sorted([*_EXPORTERS, "none"])}})
+    if exporter not in _EXPORTERS:
+        _log.warning("unknown traces exporter", extra={"fields": {"known": sorted([*_EXPORTERS, "none"])}})
         return None
     try:
-        return OtelTracer(*_provider(wanted, environ))
+        return OtelTracer(*_create_provider(exporter, environ))
     except ImportError:
-        _log.warning("tracing is asked for, but the extra `tracing` is not installed")
+        _log.warning("tracing is configured, but the extra `tracing` is not installed")
         return None
 
 
-class Span:
-    """One piece of work in a trace; `headers` are what continues it elsewhere."""
+class OtelSpan:
+    """A span; `headers` are the trace headers that make another span its child."""
 
-    def __init__(self, span: OtelSpan, origin: TraceHeaders) -> None:
+    def __init__(self, span: Span, origin: TraceHeaders) -> None:
+        """`origin` are the headers of the parent: the span is propagated in their formats, and always as W3C's."""
         self._span = span
-        self.headers: Final = _headers(span, origin)
+        self.headers: Final = _span_headers(span, origin)
 
-    def name(self, name: str) -> None:
-        """Say what it turned out to be."""
-        self._span.update_name(name)
-
-    def end(self, facts: Mapping[str, Any], *, failed: bool) -> None:
-        """End it with those facts that are for spans."""
-        for fact, attribute in _ATTRIBUTES.items():
-            if (value := facts.get(fact)) is not None:
+    def end(self, fields: Mapping[str, Any], *, failed: bool, name: str | None = None) -> None:
+        """End the span with the fields that have a span attribute, under its final `name` if that is given."""
+        if name is not None:
+            self._span.update_name(name)
+        for field, attribute in _ATTRIBUTES.items():
+            if (value := fields.get(field)) is not None:
                 self._span.set_attribute(attribute, value)
         if failed:
-            trace = import_module("opentelemetry.trace")
-            self._span.set_status(trace.StatusCode.ERROR)
+            self._span.set_status(import_module("opentelemetry.trace").StatusCode.ERROR)
         self._span.end()
 
 
+class OtelUpstreamSpan:
+    """The span of one exchange with a backend; implements UpstreamSpan."""
+
+    def __init__(self, span: OtelSpan, fields: Mapping[str, Any]) -> None:
+        self._span = span
+        self._fields = fields
+        self.headers: Final = span.headers
+
+    def end(self, result: str) -> None:
+        """End the span; a 5xx and a missing response are errors."""
+        self._span.end({**self._fields, "result": result}, failed=result[1:] != "xx" or result == "5xx")
+
+
 class OtelTracer:
-    """Makes spans for requests and for exchanges with a backend."""
+    """Starts spans for requests and for exchanges with a backend; implements Tracer."""
 
     def __init__(self, tracer: Tracer, shutdown: Callable[[], None]) -> None:
         self._tracer = tracer
         self.close: Final = shutdown
 
-    def request(self, trace: TraceHeaders) -> Span:
-        """Begin the span of a request that continues a trace, or begins one."""
+    def start_request_span(self, trace: TraceHeaders) -> OtelSpan:
+        """Start the span of a request, as a child of its trace headers or in a new trace."""
         kind = import_module("opentelemetry.trace").SpanKind.SERVER
-        return Span(self._tracer.start_span("request", _context(trace), kind), trace)
+        return OtelSpan(self._tracer.start_span("request", _parent_context(trace), kind), trace)
 
-    def start_upstream_span(self, backend: str, method: str, trace: TraceHeaders) -> Exchange:
-        """Begin the span of one exchange; its own headers go to the backend."""
+    def start_upstream_span(self, backend: str, method: str, trace: TraceHeaders) -> OtelUpstreamSpan:
+        """Start the span of one exchange."""
         kind = import_module("opentelemetry.trace").SpanKind.CLIENT
-        span = Span(self._tracer.start_span(f"{method} {backend}", _context(trace), kind), trace)
-        return Exchange(span, {"backend": backend, "method": method})
+        span = OtelSpan(self._tracer.start_span(f"{method} {backend}", _parent_context(trace), kind), trace)
+        return OtelUpstreamSpan(span, {"backend": backend, "method": method})
 
 
-class Exchange:
-    """The span of one exchange, ended with how that went."""
+def _is_trace_state(state: str) -> bool:
+    """Return whether a tracestate is well formed; W3C allows empty members, here not as the first."""
+    if not 0 < len(state) <= _MAX_STATE_LENGTH:
+        return False
+    first, *others = [member.strip(" \t") for member in state.split(",")]
+    return (
+        len(others) < _MAX_STATE_MEMBERS
+        and _STATE_MEMBER.fullmatch(first) is not None
+        and all(not member or _STATE_MEMBER.fullmatch(member) for member in others)
+    )
 
-    def __init__(self, span: Span, facts: Mapping[str, Any]) -> None:
-        self._span = span
-        self._facts = facts
-        self.headers: Final = span.headers
 
-    def end(self, result: str) -> None:
-        """End it; `result` as an Observer is told."""
-        self._span.end({**self._facts, "result": result}, failed=result[1:] != "xx" or result == "5xx")
+def _b3_multi(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return B3's X- headers: both ids or neither, and the sampling decision."""
+    headers = {
+        name: value
+        for name, variable, pattern in _B3_HEADERS
+        if (value := environ.get(variable)) is not None and pattern.fullmatch(value)
+    }
+    if not all(name in headers for name in _B3_IDS):
+        headers = {name: value for name, value in headers.items() if name in {"X-B3-Sampled", "X-B3-Flags"}}
+    return headers
 
 
-def _provider(wanted: str, environ: Mapping[str, str]) -> tuple[Tracer, Callable[[], None]]:
+def _create_provider(exporter: str, environ: Mapping[str, str]) -> tuple[Tracer, Callable[[], None]]:
     sdk = import_module("opentelemetry.sdk.trace")
     export = import_module("opentelemetry.sdk.trace.export")
     resources = import_module("opentelemetry.sdk.resources")
-    module, name = _EXPORTERS[wanted]
-    exporter = getattr(import_module(module), name)()
-    named = {"service.name": environ.get("OTEL_SERVICE_NAME", "module-gateway")}
-    provider = sdk.TracerProvider(resource=resources.Resource.create(named))
-    provider.add_span_processor(export.BatchSpanProcessor(exporter))
+    module, class_name = _EXPORTERS[exporter]
+    attributes = {"service.name": environ.get("OTEL_SERVICE_NAME", "module-gateway")}
+    provider = sdk.TracerProvider(resource=resources.Resource.create(attributes))
+    provider.add_span_processor(export.BatchSpanProcessor(getattr(import_module(module), class_name)()))
     return provider.get_tracer("gateway"), provider.shutdown
 
 
-def _context(trace: TraceHeaders) -> Context:
-    """Return the parent that a trace's headers name; an empty context where they name none."""
-    otel, context = import_module("opentelemetry.trace"), import_module("opentelemetry.context")
-    parent = _parent(trace)
-    empty: Context = context.Context()
-    if parent is None:
-        return empty
-    trace_id, span_id, flags = parent
-    state = otel.TraceState.from_header([trace["tracestate"]]) if "tracestate" in trace else None
-    remote = otel.SpanContext(trace_id, span_id, is_remote=True, trace_flags=otel.TraceFlags(flags), trace_state=state)
-    found: Context = otel.set_span_in_context(otel.NonRecordingSpan(remote), empty)
-    return found
+def _w3c() -> Any:
+    """Return OpenTelemetry's W3C propagator."""
+    return import_module("opentelemetry.trace.propagation.tracecontext").TraceContextTextMapPropagator()
 
 
-def _parent(trace: TraceHeaders) -> tuple[int, int, int] | None:
-    """Read trace id, span id and flags out of whichever headers there are."""
-    if (parent := trace.get("traceparent")) is not None:
-        return int(parent[3:35], 16), int(parent[36:52], 16), int(parent[53:55], 16)
-    found = trace.get("b3", "").split("-")
-    if len(found) > 1:
-        return int(found[0], 16), int(found[1], 16), int((found[2:] or ["1"])[0] in {"1", "d"})
-    if "X-B3-TraceId" in trace:
-        sampled = trace.get("X-B3-Sampled", "1") in {"1", "true"} or trace.get("X-B3-Flags") == "1"
-        return int(trace["X-B3-TraceId"], 16), int(trace["X-B3-SpanId"], 16), int(sampled)
-    return None
+def _parent_context(headers: TraceHeaders) -> Context:
+    """Return the context of the parent span that trace headers name; an empty one if they name none."""
+    empty: Context = import_module("opentelemetry.context").Context()
+    context: Context = _w3c().extract(_to_w3c(headers), empty)
+    return context
 
 
-def _headers(span: OtelSpan, origin: TraceHeaders) -> TraceHeaders:
-    """Write the span's context as W3C has it, and as B3 where the trace came so."""
-    context = span.get_span_context()
-    trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-    headers = {"traceparent": f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"}
-    if context.trace_state:
-        headers["tracestate"] = context.trace_state.to_header()
-    sampled = str(int(context.trace_flags) & 1)
+def _to_w3c(headers: TraceHeaders) -> TraceHeaders:
+    """Return trace headers as W3C's; a trace id of 64 bits is padded."""
+    if "traceparent" in headers:
+        return headers
+    trace, span, sampled = None, None, False
+    parts = headers.get("b3", "").split("-")
+    if len(parts) > 1:
+        trace, span, sampled = parts[0], parts[1], parts[2:3] != ["0"]
+    elif "X-B3-TraceId" in headers:
+        trace, span = headers["X-B3-TraceId"].lower(), headers["X-B3-SpanId"].lower()
+        sampled = headers.get("X-B3-Sampled", "1") in {"1", "true"} or headers.get("X-B3-Flags") == "1"
+    return {"traceparent": f"00-{trace:0>32}-{span}-{sampled:02x}"} if trace else NO_TRACE
+
+
+def _span_headers(span: Span, origin: TraceHeaders) -> TraceHeaders:
+    """Return a span's context as W3C's headers, and as B3 in the form that the origin uses."""
+    headers: dict[str, str] = {}
+    _w3c().inject(headers, import_module("opentelemetry.trace").set_span_in_context(span))
+    _version, trace, span_id, flags = headers["traceparent"].split("-")
+    sampled = str(int(flags, 16) & 1)
     if "b3" in origin:
-        headers["b3"] = f"{trace_id}-{span_id}-{sampled}"
+        headers["b3"] = f"{trace}-{span_id}-{sampled}"
     if "X-B3-TraceId" in origin:
-        headers |= {"X-B3-TraceId": trace_id, "X-B3-SpanId": span_id, "X-B3-Sampled": sampled}
+        headers |= {"X-B3-TraceId": trace, "X-B3-SpanId": span_id, "X-B3-Sampled": sampled}
     return headers

@@ -21,7 +21,7 @@ from werkzeug.test import EnvironBuilder
 from gateway.api import WsgiApp
 from gateway.app import SystemRuntime, create_app, load_settings
 from gateway.provisioning.provisioner import Provisioner
-from gateway.telemetry.logging_config import Lines
+from gateway.telemetry.logging_config import StderrHandler
 from tests.performance import backend, configuration, table
 from tests.performance.bodies import CMDB_DRAFT, PROJECTMAN_DRAFT, UNIQUE
 from tests.performance.wrk import Shot
@@ -95,7 +95,7 @@ def _logging() -> Iterator[None]:
     """Write the gateway's log as production does, to a file in memory, and to nobody else."""
     log = logging.getLogger("gateway")
     before = (log.handlers, log.level, log.propagate)
-    log.handlers, log.propagate = [Lines(stream=io.StringIO())], False
+    log.handlers, log.propagate = [StderrHandler(stream=io.StringIO())], False
     log.setLevel(logging.INFO)
     try:
         with mock.patch("gateway.telemetry.logging_config.configure"):

@@ -1,4 +1,4 @@
-"""The figures: what was asked and answered, what the journal holds, what the reconciler saw, in Prometheus' format."""
+"""Metrics: requests, exchanges, the journal's operations and the reconciler's lookups, in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.telemetry import journal_collector
-from gateway.telemetry.metrics import BOUNDS, Metrics
+from gateway.telemetry.metrics import BUCKETS, Metrics
 
-ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
-FACTS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+LABEL_ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
+FIELDS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
-    """Read what a scrape shows of one figure, by the values of its labels."""
+    """Return the samples of one metric in a scrape, by the values of their labels."""
     families = text_string_to_metric_families(metrics.render().decode())
-    found = (sample for family in families for sample in family.samples if sample.name == name)
-    return {tuple(sample.labels[label] for label in ORDER if label in sample.labels): sample.value for sample in found}
+    matches = (sample for family in families for sample in family.samples if sample.name == name)
+    return {
+        tuple(sample.labels[label] for label in LABEL_ORDER if label in sample.labels): sample.value
+        for sample in matches
+    }
 
 
 @pytest.fixture
@@ -32,8 +35,8 @@ def metrics() -> Metrics:
     return Metrics(dict, backends=["cmdb", "projectman"])
 
 
-def test_operations_and_looks_are_counted() -> None:
-    """States come from the journal, looks from this process."""
+def test_operations_and_lookups_are_counted() -> None:
+    """Operation states come from the journal, lookups from this process."""
     metrics = Metrics(lambda: {"succeeded": 3, "reconciling": 1})
     metrics.look("cmdb", "nothing_found")
     assert samples(metrics, "gateway_operations") == {("succeeded",): 3.0, ("reconciling",): 1.0}
@@ -41,51 +44,51 @@ def test_operations_and_looks_are_counted() -> None:
     assert samples(metrics, "gateway_reconciler_looks_total") == {("cmdb", "nothing_found"): 1.0}
 
 
-def test_a_journal_that_is_down_shows() -> None:
-    """A scrape while the journal is down answers, and says so and nothing else of it."""
+def test_journal_unavailable() -> None:
+    """A scrape while the journal is unavailable reports that, and no metric that the journal holds."""
 
-    def down() -> dict[str, int]:
+    def unavailable() -> dict[str, int]:
         raise JournalUnavailable
 
-    metrics = Metrics(down)
+    metrics = Metrics(unavailable)
     assert samples(metrics, "gateway_journal_up") == {(): 0.0}
     assert samples(metrics, "gateway_operations") == samples(metrics, "gateway_operation_overdue_seconds") == {}
 
 
 @pytest.mark.parametrize(("due", "overdue"), [(None, 0.0), (90.0, 10.0), (150.0, 0.0)])
 def test_overdue(due: float | None, overdue: float) -> None:
-    """An operation that is due and not taken grows overdue; one that is not due, or none, does not."""
+    """The time since the earliest due operation was due; 0 if none is due."""
     metrics = Metrics(dict, lambda: due, now=lambda: 100.0)
     assert samples(metrics, "gateway_operation_overdue_seconds") == {(): overdue}
 
 
 def test_version(metrics: Metrics) -> None:
-    """One series says which version runs."""
+    """One series names the running version."""
     ((version,),) = samples(metrics, "gateway_build_info")
     assert version[0].isdigit()
 
 
 def test_requests(metrics: Metrics) -> None:
-    """A request is counted once, with its labels, and its seconds fall into one bucket."""
-    metrics.requested(FACTS, 0.3)
-    metrics.requested(FACTS, 0.001)
-    metrics.requested({**FACTS, "status": 409, "code": "module_already_exists", "outcome": "not_applied"}, 99.0)
-    counted = samples(metrics, "gateway_requests_total")
-    assert counted == {
+    """A request is counted once, with its labels, and its duration in one bucket."""
+    metrics.record_request(FIELDS, 0.3)
+    metrics.record_request(FIELDS, 0.001)
+    metrics.record_request({**FIELDS, "status": 409, "code": "module_already_exists", "outcome": "not_applied"}, 99.0)
+    counts = samples(metrics, "gateway_requests_total")
+    assert counts == {
         ("/modules", "POST", "201", "cmdb", "", "applied"): 2.0,
         ("/modules", "POST", "409", "cmdb", "module_already_exists", "not_applied"): 1.0,
     }
     buckets = samples(metrics, "gateway_request_seconds_bucket")
-    expected = [1.0 if bound < 0.3 else 2.0 for bound in BOUNDS] + [3.0]
-    assert [buckets["/modules", "POST", str(bound)] for bound in (*BOUNDS, "+Inf")] == expected
+    expected = [1.0 if bound < 0.3 else 2.0 for bound in BUCKETS] + [3.0]
+    assert [buckets["/modules", "POST", str(bound)] for bound in (*BUCKETS, "+Inf")] == expected
     assert samples(metrics, "gateway_request_seconds_sum") == {("/modules", "POST"): pytest.approx(99.301)}
     assert samples(metrics, "gateway_request_seconds_count") == {("/modules", "POST"): 3.0}
 
 
-def test_figures_only_grow(metrics: Metrics) -> None:
-    """What one scrape has shown the next does not show twice."""
+def test_counters_are_cumulative(metrics: Metrics) -> None:
+    """A scrape adds no request twice."""
     for count in (1.0, 2.0, 3.0):
-        metrics.requested(FACTS, 0.3)
+        metrics.record_request(FIELDS, 0.3)
         for _ in range(2):
             assert samples(metrics, "gateway_requests_total") == {
                 ("/modules", "POST", "201", "cmdb", "", "applied"): count
@@ -94,7 +97,7 @@ def test_figures_only_grow(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "labels"),
+    ("fields", "labels"),
     [
         ({"method": "BREW"}, ("/modules", "other", "201", "cmdb", "", "applied")),
         ({"route": None}, ("none", "POST", "201", "cmdb", "", "applied")),
@@ -104,14 +107,14 @@ def test_figures_only_grow(metrics: Metrics) -> None:
         ({"outcome": None, "backend": None}, ("/modules", "POST", "201", "", "", "")),
     ],
 )
-def test_nothing_said_becomes_a_label(metrics: Metrics, facts: dict[str, Any], labels: tuple[str, ...]) -> None:
-    """What is on no list is not shown, so that callers cannot make series up."""
-    metrics.requested({**FACTS, **facts}, 0.1)
+def test_unknown_label_values(metrics: Metrics, fields: dict[str, Any], labels: tuple[str, ...]) -> None:
+    """A value that is on no list is not exported, so that callers cannot create series."""
+    metrics.record_request({**FIELDS, **fields}, 0.1)
     assert list(samples(metrics, "gateway_requests_total")) == [labels]
 
 
 def test_exchanges(metrics: Metrics) -> None:
-    """An exchange is counted by backend and result, its seconds by backend."""
+    """An exchange is counted by backend and result, its duration by backend."""
     metrics.record_exchange("cmdb", "2xx", 0.2)
     metrics.record_exchange("cmdb", "timeout", 35.0)
     metrics.record_exchange("unknown", "strange", 1.0)
@@ -122,7 +125,7 @@ def test_exchanges(metrics: Metrics) -> None:
 
 
 def test_circuit(metrics: Metrics) -> None:
-    """A circuit is closed until something else is said, for each configured backend."""
+    """The circuit breaker of each configured backend is exported as closed until it opens."""
     assert samples(metrics, "gateway_circuit_open") == {("cmdb",): 0.0, ("projectman",): 0.0}
     metrics.record_circuit_state("cmdb", is_open=True)
     metrics.record_circuit_state("unknown", is_open=False)
@@ -132,56 +135,56 @@ def test_circuit(metrics: Metrics) -> None:
 
 
 def test_in_flight(metrics: Metrics) -> None:
-    """The gauge is what was in flight when the figures were last handed on."""
+    """The gauge is the number of requests in flight at the last flush."""
     metrics.in_flight += 2
     assert samples(metrics, "gateway_requests_in_flight") == {(): 2.0}
 
 
-def test_handed_on_for_ever(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """Once a second the figures are handed on; a failure is logged and does not end it."""
-    slept: list[float] = []
+def test_run(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """Metrics are flushed once a second; a failure is logged and does not end the loop."""
+    delays: list[float] = []
 
     def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
+        delays.append(seconds)
+        if len(delays) == 2:
             metrics.in_flight = "broken"  # type: ignore[assignment]
-        if len(slept) == 4:
+        if len(delays) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         metrics.run(sleep)
-    assert slept == [1.0] * 4
-    assert [record.message for record in caplog.records] == ["the figures could not be handed on"] * 2
+    assert delays == [1.0] * 4
+    assert [record.message for record in caplog.records] == ["metrics flush failed"] * 2
 
 
-_WORKERS = """
+_TWO_WORKERS = """
 import os
 from prometheus_client import multiprocess
 from gateway.telemetry import journal_collector
 from gateway.telemetry.metrics import Metrics
-facts = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
+fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 pid = os.fork()
 metrics = Metrics(dict, backends=["cmdb"])
 metrics.look("cmdb", "succeeded")
-metrics.requested(facts, 0.02)
+metrics.record_request(fields, 0.02)
 metrics.record_circuit_state("cmdb", is_open=pid == 0)
 metrics.in_flight = 3
-metrics.hand_on()
+metrics.flush()
 if pid == 0:
     os._exit(0)
 os.wait()
 print(metrics.render().decode())
-print("-- and without the one that died --")
+print("-- without the dead worker --")
 multiprocess.mark_process_dead(pid)
 print(metrics.render().decode())
 """
 
 
-def test_one_scrape_tells_of_all_workers(tmp_path: Path) -> None:
-    """With a folder to share, a scrape adds up the workers; of a dead one the counts stay and the gauges go."""
+def test_one_scrape_covers_all_workers(tmp_path: Path) -> None:
+    """A scrape adds up all workers; the counters of a dead worker stay, its gauges are removed."""
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", _WORKERS], env=environ, capture_output=True, text=True, check=True)
-    both, alone = run.stdout.split("-- and without the one that died --")
+    run = subprocess.run([sys.executable, "-c", _TWO_WORKERS], env=environ, capture_output=True, text=True, check=True)
+    both, alone = run.stdout.split("-- without the dead worker --")
     for text in (both, alone):
         assert 'gateway_reconciler_looks_total{backend="cmdb",verdict="succeeded"} 2.0' in text
         assert 'gateway_request_seconds_bucket{le="0.025",method="POST",route="/modules"} 2.0' in text
@@ -192,8 +195,8 @@ def test_one_scrape_tells_of_all_workers(tmp_path: Path) -> None:
     assert 'gateway_circuit_open{backend="cmdb"} 0.0' in alone
 
 
-def test_run_from_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the package is not installed the version is not known, and everything else is."""
+def test_package_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout that is not installed the version is "unknown"."""
 
     def missing(_name: str) -> str:
         raise PackageNotFoundError

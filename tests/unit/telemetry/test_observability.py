@@ -1,4 +1,4 @@
-"""The dashboard and the alerts: they ask for figures and labels that exist, and the alerts are heard when they should.
+"""The dashboard and the alerts query metrics and labels that exist, and the alerts fire when they should.
 
 `promtool` comes with Debian's package `prometheus`; where it is not on the PATH its part is skipped.
 """
@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.telemetry.metrics import METHODS, RESULTS, Metrics
 
 FOLDER: Final = Path(__file__).parents[3] / "deploy" / "observability"
-#: Given by Prometheus to every series.
-TARGET: Final = {"job", "instance"}
+#: Labels that Prometheus adds to every series.
+TARGET_LABELS: Final = {"job", "instance"}
 _SERIES: Final = re.compile(r"\b(gateway_[a-z_]+)(?:\{([^}]*)\})?")
 _MATCHER: Final = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 _GROUPING: Final = re.compile(r"\b(?:by|on|without)\s*\(([^)]*)\)")
@@ -38,8 +38,8 @@ def _panels() -> list[dict[str, Any]]:
     return [panel for panel in panels if panel["type"] != "row"]
 
 
-def _questions() -> Iterator[tuple[str, str, str]]:
-    """Yield where each question stands, the question, and what its answer is called."""
+def _queries() -> Iterator[tuple[str, str, str]]:
+    """Yield the alert or panel of each query, the query, and its legend."""
     for rule in _rules():
         yield rule["alert"], rule["expr"], rule["annotations"]["summary"]
     for panel in _panels():
@@ -47,46 +47,46 @@ def _questions() -> Iterator[tuple[str, str, str]]:
             yield panel["title"], target["expr"], target["legendFormat"]
 
 
-QUESTIONS: Final = list(_questions())
+QUERIES: Final = list(_queries())
 
 
 @pytest.fixture(scope="module")
 def exposed() -> dict[str, set[str]]:
-    """The names of all series of a service that has seen something of everything, with their labels."""
+    """The names of all series of a service that has recorded one of everything, with their labels."""
     metrics = Metrics(lambda: {"succeeded": 1}, lambda: 1.0, backends=["cmdb"])
-    facts = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": None}
-    metrics.requested(facts, 0.1)
+    fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": None}
+    metrics.record_request(fields, 0.1)
     metrics.record_exchange("cmdb", "2xx", 0.1)
     metrics.look("cmdb", "succeeded")
-    metrics._unmapped.labels("cmdb", "1").inc()
-    found: dict[str, set[str]] = {}
+    metrics.record_unmapped_code("cmdb", "1")
+    labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
-    return found
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    return labels
 
 
-@pytest.mark.parametrize(("where", "expression", "legend"), QUESTIONS, ids=[each[0] for each in QUESTIONS])
-def test_every_figure_exists(exposed: dict[str, set[str]], where: str, expression: str, legend: str) -> None:
-    """A question names series that /metrics has, and labels that those have: in matchers, groupings and legends."""
+@pytest.mark.parametrize(("where", "expression", "legend"), QUERIES, ids=[query[0] for query in QUERIES])
+def test_every_metric_exists(exposed: dict[str, set[str]], where: str, expression: str, legend: str) -> None:
+    """A query names series that /metrics has, and their labels: in matchers, groupings and legends."""
     series = _SERIES.findall(expression)
     assert series
-    known = set(TARGET)
+    labels = set(TARGET_LABELS)
     for name, matchers in series:
         assert name in exposed, where
-        known |= exposed[name]
-        asked = {label for label, _, _ in _MATCHER.findall(matchers)}
-        assert asked <= exposed[name] | TARGET, where
-    grouped = {label.strip() for labels in _GROUPING.findall(expression) for label in labels.split(",")} - {""}
-    assert grouped | set(_LEGEND.findall(legend)) <= known, where
+        labels |= exposed[name]
+        matched = {label for label, _, _ in _MATCHER.findall(matchers)}
+        assert matched <= exposed[name] | TARGET_LABELS, where
+    grouped = {label.strip() for group in _GROUPING.findall(expression) for label in group.split(",")} - {""}
+    assert grouped | set(_LEGEND.findall(legend)) <= labels, where
 
 
-@pytest.mark.parametrize(("where", "expression", "_legend"), QUESTIONS, ids=[each[0] for each in QUESTIONS])
+@pytest.mark.parametrize(("where", "expression", "_legend"), QUERIES, ids=[query[0] for query in QUERIES])
 def test_every_value_exists(where: str, expression: str, _legend: str) -> None:
-    """A matcher asks for codes, states, methods and results that there are."""
-    words = {"code": _codes(), "state": _states(), "method": METHODS, "result": RESULTS}
+    """A matcher names codes, states, methods and results that exist."""
+    values = {"code": _codes(), "state": _states(), "method": METHODS, "result": RESULTS}
     for label, _operator, value in _MATCHER.findall(expression):
-        assert label not in words or set(filter(None, value.split("|"))) <= words[label], where
+        assert label not in values or set(filter(None, value.split("|"))) <= values[label], where
 
 
 def _codes() -> frozenset[str]:
@@ -101,8 +101,8 @@ def _states() -> frozenset[str]:
     return frozenset(state.value for state in State)
 
 
-def test_every_figure_is_explained(exposed: dict[str, set[str]]) -> None:
-    """The page beside them has a line for every figure, and for no other."""
+def test_every_metric_is_documented(exposed: dict[str, set[str]]) -> None:
+    """The README beside them has one line for every metric, and for no other."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     table = {re.split(r"[{`]", line)[1] for line in page.splitlines() if line.startswith("| `gateway_")}
     suffixes = ("_bucket", "_sum", "_count", "_created")
@@ -111,8 +111,8 @@ def test_every_figure_is_explained(exposed: dict[str, set[str]]) -> None:
     }
 
 
-def test_every_alert_has_its_page() -> None:
-    """Each alert leads to a heading of the runbook, and each heading belongs to an alert."""
+def test_every_alert_has_a_runbook_section() -> None:
+    """Each alert links to a heading of the runbook, and each heading belongs to an alert."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     alerts = [rule["alert"] for rule in _rules()]
     assert re.findall(r"^### (\w+)$", page, re.MULTILINE) == alerts
@@ -122,29 +122,33 @@ def test_every_alert_has_its_page() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """Every panel has a place of its own, a title of its own, and says what it shows."""
-    places: set[tuple[int, int]] = set()
+    """Every panel has its own position and title, and a description."""
+    occupied: set[tuple[int, int]] = set()
     panels = _panels()
     for panel in panels:
-        at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert not places & cells
-        assert at["x"] + at["w"] <= 24
+        position = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(position["x"], position["x"] + position["w"])
+            for y in range(position["y"], position["y"] + position["h"])
+        }
+        assert not occupied & cells
+        assert position["x"] + position["w"] <= 24
         assert panel["description"]
-        places |= cells
+        occupied |= cells
     assert len({panel["title"] for panel in panels}) == len({panel["id"] for panel in panels}) == len(panels)
 
 
 @pytest.fixture
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
+    path = shutil.which("promtool")
+    if path is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")
-    return found
+    return path
 
 
-def test_rules_are_sound(promtool: str) -> None:
-    """Prometheus' own checker takes the rules."""
+def test_promtool_accepts_the_rules(promtool: str) -> None:
+    """`promtool check rules` accepts the rules."""
     run = subprocess.run(
         [promtool, "check", "rules", FOLDER / "alerts.yaml"], capture_output=True, text=True, check=False
     )
@@ -152,16 +156,16 @@ def test_rules_are_sound(promtool: str) -> None:
 
 
 def test_alerts_fire(promtool: str, tmp_path: Path) -> None:
-    """Prometheus' own tester hears each alert when its reason is there, and none of them when all is well."""
+    """Each alert fires on its condition, and none fires in normal operation (`promtool test rules`)."""
     cases = Path(__file__).with_name("alerts_fire.yaml").read_text(encoding="utf-8")
-    (written := tmp_path / "cases.yaml").write_text(cases.replace("RULES", str(FOLDER / "alerts.yaml")))
-    run = subprocess.run([promtool, "test", "rules", written], capture_output=True, text=True, check=False)
+    (path := tmp_path / "cases.yaml").write_text(cases.replace("RULES", str(FOLDER / "alerts.yaml")))
+    run = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_every_alert_is_tried() -> None:
-    """No alert is left out of those cases."""
+def test_every_alert_has_a_case() -> None:
+    """Every alert is in those cases, firing and not firing."""
     cases = yaml.safe_load(Path(__file__).with_name("alerts_fire.yaml").read_text(encoding="utf-8"))["tests"]
-    heard = set(re.findall(r'alertname="(\w+)"', json.dumps(cases).replace('\\"', '"')))
-    quiet = {each["alertname"] for case in cases for each in case.get("alert_rule_test", [])}
-    assert heard == quiet == {rule["alert"] for rule in _rules()}
+    firing = set(re.findall(r'alertname="(\w+)"', json.dumps(cases).replace('\\"', '"')))
+    silent = {alert["alertname"] for case in cases for alert in case.get("alert_rule_test", [])}
+    assert firing == silent == {rule["alert"] for rule in _rules()}

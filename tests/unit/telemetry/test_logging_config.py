@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, which nothing that is logged can break or forge, and no secret in any of them."""
+"""Log lines: one JSON object each, which no logged value can split or forge, without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "the-value-of-a-secret"
 
 @contextmanager
 def configured(monkeypatch: pytest.MonkeyPatch, redactor: Redactor | None = None) -> Iterator[list[dict[str, Any]]]:
-    """Configure the log as a process does; afterwards the list holds what an operator has read on standard error."""
+    """Configure logging as a process does; at the end the list contains the lines on standard error."""
     lines: list[dict[str, Any]] = []
     root, gateway, stream = logging.getLogger(), logging.getLogger("gateway"), io.StringIO()
     levels = root.level, gateway.level
@@ -45,7 +45,7 @@ def configured(monkeypatch: pytest.MonkeyPatch, redactor: Redactor | None = None
 
 
 def test_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line has time, level, logger, message, and the fields that came along."""
+    """A line has time, level, logger, message, and the fields of the call."""
     with configured(monkeypatch) as lines:
         logging.getLogger("gateway.access").info("request", extra={"fields": {"status": 201, "path": Path("x")}})
     (line,) = lines
@@ -58,7 +58,7 @@ def test_line(monkeypatch: pytest.MonkeyPatch) -> None:
     [(0.0, "1970-01-01T00:00:00.000+00:00"), (1_800_000_000.9876, "2027-01-15T08:00:00.987+00:00")],
 )
 def test_time(created: float, text: str) -> None:
-    """The time is RFC 3339 in UTC, cut to milliseconds, whichever line of its second it is."""
+    """The time is RFC 3339 in UTC, truncated to milliseconds, with and without the cached second."""
     formatter = logging_config.JsonFormatter()
     record = logging.LogRecord("x", logging.INFO, "", 0, "m", None, None)
     record.created = created
@@ -67,8 +67,8 @@ def test_time(created: float, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['a\n{"level": "error"}', "\u2028\u2029\x85", "\ud800", "模块", "\x1b[31m"])
-def test_one_line_each(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A line feed or any other character inside a value stays inside it: the line is ASCII."""
+def test_one_line_per_record(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A line feed or any other character inside a value is escaped: the line is ASCII."""
     with configured(monkeypatch) as lines:
         logging.getLogger("gateway.x").warning("constant", extra={"fields": {"value": text}})
     (line,) = lines
@@ -77,16 +77,18 @@ def test_one_line_each(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def test_exception(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug's trace is a field of its line, and does not spill over others."""
+    """A traceback is a field of its line."""
     with configured(monkeypatch) as lines:
-        logging.getLogger("gateway.api").error("unexpected error", exc_info=RuntimeError("words"), stack_info=True)
+        logging.getLogger("gateway.api").error(
+            "unexpected error", exc_info=RuntimeError("failure text"), stack_info=True
+        )
     (line,) = lines
-    assert "RuntimeError: words" in line["exception"]
+    assert "RuntimeError: failure text" in line["exception"]
     assert "test_exception" in line["stack"]
 
 
 def test_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway speaks from info on, libraries from warnings on."""
+    """The gateway logs from info on, libraries from warning on."""
     with configured(monkeypatch) as lines:
         logging.getLogger("gateway.access").debug("hidden")
         logging.getLogger("urllib3").info("hidden")
@@ -95,12 +97,12 @@ def test_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(line["level"], line["message"]) for line in lines] == [("warning", "shown too"), ("info", "shown")]
 
 
-def _raise(words: str) -> None:
-    raise RuntimeError(words)
+def _raise(message: str) -> None:
+    raise RuntimeError(message)
 
 
-def test_no_secret_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name and by value: in a message, a field, a trace, a warning, a thread that failed, and what was printed."""
+def test_secrets_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name and by value: in messages, fields, tracebacks, warnings, failed threads, and printed text."""
     with configured(monkeypatch, Redactor([SECRET])) as lines:
         logging.getLogger("urllib3.connection").warning("to %s", f"https://h/{SECRET}?token=abc1")
         logging.getLogger("gunicorn.error").error("X-Auth-Token: abc1 and %s", SECRET)
@@ -115,7 +117,7 @@ def test_no_secret_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.start()
         thread.join()
         sys.excepthook(RuntimeError, RuntimeError(f"{SECRET} sk=abc1"), None)
-        sys.stderr.write(f"Traceback of somebody: {SECRET}\npassword: abc1\n")
+        sys.stderr.write(f"Traceback: {SECRET}\npassword: abc1\n")
         sys.stderr.writelines(["begun ", f"{SECRET} "])
         sys.stderr.flush()
     assert len(lines) == 10
@@ -125,14 +127,14 @@ def test_no_secret_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
         "py.warnings",
         "gateway.stderr",
     }
-    told = json.dumps(lines)
-    assert SECRET not in told
-    assert "abc1" not in told
-    assert told.count("[redacted]") >= 15
+    output = json.dumps(lines)
+    assert SECRET not in output
+    assert "abc1" not in output
+    assert output.count("[redacted]") >= 15
 
 
-def test_standard_error_becomes_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed past the log is logged line by line; what never ends in a line feed is not kept for ever."""
+def test_printed_text_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text printed to standard error is logged line by line; a line without end is logged at the maximum length."""
     with configured(monkeypatch) as lines:
         sys.stderr.write("first\n\n sec")
         sys.stderr.write("ond\n")
@@ -143,20 +145,21 @@ def test_standard_error_becomes_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_configured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second service in one process writes each line once."""
+    """A second service in one process still writes each line once."""
     with configured(monkeypatch) as lines:
         logging_config.configure(Redactor([SECRET]))
         logging.getLogger("gateway").info(SECRET)
         sys.stderr.write("printed\n")
-    assert [line["message"] for line in lines] == ["[redacted]", "written to standard error"]
+    assert [line["message"] for line in lines] == ["[redacted]", "stderr output"]
 
 
 def test_unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call whose words do not fit its values loses its words, not its place; a stream that is gone ends nothing."""
+    """A record that cannot be formatted names its logger and the error; a closed stream is ignored."""
     with configured(monkeypatch) as lines:
         logging.getLogger("gateway.x").warning("%d", "no number")
     (line,) = lines
     assert (line["level"], line["logger"], line["message"]) == ("error", "gateway.x", "unwritable: TypeError")
     closed = io.StringIO()
     closed.close()
-    logging_config.Lines(Redactor(), closed).handle(logging.LogRecord("x", logging.INFO, "", 0, "m", None, None))
+    record = logging.LogRecord("x", logging.INFO, "", 0, "m", None, None)
+    logging_config.StderrHandler(Redactor(), closed).handle(record)

@@ -1,4 +1,4 @@
-"""Our own spans, where they are asked for: parents, attributes, what goes on to the backend."""
+"""OpenTelemetry spans: parents, attributes, and the headers sent to the backend."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.telemetry.request_log import RequestTelemetry
-from gateway.telemetry.trace_context import extract, trace_id
-from gateway.telemetry.tracing import OtelTracer
+from gateway.telemetry.tracing import OtelTracer, extract, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 W3C = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=1"}
-FACTS: Mapping[str, Any] = {
+FIELDS: Mapping[str, Any] = {
     "method": "POST", "route": "/modules", "path": "/modules", "status": 201, "code": None, "outcome": "applied",
     "backend": "cmdb", "operation": "0198", "replayed": False, "user_agent": "hidden", "remote": "hidden",
 }  # fmt: skip
@@ -32,19 +31,19 @@ def exported() -> Iterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-def spans(exported: InMemorySpanExporter) -> OtelTracer:
+def tracer(exported: InMemorySpanExporter) -> OtelTracer:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
     return OtelTracer(provider.get_tracer("test"), provider.shutdown)
 
 
-def one(exported: InMemorySpanExporter) -> ReadableSpan:
+def only_span(exported: InMemorySpanExporter) -> ReadableSpan:
     (span,) = exported.get_finished_spans()
     return span
 
 
-def identity(span: ReadableSpan) -> tuple[str, str, str | None]:
-    """Return a span's trace, its own id and its parent's."""
+def span_ids(span: ReadableSpan) -> tuple[str, str, str | None]:
+    """Return a span's trace id, its own id and its parent's."""
     assert span.context
     parent = f"{span.parent.span_id:016x}" if span.parent else None
     return f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}", parent
@@ -63,19 +62,19 @@ def identity(span: ReadableSpan) -> tuple[str, str, str | None]:
     ],
 )
 def test_a_trace_is_continued(
-    spans: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str], sent: set[str]
+    tracer: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str], sent: set[str]
 ) -> None:
-    """The caller's span is the request's parent, the request's is the exchange's, and that goes to the backend."""
-    request = spans.request(trace)
-    exchange = spans.start_upstream_span("cmdb", "POST", request.headers)
+    """The caller's span is the request's parent, the request's the exchange's, whose id is sent to the backend."""
+    request = tracer.start_request_span(trace)
+    exchange = tracer.start_upstream_span("cmdb", "POST", request.headers)
     exchange.end("2xx")
-    request.end(FACTS, failed=False)
+    request.end(FIELDS, failed=False)
     inner, outer = exported.get_finished_spans()
-    assert identity(outer) == (TRACE, identity(outer)[1], SPAN)
-    assert identity(inner) == (TRACE, identity(inner)[1], identity(outer)[1])
+    assert span_ids(outer) == (TRACE, span_ids(outer)[1], SPAN)
+    assert span_ids(inner) == (TRACE, span_ids(inner)[1], span_ids(outer)[1])
     assert set(exchange.headers) == sent
     for headers, span in ((request.headers, outer), (exchange.headers, inner)):
-        assert headers["traceparent"] == f"00-{TRACE}-{identity(span)[1]}-01"
+        assert headers["traceparent"] == f"00-{TRACE}-{span_ids(span)[1]}-01"
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in exchange.headers.items()}
     assert extract(environ) == exchange.headers
     assert (inner.kind, outer.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
@@ -89,12 +88,10 @@ def test_a_trace_is_continued(
         {"X-B3-TraceId": TRACE, "X-B3-SpanId": SPAN, "X-B3-Sampled": "0"},
     ],
 )
-def test_a_caller_decides_that_nobody_records(
-    spans: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str]
-) -> None:
-    """What the caller does not sample is not recorded; the backend is told so, under the same trace."""
-    span = spans.request(trace)
-    span.end(FACTS, failed=False)
+def test_unsampled_trace(tracer: OtelTracer, exported: InMemorySpanExporter, trace: dict[str, str]) -> None:
+    """A trace that the caller does not sample is not recorded; its id and that decision are sent to the backend."""
+    span = tracer.start_request_span(trace)
+    span.end(FIELDS, failed=False)
     assert exported.get_finished_spans() == ()
     assert trace_id(span.headers) == TRACE
     assert span.headers["traceparent"].endswith("-00")
@@ -102,21 +99,25 @@ def test_a_caller_decides_that_nobody_records(
     assert span.headers.get("X-B3-Sampled", "0") == "0"
 
 
-def test_a_trace_begins_here(spans: OtelTracer, exported: InMemorySpanExporter) -> None:
-    """Without a trace one begins, and the call goes on with it; the log's trace id is the span's."""
-    visit = RequestTelemetry(None, spans).begin({})
-    assert visit.span
-    visit.span.end(FACTS, failed=False)
-    assert identity(one(exported)) == (trace_id(visit.trace), visit.trace["traceparent"][36:52], None)
+def test_new_trace(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
+    """Without trace headers a trace starts; the log's trace id is the span's."""
+    request_span = RequestTelemetry(None, tracer).begin({})
+    assert request_span.span
+    request_span.span.end(FIELDS, failed=False)
+    assert span_ids(only_span(exported)) == (
+        trace_id(request_span.trace),
+        request_span.trace["traceparent"][36:52],
+        None,
+    )
 
 
-def test_a_request_says_names_numbers_and_codes(spans: OtelTracer, exported: InMemorySpanExporter) -> None:
-    """Named by method and route; nothing that a caller has written is among the attributes."""
-    witness = RequestTelemetry(None, spans)
-    visit = witness.begin({})
-    witness.end(visit, FACTS, 0.1)
-    witness.leave(visit)
-    span = one(exported)
+def test_request_attributes(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
+    """A span is named by method and route; no text of a caller is among the attributes."""
+    telemetry = RequestTelemetry(None, tracer)
+    request_span = telemetry.begin({})
+    telemetry.end(request_span, FIELDS, 0.1)
+    telemetry.leave(request_span)
+    span = only_span(exported)
     assert span.name == "POST /modules"
     assert dict(span.attributes or {}) == {
         "http.request.method": "POST",
@@ -131,7 +132,7 @@ def test_a_request_says_names_numbers_and_codes(spans: OtelTracer, exported: InM
 
 
 @pytest.mark.parametrize(
-    ("changed", "name", "status"),
+    ("changes", "name", "status"),
     [
         ({"status": 500, "code": "internal"}, "POST /modules", StatusCode.ERROR),
         ({"status": 409, "code": "module_already_exists"}, "POST /modules", StatusCode.UNSET),
@@ -139,24 +140,24 @@ def test_a_request_says_names_numbers_and_codes(spans: OtelTracer, exported: InM
     ],
 )
 def test_failed_requests(
-    spans: OtelTracer, exported: InMemorySpanExporter, changed: dict[str, Any], name: str, status: StatusCode
+    tracer: OtelTracer, exported: InMemorySpanExporter, changes: dict[str, Any], name: str, status: StatusCode
 ) -> None:
-    """Our failures are errors, a caller's are not; a method that nobody knows names no span."""
-    witness = RequestTelemetry(None, spans)
-    witness.end(witness.begin({}), {**FACTS, **changed}, 0.1)
-    span = one(exported)
+    """A 5xx is an error, a 4xx is not; an unknown method is named HTTP."""
+    telemetry = RequestTelemetry(None, tracer)
+    telemetry.end(telemetry.begin({}), {**FIELDS, **changes}, 0.1)
+    span = only_span(exported)
     assert (span.name, span.status.status_code) == (name, status)
-    assert (span.attributes or {}).get("gateway.code") == changed.get("code")
+    assert (span.attributes or {}).get("gateway.code") == changes.get("code")
 
 
 @pytest.mark.parametrize(
     ("result", "status"),
     [("2xx", StatusCode.UNSET), ("4xx", StatusCode.UNSET), ("5xx", StatusCode.ERROR), ("timeout", StatusCode.ERROR)],
 )
-def test_exchanges(spans: OtelTracer, exported: InMemorySpanExporter, result: str, status: StatusCode) -> None:
-    """An exchange is named by method and connection, and ends with its result."""
-    spans.start_upstream_span("cmdb", "GET", {}).end(result)
-    span = one(exported)
+def test_exchanges(tracer: OtelTracer, exported: InMemorySpanExporter, result: str, status: StatusCode) -> None:
+    """An exchange is named by method and backend, and ends with its result."""
+    tracer.start_upstream_span("cmdb", "GET", {}).end(result)
+    span = only_span(exported)
     assert (span.name, span.status.status_code) == ("GET cmdb", status)
     assert dict(span.attributes or {}) == {
         "gateway.backend": "cmdb", "http.request.method": "GET", "gateway.upstream.result": result,

@@ -1,4 +1,4 @@
-"""Spans are made where they are asked for and OpenTelemetry is installed; elsewhere they cost nothing."""
+"""Spans need the configuration and OpenTelemetry; otherwise OpenTelemetry is not imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.telemetry import tracing as module
+from gateway.telemetry import tracing
 from gateway.telemetry.tracing import create_tracer
 
 
@@ -18,11 +18,11 @@ from gateway.telemetry.tracing import create_tracer
         {},
         {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"},
         {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"},
-        {"OTEL_TRACES_EXPORTER": "carrier-pigeon"},
+        {"OTEL_TRACES_EXPORTER": "unknown"},
     ],
 )
-def test_not_asked_for(environ: dict[str, str]) -> None:
-    """Without the variable, or with one that says no or makes no sense, there are no spans."""
+def test_turned_off(environ: dict[str, str]) -> None:
+    """Without a variable, or with one that disables tracing or is invalid, there is no tracer."""
     assert create_tracer(environ) is None
 
 
@@ -34,26 +34,26 @@ def test_not_asked_for(environ: dict[str, str]) -> None:
         {"OTEL_TRACES_EXPORTER": "console"},
     ],
 )
-def test_asked_for(environ: dict[str, str]) -> None:
-    """With an address of a collector, or an exporter by name, there are."""
-    spans = create_tracer(environ)
-    assert spans
-    spans.close()
+def test_turned_on(environ: dict[str, str]) -> None:
+    """A collector's address or the name of an exporter turns tracing on."""
+    tracer = create_tracer(environ)
+    assert tracer
+    tracer.close()
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the extra is missing the service runs without, and says so."""
+    """Without the extra the service runs without tracing, and logs that."""
 
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(module, "import_module", missing)
+    monkeypatch.setattr(tracing, "import_module", missing)
     assert create_tracer({"OTEL_TRACES_EXPORTER": "otlp"}) is None
     assert "not installed" in caplog.text
 
 
 def test_not_imported() -> None:
-    """Who does not ask for spans does not load OpenTelemetry."""
+    """Without the configuration OpenTelemetry is not imported."""
     script = "import sys, gateway.app, gateway.telemetry.request_log; print([m for m in sys.modules if 'opentel' in m])"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -1,10 +1,10 @@
-"""The trace that a request is part of: what is well formed goes on as it is, and nothing else does."""
+"""Trace headers of a request: well-formed headers are propagated unchanged, malformed ones are dropped."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.telemetry.trace_context import extract, trace_id
+from gateway.telemetry.tracing import extract, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -12,7 +12,7 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 def environ(headers: dict[str, str]) -> dict[str, str]:
-    """Write headers as WSGI hands them on."""
+    """Return headers as a WSGI environment."""
     return {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
 
 
@@ -35,11 +35,11 @@ def environ(headers: dict[str, str]) -> dict[str, str]:
         ({"traceparent": PARENT, "b3": f"{TRACE}-{SPAN}-1"}, TRACE),
     ],
 )
-def test_passed_on(headers: dict[str, str], trace: str | None) -> None:
-    """W3C's and Zipkin's headers come out as they went in; the log has the trace's id."""
-    found = extract(environ(headers))
-    assert found == headers
-    assert trace_id(found) == trace
+def test_well_formed(headers: dict[str, str], trace: str | None) -> None:
+    """W3C's and Zipkin's headers are returned unchanged; the trace id is found in each."""
+    extracted = extract(environ(headers))
+    assert extracted == headers
+    assert trace_id(extracted) == trace
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_passed_on(headers: dict[str, str], trace: str | None) -> None:
     ],
 )
 def test_malformed_parents(parent: str) -> None:
-    """A traceparent that is none is left out, and the state that came with it."""
+    """A malformed traceparent is dropped, and its tracestate."""
     assert extract(environ({"traceparent": parent, "tracestate": "a=1"})) == {}
 
 
@@ -70,7 +70,7 @@ def test_malformed_parents(parent: str) -> None:
     ["", "a", "a=1\r\nb: 2", "A=1", "a=1" + ",b=2" * 200, "a=" + "x" * 257, "a=ü", ",".join("a=1" for _ in range(33))],
 )
 def test_malformed_states(state: str) -> None:
-    """A tracestate that is none, or too long, is left out; its parent goes on."""
+    """A malformed or too long tracestate is dropped; the traceparent is kept."""
     assert extract(environ({"traceparent": PARENT, "tracestate": state})) == {"traceparent": PARENT}
 
 
@@ -92,5 +92,23 @@ def test_malformed_states(state: str) -> None:
     ],
 )
 def test_malformed_b3(headers: dict[str, str]) -> None:
-    """Half of an identity, or one that is none, is left out."""
+    """Incomplete or malformed B3 headers are dropped."""
     assert extract(environ(headers)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("traceparent", "0" * 65_536),
+        ("traceparent", f"01-{TRACE}-{SPAN}-01-" + "-" * 65_536),
+        ("tracestate", "a=1" + " " * 65_536),
+        ("tracestate", "a=1" + " " * 508),
+        ("tracestate", "a=1" + " ," * 254),
+        ("b3", "0" * 65_536),
+        ("X-B3-TraceId", "a" * 65_536),
+    ],
+)
+def test_time_is_linear(name: str, value: str) -> None:
+    """The longest header that the server accepts, and the longest tracestate that is parsed, take linear time."""
+    headers = {"traceparent": PARENT, name: value}
+    assert set(extract(environ(headers))) <= {"traceparent", "tracestate"}

@@ -1,4 +1,4 @@
-"""What is seen of a request, from the application's point of view: its line, its figures, its trace."""
+"""Telemetry of a request that the API answers: access log line, metrics, trace."""
 
 from __future__ import annotations
 
@@ -36,17 +36,16 @@ def redactor() -> Redactor:
 
 @pytest.fixture
 def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
-    """An application with one route, seen by a witness."""
-    app = Flask("seen")
-    witness = RequestTelemetry(metrics, None, redactor)
-    door = middleware.RequestHooksConfig(
+    """An application with request telemetry, for one route."""
+    app = Flask("app")
+    config = middleware.RequestHooksConfig(
         clock=clock,
         new_id=lambda: "new",
         deadline_seconds=1.0,
         authenticator=identity.create_authenticator(AuthConfig(), clock),
-        telemetry=witness,
+        telemetry=RequestTelemetry(metrics, None, redactor),
     )
-    middleware.init_app(app, door)
+    middleware.init_app(app, config)
     return app
 
 
@@ -65,27 +64,27 @@ View = Callable[[Callable[[], Any]], FlaskClient]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[Mapping[str, Any]]:
-    return [json.loads(JsonFormatter().format(each)) for each in caplog.records if each.name == "gateway.access"]
+    return [json.loads(JsonFormatter().format(record)) for record in caplog.records if record.name == "gateway.access"]
 
 
 @pytest.fixture
-def seen(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def access_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "gateway.access")
     return caplog
 
 
-def test_the_line(view: View, clock: VirtualClock, seen: pytest.LogCaptureFixture) -> None:
-    """It has all facts that lead on, and nothing that may be secret: neither body nor query."""
+def test_access_log_line(view: View, clock: VirtualClock, access_log: pytest.LogCaptureFixture) -> None:
+    """The line has the fields of the request, and neither body nor query, which may contain secrets."""
 
-    def answer() -> str:
+    def respond() -> str:
         clock.sleep(0.25)
-        noted = context.request_context()
-        noted.backend, noted.operation, noted.replayed = "cmdb", "0198", True
+        request_context = context.request_context()
+        request_context.backend, request_context.operation, request_context.replayed = "cmdb", "0198", True
         return "four"
 
-    headers = {"traceparent": PARENT, "User-Agent": "x" * 500, "X-Request-Id": "mine"}
-    view(answer).get("/modules?name=hidden", headers=headers)
-    (line,) = lines(seen)
+    headers = {"traceparent": PARENT, "User-Agent": "x" * 500, "X-Request-Id": "req-1"}
+    view(respond).get("/modules?name=hidden", headers=headers)
+    (line,) = lines(access_log)
     assert {key: value for key, value in line.items() if key != "time"} == {
         "level": "info",
         "logger": "gateway.access",
@@ -96,7 +95,7 @@ def test_the_line(view: View, clock: VirtualClock, seen: pytest.LogCaptureFixtur
         "status": 200,
         "code": None,
         "outcome": None,
-        "request_id": "mine",
+        "request_id": "req-1",
         "trace_id": PARENT[3:35],
         "caller": "anonymous",
         "backend": "cmdb",
@@ -110,47 +109,47 @@ def test_the_line(view: View, clock: VirtualClock, seen: pytest.LogCaptureFixtur
     }
 
 
-def test_no_line_where_nobody_wants_it(view: View, caplog: pytest.LogCaptureFixture) -> None:
-    """The access log can be turned off by its level."""
+def test_access_log_turned_off(view: View, caplog: pytest.LogCaptureFixture) -> None:
+    """The level of the logger turns the access log off."""
     caplog.set_level(logging.WARNING, "gateway.access")
     view(lambda: "x").get("/modules")
     assert lines(caplog) == []
 
 
-def test_the_trace_goes_on(view: View) -> None:
-    """The call that goes to the backend carries the request's trace."""
+def test_trace_is_propagated(view: View) -> None:
+    """The call to the backend has the request's trace headers, without malformed ones."""
     traces: list[Mapping[str, str]] = []
 
-    def answer() -> str:
+    def respond() -> str:
         traces.append(context.request_context().call.trace)
         return ""
 
-    client = view(answer)
+    client = view(respond)
     client.get("/modules", headers={"traceparent": PARENT, "tracestate": "a=1"})
-    client.get("/modules", headers={"traceparent": "made up"})
+    client.get("/modules", headers={"traceparent": "malformed"})
     assert traces == [{"traceparent": PARENT, "tracestate": "a=1"}, {}]
 
 
 def test_in_flight(view: View, metrics: Metrics) -> None:
-    """A request is in flight while it is answered, and no longer, even where it fails."""
+    """A request is in flight until it is answered, also if its view fails."""
     during: list[int] = []
 
-    def answer() -> str:
+    def respond() -> str:
         during.append(metrics.in_flight)
         raise RuntimeError
 
-    assert view(answer).get("/modules").status_code == 500
+    assert view(respond).get("/modules").status_code == 500
     assert (during, metrics.in_flight) == ([1], 0)
 
 
-def test_counted(view: View, metrics: Metrics, clock: VirtualClock) -> None:
-    """An answer is counted with the route that it came from, an address that fits none under none."""
+def test_requests_are_counted(view: View, metrics: Metrics, clock: VirtualClock) -> None:
+    """A request is counted with its route; one that matches no route under "none"."""
 
-    def answer() -> str:
+    def respond() -> str:
         clock.sleep(0.02)
         return ""
 
-    client = view(answer)
+    client = view(respond)
     client.get("/modules")
     client.get("/nowhere/at/all")
     assert set(samples(metrics, "gateway_requests_total")) == {
@@ -160,12 +159,12 @@ def test_counted(view: View, metrics: Metrics, clock: VirtualClock) -> None:
     assert samples(metrics, "gateway_request_seconds_sum")["/modules", "GET"] == pytest.approx(0.02)
 
 
-def test_a_credential_is_hidden(view: View, redactor: Redactor) -> None:
-    """What a caller sent along for a backend is known to the redactor from then on."""
+def test_credential_is_redacted(view: View, redactor: Redactor) -> None:
+    """A caller's credential for a backend is redacted from then on."""
 
-    def answer() -> str:
-        context.request_context().span.hide("the-credential-of-a-caller")
+    def respond() -> str:
+        context.request_context().visit.hide("the-credential-of-a-caller")
         return ""
 
-    view(answer).get("/modules")
-    assert redactor.clean("x the-credential-of-a-caller") == "x [redacted]"
+    view(respond).get("/modules")
+    assert redactor.redact("x the-credential-of-a-caller") == "x [redacted]"
