@@ -1,0 +1,132 @@
+"""Long inputs that would make a regular expression or a comparison of pairs slow: each gets its response."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+from flask.testing import FlaskClient
+
+from gateway.api.json_body import MAX_BYTES
+from gateway.api.request_headers import idempotency_key, prefers_async, request_timeout
+from gateway.domain.errors import IdempotencyKeyInvalid
+from tests.unit.api.fake_backend import OWNER, FakeBackend, body
+from tests.unit.api.problems import assert_problem, field_errors
+
+LIST: Final = "/modules?backend=cmdb&scope=1"
+#: Almost a match of each pattern: a long run of permitted characters, and one at the end that is not.
+LONG: Final = {
+    "letters": "a" * (MAX_BYTES - 1) + "!",
+    "digits": "1" * (MAX_BYTES - 1) + "x",
+    "quoted": '"' + "a" * (MAX_BYTES - 1),
+    "blanks": "a" + " " * (MAX_BYTES - 2) + "x",
+    "commas": "," * MAX_BYTES,
+    "preferences": "a;b," * (MAX_BYTES // 4),
+    "languages": "zh-" * (MAX_BYTES // 3),
+    "qualities": "a/b;q=0." * (MAX_BYTES // 8),
+}
+
+
+HEADERS: Final = (
+    "Accept", "Accept-Language", "Access-Control-Request-Method", "Authorization", "Idempotency-Key", "Origin",
+    "Prefer", "X-Api-Key", "X-Request-Id", "X-Request-Timeout-Ms", "traceparent", "tracestate",
+    "x-envoy-expected-rq-timeout-ms",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG.keys())
+def test_header(client: FlaskClient, cmdb: FakeBackend, value: str) -> None:
+    """A request with a header of 64 KiB gets a response; a request id of that length is replaced."""
+    for number, name in enumerate(HEADERS, 1):
+        document = body(cmdb, name=f"module{number}")
+        response = client.post("/modules", json=document, headers={name: value})
+        assert response.status_code in {201, 202, 400, 406}, name
+        assert response.headers["X-Request-Id"] == f"request-{number}"
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG.keys())
+def test_header_parsers(value: str) -> None:
+    """No long value is a key, a time limit or a preference."""
+    with pytest.raises(IdempotencyKeyInvalid):
+        idempotency_key({"HTTP_IDEMPOTENCY_KEY": value})
+    assert request_timeout({"HTTP_X_REQUEST_TIMEOUT_MS": value}, 10.0) == 10.0
+    assert not prefers_async({"HTTP_PREFER": value})
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG.keys())
+def test_media_type(client: FlaskClient, value: str) -> None:
+    """A Content-Type of 64 KiB is refused."""
+    assert_problem(client.post("/modules", data=b"{}", content_type=value), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG.keys())
+@pytest.mark.parametrize("name", ["scope", "parent", "name", "include", "page_size", "page_token"])
+def test_query(client: FlaskClient, cmdb: FakeBackend, name: str, value: str) -> None:
+    """A parameter of 64 KiB is refused, and nothing is sent."""
+    query = {"backend": "cmdb", "scope": "1", name: value}
+    problem = assert_problem(client.get("/modules", query_string=query), 422, "validation_failed")
+    assert {pointer for pointer, _ in field_errors(problem)} == {f"/{name}"}
+    assert cmdb.sent == []
+
+
+def test_many_parameters(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Thousands of repeated parameters are two errors of one parameter."""
+    problem = assert_problem(client.get(f"{LIST}&{'a=1&' * (MAX_BYTES // 4)}"), 422, "validation_failed")
+    assert field_errors(problem) == {("/a", "unknown_field"), ("/a", "repeated")}
+    assert cmdb.sent == []
+
+
+def _members(count: int) -> dict[str, int]:
+    return {f"{number:x}": 1 for number in range(count)}
+
+
+BODIES: Final[dict[str, tuple[dict[str, Any], int]]] = {
+    "unknown members": (_members(6_000), 6_000),
+    "unsupported attributes": ({"attributes": _members(6_000)}, 6_000),
+    "both": ({**_members(2_800), "attributes": {f"x{name}": 1 for name in _members(2_800)}}, 5_600),
+    "equal owners": ({"owners": ["a"] * 12_000}, 11_999),
+    "ill-typed owners": ({"owners": [0] * 20_000}, 20_000),
+    "long name": ({"name": "n" * 60_000}, 1),
+    "long scope": ({"scope": "1" * 60_000}, 1),
+    "blank name": ({"name": " " * 60_000}, 1),
+}
+
+
+@pytest.mark.parametrize(("changes", "count"), BODIES.values(), ids=BODIES.keys())
+def test_body(client: FlaskClient, cmdb: FakeBackend, changes: dict[str, Any], count: int) -> None:
+    """A body of almost 64 KiB has all its errors reported, and nothing is sent."""
+    data = json.dumps(body(cmdb) | changes, separators=(",", ":"))
+    assert 20_000 < len(data) <= MAX_BYTES
+    response = client.post("/modules", data=data, content_type="application/json")
+    assert response.status_code == 422
+    assert len(response.get_json()["errors"]) >= count
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * MAX_BYTES, '{"a":' * (MAX_BYTES // 5), '"' + "\\" * (MAX_BYTES - 1), '{"a":1' + "0" * 60_000 + "}",
+        '{"a":0.' + "1" * 60_000 + "x}", '{"a":"' + "\\ud800" * 10_000 + '"}', " " * MAX_BYTES, '{"a":1,' * 9_000,
+        "{" + '"a":1,' * 10_000 + '"a":1}',
+    ],
+    ids=["arrays", "objects", "escapes", "integer", "fraction", "surrogates", "blanks", "open", "duplicates"],
+)  # fmt: skip
+def test_syntax(client: FlaskClient, cmdb: FakeBackend, text: str) -> None:
+    """Malformed JSON of up to 64 KiB is refused."""
+    response = client.post("/modules", data=text.encode(), content_type="application/json")
+    assert_problem(response, 400, "invalid_json")
+    assert cmdb.sent == []
+
+
+@pytest.mark.parametrize("value", ["a" * MAX_BYTES, "1." * (MAX_BYTES // 2), "cmdb." + "1." * 30_000, "." * 60_000])
+def test_id(client: FlaskClient, cmdb: FakeBackend, value: str) -> None:
+    """An id of 64 KiB is no module's."""
+    assert_problem(client.get(f"/modules/{value}"), 404, "module_not_found")
+    assert cmdb.sent == []
+
+
+def test_owner_is_valid(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """The body that the tests above change is accepted unchanged."""
+    assert client.post("/modules", json=body(cmdb, owners=[OWNER])).status_code == 201
