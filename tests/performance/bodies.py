@@ -1,4 +1,4 @@
-"""What is sent and answered in the benchmark: callers' requests, and both backends' documented replies."""
+"""Request bodies of the benchmark, and both backends' documented responses."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any, Final
 
 PROJECT: Final = "0792b7d26cb74bd799cbae80063dc74a"
 OWNER: Final = "09d75cde5180d4481f91c018e89cb8e2"
-#: The module that is read, on either backend.
-READ: Final = 37825
-#: How many modules the ordinary list holds.
-LISTED: Final = 10
+#: The id of the module that is read, on both backends.
+READ_ID: Final = 37825
+#: The number of modules in the listed scope.
+PAGE_LENGTH: Final = 10
 
 CMDB_CREATE: Final = "/api/c/compapi/v2/cc/create_module/"
 CMDB_SEARCH: Final = "/api/c/compapi/v2/cc/search_module/"
+CMDB_CREDENTIALS: Final = {"bk_app_code": "gateway", "bk_app_secret": "secret", "bk_username": "admin"}
 
-#: Stands for what differs from request to request; the load generator writes it.
+#: The load generator replaces it by a number that is unique to the request.
 UNIQUE: Final = "@"
 
 CMDB_DRAFT: Final = json.dumps(
@@ -30,7 +31,7 @@ PROJECTMAN_DRAFT: Final = json.dumps(
         "owners": [OWNER],
     }
 )
-#: The same create, sent to CMDB's ESB without a gateway.
+#: The same create as a direct call of CMDB's ESB.
 CMDB_DIRECT: Final = json.dumps(
     {
         "bk_biz_id": 1,
@@ -41,7 +42,7 @@ CMDB_DIRECT: Final = json.dumps(
 
 
 def cmdb_row(module_id: Any, name: str) -> dict[str, Any]:
-    """Return a module as CMDB tells it (documented: create_module's and search_module's samples)."""
+    """Return a module of CMDB (source: the samples of create_module and search_module)."""
     return {
         "bk_bak_operator": "",
         "bk_biz_id": 1,
@@ -63,7 +64,7 @@ def cmdb_row(module_id: Any, name: str) -> dict[str, Any]:
 
 
 def cmdb_envelope(data: Any) -> dict[str, Any]:
-    """Return the ESB's envelope of a success."""
+    """Return the ESB's envelope of a successful call."""
     return {
         "result": True,
         "code": 0,
@@ -75,7 +76,7 @@ def cmdb_envelope(data: Any) -> dict[str, Any]:
 
 
 def projectman_created(module_id: Any, name: str) -> dict[str, Any]:
-    """Return the reply to a create (documented: CreateProjectModule's sample)."""
+    """Return the response to a create (source: the sample of CreateProjectModule)."""
     return {
         "description": "module demo",
         "module_name": name,
@@ -85,7 +86,7 @@ def projectman_created(module_id: Any, name: str) -> dict[str, Any]:
 
 
 def projectman_node(module_id: int) -> dict[str, Any]:
-    """Return a node of the list's tree, at the top, without children."""
+    """Return a top-level node of the module tree, without children."""
     return {
         "module_id": module_id,
         "module_name": f"module-{module_id}",
@@ -102,8 +103,8 @@ def projectman_page(total: int, ids: range) -> dict[str, Any]:
 
 
 def cmdb_page(total: int, ids: range) -> dict[str, Any]:
-    """Return what a search found."""
-    return cmdb_envelope({"count": total, "info": [cmdb_row(each, f"module-{each}") for each in ids]})
+    """Return one page of a search."""
+    return cmdb_envelope({"count": total, "info": [cmdb_row(module_id, f"module-{module_id}") for module_id in ids]})
 
 
 def _owner() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counts the calls that a request makes, by package: a cost that no other load on the machine can change."""
+"""Counts the function calls of a request by package; the counts do not depend on the load of the machine."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 _EVENTS: Final = {"call", "c_call"}
-_LIBRARY: Final = Path(sysconfig.get_path("stdlib"))
+_STDLIB: Final = Path(sysconfig.get_path("stdlib"))
 _INSTALLED: Final = Path(sysconfig.get_path("purelib"))
-_OURS: Final = Path(__file__).parents[2]
+_PROJECT: Final = Path(__file__).parents[2]
 
 
 def count(work: Callable[[], object]) -> Mapping[str, int]:
-    """Return how many functions, in Python and in C, the code of each package calls or is called in."""
-    found: Counter[CodeType] = Counter()
+    """Return the number of Python functions of each package that are called, plus the C functions that they call."""
+    calls_by_code: Counter[CodeType] = Counter()
 
-    def note(frame: FrameType, event: str, argument: Any) -> None:
+    def record(frame: FrameType, event: str, argument: Any) -> None:
         if event in _EVENTS:
-            found[frame.f_code] += 1
+            calls_by_code[frame.f_code] += 1
 
-    collecting = gc.isenabled()
+    gc_enabled = gc.isenabled()
     gc.collect()
-    gc.disable()  # what is collected when depends on what was done before
+    gc.disable()  # the time of a collection depends on earlier allocations
     try:
-        sys.setprofile(note)
+        sys.setprofile(record)
         try:
             work()
         finally:
             sys.setprofile(None)
     finally:
-        if collecting:
+        if gc_enabled:
             gc.enable()
     calls: Counter[str] = Counter()
-    for code, times in found.items():
-        calls[package(code.co_filename)] += times
+    for code, number in calls_by_code.items():
+        calls[package(code.co_filename)] += number
     del calls["tests"]  # the frame around the request
     return dict(sorted(calls.items()))
 
 
 @cache
 def package(file: str) -> str:
-    """Name the package that a file belongs to; ours in two words, for they have different tasks."""
+    """Return the package of a file; for this project its first two levels, such as gateway.api."""
     path = Path(file)
-    for folder, words in ((_INSTALLED, 1), (_LIBRARY, 1), (_OURS, 2)):
+    for folder, levels in ((_INSTALLED, 1), (_STDLIB, 1), (_PROJECT, 2)):
         if path.is_relative_to(folder):
             parts = path.relative_to(folder).with_suffix("").parts
-            name = ".".join(parts[:words])
+            name = ".".join(parts[:levels])
             return "tests" if parts[0] == "tests" else name
-    return "generated"  # such as the methods of dataclasses
+    return "generated"  # for example the methods of dataclasses

@@ -1,4 +1,4 @@
-"""The gateway that is measured, with everything on: the one place to change when there is more to be on."""
+"""The configuration of the measured gateway, with all features enabled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-#: How callers are asked who they are, "required" or "none"; every row of the gateway follows.
+#: The authentication mode of every row of the gateway, "required" or "none".
 AUTH: Final = "required"
 _KEY: Final = "benchmark-key-of-forty-three-characters-000"
 
@@ -40,21 +40,21 @@ allow = ["*:cmdb:*", "*:projectman:*"]
 
 
 def headers(auth: str = AUTH) -> Mapping[str, str]:
-    """Return what every request to the gateway carries: its own id and, where callers are asked who they are, a key."""
+    """Return the headers of every request to the gateway: a unique request id and, with authentication, an API key."""
     identity = {"Authorization": f"Bearer {_KEY}"} if auth == "required" else {}
     return {"Content-Type": "application/json", "X-Request-Id": "r@", **identity}
 
 
 def write(folder: Path, backend: str, *, auth: str = AUTH) -> Mapping[str, str]:
-    """Write a configuration into a new folder, with a journal beside it; return the environment that names it."""
+    """Write a configuration into a new folder, which also holds the journal; return the environment variables."""
     folder.mkdir()
-    figures = folder / "metrics"
-    figures.mkdir()
+    metrics = folder / "metrics"
+    metrics.mkdir()
     path = folder / "gateway.toml"
     digest = hashlib.sha256(_KEY.encode()).hexdigest()
     path.write_text(
         _FILE.format(
-            journal=journal(folder),
+            journal=journal_path(folder),
             auth=auth,
             callers=_CALLER.format(digest=digest) if auth == "required" else "",
             cmdb=backend,
@@ -65,10 +65,10 @@ def write(folder: Path, backend: str, *, auth: str = AUTH) -> Mapping[str, str]:
     return {
         "GATEWAY_CONFIG": str(path),
         "BENCH_SECRET": "secret",
-        "PROMETHEUS_MULTIPROC_DIR": str(figures),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
 
 
-def journal(folder: Path) -> Path:
-    """Return where the journal of a configuration is."""
+def journal_path(folder: Path) -> Path:
+    """Return the path of the journal of a configuration."""
     return folder / "journal.db"

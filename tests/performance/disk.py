@@ -1,4 +1,4 @@
-"""What this disk takes for what a create cannot do without: two durable writes, of the size that the journal's have."""
+"""Measures the disk: two durable writes of the size that the journal makes for each create."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_WRITE: Final = b"\1" * (5 * 4120)  # five pages with their heads, about what a claim or a settlement changes
-_WRITES: Final = 2
-_ROUND: Final = 100  # so many writes, then from the beginning again, as in SQLite's log
+_WRITE: Final = b"\1" * (5 * 4120)  # five pages with their headers, about what a claim or a settlement changes
+_WRITES_PER_CREATE: Final = 2
+_SLOTS: Final = 100  # writes before the file is overwritten from its start, as in SQLite's log
 
 
-def waits(folder: Path, *, count: int, every: float) -> list[float]:
-    """Write over a file's old content, twice in a row, `count` times; return what each pair took in milliseconds.
+def write_latencies(folder: Path, *, count: int, interval: float) -> list[float]:
+    """Overwrite a file twice in a row, `count` times; return the milliseconds of each pair.
 
-    Nothing else is done: no journal can be quicker, in whatever language.
+    It is the minimum of every journal that writes twice per create.
     """
-    told = []
-    with _file(folder / "disk") as file:
+    latencies = []
+    with _open(folder / "disk") as file:
         for number in range(count):
-            time.sleep(every)  # as a create finds it: at rest
-            began = time.perf_counter()
-            for part in range(_WRITES):
-                os.pwrite(file, _WRITE, (number * _WRITES + part) % _ROUND * len(_WRITE))
+            time.sleep(interval)  # a create finds the disk idle
+            started = time.perf_counter()
+            for part in range(_WRITES_PER_CREATE):
+                os.pwrite(file, _WRITE, (number * _WRITES_PER_CREATE + part) % _SLOTS * len(_WRITE))
                 os.fdatasync(file)
-            told.append((time.perf_counter() - began) * 1e3)
-    return told
+            latencies.append((time.perf_counter() - started) * 1e3)
+    return latencies
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[int]:
+def _open(path: Path) -> Iterator[int]:
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.pwrite(file, _WRITE * _ROUND, 0)
+        os.pwrite(file, _WRITE * _SLOTS, 0)
         os.fsync(file)
         yield file
     finally:

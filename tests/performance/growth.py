@@ -1,4 +1,4 @@
-"""What a large scope costs: CPU of the gateway, and how many requests it sends upstream for one of a caller's."""
+"""Measures the cost of a large scope: the gateway's CPU, and its requests to the backend for one request."""
 
 from __future__ import annotations
 
@@ -11,100 +11,95 @@ from urllib.parse import quote
 
 from tests.performance import backend, proc, table
 from tests.performance.servers import Server
-from tests.performance.site import Site
+from tests.performance.servers_fixture import BenchServers
 
 SIZES: Final = (10, 10_000)
-_MOST: Final = 200  # of a page
+_MAX_PAGE: Final = 200
 
 
-def measure(site: Site, *, seconds: int, tell: Callable[[str], None]) -> list[Mapping[str, Any]]:
-    """Return a line for each thing asked of a small and of a large scope."""
-    found: list[Mapping[str, Any]] = []
+def measure(servers: BenchServers, *, seconds: int, progress: Callable[[str], None]) -> list[Mapping[str, Any]]:
+    """Return a line for each request to a small and to a large scope."""
+    lines: list[Mapping[str, Any]] = []
     for kind in ("cmdb", "projectman"):
         for size in SIZES:
-            tell(f"{kind} with {size:,} modules")
-            for what, path, shown in _asked(site, kind, size):
-                before = _upstream(site)
-                _ask(site.gateway_sized.address, path)
-                upstream = _upstream(site) - before
-                found.append(
+            progress(f"{kind} with {size:,} modules")
+            for request, path, modules in _requests(servers, kind, size):
+                before = _upstream_requests(servers)
+                _get(servers.gateway_sized.address, path)
+                lines.append(
                     {
                         "backend": kind,
                         "scope": size,
-                        "asked": what,
-                        "modules": shown,
-                        "upstream": upstream,
-                        "cpu_us": _cost(site.gateway_sized, path, seconds),
+                        "request": request,
+                        "modules": modules,
+                        "upstream": _upstream_requests(servers) - before,
+                        "cpu_us": _cpu_us(servers.gateway_sized, path, seconds),
                     }
                 )
-            found.append({"backend": kind, "scope": size, **_walk(site, kind, size)})
-    return found
+            lines.append({"backend": kind, "scope": size, **_list_all(servers, kind, size)})
+    return lines
 
 
-def _asked(site: Site, kind: str, size: int) -> list[tuple[str, str, int]]:
-    """Return what is asked, its address, and how many modules the answer holds."""
+def _requests(servers: BenchServers, kind: str, size: int) -> list[tuple[str, str, int]]:
+    """Return name and path of each request, and the number of modules in its response."""
     scope = _scope(kind, size)
-    listed = f"/modules?backend={kind}&scope={scope}&page_size=10"
-    place = f"{scope}.10" if kind == "cmdb" else scope
-    asked = [("first page of 10", listed, 10), ("read of the first", f"/modules/{kind}.{place}.1", 1)]
-    if size > _MOST:
-        token = _last_token(site, kind, size)
-        asked.append(
-            ("last page of 200", f"/modules?backend={kind}&scope={scope}&page_size=200&page_token={token}", 200)
-        )
-        asked.append(("read of the last", f"/modules/{kind}.{place}.{size}", 1))
-    return asked
+    page = f"/modules?backend={kind}&scope={scope}"
+    parent = f"{scope}.10" if kind == "cmdb" else scope
+    requests = [
+        ("first page of 10", f"{page}&page_size=10", 10),
+        ("read of the first", f"/modules/{kind}.{parent}.1", 1),
+    ]
+    if size > _MAX_PAGE:
+        token = _page_tokens(servers, kind, size)[-1]
+        requests.append(("last page of 200", f"{page}&page_size=200&page_token={token}", 200))
+        requests.append(("read of the last", f"/modules/{kind}.{parent}.{size}", 1))
+    return requests
 
 
-def _last_token(site: Site, kind: str, size: int) -> str:
-    """Walk to the last page once and return the token that leads to it."""
-    return _pages(site, kind, size)[-1]
+def _list_all(servers: BenchServers, kind: str, size: int) -> Mapping[str, Any]:
+    before = _upstream_requests(servers)
+    pages = len(_page_tokens(servers, kind, size)) + 1
+    upstream = _upstream_requests(servers) - before
+    return {"request": f"all, {pages} pages of {_MAX_PAGE}", "modules": size, "upstream": upstream, "cpu_us": None}
 
 
-def _walk(site: Site, kind: str, size: int) -> Mapping[str, Any]:
-    before = _upstream(site)
-    pages = _pages(site, kind, size)
-    upstream = _upstream(site) - before
-    return {"asked": f"all, {len(pages) + 1} pages of {_MOST}", "modules": size, "upstream": upstream, "cpu_us": None}
-
-
-def _pages(site: Site, kind: str, size: int) -> list[str]:
-    """Follow the list to its end and return the tokens on the way; RuntimeError where a module is missing."""
-    listed = f"/modules?backend={kind}&scope={_scope(kind, size)}&page_size={_MOST}"
+def _page_tokens(servers: BenchServers, kind: str, size: int) -> list[str]:
+    """Read the whole list and return its page tokens; raise RuntimeError if a module is missing."""
+    path = f"/modules?backend={kind}&scope={_scope(kind, size)}&page_size={_MAX_PAGE}"
     tokens: list[str] = []
-    seen: set[str] = set()
-    following: str | None = ""
-    while following is not None:
-        page = _ask(site.gateway_sized.address, f"{listed}&page_token={following}" if following else listed)
-        seen |= {module["id"] for module in page["modules"]}
-        following = page["next_page_token"] and quote(page["next_page_token"])
-        tokens += [following] if following else []
-    if len(seen) != size:
-        raise RuntimeError(f"{len(seen)} of {size} modules were listed")
+    ids: set[str] = set()
+    token: str | None = ""
+    while token is not None:
+        page = _get(servers.gateway_sized.address, f"{path}&page_token={token}" if token else path)
+        ids |= {module["id"] for module in page["modules"]}
+        token = page["next_page_token"] and quote(page["next_page_token"])
+        tokens += [token] if token else []
+    if len(ids) != size:
+        raise RuntimeError(f"{len(ids)} of {size} modules were listed")
     return tokens
 
 
-def _cost(gateway: Server, path: str, seconds: int) -> float:
-    """Return the CPU of one request, in microseconds: one after the other, for some take longer than others."""
+def _cpu_us(gateway: Server, path: str, seconds: int) -> float:
+    """Return the CPU of one request in microseconds; the requests are sent one after the other."""
     connection = HTTPConnection(gateway.address, timeout=30)
-    before, until, count = proc.family(gateway.pid), time.monotonic() + seconds, 0
-    while time.monotonic() < until:
+    before, deadline, count = proc.process_tree(gateway.pid), time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
         _exchange(connection, path)
         count += 1
     connection.close()
-    return proc.spent(before, proc.family(gateway.pid)) / count * 1e6
+    return proc.cpu_used(before, proc.process_tree(gateway.pid)) / count * 1e6
 
 
 def _scope(kind: str, size: int) -> str:
     return str(size) if kind == "cmdb" else backend.project(size)
 
 
-def _upstream(site: Site) -> int:
-    count: int = _ask(site.sized.address, "/requests")
+def _upstream_requests(servers: BenchServers) -> int:
+    count: int = _get(servers.sized.address, "/requests")
     return count
 
 
-def _ask(address: str, path: str) -> Any:
+def _get(address: str, path: str) -> Any:
     connection = HTTPConnection(address, timeout=30)
     try:
         return _exchange(connection, path)
@@ -113,10 +108,10 @@ def _ask(address: str, path: str) -> Any:
 
 
 def _exchange(connection: HTTPConnection, path: str) -> Any:
-    """Read an address of ours; the request's id is the same every time, which a read does not mind."""
+    """Send a GET; its request id is always the same, which has no effect on reads."""
     connection.request("GET", path, headers=dict(table.get(path).headers))
-    reply = connection.getresponse()
-    told = reply.read()
-    if reply.status != 200:
-        raise RuntimeError(f"{path} was answered with {reply.status}: {told.decode()}")
-    return json.loads(told)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{path} was answered with {response.status}: {body.decode()}")
+    return json.loads(body)

@@ -1,4 +1,4 @@
-"""Where the figures come from: machine, kernel and versions."""
+"""Describes the machine of a run: processor, kernel, file system and versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PACKAGES: Final = (
 
 
 def describe() -> Mapping[str, Any]:
-    """Say what a reader needs in order to compare."""
+    """Return the description as JSON values."""
     return {
         "processor": processor(Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()),
         "cores": len(os.sched_getaffinity(0)),
@@ -32,33 +32,35 @@ def describe() -> Mapping[str, Any]:
         "versions": {
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
-            "nginx": _told([nginx.program(), "-v"], r"nginx/(\S+)"),
-            "wrk": _told([wrk.program(), "-v"], r"wrk (\S+)"),
-            **{name: _version(name) for name in _PACKAGES},
+            "nginx": _program_version([nginx.find_program(), "-v"], r"nginx/(\S+)"),
+            "wrk": _program_version([wrk.find_program(), "-v"], r"wrk (\S+)"),
+            **{name: _package_version(name) for name in _PACKAGES},
         },
     }
 
 
 def processor(lines: Iterable[str]) -> str:
-    """Return the first processor's name."""
+    """Return the name of the first processor in the lines of /proc/cpuinfo."""
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
 
 
 def file_system(path: Path, mounts: Iterable[str]) -> str:
-    """Return the kind of file system that a path lies on: what makes a commit durable costs there."""
+    """Return the type of a path's file system, which determines the cost of a durable commit."""
     parents = {str(parent) for parent in (path, *path.parents)}
-    held = [line.split()[1:3] for line in mounts]
-    return max((mount for mount in held if mount[0] in parents), key=lambda mount: len(mount[0]), default=["", "?"])[1]
+    points = [line.split()[1:3] for line in mounts]
+    return max((point for point in points if point[0] in parents), key=lambda point: len(point[0]), default=["", "?"])[
+        1
+    ]
 
 
-def _told(command: list[str], pattern: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(pattern, done.stdout + done.stderr)
-    return found[1] if found else "?"
+def _program_version(command: list[str], pattern: str) -> str:
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = re.search(pattern, process.stdout + process.stderr)
+    return match[1] if match else "?"
 
 
-def _version(name: str) -> str:
+def _package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The fixed stand-in for both backends, and the plain proxy: nginx with configurations written here."""
+"""Configurations of nginx: a stub for both backends with fixed responses, and a plain proxy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 from tests.performance.bodies import (
     CMDB_CREATE,
     CMDB_SEARCH,
-    LISTED,
+    PAGE_LENGTH,
     PROJECT,
-    READ,
+    READ_ID,
     cmdb_envelope,
     cmdb_page,
     cmdb_row,
@@ -20,9 +20,9 @@ from tests.performance.bodies import (
     projectman_page,
 )
 
-#: nginx takes no longer word than 4,096 bytes, and a letter may take four.
-_PIECE: Final = 1000
-#: Quoted while JSON is made, a number once it is sent.
+#: nginx accepts words of at most 4,096 bytes, and a character may take four.
+_CHUNK_SIZE: Final = 1000
+#: A string in the JSON document, which becomes an unquoted nginx variable with a number.
 _ID: Final = "$fresh_id"
 
 _FRAME: Final = """
@@ -44,11 +44,11 @@ http {{
 }}
 """
 
-# An answer made of the request needs its body, which `return` comes too early for: `mirror` reads it, nothing is found
-# at the address, and the place for what is not found answers.
-_ECHOING: Final = "mirror /mirrored; mirror_request_body on; log_not_found off; error_page 403 404 405 =200 {answer};"
+# A response built from the request needs the body, but `return` runs before nginx reads it. `mirror` reads it; the path
+# then does not exist as a file, and error_page sends the response.
+_ECHO: Final = "mirror /mirrored; mirror_request_body on; log_not_found off; error_page 403 404 405 =200 {location};"
 
-_STAND_IN: Final = """
+_STUB: Final = """
     map $request_body $name {{ "~\\"(?:bk_)?module_name\\":\\s*\\"([^\\"]+)\\"" $1; default ""; }}
     map $request_body $search {{ "~\\"limit\\":\\s*1\\b" @cmdb_read; default @cmdb_list; }}
     map $connection$connection_requests $fresh_id {{ "~^(.+)$" 1$1; }}
@@ -69,58 +69,58 @@ _STAND_IN: Final = """
 """
 
 _PROXY: Final = """
-    upstream stand_in {{ server {upstream}; keepalive 64; keepalive_requests 100000000; }}
+    upstream stub {{ server {upstream}; keepalive 64; keepalive_requests 100000000; }}
     server {{
         listen {address};
-        location / {{ proxy_pass http://stand_in; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+        location / {{ proxy_pass http://stub; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
 """
 
 
-def program() -> str:
-    """Return where nginx is; raises FileNotFoundError that says what to install."""
-    found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
+def find_program() -> str:
+    """Return the path of nginx; raise FileNotFoundError if it is not installed."""
+    path = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if path is None:
         raise FileNotFoundError("nginx is missing: apt-get install nginx-light")
-    return found
+    return path
 
 
-def stand_in(address: str) -> str:
-    """Return the configuration of both backends; names are echoed, ids are new with every create."""
+def backend_stub(address: str) -> str:
+    """Return the configuration of the stub; a create returns the name of the request and a new id."""
     return _FRAME.format(
-        content=_STAND_IN.format(
+        content=_STUB.format(
             address=address,
             project=PROJECT,
             cmdb_create=CMDB_CREATE,
             cmdb_search=CMDB_SEARCH,
-            cmdb_create_by=_ECHOING.format(answer="@cmdb_create"),
-            cmdb_search_by=_ECHOING.format(answer="$search"),
-            projectman_create_by=_ECHOING.format(answer="@projectman_create"),
-            projectman_list=_answer(projectman_page(LISTED, range(READ, READ + LISTED))),
-            cmdb_created=_answer(cmdb_envelope(cmdb_row(_ID, "$name"))),
-            cmdb_read=_answer(cmdb_page(1, range(READ, READ + 1))),
-            cmdb_list=_answer(cmdb_page(LISTED, range(READ, READ + LISTED))),
-            projectman_created=_answer(projectman_created(_ID, "$name")),
+            cmdb_create_by=_ECHO.format(location="@cmdb_create"),
+            cmdb_search_by=_ECHO.format(location="$search"),
+            projectman_create_by=_ECHO.format(location="@projectman_create"),
+            projectman_list=_return_json(projectman_page(PAGE_LENGTH, range(READ_ID, READ_ID + PAGE_LENGTH))),
+            cmdb_created=_return_json(cmdb_envelope(cmdb_row(_ID, "$name"))),
+            cmdb_read=_return_json(cmdb_page(1, range(READ_ID, READ_ID + 1))),
+            cmdb_list=_return_json(cmdb_page(PAGE_LENGTH, range(READ_ID, READ_ID + PAGE_LENGTH))),
+            projectman_created=_return_json(projectman_created(_ID, "$name")),
         )
     )
 
 
 def proxy(address: str, upstream: str) -> str:
-    """Return the configuration of a proxy that passes everything on."""
+    """Return the configuration of a proxy."""
     return _FRAME.format(content=_PROXY.format(address=address, upstream=upstream))
 
 
-def write(folder: Path, configuration: str) -> list[str]:
-    """Write a configuration into a folder of its own and return the command that runs it, without a privilege."""
+def write_config(folder: Path, configuration: str) -> list[str]:
+    """Write a configuration into a new folder and return the command that runs it as an unprivileged user."""
     folder.mkdir()
     path = folder / "nginx.conf"
     path.write_text(configuration, encoding="utf-8")
-    return [program(), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log")]
+    return [find_program(), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log")]
 
 
-def _answer(document: Any) -> str:
-    """Return the directives that answer 200 with a document, in words short enough for nginx."""
+def _return_json(document: Any) -> str:
+    """Return the directives that respond 200 with a document, split into words that nginx accepts."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace(f'"{_ID}"', _ID)
-    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-    sets = "".join(f"set $piece{number} '{piece}'; " for number, piece in enumerate(pieces))
-    return f"{sets}return 200 '{''.join(f'$piece{number}' for number in range(len(pieces)))}';"
+    chunks = [text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE)]
+    sets = "".join(f"set $chunk{number} '{chunk}'; " for number, chunk in enumerate(chunks))
+    return f"{sets}return 200 '{''.join(f'$chunk{number}' for number in range(len(chunks)))}';"

@@ -1,4 +1,4 @@
-"""A journal that has been in use for a day: filled in a few transactions instead of two for each create."""
+"""Fills a journal with the operations of a day, in a few transactions instead of two for each create."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from gateway.journals.sqlite import SqliteJournal
 from gateway.provisioning.provisioner import DEDUP_SECONDS
 from gateway.provisioning.serialization import draft_to_json, fingerprint, module_to_json
 
-_TOGETHER: Final = 20_000
-#: Ended operations are kept for a day; these are spread over half of one, so that none expires meanwhile; seconds.
-_SPAN: Final = 12 * 3600.0
+_TRANSACTION_SIZE: Final = 20_000
+#: Settled operations are kept for a day; these span half a day, so that none expires during the run.
+_SPAN_SECONDS: Final = 12 * 3600.0
 _NAME: Final = "old-model"
 
 
 def fill(path: Path, count: int) -> None:
-    """Write so many creates that succeeded, each a copy of one that looks as the program would have left it."""
-    journal, first, model = SqliteJournal(path), time.time() - _SPAN, _model()
-    for start in range(0, count, _TOGETHER):
+    """Write `count` succeeded creates, each a copy of a row as the gateway writes it."""
+    journal, first, model = SqliteJournal(path), time.time() - _SPAN_SECONDS, _model()
+    for start in range(0, count, _TRANSACTION_SIZE):
         with journal._transaction() as execute:
-            for number in range(start, min(start + _TOGETHER, count)):
-                execute(queries.COPY, _copy(model, number, first + _SPAN * number / count))
+            for number in range(start, min(start + _TRANSACTION_SIZE, count)):
+                execute(queries.COPY, _copy(model, number, first + _SPAN_SECONDS * number / count))
     journal.close()
 
 
 def _copy(model: dict[str, Any], number: int, at: float) -> dict[str, Any]:
-    """Return the model with what differs between two creates; all that an index holds is different."""
+    """Return a copy of the model in which all indexed columns have new values."""
     name = f"old-{number}"
     digest = row_mapping._digest(name)
     return {
@@ -80,5 +80,5 @@ def _model() -> dict[str, Any]:
         settle_seconds=130.0,
         worker_id="bench",
     )
-    kept = row_mapping._write(module_to_json(module, adopted=False))
-    return {**row_mapping.write_claim(claim), "holds_name": None, "module": kept}
+    result = row_mapping._write(module_to_json(module, adopted=False))
+    return {**row_mapping.write_claim(claim), "holds_name": None, "module": result}

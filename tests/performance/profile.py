@@ -1,7 +1,7 @@
 """Shows where the CPU of a request goes: `python -m tests.performance.profile ["create on CMDB"] [COUNT]`.
 
-A profiler slows down what calls much more than what computes. Its shares are therefore scaled to what the same
-requests cost without it; read them as an order, not as figures.
+A profiler slows down code with many calls more than code that computes. The shares are therefore scaled to the CPU of
+the same requests without the profiler; they show an order, not exact values.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.performance import budget, calls, report, stage
+from tests.performance import budget, calls, in_process, report
 
-_SHOWN: Final = 25
+_LINES: Final = 25
 _COUNT: Final = 500
 
 
 def main(name: str = "create on CMDB", count: str = str(_COUNT)) -> None:
-    """Profile one kind of request: what each package computes itself, and what the dearest functions cost in all."""
-    with TemporaryDirectory(prefix="bench-") as folder, stage.opened(Path(folder)) as opened:
-        budget.warm(opened)
-        plain = _cost(opened, name, int(count))
+    """Profile one kind of request: own time by package, and total time of the most expensive functions."""
+    with TemporaryDirectory(prefix="bench-") as folder, in_process.run_gateway(Path(folder)) as gateway:
+        budget.warm_up(gateway)
+        cpu = _cpu_seconds(gateway, name, int(count))
         profiler = cProfile.Profile(time.thread_time)
         for _ in range(int(count)):
-            profiler.runcall(opened.prepare(name))
+            profiler.runcall(gateway.prepare(name))
     stats: Any = pstats.Stats(profiler)
-    factor = plain / stats.total_tt * 1e6
+    factor = cpu / stats.total_tt * 1e6
     own = Counter(_by_package(stats.stats))
-    whole = Counter({_label(key): entry[3] for key, entry in stats.stats.items() if key[0] != "~"})
-    sys.stdout.write(f"{name}: {plain * 1e6:.0f} µs in one thread, without server and gevent\n\n")
-    for title, found in (("package, its own code", own), ("function, with all it calls", whole)):
-        lines = [[label, f"{seconds * factor:.0f}"] for label, seconds in found.most_common(_SHOWN)]
+    total = Counter({_label(key): entry[3] for key, entry in stats.stats.items() if key[0] != "~"})
+    sys.stdout.write(f"{name}: {cpu * 1e6:.0f} µs in one thread, without server and gevent\n\n")
+    for title, times in (("package, own time", own), ("function, total time", total)):
+        lines = [[label, f"{seconds * factor:.0f}"] for label, seconds in times.most_common(_LINES)]
         sys.stdout.write(report.columns([[title, "µs"], *lines]) + "\n\n")
 
 
-def _cost(opened: stage.Stage, name: str, count: int) -> float:
-    """Return the CPU seconds of one request, of this thread alone: the stand-in has its own."""
-    spent = 0.0
+def _cpu_seconds(gateway: in_process.InProcessGateway, name: str, count: int) -> float:
+    """Return the CPU seconds of one request in this thread; the backend stub has its own."""
+    total = 0.0
     for _ in range(count):
-        request = opened.prepare(name)
-        began = time.thread_time()
+        request = gateway.prepare(name)
+        started = time.thread_time()
         request()
-        spent += time.thread_time() - began
-    return spent / count
+        total += time.thread_time() - started
+    return total / count
 
 
 def _by_package(stats: dict[Any, Any]) -> Counter[str]:
-    """Add up own times by package; a built-in function's time is its caller's."""
-    found: Counter[str] = Counter()
+    """Return own times by package; the time of a built-in function counts for its caller."""
+    times: Counter[str] = Counter()
     for (file, _, _), (_, _, own, _, callers) in stats.items():
         if file != "~":
-            found[calls.package(file)] += own
+            times[calls.package(file)] += own
             continue
         for (caller, _, _), entry in callers.items():
-            found[calls.package(caller) if caller != "~" else "built-in"] += entry[2]
-    return found
+            times[calls.package(caller) if caller != "~" else "built-in"] += entry[2]
+    return times
 
 
 def _label(key: tuple[str, int, str]) -> str:

@@ -3,46 +3,46 @@ from pathlib import Path
 
 import pytest
 
-from tests.performance import budget, stage
+from tests.performance import budget, in_process
 
 pytestmark = pytest.mark.loopback
 
-PYTHON, BUDGET = budget.read()
+PYTHON, BUDGET = budget.load()
 
 
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[budget.Counts, budget.Counts]]:
-    """Two counts of every request, one after the other, over sockets and a journal of its own."""
-    import pytest_socket  # noqa: PLC0415 - a fixture of a module begins before the sockets of a test are opened
+    """Two consecutive counts of every request, with sockets and a journal."""
+    import pytest_socket  # noqa: PLC0415 - a module fixture starts before the sockets of a test are enabled
 
     pytest_socket.enable_socket()
-    with stage.opened(tmp_path_factory.mktemp("budget")) as opened:
-        budget.warm(opened)
-        yield budget.counted(opened), budget.counted(opened)
+    with in_process.run_gateway(tmp_path_factory.mktemp("budget")) as gateway:
+        budget.warm_up(gateway)
+        yield budget.count_requests(gateway), budget.count_requests(gateway)
 
 
-def test_counting_is_exact(counts: tuple[budget.Counts, budget.Counts]) -> None:
-    """The same request makes the same calls, to the last one: nothing here depends on the machine."""
+def test_counts_are_reproducible(counts: tuple[budget.Counts, budget.Counts]) -> None:
+    """The same request makes exactly the same calls."""
     assert counts[0] == counts[1]
 
 
 def test_every_request_has_a_budget() -> None:
-    """What is counted has been recorded."""
-    assert BUDGET.keys() == stage.SHOTS.keys()
+    """The recorded budget names every counted request."""
+    assert BUDGET.keys() == in_process.REQUESTS.keys()
 
 
 @pytest.mark.skipif(budget.interpreter() != PYTHON, reason=f"the budget was recorded on Python {PYTHON}")
-@pytest.mark.parametrize("name", stage.SHOTS)
-def test_a_request_keeps_within_its_budget(name: str, counts: tuple[budget.Counts, budget.Counts]) -> None:
-    """A create and a read make no more calls than was recorded; where they make fewer, that is the new budget."""
-    verdict = budget.judge(name, counts[0][name], BUDGET[name])
-    if verdict.startswith("under"):
-        pytest.xfail(f"{verdict}; record the better budget: python -m tests.performance.record_budget")
-    assert not verdict
+@pytest.mark.parametrize("name", in_process.REQUESTS)
+def test_request_is_within_its_budget(name: str, counts: tuple[budget.Counts, budget.Counts]) -> None:
+    """No request makes more calls than recorded; fewer calls are the new budget."""
+    message = budget.compare(name, counts[0][name], BUDGET[name])
+    if message.startswith("under"):
+        pytest.xfail(f"{message}; record the lower budget: python -m tests.performance.record_budget")
+    assert not message
 
 
 @pytest.mark.parametrize(
-    ("calls", "verdict"),
+    ("calls", "message"),
     [
         ({"flask": 600, "json": 400}, ""),
         ({"flask": 630, "json": 400}, ""),
@@ -52,13 +52,13 @@ def test_a_request_keeps_within_its_budget(name: str, counts: tuple[budget.Count
         ({"flask": 600}, "under: x makes 600 calls, its budget is 1000 (json -400)"),
     ],
 )
-def test_three_in_a_hundred_are_let_pass(calls: dict[str, int], verdict: str) -> None:
-    """More than that is a regression, less than that a better budget; either is told with what has changed where."""
-    assert budget.judge("x", calls, {"flask": 600, "json": 400}) == verdict
+def test_tolerance_is_three_percent(calls: dict[str, int], message: str) -> None:
+    """More is a regression, less a lower budget; the message names the packages that changed."""
+    assert budget.compare("x", calls, {"flask": 600, "json": 400}) == message
 
 
-def test_a_budget_is_kept_as_it_was_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written down is read back, with the interpreter that it holds for."""
+def test_save_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A saved budget is loaded unchanged, with its Python version."""
     monkeypatch.setattr(budget, "FILE", tmp_path / "budget.json")
-    budget.write({"x": {"flask": 1}})
-    assert budget.read() == (budget.interpreter(), {"x": {"flask": 1}})
+    budget.save({"x": {"flask": 1}})
+    assert budget.load() == (budget.interpreter(), {"x": {"flask": 1}})

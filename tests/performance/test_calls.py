@@ -8,9 +8,9 @@ import pytest
 from tests.performance import calls
 
 
-def test_what_is_called_counts_for_the_package_of_the_code() -> None:
-    """A function of ours counts where it stands, and so do the built-in ones that it calls."""
-    from gateway.domain.capabilities import strip_whitespace  # noqa: PLC0415 - beside its use
+def test_calls_count_for_the_package_of_the_code() -> None:
+    """A function of the project counts for its package, and so do the built-in functions that it calls."""
+    from gateway.domain.capabilities import strip_whitespace  # noqa: PLC0415 - used in this test only
 
     once, twice = (
         calls.count(lambda: strip_whitespace(" a ")),
@@ -21,16 +21,16 @@ def test_what_is_called_counts_for_the_package_of_the_code() -> None:
     assert "tests" not in once
 
 
-def test_the_standard_library_counts_by_module() -> None:
-    """Who makes json work sees it."""
+def test_standard_library_counts_by_module() -> None:
+    """Calls inside json count for json."""
     assert calls.count(lambda: json.dumps({"a": [1, 2]}, indent=1))["json"] > 5
 
 
 def test_profiling_ends_with_the_request() -> None:
-    """What fails is counted no longer either, and garbage is collected again."""
+    """After an exception the profile function is removed and garbage collection is enabled."""
     with pytest.raises(ZeroDivisionError):
         calls.count(lambda: 1 / 0)
-    import sys  # noqa: PLC0415 - beside its use
+    import sys  # noqa: PLC0415 - used in this test only
 
     assert sys.getprofile() is None
     assert gc.isenabled()
@@ -48,6 +48,6 @@ def test_profiling_ends_with_the_request() -> None:
         ("<string>", "generated"),
     ],
 )
-def test_the_package_of_a_file(file: str, name: str) -> None:
-    """By its folder: installed, of the standard library, ours; what has no file was generated."""
+def test_package_of_a_file(file: str, name: str) -> None:
+    """The folder decides: installed, standard library or project; code without a file is generated."""
     assert calls.package(file) == name

@@ -10,7 +10,7 @@ LINE = "12 (a) S) (worker) S 7 12 12 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A /proc of four processes: 7 has the child 12, and that one 20; 9 is nobody of theirs."""
+    """A /proc with four processes: 12 is a child of 7, 20 a child of 12; 9 is unrelated."""
     for pid, parent, ticks in ((7, 1, 10), (12, 7, 100), (20, 12, 1000), (9, 1, 5)):
         (tmp_path / str(pid)).mkdir()
         line = f"{pid} (x) S {parent} " + "0 " * 9 + f"{ticks} {ticks} 0 0"
@@ -19,43 +19,43 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_name_may_hold_brackets() -> None:
-    """The second field of stat is a process's own choice; parent and times are counted from behind it."""
-    assert proc.read_stat(LINE, 100) == proc.Stat(parent=7, cpu_seconds=3.0)
+def test_process_name_with_parentheses() -> None:
+    """The second field of stat is arbitrary text; the other fields are found after its last parenthesis."""
+    assert proc.parse_stat(LINE, 100) == proc.Stat(parent=7, cpu_seconds=3.0)
 
 
-def test_a_family_is_a_process_and_all_below_it(tree: Path) -> None:
-    """Grandchildren count, strangers do not; user and system time are added up."""
+def test_process_tree(tree: Path) -> None:
+    """The tree has all descendants and no other process; user and system time are added."""
     hertz = os.sysconf("SC_CLK_TCK")
-    assert proc.family(7, tree) == {7: 20 / hertz, 12: 200 / hertz, 20: 2000 / hertz}
+    assert proc.process_tree(7, tree) == {7: 20 / hertz, 12: 200 / hertz, 20: 2000 / hertz}
 
 
-def test_a_process_that_ends_while_it_is_read_is_left_out(tree: Path) -> None:
-    """Between the listing and the reading a process may go."""
+def test_process_that_ends_during_the_reading(tree: Path) -> None:
+    """A process that ends after it was listed is left out."""
     (tree / "12" / "stat").unlink()
-    assert list(proc.family(7, tree)) == [7]
+    assert list(proc.process_tree(7, tree)) == [7]
 
 
-def test_what_is_spent_is_the_difference() -> None:
-    """Of all processes together."""
-    assert proc.spent({1: 1.0, 2: 2.0}, {1: 1.5, 2: 4.0}) == 2.5
+def test_cpu_used() -> None:
+    """The result is the difference of the sums."""
+    assert proc.cpu_used({1: 1.0, 2: 2.0}, {1: 1.5, 2: 4.0}) == 2.5
 
 
 @pytest.mark.parametrize("after", [{1: 1.0}, {1: 1.0, 2: 1.0, 3: 1.0}, {1: 1.0, 4: 0.0}])
-def test_a_worker_that_was_replaced_spoils_the_figure(after: dict[int, float]) -> None:
-    """What the one that went had spent is unknown; a figure without it would flatter."""
-    with pytest.raises(RuntimeError, match="came or went"):
-        proc.spent({1: 1.0, 2: 1.0}, after)
+def test_replaced_worker_raises(after: dict[int, float]) -> None:
+    """The CPU of the process that ended is unknown, and the result would be too low."""
+    with pytest.raises(RuntimeError, match="ended or started"):
+        proc.cpu_used({1: 1.0, 2: 1.0}, after)
 
 
-def test_memory_in_mib(tmp_path: Path) -> None:
-    """The kernel tells kibibytes."""
+def test_memory_mib(tmp_path: Path) -> None:
+    """The kernel reports kibibytes."""
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "status").write_text("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1024 kB\n")
     assert (proc.memory_mib(5, proc=tmp_path), proc.memory_mib(5, "VmRSS", tmp_path)) == (2.0, 1.0)
 
 
-def test_the_real_ones_are_read() -> None:
-    """This very process has spent something, and stays within what it once held."""
-    assert proc.family(os.getpid())[os.getpid()] > 0
+def test_this_process() -> None:
+    """This process has used CPU, and its memory is at most its maximum."""
+    assert proc.process_tree(os.getpid())[os.getpid()] > 0
     assert 0 < proc.memory_mib(os.getpid(), "VmRSS") <= proc.memory_mib(os.getpid()) + 1

@@ -1,4 +1,4 @@
-"""Load at saturation, from wrk: as many requests as the server can take on a fixed number of connections."""
+"""Runs wrk: load at saturation over a fixed number of connections."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SCRIPT: Final = Path(__file__).with_name("load.lua")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
-    """A kind of request; each `@` becomes a number that no other request has."""
+class RequestSpec:
+    """A kind of request; each `@` in body and headers is replaced by a number that is unique to the request."""
 
     path: str
     method: str = "GET"
@@ -25,38 +25,38 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What came of a run."""
+    """The number of requests of a run and its duration."""
 
     requests: int
     seconds: float
 
 
-def program() -> str:
-    """Return where wrk is; raises FileNotFoundError that says what to install."""
-    found = shutil.which("wrk")
-    if found is None:
+def find_program() -> str:
+    """Return the path of wrk; raise FileNotFoundError if it is not installed."""
+    path = shutil.which("wrk")
+    if path is None:
         raise FileNotFoundError("wrk is missing: apt-get install wrk")
-    return found
+    return path
 
 
-def fire(address: str, shot: Shot, run: str, *, seconds: int, connections: int = 16) -> Load:
-    """Load one server; RuntimeError where a single request failed: what fails costs something else."""
-    command = [program(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s"]
-    arguments = [shot.method, run, shot.body, *(f"{name}={value}" for name, value in shot.headers.items())]
-    done = subprocess.run(
-        [*command, f"--script={_SCRIPT}", f"http://{address}{shot.path}", "--", *arguments],
+def run(address: str, spec: RequestSpec, name: str, *, seconds: int, connections: int = 16) -> Load:
+    """Load one server; raise RuntimeError if any request fails, since a failure has another cost."""
+    command = [find_program(), "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s"]
+    arguments = [spec.method, name, spec.body, *(f"{header}={value}" for header, value in spec.headers.items())]
+    process = subprocess.run(
+        [*command, f"--script={_SCRIPT}", f"http://{address}{spec.path}", "--", *arguments],
         capture_output=True,
         text=True,
         check=True,
         timeout=seconds + 30,
     )
-    return read(done.stdout)
+    return parse_output(process.stdout)
 
 
-def read(output: str) -> Load:
-    """Read the line that the script writes at the end."""
-    told = json.loads(output.rstrip().rpartition("\n")[2])
-    failed = {kind: told[kind] for kind in ("broken", "refused", "late") if told[kind]}
-    if failed or not told["requests"]:
-        raise RuntimeError(f"of {told['requests']} requests failed: {failed}")
-    return Load(requests=told["requests"], seconds=told["microseconds"] / 1e6)
+def parse_output(output: str) -> Load:
+    """Parse the line that load.lua writes at the end."""
+    summary = json.loads(output.rstrip().rpartition("\n")[2])
+    errors = {kind: summary[kind] for kind in ("socket_errors", "error_statuses", "timeouts") if summary[kind]}
+    if errors or not summary["requests"]:
+        raise RuntimeError(f"of {summary['requests']} requests failed: {errors}")
+    return Load(requests=summary["requests"], seconds=summary["microseconds"] / 1e6)

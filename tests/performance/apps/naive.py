@@ -1,4 +1,4 @@
-"""What one writes first: Flask, marshmallow and requests.post, without one of the gateway's promises."""
+"""A simple service on Flask, marshmallow and requests.post, with none of the gateway's features."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 import requests
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 from marshmallow import Schema, fields
 
-from tests.performance.bodies import CMDB_CREATE
+from tests.performance.bodies import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
 
 
 class Draft(Schema):
-    """What a caller sends."""
+    """The body of a create."""
 
     backend = fields.String(required=True)
     scope = fields.String(required=True)
@@ -22,8 +22,8 @@ class Draft(Schema):
     owners = fields.List(fields.String())
 
 
-class Created(Schema):
-    """What a caller gets."""
+class Module(Schema):
+    """The body of a response."""
 
     id = fields.Integer(attribute="bk_module_id")
     name = fields.String(attribute="bk_module_name")
@@ -37,7 +37,7 @@ app = Flask(__name__)
 
 @app.get("/")
 def ready() -> Response:
-    """Answer."""
+    """Answer the readiness check."""
     return jsonify(status="ready")
 
 
@@ -45,23 +45,31 @@ def ready() -> Response:
 def create() -> tuple[Response, int]:
     """Create a module in CMDB."""
     draft: dict[str, Any] = Draft().load(request.get_json())
-    reply = requests.post(
-        os.environ["BENCH_CMDB"] + CMDB_CREATE,
-        json={
-            "bk_app_code": "gateway",
-            "bk_app_secret": "secret",
-            "bk_username": "admin",
-            "bk_biz_id": int(draft["scope"]),
-            "bk_set_id": int(draft["parent"]),
-            "data": {
-                "bk_parent_id": int(draft["parent"]),
-                "bk_module_name": draft["name"],
-                "operator": ",".join(draft["owners"]),
-            },
-        },
-        timeout=10,
-    )
-    envelope = reply.json()
+    data = {
+        "bk_parent_id": int(draft["parent"]),
+        "bk_module_name": draft["name"],
+        "operator": ",".join(draft["owners"]),
+    }
+    scope = {"bk_biz_id": int(draft["scope"]), "bk_set_id": int(draft["parent"])}
+    return jsonify(Module().dump(_call(CMDB_CREATE, {**scope, "data": data}))), 201
+
+
+@app.get("/modules/<module_id>")
+def read(module_id: str) -> Response:
+    """Return a module of CMDB by the gateway's id, `cmdb.SCOPE.PARENT.MODULE`."""
+    _, scope, parent, number = module_id.split(".")
+    condition = {"bk_set_id": int(parent), "bk_module_id": int(number)}
+    page = {"start": 0, "limit": 1}
+    data = _call(CMDB_SEARCH, {"bk_biz_id": int(scope), "condition": condition, "page": page})
+    if not data["info"]:
+        abort(404)
+    return jsonify(Module().dump(data["info"][0]))
+
+
+def _call(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    response = requests.post(os.environ["BENCH_CMDB"] + path, json={**CMDB_CREDENTIALS, **arguments}, timeout=10)
+    envelope: dict[str, Any] = response.json()
     if not envelope["result"]:
-        return jsonify(error=envelope["message"]), 502
-    return jsonify(Created().dump(envelope["data"])), 201
+        abort(502, envelope["message"])
+    data: dict[str, Any] = envelope["data"]
+    return data

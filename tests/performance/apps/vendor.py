@@ -1,4 +1,4 @@
-"""Creates modules with a vendor's own client and writes what one cost its process: `vendor.py NAME URL RUN COUNT`."""
+"""Creates modules with a vendor's own client and prints the CPU of this process: `vendor.py NAME URL RUN COUNT`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from os import environ
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.performance.bodies import OWNER, PROJECT
+from tests.performance.bodies import CMDB_CREDENTIALS, OWNER, PROJECT
 
 Create = Callable[[str], None]
-_WARM: Final = 20
+_WARM_UP: Final = 20
 
 
 def cmdb(url: str) -> Create:
-    """Use bkapi-component-open over the ESB, one client and so one connection for all."""
-    from bkapi_component.open.client import Client  # noqa: PLC0415 - each client is imported where it is measured
+    """Return a function that calls the ESB with bkapi-component-open; all calls share one connection."""
+    from bkapi_component.open.client import Client  # noqa: PLC0415 - only the measured client is imported
 
     client = Client(endpoint=url, bk_api_ver="v2")
-    client.update_bkapi_authorization(bk_app_code="gateway", bk_app_secret="secret", bk_username="admin")
+    client.update_bkapi_authorization(**CMDB_CREDENTIALS)
 
     def create(name: str) -> None:
         data = {"bk_parent_id": 10, "bk_module_name": name, "operator": "admin"}
@@ -31,10 +31,10 @@ def cmdb(url: str) -> Create:
 
 
 def projectman(url: str) -> Create:
-    """Use huaweicloudsdkprojectman with a signed request, one client and so one connection for all."""
+    """Return a function that sends signed requests with huaweicloudsdkprojectman over one connection."""
     from huaweicloudsdkcore.auth.credentials import BasicCredentials  # noqa: PLC0415 - after HOME is set
-    from huaweicloudsdkcore.http.http_config import HttpConfig  # noqa: PLC0415 - the same
-    from huaweicloudsdkprojectman import v4  # noqa: PLC0415 - the same
+    from huaweicloudsdkcore.http.http_config import HttpConfig  # noqa: PLC0415 - after HOME is set
+    from huaweicloudsdkprojectman import v4  # noqa: PLC0415 - after HOME is set
 
     builder: Any = v4.ProjectManClient.new_builder()
     credentials = BasicCredentials("AKTEST", "SKTEST", "0000000000000000000000000000000a")
@@ -53,16 +53,16 @@ CLIENTS: Final[Mapping[str, Callable[[str], Create]]] = {"cmdb": cmdb, "projectm
 
 
 def main(name: str, url: str, run: str, count: int) -> None:
-    """Create that many, after a few that are not counted; CPU is the whole process's, its threads included."""
-    with TemporaryDirectory(prefix="bench-home-") as environ["HOME"]:  # importing a client writes there
+    """Create `count` modules after a warm-up and print requests, seconds and CPU seconds of all threads."""
+    with TemporaryDirectory(prefix="bench-home-") as environ["HOME"]:  # the clients write there when imported
         create = CLIENTS[name](url)
-        for number in range(_WARM):
+        for number in range(_WARM_UP):
             create(f"w{run}{number}")
         started, cpu = time.monotonic(), time.process_time()
         for number in range(count):
             create(f"m{run}{number}")
-        spent = {"requests": count, "cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - started}
-    sys.stdout.write(json.dumps(spent) + "\n")
+        sample = {"requests": count, "cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - started}
+    sys.stdout.write(json.dumps(sample) + "\n")
 
 
 if __name__ == "__main__":

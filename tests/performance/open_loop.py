@@ -1,6 +1,6 @@
-"""Requests at times that are fixed beforehand, whether earlier ones have been answered or not.
+"""Sends requests at times that are scheduled in advance, independent of earlier responses.
 
-Latency runs from the time that was *planned*: what waits behind a slow answer waits for the server, and counts.
+Latency is measured from the scheduled time, so that time in a queue behind a slow response counts.
 """
 
 from __future__ import annotations
@@ -12,56 +12,56 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
-#: The event loop wakes up to a millisecond late; the last stretch before a planned time is spent awake.
-_AWAKE: Final = 0.0015
+#: The event loop wakes up to a millisecond late; the last interval before a scheduled time is spent polling.
+_POLL_SECONDS: Final = 0.0015
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, and how long after its planned time, seconds."""
+class TimedResponse:
+    """A response and the seconds since its scheduled time."""
 
     status: int
     seconds: float
     body: bytes
 
 
-def plan(count: int, rate: float) -> list[float]:
-    """Return when each request is due, seconds from the start."""
+def schedule(count: int, rate: float) -> list[float]:
+    """Return the time of each request, in seconds from the start."""
     return [number / rate for number in range(count)]
 
 
-async def launch(
-    due: Sequence[float],
+async def run_schedule(
+    times: Sequence[float],
     send: Callable[[int], Coroutine[None, None, tuple[int, bytes]]],
     now: Callable[[], float] = perf_counter,
-) -> list[Answer]:
-    """Start every request at its time, never waiting for another, and return their answers in order."""
+) -> list[TimedResponse]:
+    """Start every request at its time without waiting for others; return the responses in order."""
     start = now()
 
-    async def one(number: int, planned: float) -> Answer:
+    async def send_one(number: int, scheduled: float) -> TimedResponse:
         status, body = await send(number)
-        return Answer(status, now() - planned, body)
+        return TimedResponse(status, now() - scheduled, body)
 
-    running = []
-    for number, after in enumerate(due):
-        planned = start + after
-        await asyncio.sleep(max(planned - _AWAKE - now(), 0.0))
-        while now() < planned:  # noqa: ASYNC110 - nothing but time passes
+    tasks = []
+    for number, offset in enumerate(times):
+        scheduled = start + offset
+        await asyncio.sleep(max(scheduled - _POLL_SECONDS - now(), 0.0))
+        while now() < scheduled:  # noqa: ASYNC110 - the clock is all there is to wait for
             await asyncio.sleep(0)
-        running.append(asyncio.ensure_future(one(number, planned)))
-    return await asyncio.gather(*running)
+        tasks.append(asyncio.ensure_future(send_one(number, scheduled)))
+    return await asyncio.gather(*tasks)
 
 
 @dataclass(slots=True)
 class Client:
-    """Connections to one server, kept and used again; a request that finds none idle opens one more."""
+    """Keep-alive connections to one server; opens a new one if none is idle."""
 
     address: str
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """Send a whole request and return status and body."""
+        """Send an encoded request and return status and body."""
         host, _, port = self.address.rpartition(":")
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(host, int(port))
         writer.write(request)
@@ -72,14 +72,14 @@ class Client:
         return int(head[9:12]), body
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the idle connections."""
         for _, writer in self._idle:
             writer.close()
         self._idle.clear()
 
 
-def encode(address: str, method: str, path: str, body: str, headers: dict[str, str]) -> bytes:
-    """Write a request of HTTP/1.1."""
+def encode_request(address: str, method: str, path: str, body: str, headers: dict[str, str]) -> bytes:
+    """Return an HTTP/1.1 request as bytes."""
     content = body.encode()
     lines = [f"{method} {path} HTTP/1.1", f"Host: {address}", f"Content-Length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -1,4 +1,4 @@
-"""Everything that is measured, running side by side in a temporary folder, and ended together."""
+"""Starts all measured servers side by side in a temporary folder."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.performance import configuration, nginx, old_journal
-from tests.performance.servers import ROOT, Server, free_address, gunicorn, serving
+from tests.performance.servers import ROOT, Server, free_address, gunicorn_command, run_server
 
-#: How many operations the old journal holds.
-OLD: Final = 100_000
+#: The number of operations in the old journal.
+OLD_OPERATIONS: Final = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
-    """Where everything answers."""
+class BenchServers:
+    """The running servers."""
 
     folder: Path
-    backend: Server  # nginx with fixed replies
-    sized: Server  # asyncio: scopes of any size, and counts
+    backend: Server  # nginx with fixed responses
+    sized: Server  # asyncio: scopes of any size, counts its requests
     proxy: Server
     floor: Server
     gateway: Server
-    gateway_old: Server  # the same with an old journal
-    gateway_sized: Server  # the same in front of `sized`
+    gateway_old: Server  # with an old journal
+    gateway_sized: Server  # with `sized` as its backend
     naive: Server
     fastapi: Server
 
 
 @contextmanager
-def opened() -> Iterator[Site]:
-    """Start everything for the time of a block; the journals lie where they lie in production, below var/."""
+def run_servers() -> Iterator[BenchServers]:
+    """Run all servers during a with block; the journals are below var/, as in production."""
     (ROOT / "var").mkdir(exist_ok=True)
     with TemporaryDirectory(prefix="bench-", dir=ROOT / "var") as name, ExitStack() as stack:
         folder = Path(name)
-        starter = Starter(folder, stack)
-        backend = starter.nginx("backend", nginx.stand_in)
-        sized = starter.slow("sized", 0.0)
-        yield Site(
+        starter = ServerStarter(folder, stack)
+        backend = starter.nginx("backend", nginx.backend_stub)
+        sized = starter.slow_backend("sized", 0.0)
+        yield BenchServers(
             folder=folder,
             backend=backend,
             sized=sized,
             proxy=starter.nginx("proxy", lambda address: nginx.proxy(address, backend.address)),
-            floor=starter.gunicorn("floor", "tests.performance.apps.floor:app"),
+            floor=starter.gunicorn("floor", "tests.performance.apps.baseline:app"),
             gateway=starter.gateway("gateway", backend.url),
-            gateway_old=starter.gateway("gateway_old", backend.url, old=OLD),
+            gateway_old=starter.gateway("gateway_old", backend.url, old_operations=OLD_OPERATIONS),
             gateway_sized=starter.gateway("gateway_sized", sized.url),
             naive=starter.naive(backend.url),
             fastapi=starter.fastapi(backend.url),
         )
 
 
-class Starter:
-    """Starts servers that end with a stack, each with a log, or a folder, of its own name."""
+class ServerStarter:
+    """Starts servers that stop with an exit stack; logs and files are named after the server."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder = folder
         self._stack = stack
 
     def nginx(self, name: str, configure: Callable[[str], str]) -> Server:
-        """Start an nginx of one worker."""
+        """Start an nginx with one worker."""
         address = free_address()
-        command = nginx.write(self._folder / name, configure(address))
+        command = nginx.write_config(self._folder / name, configure(address))
         return self._start(name, command, address, ready="/ready")
 
-    def slow(self, name: str, delay: float) -> Server:
-        """Start the backend that can be slow and large, and that counts."""
+    def slow_backend(self, name: str, delay: float) -> Server:
+        """Start the asyncio backend; `delay` is the duration of a create in seconds."""
         address = free_address()
         port = address.rpartition(":")[2]
         command = [sys.executable, "-m", "tests.performance.backend", port, str(delay)]
@@ -79,30 +79,31 @@ class Starter:
     def gunicorn(
         self, name: str, application: str, environ: Mapping[str, str] | None = None, *, ready: str = "/"
     ) -> Server:
-        """Start gunicorn as production does, of one worker."""
+        """Start gunicorn as in production, with one worker."""
         address = free_address()
-        figures = self._folder / f"{name}-metrics"
-        figures.mkdir()
-        place = {"GATEWAY_BIND": address, "GATEWAY_WORKERS": "1", "PROMETHEUS_MULTIPROC_DIR": str(figures)}
-        return self._start(name, gunicorn(application), address, ready=ready, environ={**place, **(environ or {})})
+        metrics = self._folder / f"{name}-metrics"
+        metrics.mkdir()
+        settings = {"GATEWAY_BIND": address, "GATEWAY_WORKERS": "1", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+        command = gunicorn_command(application)
+        return self._start(name, command, address, ready=ready, environ={**settings, **(environ or {})})
 
-    def gateway(self, name: str, backend: str, *, old: int = 0) -> Server:
-        """Start a gateway with everything on, over a journal that holds so many operations."""
+    def gateway(self, name: str, backend: str, *, old_operations: int = 0) -> Server:
+        """Start a gateway with all features; its journal already holds `old_operations`."""
         folder = self._folder / f"{name}-of"
         environ = configuration.write(folder, backend)
-        if old:
-            old_journal.fill(configuration.journal(folder), old)
+        if old_operations:
+            old_journal.fill(configuration.journal_path(folder), old_operations)
         return self.gunicorn(name, "wsgi:app", environ, ready="/readyz")
 
     def naive(self, backend: str) -> Server:
-        """Start the naive service on a sync worker, which closes every connection: it knows no other way."""
+        """Start the naive service on one sync worker, which closes the connection after each response."""
         address = free_address()
         options = ["-w", "1", "-k", "sync", "-b", address, "tests.performance.apps.naive:app"]
         command = [sys.executable, "-m", "gunicorn", *options]
         return self._start("naive", command, address, environ={"BENCH_CMDB": backend})
 
     def fastapi(self, backend: str) -> Server:
-        """Start the asynchronous service on one process of uvicorn, which logs nothing."""
+        """Start the FastAPI service on one process of uvicorn, without an access log."""
         address = free_address()
         host, _, port = address.rpartition(":")
         options = ["--host", host, "--port", port, "--no-access-log", "--log-level", "warning"]
@@ -119,4 +120,4 @@ class Starter:
         environ: Mapping[str, str] | None = None,
     ) -> Server:
         log = self._folder / f"{name}.log"
-        return self._stack.enter_context(serving(command, address, log, ready=ready, environ=environ))
+        return self._stack.enter_context(run_server(command, address, log, ready=ready, environ=environ))

@@ -1,6 +1,6 @@
-"""The gateway inside this process, one thread, nothing left to chance: for counting and profiling what a request does.
+"""Runs the gateway inside this process on one thread, deterministically, to count and profile calls.
 
-Sockets, journal and log are real. What runs beside a request in production runs inside it here, in the same order.
+Sockets, journal and log are real. Background work of a request runs inside the request, in the same order.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.telemetry.logging_config import StderrHandler
 from tests.performance import backend, configuration, table
 from tests.performance.bodies import CMDB_DRAFT, PROJECTMAN_DRAFT, UNIQUE
-from tests.performance.wrk import Shot
+from tests.performance.wrk import RequestSpec
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: What is counted, by name; the projects and businesses of the stand-in hold as many modules as their ids say.
-SHOTS: Final[Mapping[str, Shot]] = {
+#: The counted requests by name; the ids of the stub's projects and businesses are the numbers of their modules.
+REQUESTS: Final[Mapping[str, RequestSpec]] = {
     "create on CMDB": table.create(CMDB_DRAFT),
     "create on ProjectMan": table.create(PROJECTMAN_DRAFT),
     "read on CMDB": table.get("/modules/cmdb.10.10.7"),
@@ -38,61 +38,61 @@ SHOTS: Final[Mapping[str, Shot]] = {
 }
 
 
-class OneThread(SystemRuntime):
-    """The machine's time; work beside the caller's own is done at once, and what never ends is left out."""
+class SingleThreadRuntime(SystemRuntime):
+    """The system clock; background work of a request runs at once, endless background work is left out."""
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Do it where a create is sent; the reconciler and the figures go on for ever, beside all requests."""
+        """Run the work of a create; skip the reconciler and the metrics, which run beside all requests."""
         if work.__qualname__.startswith(Provisioner.__name__):
             work()
 
 
 @dataclass
-class Stage:
-    """A service to send requests to."""
+class InProcessGateway:
+    """A gateway that takes requests as function calls."""
 
     app: WsgiApp
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(10_000))  # all of one length
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(10_000))  # all of equal length
 
     def prepare(self, name: str) -> Callable[[], bytes]:
-        """Return one request, ready to be made; it raises AssertionError where it is not answered with success."""
-        shot, number = SHOTS[name], str(next(self._numbers))
+        """Return a function that makes one request; it raises AssertionError unless the response is a 2xx."""
+        spec, number = REQUESTS[name], str(next(self._numbers))
         environ = EnvironBuilder(
-            method=shot.method,
-            path=shot.path,
-            headers=[(key, value.replace(UNIQUE, number)) for key, value in shot.headers.items()],
-            data=shot.body.replace(UNIQUE, number),
+            method=spec.method,
+            path=spec.path,
+            headers=[(key, value.replace(UNIQUE, number)) for key, value in spec.headers.items()],
+            data=spec.body.replace(UNIQUE, number),
         ).get_environ()
-        return lambda: _answer(self.app, environ)
+        return lambda: _call(self.app, environ)
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Stage]:
-    """Put the service together over a stand-in, with a journal in this folder, and a log that is written to memory."""
-    with backend.in_thread() as url, _logging(), mock.patch("gateway.app.SystemRuntime", OneThread):
+def run_gateway(folder: Path) -> Iterator[InProcessGateway]:
+    """Run a gateway over a backend stub, with a journal in this folder and a log in memory."""
+    with backend.in_thread() as url, _logging(), mock.patch("gateway.app.SystemRuntime", SingleThreadRuntime):
         environ = configuration.write(folder / "gateway", url)
         service = create_app(load_settings(environ))
-        yield Stage(service)
+        yield InProcessGateway(service)
         service.extensions["provisioner"].journal.close()
 
 
-def _answer(app: WsgiApp, environ: WSGIEnvironment) -> bytes:
-    told: list[str] = []
+def _call(app: WsgiApp, environ: WSGIEnvironment) -> bytes:
+    statuses: list[str] = []
 
-    def start(status: str, headers: Any, error: Any = None) -> Any:
-        told.append(status)
+    def start_response(status: str, headers: Any, error: Any = None) -> Any:
+        statuses.append(status)
 
-    parts = app(environ, start)
+    parts = app(environ, start_response)
     body = b"".join(parts)
     getattr(parts, "close", lambda: None)()
-    assert told[0][0] == "2", (told, body)
+    assert statuses[0][0] == "2", (statuses, body)
     assert json.loads(body)
     return body
 
 
 @contextmanager
 def _logging() -> Iterator[None]:
-    """Write the gateway's log as production does, to a file in memory, and to nobody else."""
+    """Format the gateway's log as in production and write it to memory only."""
     log = logging.getLogger("gateway")
     before = (log.handlers, log.level, log.propagate)
     log.handlers, log.propagate = [StderrHandler(stream=io.StringIO())], False
