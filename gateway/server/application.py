@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication
 from gateway.server import hooks
 from gateway.server.environment import InvalidEnvironment, ServerEnvironment, read_environment
 from gateway.server.worker import DrainingGeventWorker
-from gateway.telemetry.logging_config import GUNICORN
+from gateway.telemetry.logging_config import GUNICORN_LOGGING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,7 +46,7 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "errorlog": "-",
         "loglevel": "warning",
         "logger_class": hooks.SilentAccessLogger,
-        "logconfig_dict": GUNICORN,  # gunicorn's lines are JSON without secrets, like the gateway's
+        "logconfig_dict": GUNICORN_LOGGING,  # gunicorn's lines are JSON without secrets, like the gateway's
         "pre_fork": hooks.pre_fork,
         "post_fork": hooks.post_fork,
         "post_worker_init": hooks.post_worker_init,

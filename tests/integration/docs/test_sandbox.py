@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from gateway import sandbox
+from gateway.cli import sandbox
 
 pytestmark = pytest.mark.loopback
 
