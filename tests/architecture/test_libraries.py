@@ -133,6 +133,8 @@ def _classes() -> list[type]:
     """Return the gateway's classes that derive from a third-party class."""
     found: list[type] = []
     for module_info in pkgutil.walk_packages(gateway.__path__, "gateway."):
+        if module_info.name.endswith(".__main__"):  # importing it runs the command line
+            continue
         module = importlib.import_module(module_info.name)
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if cls.__module__ == module.__name__ and _third_party_bases(cls):
