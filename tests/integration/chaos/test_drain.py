@@ -15,14 +15,14 @@ from tests.integration.chaos.stand import Shape, Stand, eventually, match
 pytestmark = pytest.mark.loopback
 
 SHAPE = Shape(workers=2, deadline=5.0, hard=5.0)
-#: Far less than what gunicorn would wait for a connection on which nobody asks anything.
+#: Much less than gunicorn waits for an idle connection, in seconds.
 ENDS_WITHIN = 15.0
 IN_FLIGHT = 8
 
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    """A gateway whose backend takes a second for every create."""
+    """A gateway whose backend takes one second for each create."""
     with match(tmp_path / "stand", SHAPE) as stand:
         stand.fault("cmdb", {"fault": "delay", "seconds": 1.0, "times": -1})
         yield stand
@@ -30,32 +30,32 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 @pytest.fixture
 def idle(stand: Stand) -> Iterator[HTTPConnection]:
-    """A connection that has been used and is kept open."""
+    """An open connection that has served a request."""
     with closing(HTTPConnection(stand.addresses[0], timeout=15)) as connection:
         assert exchange(connection, "GET", "/readyz").status == 200
         yield connection
 
 
 def _create(stand: Stand, number: int) -> Answer:
-    wanted = Wanted("cmdb", f"module-{number}")
-    return ask(stand.addresses[0], "POST", "/modules", wanted.body, wanted.headers)
+    create = Wanted("cmdb", f"module-{number}")
+    return ask(stand.addresses[0], "POST", "/modules", create.body, create.headers)
 
 
-def test_creates_on_their_way_are_answered(stand: Stand) -> None:
-    """After SIGTERM every create in flight gets its 201, the process ends with status 0, and nothing stays open."""
+def test_creates_in_flight_finish(stand: Stand) -> None:
+    """After SIGTERM every create in flight gets its 201, the process exits with 0, and no operation stays active."""
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        answers = [pool.submit(_create, stand, number) for number in range(IN_FLIGHT)]
+        responses = [pool.submit(_create, stand, number) for number in range(IN_FLIGHT)]
         assert eventually(lambda: stand.sent("cmdb") == IN_FLIGHT, 10)
         stand.replicas[0].terminate()
-        assert [answer.result().status for answer in answers] == [201] * IN_FLIGHT
-    # That it ends by itself is the fact here; gunicorn gives its workers 40 s, and a busy machine may use them.
+        assert [response.result().status for response in responses] == [201] * IN_FLIGHT
+    # It ends by itself; gunicorn gives its workers 40 s, and a busy machine may need them.
     assert stand.replicas[0].wait(60.0) == 0
     assert len(stand.created("cmdb")) == IN_FLIGHT
     assert stand.live() == 0
 
 
-def test_a_draining_gateway_takes_no_new_creates(stand: Stand, idle: HTTPConnection) -> None:
-    """After SIGTERM /readyz answers 503 and a new create is refused 503 or hung up on; nothing of it is sent."""
+def test_a_draining_gateway_refuses_creates(stand: Stand, idle: HTTPConnection) -> None:
+    """After SIGTERM /readyz and a new create get 503 or a closed connection; nothing is sent to the backend."""
     with ThreadPoolExecutor(1) as pool, closing(HTTPConnection(stand.addresses[0], timeout=15)) as other:
         exchange(other, "GET", "/livez")
         first = pool.submit(_create, stand, 1)
@@ -69,17 +69,17 @@ def test_a_draining_gateway_takes_no_new_creates(stand: Stand, idle: HTTPConnect
 
 
 def _refused(connection: HTTPConnection, method: str, path: str, body: object) -> bool:
-    """Ask on an open connection and on no other; tell whether the gateway says that it is going, or is gone."""
+    """Send a request on this connection; return whether it is closed or the response says `draining`."""
     connection.auto_open = 0
     try:
-        answer = exchange(connection, method, path, body)
+        response = exchange(connection, method, path, body)
     except BROKEN:
         return True
-    return (answer.status, answer.code) == (503, "draining")
+    return (response.status, response.code) == (503, "draining")
 
 
-def test_an_idle_connection_does_not_hold_it(stand: Stand, idle: HTTPConnection) -> None:
-    """A connection that is open and unused does not keep the process from ending."""
+def test_an_idle_connection_does_not_delay_the_end(stand: Stand, idle: HTTPConnection) -> None:
+    """An open, unused connection does not keep the process alive."""
     stand.replicas[0].terminate()
     assert stand.replicas[0].wait(ENDS_WITHIN) == 0
     with pytest.raises(BROKEN):

@@ -1,4 +1,4 @@
-"""The files of the image, laid out as in it: the service starts from them, and from nothing of the repository."""
+"""The files of the image in its layout: the service starts from them, without the repository."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,17 +40,16 @@ username = "admin"
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The build's two stages without a container: a wheel from what is copied, unpacked; and the working folder."""
+    """Both stages of the build without a container: the unpacked wheel, and the working folder."""
     folder = tmp_path_factory.mktemp("image")
-    for each in copied():
-        base = folder / ("build" if each.stage == 0 else "srv")
-        target = base / each.target
-        if (ROOT / each.source).is_dir():
-            shutil.copytree(ROOT / each.source, target, ignore=_left_out)
+    for entry in copied():
+        target = folder / ("build" if entry.stage == 0 else "srv") / entry.target
+        if (ROOT / entry.source).is_dir():
+            shutil.copytree(ROOT / entry.source, target, ignore=_ignored)
         else:
-            target = target / Path(each.source).name if each.target.endswith("/") else target
+            target = target / Path(entry.source).name if entry.target.endswith("/") else target
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / each.source, target)
+            shutil.copyfile(ROOT / entry.source, target)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
     source = str(folder / "build/source")
     subprocess.run([*command, "--disable-pip-version-check", "--wheel-dir", str(folder), source], check=True)
@@ -61,9 +61,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _left_out(folder: str, names: list[str]) -> set[str]:
-    place = Path(folder).relative_to(ROOT)
-    return {name for name in names if not admitted((place / name).as_posix())}
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    path = Path(folder).relative_to(ROOT)
+    return {name for name in names if not admitted((path / name).as_posix())}
 
 
 @pytest.fixture
@@ -84,28 +84,28 @@ def command() -> list[str]:
     return [sys.executable, "-m", *json.loads(last("CMD"))]
 
 
-def test_the_wheel_has_what_the_service_serves(image: Path) -> None:
-    """Every file of the package that is no cache is in the wheel, the pages of /docs among them."""
-    here = {path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*") if path.is_file()}
-    there = {path.relative_to(image / "site") for path in (image / "site/gateway").rglob("*") if path.is_file()}
-    assert {path for path in here if admitted(path.as_posix())} == there
-    assert Path("gateway/api/docs/index.html") in there
+def test_the_wheel_contains_every_file(image: Path) -> None:
+    """Every file of the package that is not a cache is in the wheel, for example the pages of /docs."""
+    source = {path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*") if path.is_file()}
+    wheel = {path.relative_to(image / "site") for path in (image / "site/gateway").rglob("*") if path.is_file()}
+    assert {path for path in source if admitted(path.as_posix())} == wheel
+    assert Path("gateway/api/docs/index.html") in wheel
 
 
 def test_the_command_finds_everything(image: Path, environment: Mapping[str, str]) -> None:
-    """The server reads its configuration and loads the service from the image's files alone."""
+    """The server reads its configuration and loads the service from the files of the image."""
     line = [*command(), "--check-config"]
     done = subprocess.run(line, cwd=image / "srv", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     probe = "import gateway; print(gateway.__file__)"
-    found = subprocess.run(
+    imported = subprocess.run(
         [sys.executable, "-c", probe], cwd=image / "srv", env=environment, capture_output=True, check=False
     )
-    assert found.stdout.decode().startswith(str(image / "site"))
+    assert imported.stdout.decode().startswith(str(image / "site"))
 
 
-def test_a_wrong_configuration_does_not_start(image: Path, environment: Mapping[str, str]) -> None:
-    """The image binds an address that everybody can reach: without callers it refuses to start, and says why."""
+def test_a_public_address_needs_authentication(image: Path, environment: Mapping[str, str]) -> None:
+    """The image binds a public address: without authentication the service does not start, and names the setting."""
     config = image / "open.toml"
     config.write_text(
         (image / "gateway.toml").read_text(encoding="utf-8").replace("required", "none"), encoding="utf-8"
@@ -118,16 +118,16 @@ def test_a_wrong_configuration_does_not_start(image: Path, environment: Mapping[
 
 
 @pytest.fixture
-def here(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """The image's variables, with an address of this machine alone."""
+def local(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The image's variables, with a loopback address."""
     return {**environment, "GATEWAY_BIND": f"127.0.0.1:{free_port()}"}
 
 
 @pytest.fixture
-def running(image: Path, here: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running(image: Path, local: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The service as the image runs it."""
     process = subprocess.Popen(
-        command(), cwd=image / "srv", env=here, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command(), cwd=image / "srv", env=local, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     yield process
     process.kill()
@@ -135,17 +135,17 @@ def running(image: Path, here: Mapping[str, str]) -> Iterator[subprocess.Popen[s
 
 
 @pytest.mark.loopback
-def test_the_health_check_tells_the_truth(running: subprocess.Popen[str], image: Path, here: Mapping[str, str]) -> None:
-    """The image's health check fails while nobody listens, passes once the service does, and fails after SIGTERM."""
+def test_the_health_check(running: subprocess.Popen[str], image: Path, local: Mapping[str, str]) -> None:
+    """The image's health check passes while the service runs, and fails after SIGTERM."""
     match = re.fullmatch(r"--.*? CMD (\[.*\])", last("HEALTHCHECK"))
     assert match is not None
     _, *check = json.loads(match[1])
 
     def healthy() -> bool:
-        return subprocess.run([sys.executable, *check], env=here, capture_output=True, check=False).returncode == 0
+        return subprocess.run([sys.executable, *check], env=local, capture_output=True, check=False).returncode == 0
 
-    until = time.monotonic() + 30
-    while not healthy() and running.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while not healthy() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert healthy()
     running.terminate()
@@ -154,3 +154,33 @@ def test_the_health_check_tells_the_truth(running: subprocess.Popen[str], image:
     assert not healthy()
     assert "ontrol s" not in errors  # no control socket, which a read-only root file system would not take
     assert not list((image / "srv").rglob("*.ctl"))
+
+
+@pytest.mark.loopback
+def test_serve_runs_from_the_wheel(image: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+    """`module-gateway serve` needs no checkout: it answers /readyz, logs its start once, and ends on SIGTERM."""
+    address = f"127.0.0.1:{free_port()}"
+    variables = {name: value for name, value in environment.items() if not name.startswith("GATEWAY_")}
+    options = ["--config", str(image / "gateway.toml"), "--bind", address, "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "serve", *options],
+        cwd=tmp_path,
+        env=variables,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        start = json.loads(process.stderr.readline())
+        assert (start["message"], start["addresses"], start["workers"]) == ("gateway started", [address], 2)
+        assert (start["connections"], start["journal"]) == (["cmdb"], f"SQLite at {image}/journal.db")
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=30) as response:
+            assert response.status == 200
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, log
+    assert "gateway started" not in log

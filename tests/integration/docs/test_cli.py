@@ -1,4 +1,4 @@
-"""The command line: what it checks, prints and refuses."""
+"""The server's commands: what they check, print and refuse."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from click.testing import CliRunner
 from gateway import cli
 
 ROOT = Path(__file__).parents[3]
-SOUND = """
+VALID = """
 [backends.cmdb]
 type = "cmdb"
 base_url = "http://127.0.0.1:1"
 app_code = "gateway"
-app_secret = "written out"
+app_secret = "literal secret"
 username = "admin"
 """
 
 
 def test_check_names_the_connections_and_warns(tmp_path: Path) -> None:
-    """A sound configuration lists its connections; a secret written out is warned about, and not repeated."""
-    config = tmp_path / "sound.toml"
-    config.write_text(SOUND, encoding="utf-8")
+    """A valid configuration lists its connections; a literal secret causes a warning, which does not contain it."""
+    config = tmp_path / "valid.toml"
+    config.write_text(VALID, encoding="utf-8")
     result = CliRunner().invoke(cli.main, ["check", str(config)])
     assert result.exit_code == 0
     assert result.stdout == "cmdb: cmdb\n"
     assert "backends.cmdb.app_secret" in result.stderr
     assert "written out in the file" in result.stderr
-    assert result.stderr.count("written out") == 1
+    assert "literal secret" not in result.stderr
 
 
-def test_check_names_every_mistake(tmp_path: Path) -> None:
-    """A wrong configuration is refused with one line a mistake."""
-    config = tmp_path / "wrong.toml"
-    config.write_text(SOUND.replace("base_url", "base") + "[server]\ndeadline_seconds = true\n", encoding="utf-8")
+def test_check_reports_every_error(tmp_path: Path) -> None:
+    """An invalid configuration is refused with one line per error."""
+    config = tmp_path / "invalid.toml"
+    config.write_text(VALID.replace("base_url", "base") + "[server]\ndeadline_seconds = true\n", encoding="utf-8")
     result = CliRunner().invoke(cli.main, ["check", str(config)])
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
@@ -52,18 +52,18 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
     }
 
 
-def test_check_asks_the_journal_too(tmp_path: Path) -> None:
-    """A URL that the database's own client does not understand is a mistake here, and not a crash at the start."""
-    config = tmp_path / "wrong.toml"
+def test_check_validates_the_url_of_the_journal(tmp_path: Path) -> None:
+    """A URL that the database's client cannot parse is an error of the configuration, not a crash at start."""
+    config = tmp_path / "invalid.toml"
     url = "postgresql://:hush@[::1/gateway"
-    config.write_text(f'{SOUND}\n[journal]\nurl = "{url}"\n', encoding="utf-8")
+    config.write_text(f'{VALID}\n[journal]\nurl = "{url}"\n', encoding="utf-8")
     result = CliRunner().invoke(cli.main, ["check", str(config)])
     assert result.exit_code == 1
     assert result.stderr == "journal.url: is not a URL that PostgreSQL understands\n"
 
 
-def test_a_new_key_is_the_digests() -> None:
-    """The two printed lines belong together, and no two keys are the same."""
+def test_a_new_key_has_the_printed_digest() -> None:
+    """The second line is the digest of the key in the first, and each run creates another key."""
     runs = [CliRunner().invoke(cli.main, ["new-key"]).stdout.split() for _ in range(2)]
     for _, key, _, _, digest in runs:
         assert digest == f'"{sha256(key.encode()).hexdigest()}"'
@@ -72,22 +72,22 @@ def test_a_new_key_is_the_digests() -> None:
 
 
 def test_openapi_prints_the_document() -> None:
-    """The document can be had without a server."""
+    """The document is printed without a server."""
     result = CliRunner().invoke(cli.main, ["openapi"])
     assert json.loads(result.stdout)["openapi"] == "3.1.0"
 
 
 @pytest.mark.parametrize("bind", ["8001", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:٣"])
-def test_a_twin_wants_a_real_address(bind: str) -> None:
-    """An address that is none is refused in one sentence."""
+def test_a_twin_refuses_an_invalid_address(bind: str) -> None:
+    """The message says what an address must be."""
     result = CliRunner().invoke(cli.main, ["twin", "cmdb", "--bind", bind])
     assert result.exit_code == 2
-    assert "say HOST:PORT" in result.stderr
+    assert "must be HOST:PORT" in result.stderr
 
 
-def test_a_server_with_a_wrong_configuration_does_not_start(tmp_path: Path) -> None:
-    """wsgi.py says what is wrong, line by line, and ends with the status at which gunicorn gives up."""
-    config = tmp_path / "wrong.toml"
+def test_a_server_with_an_invalid_configuration_does_not_start(tmp_path: Path) -> None:
+    """wsgi.py prints one line per error and exits with the status at which gunicorn stops."""
+    config = tmp_path / "invalid.toml"
     config.write_text("[backends.x]\ntype = 'none'\n", encoding="utf-8")
     environ = {**os.environ, "GATEWAY_CONFIG": str(config)}
     run = subprocess.run(
@@ -98,9 +98,45 @@ def test_a_server_with_a_wrong_configuration_does_not_start(tmp_path: Path) -> N
 
 
 def test_a_server_without_a_configuration_does_not_start() -> None:
-    """Nothing is guessed: GATEWAY_CONFIG must name a file."""
+    """There is no default file: GATEWAY_CONFIG must name one."""
     environ = {key: value for key, value in os.environ.items() if key != "GATEWAY_CONFIG"}
     run = subprocess.run(
         [sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stderr) == (3, "configuration: GATEWAY_CONFIG: must name the configuration file\n")
+
+
+def serve(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `module-gateway serve` until it ends by itself."""
+    command = [sys.executable, "-m", "gateway.cli", "serve", *options]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | variables
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"), [((), {"GATEWAY_WORKERS": "two"}), (("--workers", "two"), {"GATEWAY_WORKERS": "1"})]
+)
+def test_serve_refuses_an_invalid_number(options: tuple[str, ...], variables: dict[str, str]) -> None:
+    """An invalid variable or option is one line on standard error, without a traceback."""
+    run = serve(*options, **variables)
+    assert (run.returncode, run.stderr) == (3, "configuration: GATEWAY_WORKERS: must be an integer from 1 to 256\n")
+
+
+def test_serve_reports_every_error_of_the_configuration(tmp_path: Path) -> None:
+    """An invalid configuration file is one line per error, and the status 3."""
+    config = tmp_path / "invalid.toml"
+    config.write_text("[backends.x]\ntype = 'none'\n[server]\ndeadline_seconds = true\n", encoding="utf-8")
+    run = serve("--config", str(config), "--bind", "127.0.0.1:0")
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("{")]  # gunicorn's are JSON
+    assert run.returncode == 3
+    assert sorted(line.split(": ")[:2] for line in lines) == [
+        ["configuration", "backends.x.type"],
+        ["configuration", "server.deadline_seconds"],
+    ]
+
+
+def test_the_master_imports_nothing_of_the_service() -> None:
+    """Modules that are imported before gevent's patches keep unpatched functions."""
+    code = "import gateway.cli.serve, sys; print(sorted({'gateway.app', 'flask', 'requests'} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

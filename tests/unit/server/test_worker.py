@@ -132,6 +132,16 @@ def test_the_last_request_of_a_connection(
     assert closed == [True] * deregistering
 
 
+def test_gevent_does_not_record_spawns(
+    start: Callable[..., DrainingGeventWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each create spawns a greenlet, and to record where costs more than the spawn."""
+    monkeypatch.setattr(gevent.config, "track_greenlet_tree", True)
+    monkeypatch.setattr(GeventWorker, "init_process", lambda _self: None)
+    start().init_process()
+    assert not gevent.config.track_greenlet_tree
+
+
 def test_idle_connections_are_closed_while_it_ends(start: Callable[..., DrainingGeventWorker]) -> None:
     """A greenlet that waits for a request reads the end of input; what has arrived is still read."""
     worker = start()
