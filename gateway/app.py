@@ -18,6 +18,7 @@ from gateway.domain.runtime import Clock, Event
 from gateway.hotpath.crew import Crew
 from gateway.hotpath.latch import Latch
 from gateway.journals import check_url, create_journal
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.resilience import RetryingBackend, create_rate_limiter
@@ -89,17 +90,24 @@ def create_app(settings: Settings) -> WsgiApp:
         each.name: RetryingBackend(types[each.type].create_backend(each.name, each.options, runtime, services), runtime)
         for each in settings.backends
     }
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    provisioner = Provisioner(journal=journal, runtime=runtime, new_id=_new_id, owner=owner)
+    worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    known_modules = KnownModules(journal, runtime)
     reconciler = Reconciler(
         journal=journal,
         runtime=runtime,
         backends=backends,
-        owner=owner,
-        known_modules=provisioner.known_modules,
+        worker_id=worker_id,
+        known_modules=known_modules,
         on_lookup=metrics.look,
     )
-    provisioner.reconcile_now = reconciler.reconcile_now
+    provisioner = Provisioner(
+        journal=journal,
+        runtime=runtime,
+        new_id=_new_id,
+        worker_id=worker_id,
+        known_modules=known_modules,
+        reconcile_now=reconciler.reconcile_now,
+    )
     runtime.spawn(reconciler.run)
     runtime.spawn(lambda: metrics.run(runtime.sleep))
     return create_api(

@@ -15,6 +15,7 @@ from gateway.api import AppDependencies, create_api
 from gateway.domain.backend import Backend, CallContext, RateLimiter
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
@@ -86,7 +87,11 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
         backends: Mapping[str, Backend], auth: AuthConfig = NOBODY_ASKED, limiter: RateLimiter | None = None
     ) -> Flask:
         provisioner = Provisioner(
-            journal=journal, runtime=clock, new_id=lambda: f"operation-{next(operations)}", owner="test"
+            journal=journal,
+            runtime=clock,
+            new_id=lambda: f"operation-{next(operations)}",
+            worker_id="test",
+            known_modules=KnownModules(journal, clock),
         )
         gateway = AppDependencies(
             backends=backends,

@@ -15,7 +15,9 @@ from gateway.domain.errors import GatewayError, Internal, JournalUnavailable, Ou
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.domain.operation import Claim, ClaimResult
-from gateway.provisioning.provisioner import CreateRequest, CreateResult, Provisioner
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.provisioner import CreateResult, Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.model_check.backend import HARD_TIMEOUT, WINDOW, SimulatedBackend, World
 from tests.model_check.scheduler import EPOCH, Process, Scheduler, VirtualRuntime
@@ -150,14 +152,17 @@ class History:
         runtime = VirtualRuntime(self.scheduler, process)
         journal: Any = SimulatedJournal(self.journal, runtime, self)
         backend = SimulatedBackend(self.world, runtime)
-        provisioner = Provisioner(journal=journal, runtime=runtime, new_id=self._new_id, owner=name)
+        known_modules = KnownModules(journal, runtime)
+        provisioner = Provisioner(
+            journal=journal, runtime=runtime, new_id=self._new_id, worker_id=name, known_modules=known_modules
+        )
         reconciler = Reconciler(
             journal=journal,
             runtime=runtime,
             backends={"sim": backend},  # type: ignore[dict-item] # what the machine asks of one
-            owner=name,
-            known_modules=provisioner.known_modules,
-            idle_seconds=10.0,
+            worker_id=name,
+            known_modules=known_modules,
+            poll_interval=10.0,
         )
         runtime.spawn(reconciler.run)
         return Replica(process, runtime, provisioner, reconciler)
@@ -193,13 +198,13 @@ class History:
         done = VirtualRuntime(self.scheduler, self.clients).event()
         draft = ModuleDraft(scope="s", parent=None, name=name, description=attempt.body, owners=("o",))
         backend: Any = replica.reconciler.backends["sim"]
-        order = CreateRequest(backend=backend, draft=draft, caller="caller", idempotency_key=attempt.key)
+        order = CreateRequest(draft=draft, caller="caller", idempotency_key=attempt.key)
 
         def handle() -> None:
             self.handlers[getcurrent()] = attempt
             call = CallContext(attempt.request_id, self.scheduler.now + patience)
             try:
-                attempt.answer = replica.provisioner.create(order, call)
+                attempt.answer = replica.provisioner.create(backend, order, call)
             except GatewayError as error:
                 attempt.error = error
             except Exception:  # what the service would answer as 500

@@ -24,7 +24,8 @@ from gateway.domain.errors import Outcome
 from gateway.domain.module import Module
 from gateway.domain.operation import Operation
 from gateway.provisioning import create, update_delete
-from gateway.provisioning.provisioner import CreateRequest, CreateResult, Provisioner
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.provisioner import CreateResult, Provisioner
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")  # an id that needs no quotes
 
@@ -45,15 +46,14 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         if query["validate_only"]:
             return _preview(create.preview(backend, draft, mine.call))
         order = CreateRequest(
-            backend=backend,
             draft=draft,
             if_exists=query["if_exists"],
             caller=mine.caller.principal,
             idempotency_key=idempotency_key(request),
         )
         if wants_no_wait(request):
-            return _accepted(provisioner.begin(order, mine.call).operation)
-        return _created(provisioner.create(order, mine.call))
+            return _accepted(provisioner.start(backend, order, mine.call).operation)
+        return _created(provisioner.create(backend, order, mine.call))
 
     @blueprint.get("/modules")
     def list_modules() -> Response:
@@ -64,7 +64,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
         token = values.get("page_token")
         cursor = None if token is None else read_token(token, backend.name, query)
         page = backend.list(query, values["page_size"], cursor, notes().call)
-        provisioner.known_modules.record(page.modules)
+        provisioner.record_seen(page.modules)
         following = None if page.next_cursor is None else make_token(page.next_cursor, backend.name, query)
         return json_response({"modules": [*map(render_module, page.modules)], "next_page_token": following})
 
@@ -107,7 +107,7 @@ def routes(backends: Mapping[str, Backend], provisioner: Provisioner) -> Bluepri
 
 def _created(answer: CreateResult) -> Response:
     """Answer a create as it was answered the first time, and say whether this is the first time."""
-    module, adopted = answer.creation.module, answer.creation.adopted
+    module, adopted = answer.created.module, answer.created.adopted
     noted = notes()
     noted.operation, noted.replayed = answer.operation_id, answer.replayed
     noted.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED

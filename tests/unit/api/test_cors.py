@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from gateway import identity
 from gateway.api import AppDependencies, cors, create_api
 from gateway.domain.journal import Journal
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import CorsConfig
 from tests.conftest import VirtualClock
@@ -167,7 +168,13 @@ def guarded(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskCl
     """The service as it is configured: one caller with a key, one origin."""
     gateway = AppDependencies(
         backends={cmdb.name: cmdb},
-        provisioner=Provisioner(journal=journal, runtime=clock, new_id=lambda: "operation", owner="test"),
+        provisioner=Provisioner(
+            journal=journal,
+            runtime=clock,
+            new_id=lambda: "operation",
+            worker_id="test",
+            known_modules=KnownModules(journal, clock),
+        ),
         metrics=bytes,
         clock=clock,
         new_id=lambda: "request",
