@@ -92,7 +92,6 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             new_id=lambda: f"operation-{next(operations)}",
             worker_id="test",
             known_modules=KnownModules(journal, clock),
-            reconcile_now=lambda _operation, _call: None,
         )
         gateway = AppDependencies(
             backends=backends,

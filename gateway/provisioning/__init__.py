@@ -1,1 +1,1 @@
-"""Writes, seen whole: what was asked, what became of it, and what may truthfully be said of it."""
+"""The writes of the gateway: creates that are sent once, updates and deletes, and the lookups of lost creates."""

@@ -1,29 +1,51 @@
-"""Creating a module: the send, and what follows when the name is taken."""
+"""One create: the request, the send and its result, and the checks that can be made without sending it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Final, Literal
 
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import (
+    NO_CONTEXT,
+    BackendReplyInvalid,
+    BackendTimeout,
+    BackendUnavailable,
     GatewayError,
+    JournalUnavailable,
     ModuleAlreadyExists,
     ModuleExistsDifferently,
+    OutcomeUnknown,
     ParentNotFound,
     ScopeNotFound,
     TemplateManaged,
 )
+from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
-from gateway.provisioning.writing import pre_write_read
+from gateway.domain.runtime import Clock
+from gateway.provisioning.serialization import refused, succeeded
+from gateway.provisioning.verdict import LOOKUP_SCHEDULE, find_differences
 
 IfExists = Literal["error", "adopt"]
+_log: Final = logging.getLogger("gateway.provisioning")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """What a caller requests; the draft has been validated against the backend's capabilities."""
+
+    draft: ModuleDraft
+    if_exists: IfExists = "error"
+    caller: str
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedModule:
-    """A module that is there; `adopted` says that it had been there before."""
+    """The module that a create returns; `adopted` is true if it existed before."""
 
     module: Module
     adopted: bool = False
@@ -31,83 +53,106 @@ class CreatedModule:
 
 @dataclass(frozen=True, slots=True)
 class PreflightCheck:
-    """One thing looked at without changing anything; `error` is what a create would meet."""
+    """One check that changes nothing; `error` is the error that a create would raise."""
 
     name: str
     error: GatewayError | None = None
 
 
-def create(backend: Backend, draft: ModuleDraft, if_exists: IfExists, call: CallContext) -> CreatedModule:
-    """Create a module, or adopt the one of the same natural key where it holds the same values."""
+@contextmanager
+def pre_write_read() -> Iterator[None]:
+    """Raise BackendUnavailable if a read before a write fails: 504 is reserved for what may have been applied.
+
+    An adapter raises these two errors for reads only; a write whose outcome is unknown raises OutcomeUnknown.
+    """
     try:
-        with pre_write_read():
-            return CreatedModule(backend.create(draft, call))
-    except ModuleAlreadyExists as error:
-        return resolve_conflict(backend, draft, if_exists, call, error)
+        yield
+    except (BackendTimeout, BackendReplyInvalid) as error:
+        what = "The backend could not be read before the change; nothing was changed."
+        raise BackendUnavailable(what, context=error.context) from error
 
 
-def resolve_conflict(
-    backend: Backend, draft: ModuleDraft, if_exists: IfExists, call: CallContext, error: ModuleAlreadyExists
-) -> CreatedModule:
-    """Adopt the module that holds the name, or raise why not."""
-    existing = _existing(backend, draft, call)
-    if existing is None:
-        raise error
-    if if_exists == "error":
-        raise _taken(existing, error) from error
-    if diff := find_differences(draft, existing):
-        raise ModuleExistsDifferently(context=error.context, existing=existing.id, diff=diff) from error
-    return CreatedModule(existing, adopted=True)
+def send(
+    backend: Backend, request: CreateRequest, call: CallContext, *, operation_id: str, journal: Journal, clock: Clock
+) -> CreatedModule | GatewayError | None:
+    """Send a claimed create once and record its result; return the result, or None if the outcome is unknown.
+
+    If the journal cannot be written, the result is returned all the same: the lease of the claim expires, and the
+    reconciler settles the operation.
+    """
+    result: CreatedModule | GatewayError | None = None
+    reason = "internal"
+    try:
+        result = _create_or_adopt(backend, request, call)
+    except OutcomeUnknown as error:
+        reason = error.code
+    except GatewayError as error:
+        result = error
+    except Exception:  # a bug: the request may have been sent
+        _log.exception("a create failed unexpectedly", extra={"fields": {"operation": operation_id}})
+    now = clock.now()
+    try:
+        if result is None:
+            evidence = {"at": now, "what": reason, "hits": None}
+            journal.mark_unknown(operation_id, at=now, due_at=now + LOOKUP_SCHEDULE[0], evidence=evidence)
+        elif isinstance(result, GatewayError):
+            journal.settle(operation_id, refused(result, at=now))
+        else:
+            journal.settle(operation_id, succeeded(result.module, adopted=result.adopted, at=now))
+    except JournalUnavailable:
+        message = "failed to persist unknown outcome" if result is None else "failed to persist result"
+        _log.warning(message, extra={"fields": {"operation": operation_id}})
+    return result
 
 
 def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
-    """Look at everything that a create would meet; the rules of the backend's capabilities have been checked."""
+    """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
     with pre_write_read():
-        place = _place_error(backend, draft, call)
-        if place is not None:
-            return (PreflightCheck("rules"), PreflightCheck("place", place))
+        error = _check_target(backend, draft, call)
+        if error is not None:
+            return (PreflightCheck("rules"), PreflightCheck("place", error))
         existing = next(iter(backend.find_by_natural_key(draft, call)), None)
     return (
         PreflightCheck("rules"),
         PreflightCheck("place"),
-        PreflightCheck("name_free", _taken(existing) if existing else None),
+        PreflightCheck("name_free", _already_exists_error(existing) if existing else None),
     )
 
 
-def find_differences(draft: ModuleDraft, module: Module) -> Mapping[str, Any]:
-    """Compare what was given with what is there, by JSON pointer; what cannot be read back cannot differ."""
-    wanted: dict[str, Any] = {"/parent": draft.parent, "/description": draft.description}
-    found: dict[str, Any] = {"/parent": module.parent, "/description": module.description}
-    if draft.owners is not None:
-        wanted["/owners"] = sorted(draft.owners)
-        found["/owners"] = sorted(owner.id for owner in module.owners)
-    for name, value in draft.attributes.items():
-        wanted[f"/attributes/{name}"] = value
-        found[f"/attributes/{name}"] = module.attributes.get(name)
-    return {
-        pointer: {"wanted": value, "found": found[pointer]}
-        for pointer, value in wanted.items()
-        if value is not None and value != found[pointer] and pointer[1:] not in module.unavailable
-    }
+def _create_or_adopt(backend: Backend, request: CreateRequest, call: CallContext) -> CreatedModule:
+    """Create the module, or adopt the one that has its natural key and the same values."""
+    draft, conflict = request.draft, ModuleAlreadyExists()
+    try:
+        with pre_write_read():
+            if not (backend.capabilities.probe_before_create and backend.find_by_natural_key(draft, call)):
+                return CreatedModule(backend.create(draft, call))
+    except ModuleAlreadyExists as error:
+        conflict = error
+    existing = _find_existing(backend, draft, call)
+    if existing is None:
+        raise conflict
+    if request.if_exists == "error":
+        raise _already_exists_error(existing, conflict) from conflict
+    if diff := find_differences(draft, existing):
+        raise ModuleExistsDifferently(diff=diff, existing=existing.id, context=conflict.context) from conflict
+    return CreatedModule(existing, adopted=True)
 
 
-def _existing(backend: Backend, draft: ModuleDraft, call: CallContext) -> Module | None:
-    """Return who holds the name; None where nobody can tell, for the refusal stands anyway."""
+def _find_existing(backend: Backend, draft: ModuleDraft, call: CallContext) -> Module | None:
+    """Return the module that has the natural key, or None if the lookup fails: the create was refused in any case."""
     try:
         return next(iter(backend.find_by_natural_key(draft, call)), None)
     except GatewayError:
         return None
 
 
-def _taken(existing: Module, error: ModuleAlreadyExists | None = None) -> ModuleAlreadyExists:
-    place = f"parent {existing.parent} of scope {existing.scope}" if existing.parent else f"scope {existing.scope}"
-    detail = f"A module named '{existing.name}' is there already, under {place}."
-    if error is None:
-        return ModuleAlreadyExists(detail, existing=existing.id)
-    return ModuleAlreadyExists(detail, existing=existing.id, context=error.context)
+def _already_exists_error(existing: Module, conflict: ModuleAlreadyExists | None = None) -> ModuleAlreadyExists:
+    location = f"parent {existing.parent} of scope {existing.scope}" if existing.parent else f"scope {existing.scope}"
+    detail = f"A module named '{existing.name}' is there already, under {location}."
+    return ModuleAlreadyExists(detail, existing=existing.id, context=conflict.context if conflict else NO_CONTEXT)
 
 
-def _place_error(backend: Backend, draft: ModuleDraft, call: CallContext) -> GatewayError | None:
+def _check_target(backend: Backend, draft: ModuleDraft, call: CallContext) -> GatewayError | None:
     try:
         backend.check_target(draft, call)
     except (ScopeNotFound, ParentNotFound, TemplateManaged) as error:

@@ -1,4 +1,4 @@
-"""Drafts, modules and errors as the journal keeps them: plain JSON, and back."""
+"""Drafts, modules and errors in the form that the journal stores: JSON-compatible dictionaries."""
 
 from __future__ import annotations
 
@@ -13,18 +13,35 @@ from gateway import json_codec
 from gateway.domain.error_mapping import UpstreamFailure
 from gateway.domain.errors import REGISTRY, BackendError, ErrorContext, FieldError, GatewayError
 from gateway.domain.module import Module, ModuleDraft, Owner
+from gateway.domain.operation import Settlement, State
 
-_MODULE: Final = tuple(field.name for field in fields(Module))
-_of_module: Final = attrgetter(*_MODULE)
+_MODULE_FIELDS: Final = tuple(field.name for field in fields(Module))
+_module_fields: Final = attrgetter(*_MODULE_FIELDS)
 
 
 def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
-    """Return the SHA-256 of a validated request: equal requests, however they were spelt, are one."""
+    """Return the SHA-256 of a validated request; it does not depend on how the caller's JSON was written."""
     return hashlib.sha256(json_codec.write_sorted([backend, draft, if_exists])).hexdigest()
 
 
+def succeeded(module: Module, *, adopted: bool, at: float, evidence: Mapping[str, Any] | None = None) -> Settlement:
+    """Return the settlement of a create that succeeded."""
+    return Settlement(
+        state=State.SUCCEEDED,
+        at=at,
+        module=module_to_json(module, adopted=adopted),
+        module_id=module.id,
+        evidence=evidence,
+    )
+
+
+def refused(error: GatewayError, *, at: float, evidence: Mapping[str, Any] | None = None) -> Settlement:
+    """Return the settlement of a create that was refused."""
+    return Settlement(state=State.REFUSED, at=at, error=error_to_json(error), evidence=evidence)
+
+
 def draft_to_json(draft: ModuleDraft) -> dict[str, Any]:
-    """Write a draft down."""
+    """Serialize a draft."""
     return {
         "scope": draft.scope,
         "parent": draft.parent,
@@ -35,39 +52,41 @@ def draft_to_json(draft: ModuleDraft) -> dict[str, Any]:
     }
 
 
-def draft_from_json(kept: Mapping[str, Any]) -> ModuleDraft:
-    """Read it back."""
-    owners = kept["owners"]
-    return ModuleDraft(**{**kept, "owners": None if owners is None else tuple(owners)})
+def draft_from_json(document: Mapping[str, Any]) -> ModuleDraft:
+    """Deserialize a draft."""
+    owners = document["owners"]
+    return ModuleDraft(**{**document, "owners": None if owners is None else tuple(owners)})
 
 
 def module_to_json(module: Module, *, adopted: bool) -> dict[str, Any]:
-    """Write a module down, and whether it had been there before."""
-    # asdict() copies deeply, at the price of a reply read.
-    kept: dict[str, Any] = dict(zip(_MODULE, _of_module(module), strict=True))
-    kept["owners"] = [{"id": each.id, "name": each.name, "display_name": each.display_name} for each in module.owners]
-    for instant in ("created_at", "updated_at"):
-        kept[instant] = kept[instant].isoformat() if kept[instant] else None
-    return {"adopted": adopted, "module": kept}
+    """Serialize a module, and whether it was adopted."""
+    # dataclasses.asdict() copies deeply, which costs as much as parsing a response.
+    document: dict[str, Any] = dict(zip(_MODULE_FIELDS, _module_fields(module), strict=True))
+    document["owners"] = [
+        {"id": owner.id, "name": owner.name, "display_name": owner.display_name} for owner in module.owners
+    ]
+    for name in ("created_at", "updated_at"):
+        document[name] = document[name].isoformat() if document[name] else None
+    return {"adopted": adopted, "module": document}
 
 
-def module_from_json(kept: Mapping[str, Any]) -> tuple[Module, bool]:
-    """Read it back."""
-    told = dict(kept["module"])
-    for instant in ("created_at", "updated_at"):
-        told[instant] = datetime.fromisoformat(told[instant]) if told[instant] else None
-    told["owners"] = tuple(Owner(**owner) for owner in told["owners"])
-    told["unavailable"] = tuple(told["unavailable"])
-    return Module(**told), kept["adopted"]
+def module_from_json(document: Mapping[str, Any]) -> tuple[Module, bool]:
+    """Deserialize a module, and whether it was adopted."""
+    values = dict(document["module"])
+    for name in ("created_at", "updated_at"):
+        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+    values["owners"] = tuple(Owner(**owner) for owner in values["owners"])
+    values["unavailable"] = tuple(values["unavailable"])
+    return Module(**values), document["adopted"]
 
 
 def error_to_json(error: GatewayError) -> dict[str, Any]:
-    """Write an error down, the backend's words excepted: they stand in the log."""
+    """Serialize an error without the backend's message, which is in the log."""
     failure, permission, retry_after = error.context
     return {
         "code": error.code,
         "detail": error.detail,
-        "errors": [asdict(each) for each in error.errors],
+        "errors": [asdict(field_error) for field_error in error.errors],
         "fault": _failure_to_json(failure) if failure else None,
         "permission": permission,
         "retry_after": retry_after,
@@ -76,15 +95,15 @@ def error_to_json(error: GatewayError) -> dict[str, Any]:
     }
 
 
-def error_from_json(kept: Mapping[str, Any]) -> GatewayError:
-    """Read it back; a code that this version does not know any more is a plain refusal."""
-    failure = _failure_from_json(kept["fault"]) if kept["fault"] else None
-    return REGISTRY.get(kept["code"], BackendError)(
-        kept["detail"],
-        errors=[FieldError(**each) for each in kept["errors"]],
-        context=ErrorContext(failure, kept["permission"], kept["retry_after"]),
-        existing=kept["existing"],
-        diff=kept["diff"],
+def error_from_json(document: Mapping[str, Any]) -> GatewayError:
+    """Deserialize an error; a code that this version does not have becomes BackendError."""
+    failure = _failure_from_json(document["fault"]) if document["fault"] else None
+    return REGISTRY.get(document["code"], BackendError)(
+        document["detail"],
+        errors=[FieldError(**field_error) for field_error in document["errors"]],
+        context=ErrorContext(failure, document["permission"], document["retry_after"]),
+        existing=document["existing"],
+        diff=document["diff"],
     )
 
 
@@ -96,5 +115,5 @@ def _failure_to_json(failure: UpstreamFailure) -> dict[str, Any]:
 
 
 def _failure_from_json(document: Mapping[str, Any]) -> UpstreamFailure:
-    fields = dict(document)
-    return UpstreamFailure(is_write=fields.pop("writes"), **fields)
+    values = dict(document)
+    return UpstreamFailure(is_write=values.pop("writes"), **values)

@@ -15,8 +15,9 @@ from gateway.domain.errors import GatewayError, Internal, JournalUnavailable, Ou
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.domain.operation import Claim, ClaimResult
+from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.known_modules import KnownModules
-from gateway.provisioning.provisioner import CreateRequest, CreateResult, Provisioner
+from gateway.provisioning.provisioner import CreateResult, Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.model_check.backend import HARD_TIMEOUT, WINDOW, SimulatedBackend, World
 from tests.model_check.scheduler import EPOCH, Process, Scheduler, VirtualRuntime
@@ -153,12 +154,7 @@ class History:
         backend = SimulatedBackend(self.world, runtime)
         known_modules = KnownModules(journal, runtime)
         provisioner = Provisioner(
-            journal=journal,
-            runtime=runtime,
-            new_id=self._new_id,
-            worker_id=name,
-            known_modules=known_modules,
-            reconcile_now=lambda _operation, _call: None,  # no caller of a history has a credential of its own
+            journal=journal, runtime=runtime, new_id=self._new_id, worker_id=name, known_modules=known_modules
         )
         reconciler = Reconciler(
             journal=journal,
@@ -166,7 +162,7 @@ class History:
             backends={"sim": backend},  # type: ignore[dict-item] # what the machine asks of one
             worker_id=name,
             known_modules=known_modules,
-            idle_seconds=10.0,
+            poll_interval=10.0,
         )
         runtime.spawn(reconciler.run)
         return Replica(process, runtime, provisioner, reconciler)
@@ -202,13 +198,13 @@ class History:
         done = VirtualRuntime(self.scheduler, self.clients).event()
         draft = ModuleDraft(scope="s", parent=None, name=name, description=attempt.body, owners=("o",))
         backend: Any = replica.reconciler.backends["sim"]
-        order = CreateRequest(backend=backend, draft=draft, caller="caller", idempotency_key=attempt.key)
+        order = CreateRequest(draft=draft, caller="caller", idempotency_key=attempt.key)
 
         def handle() -> None:
             self.handlers[getcurrent()] = attempt
             call = CallContext(attempt.request_id, self.scheduler.now + patience)
             try:
-                attempt.answer = replica.provisioner.create(order, call)
+                attempt.answer = replica.provisioner.create(backend, order, call)
             except GatewayError as error:
                 attempt.error = error
             except Exception:  # what the service would answer as 500

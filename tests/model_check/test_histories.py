@@ -100,7 +100,7 @@ def check_answers(history: History, find_creator: Counter[str | None]) -> None:
     ids: dict[tuple[tuple[str, str], str], tuple[str, float]] = {}
     for attempt in history.attempts:
         if attempt.answer is not None:
-            module_id = attempt.answer.creation.module.id
+            module_id = attempt.answer.created.module.id
             assert module_id in made_ids, "acknowledged, and missing"
             known = ids.setdefault((attempt.identity, attempt.body), (module_id, attempt.answered_at))
             assert known[0] == module_id, "one create, two modules"

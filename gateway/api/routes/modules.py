@@ -24,7 +24,8 @@ from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
 from gateway.domain.operation import Operation
 from gateway.provisioning import create, update_delete
-from gateway.provisioning.provisioner import CreateRequest, CreateResult
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
 
@@ -54,15 +55,14 @@ def create_module() -> Response:
     if query["validate_only"]:
         return preview_response(create.preview(backend, draft, ctx.call))
     create_request = CreateRequest(
-        backend=backend,
         draft=draft,
         if_exists=query["if_exists"],
         caller=ctx.caller.principal,
         idempotency_key=idempotency_key(request.environ),
     )
     if prefers_async(request.environ):
-        return accepted_response(provisioner.begin(create_request, ctx.call).operation)
-    return created_response(provisioner.create(create_request, ctx.call))
+        return accepted_response(provisioner.start(backend, create_request, ctx.call).operation)
+    return created_response(provisioner.create(backend, create_request, ctx.call))
 
 
 @blueprint.get("/modules")
@@ -134,7 +134,7 @@ def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
 
 def created_response(result: CreateResult) -> Response:
     """Return the response of a create; a repeated request gets the first one's, marked as replayed."""
-    module, adopted = result.creation.module, result.creation.adopted
+    module, adopted = result.created.module, result.created.adopted
     ctx = request_context()
     ctx.operation, ctx.replayed = result.operation_id, result.replayed
     ctx.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED

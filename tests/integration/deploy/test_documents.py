@@ -24,13 +24,13 @@ def document(name: str) -> str:
         ("capacity.md", f"at most **{pg_pool._AT_ONCE} for each worker**"),
         ("capacity.md", f"(replicas + 1) × workers × {pg_pool._AT_ONCE} "),
         ("capacity.md", f"deletes at most {reconciler._EXPIRY_BATCH:,} rows a minute"),
-        ("capacity.md", f"is deleted after {reconciler._KEPT / 3600:.0f} hours"),
+        ("capacity.md", f"is deleted after {reconciler._RETENTION / 3600:.0f} hours"),
     ],
 )
 def test_the_numbers_are_the_programs(name: str, sentence: str) -> None:
     """The sentence stands in the document, with the number that the program has at this moment."""
     assert sentence in document(name)
-    assert (len(queries.MIGRATIONS), reconciler._EXPIRY_EVERY) == (1, 60.0)
+    assert (len(queries.MIGRATIONS), reconciler._EXPIRY_INTERVAL) == (1, 60.0)
 
 
 def test_the_end_is_as_long_as_it_says(gunicorn_settings: Settings) -> None:

@@ -174,7 +174,6 @@ def guarded(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskCl
             new_id=lambda: "operation",
             worker_id="test",
             known_modules=KnownModules(journal, clock),
-            reconcile_now=lambda _operation, _call: None,
         ),
         render_metrics=bytes,
         clock=clock,

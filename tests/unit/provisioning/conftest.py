@@ -1,5 +1,68 @@
-"""The doubles that the api's tests use."""
+"""Fixtures of the provisioning tests: the backend doubles of the api's tests, a provisioner and a reconciler."""
 
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gateway.domain.journal import Journal
+from gateway.domain.module import ModuleDraft
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.reconciler import Reconciler
+from tests.conftest import VirtualClock
 from tests.unit.api.conftest import cmdb, projectman
+from tests.unit.api.fake import FakeBackend
 
 __all__ = ["cmdb", "projectman"]
+
+
+@pytest.fixture
+def known_modules(journal: Journal, clock: VirtualClock) -> KnownModules:
+    return KnownModules(journal, clock)
+
+
+@pytest.fixture
+def lookups() -> list[tuple[str, str]]:
+    """The arguments of the reconciler's on_lookup calls."""
+    return []
+
+
+@pytest.fixture
+def reconciler(
+    journal: Journal,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    known_modules: KnownModules,
+    lookups: list[tuple[str, str]],
+) -> Reconciler:
+    return Reconciler(
+        journal=journal,
+        runtime=clock,
+        backends={"cmdb": cmdb},
+        worker_id="worker",
+        known_modules=known_modules,
+        on_lookup=lambda backend, verdict: lookups.append((backend, verdict)),
+    )
+
+
+@pytest.fixture
+def provisioner(journal: Journal, clock: VirtualClock, known_modules: KnownModules) -> Provisioner:
+    """A provisioner whose operation ids are op-1, op-2 and so on."""
+    ids = itertools.count(1)
+    return Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="worker",
+        known_modules=known_modules,
+    )
+
+
+@pytest.fixture
+def create_request() -> CreateRequest:
+    """A create with an idempotency key."""
+    draft = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))
+    return CreateRequest(draft=draft, caller="c", idempotency_key="key")

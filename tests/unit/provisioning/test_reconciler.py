@@ -1,8 +1,7 @@
-"""The reconciler in one process: what it takes, asks, settles and survives."""
+"""What the reconciler leases, looks up and settles, and the failures that do not stop it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,64 +11,22 @@ import pytest
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendTimeout, JournalUnavailable, OutcomeUnknown
 from gateway.domain.journal import Journal
-from gateway.domain.module import ModuleDraft
+from gateway.domain.module import Module, Owner
 from gateway.domain.operation import State
-from gateway.provisioning.known_modules import KnownModules
-from gateway.provisioning.provisioner import CreateRequest, Provisioner
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.conftest import VirtualClock
-from tests.unit.api.fake_backend import FakeBackend
-
-DRAFT = ModuleDraft(scope="1", parent="10", name="lost", owners=("admin",))
+from tests.unit.api.fake import FakeBackend
 
 
 @pytest.fixture
-def provisioner(journal: Journal, clock: VirtualClock) -> Provisioner:
-    ids = itertools.count(1)
-    return Provisioner(
-        journal=journal,
-        runtime=clock,
-        new_id=lambda: f"op-{next(ids)}",
-        worker_id="me",
-        known_modules=KnownModules(journal, clock),
-        reconcile_now=lambda _operation, _call: None,
-    )
-
-
-@pytest.fixture
-def lookups() -> list[tuple[str, str]]:
-    """What the reconciler told whoever counts."""
-    return []
-
-
-@pytest.fixture
-def reconciler(
-    provisioner: Provisioner, journal: Journal, clock: VirtualClock, cmdb: FakeBackend, lookups: list[tuple[str, str]]
-) -> Reconciler:
-    return Reconciler(
-        journal=journal,
-        runtime=clock,
-        backends={"cmdb": cmdb},
-        worker_id="me",
-        known_modules=provisioner.known_modules,
-        on_lookup=lambda backend, verdict: lookups.append((backend, verdict)),
-    )
-
-
-@pytest.fixture
-def lost(provisioner: Provisioner, cmdb: FakeBackend, clock: VirtualClock) -> str:
+def lost(provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, call: CallContext) -> str:
     """The id of an operation whose reply was lost, and that may have been applied."""
-    create = cmdb.create
-
-    def lose(draft: ModuleDraft, call: CallContext) -> Any:
-        raise OutcomeUnknown
-
-    cmdb.create = lose  # type: ignore[method-assign]
-    operation = provisioner.begin(
-        CreateRequest(backend=cmdb, draft=DRAFT, caller="c"), CallContext("r", clock.monotonic() + 1)
-    )
-    cmdb.create = create  # type: ignore[method-assign]
-    return operation.operation.claim.id
+    cmdb.fails["create"] = OutcomeUnknown()
+    operation = provisioner.start(cmdb, create_request, call).operation
+    del cmdb.fails["create"]
+    return operation.claim.id
 
 
 def state(journal: Journal, operation_id: str) -> State:
@@ -78,34 +35,30 @@ def state(journal: Journal, operation_id: str) -> State:
     return operation.state
 
 
-def test_nothing_is_looked_for_before_it_is_due(reconciler: Reconciler, lookups: list[Any], lost: str) -> None:
-    """The first look waits for its time."""
+def test_nothing_is_looked_up_before_it_is_due(reconciler: Reconciler, lookups: list[Any], lost: str) -> None:
+    """The first lookup has a time, and it is not made earlier."""
     reconciler.run_once()
     assert lookups == []
 
 
-def test_what_never_came_is_settled_when_the_window_closes(
+def test_a_create_that_was_not_applied_is_settled_when_the_window_closes(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lookups: list[Any], lost: str
 ) -> None:
-    """Seven looks on schedule, and then the create is known not to have been applied."""
-    started = clock.seconds
+    """Seven lookups are made on schedule; the last one proves that the create was not applied."""
+    started_at = clock.seconds
     while state(journal, lost).is_active:
         clock.sleep(max((journal.next_due() or 0.0) - clock.seconds, 0.0))
         reconciler.run_once()
     assert state(journal, lost) is State.NOT_APPLIED
     assert lookups == [*[("cmdb", "nothing_found")] * 6, ("cmdb", "not_applied")]
-    assert clock.seconds - started == pytest.approx(130.0)
+    assert clock.seconds - started_at == pytest.approx(130.0)
 
 
-def test_a_backend_that_cannot_be_asked_settles_nothing(
+def test_a_backend_that_cannot_be_read_settles_nothing(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, cmdb: FakeBackend, lookups: list[Any], lost: str
 ) -> None:
-    """However late it is: silence is repeated, not concluded from."""
-
-    def silent(draft: ModuleDraft, call: CallContext) -> Any:
-        raise BackendTimeout
-
-    cmdb.find_by_natural_key = silent  # type: ignore[method-assign]
+    """A lookup that fails is repeated, also after the window."""
+    cmdb.fails["find"] = BackendTimeout()
     for _ in range(3):
         clock.sleep(200.0)
         reconciler.run_once()
@@ -113,10 +66,10 @@ def test_a_backend_that_cannot_be_asked_settles_nothing(
     assert lookups == [("cmdb", "look_failed:backend_timeout")] * 3
 
 
-def test_a_connection_that_is_gone_leaves_its_operations_open(
+def test_a_removed_connection_leaves_its_operations_open(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lookups: list[Any], lost: str
 ) -> None:
-    """A backend that was taken out of the configuration can come back; until then nothing is concluded."""
+    """A backend that was removed from the configuration can come back; until then nothing is settled."""
     reconciler.backends = {}
     clock.sleep(500.0)
     reconciler.run_once()
@@ -124,12 +77,58 @@ def test_a_connection_that_is_gone_leaves_its_operations_open(
     assert lookups == [("cmdb", "look_failed:backend_unknown")]
 
 
-def test_ended_operations_expire_after_a_day(
-    reconciler: Reconciler, provisioner: Provisioner, journal: Journal, clock: VirtualClock, cmdb: FakeBackend
+@pytest.mark.parametrize(("before", "verdict"), [(True, State.REFUSED), (False, State.SUCCEEDED)])
+def test_a_module_that_was_seen_before_the_claim_is_not_the_result(
+    reconciler: Reconciler,
+    journal: Journal,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    lost: str,
+    before: bool,
+    verdict: State,
 ) -> None:
-    """A success is remembered for 24 hours, then forgotten."""
-    order = CreateRequest(backend=cmdb, draft=replace(DRAFT, name="kept"), caller="c", idempotency_key="k")
-    operation_id = provisioner.create(order, CallContext("r", clock.monotonic() + 10)).operation_id
+    """An undated module of the name is another's if it was seen before the claim, otherwise the create made it."""
+    cmdb.modules["9"] = Module(
+        backend="cmdb", ref="1.10.9", native_id="9", scope="1", parent="10", name="x", owners=(Owner("admin"),)
+    )
+    operation = journal.get(lost)
+    assert operation is not None
+    journal.record_seen("cmdb", "1", ["9"], at=operation.claim.claimed_at + (-1.0 if before else 1.0))
+    clock.sleep(1.0)
+    reconciler.run_once()
+    assert state(journal, lost) is verdict
+
+
+def test_a_module_of_another_operation_is_not_the_result(
+    reconciler: Reconciler,
+    provisioner: Provisioner,
+    journal: Journal,
+    cmdb: FakeBackend,
+    create_request: CreateRequest,
+    call: CallContext,
+    clock: VirtualClock,
+    lost: str,
+) -> None:
+    """A module that another operation created never settles this one as a success."""
+    other = replace(create_request, draft=replace(create_request.draft, name="other"), idempotency_key="other")
+    module = provisioner.create(cmdb, other, call).created.module
+    cmdb.modules[module.native_id] = replace(module, name="x")
+    clock.sleep(1.0)
+    reconciler.run_once()
+    assert state(journal, lost) is State.REFUSED
+
+
+def test_ended_operations_expire_after_a_day(
+    reconciler: Reconciler,
+    provisioner: Provisioner,
+    journal: Journal,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    create_request: CreateRequest,
+    call: CallContext,
+) -> None:
+    """A success is kept for 24 hours and then deleted."""
+    operation_id = provisioner.create(cmdb, create_request, call).operation_id
     clock.sleep(24 * 3600.0 - 1)
     reconciler.run_once()
     assert journal.get(operation_id) is not None
@@ -138,53 +137,40 @@ def test_ended_operations_expire_after_a_day(
     assert journal.get(operation_id) is None
 
 
-def test_many_that_ended_expire_one_batch_after_another(
+def test_a_full_batch_of_expired_operations_is_continued(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While there is more than a batch the next one follows with the next look, not a minute later."""
-    asked: list[float] = []
-    left = [1000, 1000, 7, 0]
+    """While a batch is full the next one follows with the next run, not a minute later."""
+    times: list[float] = []
+    deleted = [1000, 1000, 7, 0]
 
     def expire(*, settled_before: float, limit: int) -> int:
-        asked.append(clock.now())
-        return min(left.pop(0), limit)
+        times.append(clock.now())
+        return min(deleted.pop(0), limit)
 
     monkeypatch.setattr(journal, "expire", expire)
     for _ in range(62):
         reconciler.run_once()
         clock.sleep(1.0)
-    assert [round(at - asked[0]) for at in asked] == [0, 1, 2]
+    assert [round(time - times[0]) for time in times] == [0, 1, 2]
 
 
-def test_the_journal_is_tidied_with_every_look(
-    reconciler: Reconciler, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """About once a second it may do what else would be done while a caller waits."""
-    tidied: list[str] = []
-    monkeypatch.setattr(journal, "checkpoint", lambda: tidied.append("now"))
+def test_each_run_makes_a_checkpoint(reconciler: Reconciler, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal's maintenance runs about once a second, and not in a caller's request."""
+    checkpoints: list[str] = []
+    monkeypatch.setattr(journal, "checkpoint", lambda: checkpoints.append("now"))
     for _ in range(3):
         reconciler.run_once()
-    assert tidied == ["now"] * 3
+    assert checkpoints == ["now"] * 3
 
 
-def test_no_failure_ends_it(reconciler: Reconciler, journal: Journal, clock: VirtualClock) -> None:
-    """A journal that is down, and a bug, are survived; between looks it waits, and stop is stop."""
-    broken = _Broken(journal, iter([JournalUnavailable(), RuntimeError("a bug"), None]), reconciler)
-    reconciler.journal = broken  # type: ignore[assignment] # the parts that are asked for
-    started = clock.seconds
-    reconciler.run()
-    assert broken.asked == 3
-    assert clock.seconds - started == pytest.approx(3.0)
+class BrokenJournal:
+    """A journal whose leases fail as given; at the end it stops the reconciler."""
 
-
-class _Broken:
-    """A journal that fails in order, and at last stops who asks it."""
-
-    def __init__(self, journal: Journal, failures: Iterator[Exception | None], reconciler: Reconciler) -> None:
-        self._journal = journal
+    def __init__(self, failures: Iterator[Exception | None], reconciler: Reconciler) -> None:
         self._failures = failures
         self._reconciler = reconciler
-        self.asked = 0
+        self.leases = 0
 
     def expire(self, **_kwargs: Any) -> int:
         return 0
@@ -193,12 +179,12 @@ class _Broken:
         pass
 
     def next_due(self) -> float | None:
-        if self.asked == 1:
+        if self.leases == 1:
             raise JournalUnavailable
         return None
 
     def lease_due(self, *_args: Any, **_kwargs: Any) -> list[Any]:
-        self.asked += 1
+        self.leases += 1
         failure = next(self._failures)
         if failure is not None:
             raise failure
@@ -206,18 +192,28 @@ class _Broken:
         return []
 
 
-def test_it_does_not_wait_while_there_is_more(
+def test_no_failure_ends_the_loop(reconciler: Reconciler, clock: VirtualClock) -> None:
+    """The loop survives an unavailable journal and a bug, waits between runs, and ends when stopped."""
+    broken: Any = BrokenJournal(iter([JournalUnavailable(), RuntimeError("a bug"), None]), reconciler)
+    reconciler.journal = broken
+    started_at = clock.seconds
+    reconciler.run()
+    assert broken.leases == 3
+    assert clock.seconds - started_at == pytest.approx(3.0)
+
+
+def test_a_full_batch_is_followed_at_once(
     reconciler: Reconciler, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a full batch it takes the next one at once."""
-    rounds = iter([True, True, False])
+    """Between full batches the loop does not wait."""
+    results = iter([True, True, False])
 
     def run_once(self: Reconciler) -> bool:
-        more = next(rounds)
-        self.stopped = not more
-        return more
+        has_more = next(results)
+        self.stopped = not has_more
+        return has_more
 
     monkeypatch.setattr(Reconciler, "run_once", run_once)
-    started = clock.seconds
+    started_at = clock.seconds
     reconciler.run()
-    assert clock.seconds - started == pytest.approx(1.0)
+    assert clock.seconds - started_at == pytest.approx(1.0)

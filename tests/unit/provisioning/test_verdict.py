@@ -1,4 +1,4 @@
-"""What a look proves: every row of evidence and its verdict."""
+"""What a lookup proves: every case of evidence and its verdict."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import pytest
 from gateway.domain.module import Module, ModuleDraft, Owner
 from gateway.domain.operation import Claim, Operation, Settlement, State
 from gateway.provisioning.serialization import draft_to_json
-from gateway.provisioning.verdict import LOOKUP_SCHEDULE, LookupResult, Retry, decide, lookup_failed
+from gateway.provisioning.verdict import (
+    LOOKUP_SCHEDULE,
+    LookupResult,
+    Retry,
+    decide,
+    find_differences,
+    lookup_failed,
+)
 
-CLAIMED = 1_800_000_000.0
-LOST = CLAIMED + 10.0
-CLOSES = LOST + 130.0
+CLAIMED_AT = 1_800_000_000.0
+LOST_AT = CLAIMED_AT + 10.0
+CLOSES_AT = LOST_AT + 130.0
 DRAFT = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",), attributes={"bk_module_type": "1"})
 HIT = Module(
     backend="cmdb",
@@ -26,7 +33,7 @@ HIT = Module(
     name="x",
     owners=(Owner("admin"),),
     attributes={"bk_module_type": "1"},
-    created_at=datetime.fromtimestamp(CLAIMED + 5.0, UTC),
+    created_at=datetime.fromtimestamp(CLAIMED_AT + 5.0, UTC),
     created_by="gateway",
 )
 UNDATED = replace(HIT, created_at=None, created_by=None)
@@ -42,22 +49,22 @@ def operation(*, probed: bool = False, if_exists: str = "error") -> Operation:
         request_id="r",
         fingerprint="f",
         draft={"draft": draft_to_json(DRAFT), "if_exists": if_exists, "probed": probed},
-        claimed_at=CLAIMED,
-        lease_until=CLAIMED + 40.0,
+        claimed_at=CLAIMED_AT,
+        lease_until=CLAIMED_AT + 40.0,
         dedup_until=None,
         settle_seconds=130.0,
-        worker_id="o",
+        worker_id="w",
     )
-    return Operation(claim=claim, state=State.RECONCILING, settles_at=CLOSES)
+    return Operation(claim=claim, state=State.RECONCILING, settles_at=CLOSES_AT)
 
 
-def look(
-    *hits: Module, at: float = LOST + 1.0, known: bool = False, acting_user: str | None = "gateway"
+def lookup(
+    *hits: Module, at: float = LOST_AT + 1.0, known: bool = False, acting_user: str | None = "gateway"
 ) -> LookupResult:
     return LookupResult(at=at, hits=hits, known_before=lambda _module: known, acting_user=acting_user)
 
 
-def settled(verdict: Settlement | Retry) -> Settlement:
+def as_settlement(verdict: Settlement | Retry) -> Settlement:
     assert isinstance(verdict, Settlement)
     return verdict
 
@@ -65,26 +72,29 @@ def settled(verdict: Settlement | Retry) -> Settlement:
 @pytest.mark.parametrize(
     ("hit", "conditions", "confidence"),
     [
-        pytest.param(HIT, {}, "high", id="dated after the claim, by us"),
+        pytest.param(HIT, {}, "high", id="dated after the claim, by the acting user"),
         pytest.param(
-            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED - 59.0, UTC)), {}, "high", id="their clock is behind"
+            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED_AT - 59.0, UTC)),
+            {},
+            "high",
+            id="the backend's clock is behind",
         ),
-        pytest.param(replace(HIT, created_by=None), {}, "high", id="an old version does not say by whom"),
-        pytest.param(HIT, {"acting_user": None}, "high", id="we do not know who we are there"),
-        pytest.param(UNDATED, {}, "medium", id="undated, and never seen before"),
+        pytest.param(replace(HIT, created_by=None), {}, "high", id="an old version without a creator"),
+        pytest.param(HIT, {"acting_user": None}, "high", id="no known acting user"),
+        pytest.param(UNDATED, {}, "medium", id="undated and not seen before"),
     ],
 )
-def test_a_new_equal_module_is_ours(hit: Module, conditions: dict[str, Any], confidence: str) -> None:
-    """One module, equal and new, settles the create as a success, with how sure that is."""
-    verdict = settled(decide(operation(), DRAFT, look(hit, **conditions)))
+def test_a_new_equal_module_is_the_result(hit: Module, conditions: dict[str, Any], confidence: str) -> None:
+    """One module that is equal and new settles the create as a success, with a confidence."""
+    verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
     assert verdict.state is State.SUCCEEDED
     assert verdict.module_id == "cmdb.1.10.7"
-    assert verdict.evidence == {"at": LOST + 1.0, "what": "found", "hits": ["7"], "confidence": confidence}
+    assert verdict.evidence == {"at": LOST_AT + 1.0, "what": "found", "hits": ["7"], "confidence": confidence}
 
 
-def test_a_probe_makes_sure() -> None:
-    """Where the name had been looked for before the claim, an undated module is as good as a dated one."""
-    verdict = settled(decide(operation(probed=True), DRAFT, look(UNDATED)))
+def test_a_probe_gives_high_confidence() -> None:
+    """If the name was looked up before the create, an undated module counts as much as a dated one."""
+    verdict = as_settlement(decide(operation(probed=True), DRAFT, lookup(UNDATED)))
     assert (verdict.evidence or {})["confidence"] == "high"
 
 
@@ -92,48 +102,48 @@ def test_a_probe_makes_sure() -> None:
     ("hit", "conditions"),
     [
         pytest.param(
-            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED - 61.0, UTC)), {}, id="older than the claim"
+            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED_AT - 61.0, UTC)), {}, id="older than the claim"
         ),
-        pytest.param(HIT, {"acting_user": "somebody"}, id="signed by another user"),
-        pytest.param(HIT, {"known": True}, id="another create's work"),
+        pytest.param(HIT, {"acting_user": "another"}, id="created by another user"),
+        pytest.param(HIT, {"known": True}, id="made by another create"),
         pytest.param(UNDATED, {"known": True}, id="seen before the claim"),
         pytest.param(replace(HIT, owners=(Owner("tom"),)), {}, id="other owners"),
         pytest.param(replace(HIT, attributes={"bk_module_type": "2"}), {}, id="another attribute"),
     ],
 )
-def test_any_other_module_is_somebody_elses(hit: Module, conditions: dict[str, Any]) -> None:
-    """One module that is old, another's or different proves that the name was taken: refused, and by whom."""
-    verdict = settled(decide(operation(), DRAFT, look(hit, **conditions)))
+def test_any_other_module_has_taken_the_name(hit: Module, conditions: dict[str, Any]) -> None:
+    """One module that is old, another's or different proves that the name was taken: refused, with its id."""
+    verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_already_exists"
     assert (verdict.error or {})["existing"] == "cmdb.1.10.7"
 
 
-def test_a_lost_adoption_is_settled_as_one() -> None:
-    """With if_exists=adopt, the module that was there and is equal is the result, and is told as adopted."""
-    verdict = settled(decide(operation(if_exists="adopt"), DRAFT, look(HIT, known=True)))
+def test_a_lost_adoption_succeeds() -> None:
+    """With if_exists=adopt, an existing equal module is the result, and is marked as adopted."""
+    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(HIT, known=True)))
     assert (verdict.state, verdict.module_id) == (State.SUCCEEDED, "cmdb.1.10.7")
     assert (verdict.module or {})["adopted"] is True
 
 
 def test_a_lost_adoption_of_a_different_module_is_refused() -> None:
-    """With if_exists=adopt, another's module with other values is refused with what differs."""
+    """With if_exists=adopt, an existing module with other values is refused with the differences."""
     other = replace(HIT, owners=(Owner("tom"),))
-    verdict = settled(decide(operation(if_exists="adopt"), DRAFT, look(other)))
+    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(other)))
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_exists_differently"
     assert (verdict.error or {})["diff"] == {"/owners": {"wanted": ["admin"], "found": ["tom"]}}
 
 
-def test_several_are_for_a_person() -> None:
-    """Two modules under one natural key are never guessed about."""
-    verdict = settled(decide(operation(), DRAFT, look(HIT, replace(HIT, ref="1.10.8", native_id="8"))))
+def test_several_modules_are_ambiguous() -> None:
+    """Two modules of one natural key are left to a person."""
+    verdict = as_settlement(decide(operation(), DRAFT, lookup(HIT, replace(HIT, ref="1.10.8", native_id="8"))))
     assert verdict.state is State.AMBIGUOUS
     assert (verdict.evidence or {})["hits"] == ["7", "8"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "again"),
+    ("looked_up", "due"),
     [
         *((seconds - 0.01, seconds) for seconds in LOOKUP_SCHEDULE),
         (LOOKUP_SCHEDULE[0], LOOKUP_SCHEDULE[1]),
@@ -141,32 +151,58 @@ def test_several_are_for_a_person() -> None:
         (129.99, 130.0),
     ],
 )
-def test_nothing_found_is_no_verdict_before_the_window_closes(asked: float, again: float) -> None:
-    """Until then the next look of the schedule is due, the last one when the window closes."""
-    verdict = decide(operation(), DRAFT, look(at=LOST + asked))
+def test_nothing_is_settled_before_the_window_closes(looked_up: float, due: float) -> None:
+    """If nothing is found, the next lookup of the schedule is due, the last one when the window closes."""
+    verdict = decide(operation(), DRAFT, lookup(at=LOST_AT + looked_up))
     assert isinstance(verdict, Retry)
-    assert verdict.due_at == pytest.approx(LOST + again)
-    assert verdict.evidence == {"at": LOST + asked, "what": "nothing_found", "hits": []}
+    assert verdict.due_at == pytest.approx(LOST_AT + due)
+    assert verdict.evidence == {"at": LOST_AT + looked_up, "what": "nothing_found", "hits": []}
 
 
-@pytest.mark.parametrize("late", [0.0, 1000.0])
-def test_nothing_found_after_the_window_is_not_applied(late: float) -> None:
-    """A look asked when the window has closed, and that finds nothing, ends it."""
-    assert settled(decide(operation(), DRAFT, look(at=CLOSES + late))).state is State.NOT_APPLIED
+@pytest.mark.parametrize("seconds", [0.0, 1000.0])
+def test_nothing_found_after_the_window_is_not_applied(seconds: float) -> None:
+    """A lookup that starts after the window closed and finds nothing settles the create."""
+    assert as_settlement(decide(operation(), DRAFT, lookup(at=CLOSES_AT + seconds))).state is State.NOT_APPLIED
 
 
 @pytest.mark.parametrize(
-    ("at", "again"), [(LOST + 2.0, LOST + 3.0), (CLOSES, CLOSES + 20.0), (CLOSES + 5.0, CLOSES + 25.0)]
+    ("at", "due_at"),
+    [(LOST_AT + 2.0, LOST_AT + 3.0), (CLOSES_AT, CLOSES_AT + 20.0), (CLOSES_AT + 5.0, CLOSES_AT + 25.0)],
 )
-def test_silence_proves_nothing(at: float, again: float) -> None:
-    """A look that failed is repeated: on schedule within the window, steadily after it, for as long as it takes."""
+def test_a_failed_lookup_proves_nothing(at: float, due_at: float) -> None:
+    """It is repeated: on schedule within the window, and at a fixed interval after it."""
     verdict = lookup_failed(operation(), at, "backend_timeout")
-    assert verdict.due_at == pytest.approx(again)
+    assert verdict.due_at == pytest.approx(due_at)
     assert verdict.evidence["what"] == "look_failed:backend_timeout"
 
 
-def test_an_operation_without_a_window_looks_on() -> None:
-    """One whose window nobody has opened yet is not settled by a look that finds nothing."""
-    verdict = decide(replace(operation(), settles_at=None), DRAFT, look(at=LOST))
+def test_an_operation_without_a_window_is_not_settled() -> None:
+    """A lookup that finds nothing settles nothing as long as the settle window has not started."""
+    verdict = decide(replace(operation(), settles_at=None), DRAFT, lookup(at=LOST_AT))
     assert isinstance(verdict, Retry)
-    assert verdict.due_at > LOST
+    assert verdict.due_at > LOST_AT
+
+
+@pytest.mark.parametrize(
+    ("draft", "module", "pointers"),
+    [
+        ({}, {}, set()),
+        ({}, {"description": "x", "owners": (Owner("a"),), "attributes": {"b": 1}}, set()),
+        ({"parent": "10"}, {"parent": "11"}, {"/parent"}),
+        ({"parent": None}, {"parent": "11"}, set()),
+        ({"description": "a"}, {"description": "b"}, {"/description"}),
+        ({"description": "a"}, {"description": None, "unavailable": ("description",)}, set()),
+        ({"owners": ("a", "b")}, {"owners": (Owner("b"), Owner("a", "A"))}, set()),
+        ({"owners": ()}, {"owners": (Owner("a"),)}, {"/owners"}),
+        ({"owners": ("a",)}, {"unavailable": ("owners",)}, set()),
+        ({"attributes": {"a": 1, "b": 2}}, {"attributes": {"a": 1, "b": 3, "c": 4}}, {"/attributes/b"}),
+        ({"attributes": {"a": 1}}, {}, {"/attributes/a"}),
+    ],
+)
+def test_find_differences(draft: dict[str, Any], module: dict[str, Any], pointers: set[str]) -> None:
+    """Fields that are not given or cannot be read do not differ, nor does another order of owners."""
+    fields = {"scope": "1", "parent": None, "name": "demo"}
+    differences = find_differences(
+        ModuleDraft(**{**fields, **draft}), Module(backend="cmdb", ref="1", native_id="1", **{**fields, **module})
+    )
+    assert differences.keys() == pointers

@@ -21,8 +21,9 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import State
 from gateway.provisioning import update_delete
+from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.known_modules import KnownModules
-from gateway.provisioning.provisioner import CreateRequest, Provisioner
+from gateway.provisioning.provisioner import Provisioner
 from gateway.resilience import RetryingBackend
 from gateway.transport import TransportSettings
 from gateway.twins.cmdb import create_twin as create_cmdb
@@ -153,19 +154,16 @@ def test_a_create_that_is_held_back_is_refused_and_over(
         new_id=lambda: f"op-{next(ids)}",
         worker_id="me",
         known_modules=KnownModules(journal, clock),
-        reconcile_now=lambda _operation, _call: None,
     )
-    order = CreateRequest(
-        backend=bench.backend, draft=replace(bench.draft, name="held"), caller="c", idempotency_key="k"
-    )
+    order = CreateRequest(draft=replace(bench.draft, name="held"), caller="c", idempotency_key="k")
     call = CallContext("r", clock.monotonic() + 10.0)
     bench.close_after(0, HELD_BACK[held_back])
     with pytest.raises(GatewayError) as refused:
-        provisioner.create(order, call)
+        provisioner.create(bench.backend, order, call)
     assert (refused.value.code, refused.value.outcome) == (held_back, Outcome.NOT_APPLIED)
     operation = journal.get("op-1")
     assert operation is not None
     assert (operation.state, journal.next_due(), effective_writes(bench.url)) == (State.REFUSED, None, 0)
     bench.open()
-    answer: Any = provisioner.create(order, call)
+    answer: Any = provisioner.create(bench.backend, order, call)
     assert (answer.replayed, effective_writes(bench.url)) == (False, 1)

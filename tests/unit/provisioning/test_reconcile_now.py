@@ -1,0 +1,132 @@
+"""A lost create on a connection that passes its callers' credentials through: only those can look it up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import BackendUnavailable, OutcomeUnknown, Unauthenticated
+from gateway.domain.journal import Journal
+from gateway.domain.module import Module, ModuleDraft
+from gateway.domain.operation import State
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.provisioner import CreateResult, Provisioner
+from gateway.provisioning.reconciler import Reconciler
+from tests.conftest import VirtualClock
+from tests.unit.api.fake import FakeBackend
+
+
+class PassthroughBackend(FakeBackend):
+    """A backend that requires a credential in every call; its creates are applied, or not, and the reply is lost."""
+
+    applies = True
+
+    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
+        self._check(call)
+        if self.applies:
+            super().create(draft, call)
+        raise OutcomeUnknown
+
+    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
+        self._check(call)
+        return super().find_by_natural_key(draft, call)
+
+    def count(self, operation: str) -> int:
+        return [name for name, _ in self.sent].count(operation)
+
+    @staticmethod
+    def _check(call: CallContext) -> None:
+        if call.credential != "own":
+            raise Unauthenticated
+
+
+@pytest.fixture
+def backend(cmdb: FakeBackend) -> PassthroughBackend:
+    return PassthroughBackend("cmdb", cmdb.capabilities, cmdb.scopes, cmdb.parents)
+
+
+@pytest.fixture
+def reconciler(reconciler: Reconciler, backend: PassthroughBackend) -> Reconciler:
+    return replace(reconciler, backends={"cmdb": backend})
+
+
+@pytest.fixture
+def provisioner(provisioner: Provisioner, reconciler: Reconciler) -> Provisioner:
+    return replace(provisioner, reconcile_now=reconciler.reconcile_now)
+
+
+def create(
+    provisioner: Provisioner,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    seconds: float = 5.0,
+) -> CreateResult:
+    return provisioner.create(backend, create_request, CallContext("r", clock.monotonic() + seconds, credential="own"))
+
+
+def test_the_waiting_callers_credential_finds_the_module(
+    provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
+) -> None:
+    """The reply is lost, the module exists: the same request returns it, and the create is sent once."""
+    result = create(provisioner, backend, create_request, clock)
+    assert result.created.module.name == "x"
+    assert backend.count("create") == 1
+
+
+def test_without_the_credential_nothing_is_settled(
+    provisioner: Provisioner,
+    reconciler: Reconciler,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """The reconciler's own lookups fail for any length of time, and the evidence that they write is bounded."""
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=0.1)
+    for _ in range(200):
+        clock.sleep(30.0)
+        reconciler.run_once()
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.RECONCILING
+    assert operation.lookups > 150
+    assert len(operation.evidence) <= 101
+    assert create(provisioner, backend, create_request, clock).replayed
+    assert backend.count("create") == 1
+
+
+def test_a_repetition_after_the_window_settles_it(
+    provisioner: Provisioner,
+    reconciler: Reconciler,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """After the settle window the caller's next request proves that nothing was applied; the one after it creates."""
+    backend.applies = False
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock)
+    clock.sleep(backend.capabilities.settle_seconds + 1)
+    reconciler.run_once()
+    with pytest.raises(BackendUnavailable):
+        create(provisioner, backend, create_request, clock)
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.NOT_APPLIED
+    backend.applies = True
+    assert create(provisioner, backend, create_request, clock).created.module.name == "x"
+
+
+def test_lookups_are_few(
+    provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
+) -> None:
+    """A caller that waits for a minute costs the backend about thirty lookups, not hundreds."""
+    backend.applies = False
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=60.0)
+    assert 10 < backend.count("find") < 40

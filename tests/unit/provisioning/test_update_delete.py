@@ -1,0 +1,95 @@
+"""Updates and deletes clear the request deduplication entries of the modules that they change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import JournalUnavailable
+from gateway.domain.journal import Journal
+from gateway.domain.module import Module, ModulePatch
+from gateway.provisioning import update_delete
+from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.provisioner import Provisioner
+from tests.unit.api.fake import FakeBackend
+
+
+class FailingJournal:
+    """A journal in which clear_dedup succeeds a number of times and then fails."""
+
+    def __init__(self, successes: int) -> None:
+        self.successes = successes
+
+    def clear_dedup(self, _module_id: str) -> Any:
+        self.successes -= 1
+        if self.successes < 0:
+            raise JournalUnavailable
+
+
+@pytest.fixture
+def keyless(create_request: CreateRequest) -> CreateRequest:
+    """A create without an idempotency key, which only its request id identifies."""
+    return replace(create_request, idempotency_key=None)
+
+
+@pytest.fixture
+def child(keyless: CreateRequest, parent: Module, cmdb: FakeBackend) -> CreateRequest:
+    """A create of a module below `parent`."""
+    cmdb.parents = (*cmdb.parents, parent.native_id)
+    return replace(keyless, draft=replace(keyless.draft, name="child", parent=parent.native_id))
+
+
+@pytest.fixture
+def parent(provisioner: Provisioner, keyless: CreateRequest, cmdb: FakeBackend, call: CallContext) -> Module:
+    return provisioner.create(cmdb, keyless, call).created.module
+
+
+@pytest.mark.parametrize("operation", ["update", "delete"])
+def test_a_change_clears_the_entry(
+    provisioner: Provisioner,
+    keyless: CreateRequest,
+    cmdb: FakeBackend,
+    journal: Journal,
+    call: CallContext,
+    operation: str,
+) -> None:
+    """Create, change, create under one request id: the second create is not a replay."""
+    ref = provisioner.create(cmdb, keyless, call).created.module.ref
+    if operation == "delete":
+        update_delete.delete(journal, cmdb, ref, cascade=False, call=call)
+    else:
+        update_delete.update(journal, cmdb, ref, ModulePatch(name="renamed"), call)
+    assert provisioner.create(cmdb, keyless, call).replayed is False
+
+
+def test_a_cascade_clears_the_entries_of_children(
+    provisioner: Provisioner,
+    parent: Module,
+    child: CreateRequest,
+    cmdb: FakeBackend,
+    journal: Journal,
+    call: CallContext,
+) -> None:
+    """A child that was deleted with its parent is created anew, also under the request id that had created it."""
+    child_call = replace(call, request_id="child")
+    provisioner.create(cmdb, child, child_call)
+    update_delete.delete(journal, cmdb, parent.ref, cascade=True, call=call)
+    assert provisioner.create(cmdb, child, child_call).replayed is False
+
+
+def test_the_journal_fails_during_a_delete(
+    provisioner: Provisioner, parent: Module, child: CreateRequest, cmdb: FakeBackend, call: CallContext
+) -> None:
+    """A journal that fails before the delete refuses it; one that fails after it does not change the result."""
+    provisioner.create(cmdb, child, replace(call, request_id="child"))
+    before = len(cmdb.writes)
+    broken: Any = FailingJournal(0)
+    with pytest.raises(JournalUnavailable):
+        update_delete.delete(broken, cmdb, parent.ref, cascade=True, call=call)
+    assert len(cmdb.writes) == before
+    broken.successes = 1
+    update_delete.delete(broken, cmdb, parent.ref, cascade=True, call=call)
+    assert len(cmdb.writes) == before + 1
