@@ -1,7 +1,6 @@
-"""HTTP to a backend; the only package that imports requests."""
+"""HTTP to a backend; the only package of the server that imports requests."""
 
-from gateway.transport.client import UpstreamClient, UpstreamRequest, UpstreamResponse
-from gateway.transport.json_fetcher import json_fetcher
+from gateway.transport.client import UpstreamClient, UpstreamRequest, UpstreamResponse, json_fetcher
 from gateway.transport.settings import TransportSettings
 
 __all__ = ["TransportSettings", "UpstreamClient", "UpstreamRequest", "UpstreamResponse", "json_fetcher"]

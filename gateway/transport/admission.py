@@ -1,7 +1,7 @@
-"""What every exchange of a connection passes before a byte is sent: the circuit, a free place, the rate.
+"""Checks before each exchange: circuit breaker, concurrency limit, rate limit.
 
-Whoever is refused here has sent nothing, and the error says so. A token from IAM passes the same gate as the call
-that needs it: as long as there is none the call goes nowhere, and one token a day is no load.
+A refused call has sent nothing, and its error says so. Requests for an IAM token pass the same checks as the call that
+needs the token: without one the call cannot be sent, and one token a day is no load.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from gateway.domain.errors import CircuitOpen, ErrorContext, Overloaded, RateLim
 from gateway.domain.runtime import Clock
 from gateway.transport.breaker import BreakerConfig, CircuitBreaker
 from gateway.transport.bulkhead import FairSemaphore
-from gateway.transport.failures import Failure, what_failed
+from gateway.transport.failures import FailureKind, classify
 from gateway.transport.settings import TransportSettings
 
 _log: Final = logging.getLogger("gateway.transport")
-#: What stands in front of a backend says these when it gets no answer. Every other reply is the backend's own, however
-#: unkind: no refusal of either backend comes with one of these (CMDB: 200 and 500; ProjectMan: 4xx and 500).
-_NOT_THE_BACKEND: Final = frozenset({502, 503, 504})
-_CLASSES: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
-_RESULTS: Final = {
-    Failure.MISCONFIGURED: "no_connection",
-    Failure.NO_CONNECTION: "no_connection",
-    Failure.NO_CONNECTION_IN_TIME: "no_connection",
-    Failure.TIMEOUT: "timeout",
-    Failure.BROKEN: "broken",
+#: A proxy in front of the backend answers with these when the backend does not. Every other status is the backend's
+#: own: neither backend refuses anything with one of these (CMDB: 200 and 500; ProjectMan: 4xx and 500).
+_PROXY_STATUSES: Final = frozenset({502, 503, 504})
+_STATUS_RESULTS: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_FAILURE_RESULTS: Final = {
+    FailureKind.MISCONFIGURED: "no_connection",
+    FailureKind.NO_CONNECTION: "no_connection",
+    FailureKind.CONNECT_TIMEOUT: "no_connection",
+    FailureKind.TIMEOUT: "timeout",
+    FailureKind.BROKEN: "broken",
 }
-#: Any call that waits now is likely to find a place by then; seconds.
-_OVERLOADED_FOR: Final = 1.0
-#: A probe is given up so long after its last possible byte; seconds.
+#: Retry-After of an overloaded connection, in seconds: the calls that wait now have probably been sent by then.
+_OVERLOADED_RETRY_AFTER: Final = 1.0
+#: How long after its hard timeout a probe without a result counts as lost, in seconds.
 _PROBE_MARGIN: Final = 5.0
 
 
 class AdmissionControl:
-    """The gate of one connection; safe to share between threads and greenlets."""
+    """The admission control of one connection; threads and greenlets may share it."""
 
     def __init__(
         self,
         name: str,
-        limits: TransportSettings,
+        settings: TransportSettings,
         clock: Clock,
         services: BackendServices,
         *,
@@ -50,103 +50,102 @@ class AdmissionControl:
     ) -> None:
         self._name: Final = name
         self._clock: Final = clock
-        self._observer: Final = services.metrics
-        self._limiter: Final = services.limiter if limits.requests_per_second else None
-        self._rate: Final = limits.requests_per_second
+        self._metrics: Final = services.metrics
+        self._limiter: Final = services.limiter if settings.requests_per_second else None
+        self._rate: Final = settings.requests_per_second
         self._key: Final = f"backend:{name}"
-        self._slots: Final = FairSemaphore(limits.concurrent_calls, limits.queued_calls)
-        rule = BreakerConfig(
-            failures=limits.circuit_failures,
-            seconds=limits.circuit_seconds,
-            probe_seconds=limits.hard_timeout_seconds + _PROBE_MARGIN,
+        self._slots: Final = FairSemaphore(settings.concurrent_calls, settings.queued_calls)
+        config = BreakerConfig(
+            failures=settings.circuit_failures,
+            seconds=settings.circuit_seconds,
+            probe_seconds=settings.hard_timeout_seconds + _PROBE_MARGIN,
         )
-        self._breaker: Final = CircuitBreaker(rule, clock, random=random, on_change=self._changed)
-        # Who had less time than this and met a timeout was in a hurry, and tells nothing about the backend.
-        connecting, hard = limits.connect_seconds, limits.hard_timeout_seconds
-        self._patience: Final = {
-            Failure.NO_CONNECTION_IN_TIME: min(connecting, hard),
-            Failure.TIMEOUT: min(max(connecting, hard / 4.0), hard),
+        self._breaker: Final = CircuitBreaker(config, clock, random=random, on_change=self._on_circuit_change)
+        # A timeout of an exchange that had less time than this proves nothing about the backend.
+        connect, hard = settings.connect_seconds, settings.hard_timeout_seconds
+        self._min_timeout: Final = {
+            FailureKind.CONNECT_TIMEOUT: min(connect, hard),
+            FailureKind.TIMEOUT: min(max(connect, hard / 4.0), hard),
         }
 
     @property
     def is_open(self) -> bool:
-        """Tell whether calls are held back because the backend has been failing."""
+        """Return whether the circuit is open: calls are refused because the backend has been failing."""
         return self._breaker.is_open
 
-    def enter(self, started: float, seconds: float) -> int:
-        """Let one exchange through that has so many seconds left, and return its ticket.
+    def admit(self, started: float, seconds: float) -> int:
+        """Return the permit for one exchange that has `seconds` left.
 
-        Raises CircuitOpen, Overloaded or RateLimited. Nobody waits longer for a place than is then left to use it.
+        Raises CircuitOpen, Overloaded or RateLimited. A call waits for a slot for at most half of its time.
         """
         try:
-            self._breaker.check()
-            self._take(seconds / 2.0)
-            return self._admit()
+            self._breaker.raise_if_open()
+            self._acquire_slot(seconds / 2.0)
+            return self._pass_checks()
         except (CircuitOpen, Overloaded, RateLimited) as error:
-            self._tell(error.code, started)
+            self._record(error.code, started)
             raise
 
-    def answered(self, ticket: int, status: int, began: float) -> None:
-        """Hear that an exchange brought a reply."""
-        self._slots.give()
-        if status in _NOT_THE_BACKEND:
-            self._breaker.failed(ticket, began, lasting=False)
+    def on_response(self, permit: int, status: int, started: float) -> None:
+        """Report that an exchange brought a response."""
+        self._slots.release()
+        if status in _PROXY_STATUSES:
+            self._breaker.record_failure(permit, started, counts_always=False)
         else:
-            self._breaker.succeeded(ticket)
-        self._tell(_CLASSES.get(status // 100, "broken"), began)
+            self._breaker.record_success(permit)
+        self._record(_STATUS_RESULTS.get(status // 100, "broken"), started)
 
-    def failed(self, ticket: int, error: BaseException, began: float, *, given: float) -> None:
-        """Hear that an exchange which was given so many seconds brought none."""
-        self._slots.give()
-        failure = what_failed(error)
-        needed = self._patience.get(failure)
-        if failure is Failure.MISCONFIGURED or (needed is not None and given < needed):
-            self._breaker.proved_nothing(ticket)
+    def on_failure(self, permit: int, error: BaseException, started: float, *, timeout: float) -> None:
+        """Report that an exchange that had `timeout` seconds failed."""
+        self._slots.release()
+        kind = classify(error)
+        minimum = self._min_timeout.get(kind)
+        if kind is FailureKind.MISCONFIGURED or (minimum is not None and timeout < minimum):
+            self._breaker.ignore(permit)
         else:
-            self._breaker.failed(ticket, began, lasting=needed is not None)
-        self._tell(_RESULTS[failure], began)
+            self._breaker.record_failure(permit, started, counts_always=minimum is not None)
+        self._record(_FAILURE_RESULTS[kind], started)
 
-    def gave_up(self, ticket: int, began: float) -> None:
-        """Hear that an exchange ended in a way that says nothing: too large a reply, a killed greenlet."""
-        self.withdraw(ticket)
-        self._tell("broken", began)
+    def on_abort(self, permit: int, started: float) -> None:
+        """Report an exchange whose end proves nothing: a response that is too large, a killed greenlet."""
+        self.on_cancel(permit)
+        self._record("broken", started)
 
-    def withdraw(self, ticket: int) -> None:
-        """Hear that nothing was sent after all."""
-        self._slots.give()
-        self._breaker.proved_nothing(ticket)
+    def on_cancel(self, permit: int) -> None:
+        """Report that nothing was sent after all."""
+        self._slots.release()
+        self._breaker.ignore(permit)
 
-    def _take(self, seconds: float) -> None:
-        if not self._slots.take(seconds):
-            raise Overloaded(context=ErrorContext(retry_after=_OVERLOADED_FOR))
+    def _acquire_slot(self, seconds: float) -> None:
+        if not self._slots.acquire(seconds):
+            raise Overloaded(context=ErrorContext(retry_after=_OVERLOADED_RETRY_AFTER))
 
-    def _admit(self) -> int:
-        """Pass the circuit and the rate, in a place that is given back where either refuses."""
+    def _pass_checks(self) -> int:
+        """Return the permit of the circuit breaker if the rate allows a request; give the slot back if not."""
         try:
-            ticket = self._breaker.enter()  # again: it may have opened during the wait
+            permit = self._breaker.acquire()  # again: it may have opened during the wait
         except CircuitOpen:
-            self._slots.give()
+            self._slots.release()
             raise
-        if self._limiter is not None:  # last, so that what is counted is sent
+        if self._limiter is not None:  # last, so that every request that is counted is sent
             try:
-                self._count(self._limiter)
+                self._rate_limit(self._limiter)
             except BaseException:
-                self.withdraw(ticket)
+                self.on_cancel(permit)
                 raise
-        return ticket
+        return permit
 
-    def _count(self, limiter: RateLimiter) -> None:
+    def _rate_limit(self, limiter: RateLimiter) -> None:
         seconds = limiter.acquire(self._key, self._rate)
         if seconds > 0:
-            what = "The gateway's own limit of requests a second to this backend is reached; nothing was sent."
-            raise RateLimited(what, context=ErrorContext(retry_after=seconds))
+            detail = "The gateway's own limit of requests a second to this backend is reached; nothing was sent."
+            raise RateLimited(detail, context=ErrorContext(retry_after=seconds))
 
-    def _tell(self, result: str, began: float) -> None:
-        if self._observer is not None:
-            self._observer.record_exchange(self._name, result, self._clock.monotonic() - began)
+    def _record(self, result: str, started: float) -> None:
+        if self._metrics is not None:
+            self._metrics.record_exchange(self._name, result, self._clock.monotonic() - started)
 
-    def _changed(self, is_open: bool) -> None:  # noqa: FBT001 - a callback's one parameter
-        facts = {"backend": self._name, "open": is_open}
-        _log.warning("the circuit changed", extra={"fields": facts})
-        if self._observer is not None:
-            self._observer.record_circuit_state(self._name, is_open=is_open)
+    def _on_circuit_change(self, is_open: bool) -> None:  # noqa: FBT001 - a callback's one parameter
+        _log.warning("circuit breaker state changed", extra={"fields": {"backend": self._name, "open": is_open}})
+        if self._metrics is not None:
+            self._metrics.record_circuit_state(self._name, is_open=is_open)

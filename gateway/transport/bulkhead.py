@@ -1,4 +1,4 @@
-"""How many calls may be on the way to a backend at once, and who is next when one ends."""
+"""Limits the number of concurrent calls to a backend; waiting calls continue in their order of arrival."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final
 
 
 class FairSemaphore:
-    """So many places, and a queue of bounded length before them: first come, first served.
+    """A semaphore with a first-in-first-out queue of bounded length.
 
-    Works for threads and, under gevent's patches, for greenlets, also for one that is killed while it waits. While
-    there are places and nobody waits, no lock is taken: list.pop and list.append are atomic. Whoever gives a place
-    back puts it down first and looks for waiters afterwards; whoever wants to wait lines up first and looks for
-    places afterwards. So one of the two always sees the other, and no wake-up is lost.
+    Works for threads and, under gevent's patches, for greenlets, including one that is killed while it waits. While
+    permits are free and nothing waits, no lock is taken: list.pop and list.append are atomic. `release` adds the
+    permit before it checks for waiters, and a waiter joins the queue before it checks for permits, so one of the two
+    always sees the other, and no wake-up is lost.
     """
 
-    def __init__(self, places: int, queued: int) -> None:
-        self._free: Final[list[None]] = [None] * places
-        self._queued: Final = queued
-        self._lock: Final = threading.Lock()  # held for a few steps that wait for nothing
-        self._waiting: Final[OrderedDict[threading.Lock, None]] = OrderedDict()  # each lock opens when its turn comes
+    def __init__(self, permits: int, max_waiting: int) -> None:
+        self._free: Final[list[None]] = [None] * permits
+        self._max_waiting: Final = max_waiting
+        self._lock: Final = threading.Lock()  # never held while waiting
+        self._waiters: Final[OrderedDict[threading.Lock, None]] = OrderedDict()  # each lock is released on its turn
 
-    def take(self, seconds: float) -> bool:
-        """Take a place, or wait so long for one; tell whether there is one. Whoever has taken gives back."""
-        if not self._waiting:
+    def acquire(self, seconds: float) -> bool:
+        """Return whether a permit was acquired within `seconds`; the caller must release it."""
+        if not self._waiters:
             try:
                 self._free.pop()
             except IndexError:
@@ -33,43 +33,43 @@ class FairSemaphore:
                 return True
         return self._wait(seconds)
 
-    def give(self) -> None:
-        """Give a place back, to whoever has waited longest."""
+    def release(self) -> None:
+        """Give a permit back, and wake the call that has waited longest."""
         self._free.append(None)
-        if self._waiting:
+        if self._waiters:
             with self._lock:
-                self._match()
+                self._wake_waiters()
 
     def _wait(self, seconds: float) -> bool:
-        turn = threading.Lock()
-        turn.acquire()
+        waiter = threading.Lock()
+        waiter.acquire()
         with self._lock:
-            if len(self._waiting) >= self._queued:
+            if len(self._waiters) >= self._max_waiting:
                 return False
-            self._waiting[turn] = None
-            self._match()
+            self._waiters[waiter] = None
+            self._wake_waiters()
         try:
-            called = turn.acquire(timeout=max(seconds, 0.0))
-        except BaseException:  # killed while it waited: nobody will use what it was given, or would have been
-            if not self._leave(turn):
-                self.give()
+            acquired = waiter.acquire(timeout=max(seconds, 0.0))
+        except BaseException:  # killed while it waited: it will not use a permit that it has received
+            if not self._cancel_wait(waiter):
+                self.release()
             raise
-        return called or not self._leave(turn)
+        return acquired or not self._cancel_wait(waiter)
 
-    def _leave(self, turn: threading.Lock) -> bool:
-        """Leave the queue; False: the turn has come meanwhile, and the place is ours."""
+    def _cancel_wait(self, waiter: threading.Lock) -> bool:
+        """Leave the queue; return False if the waiter has received a permit in the meantime."""
         with self._lock:
-            if turn not in self._waiting:
+            if waiter not in self._waiters:
                 return False
-            del self._waiting[turn]
+            del self._waiters[waiter]
             return True
 
-    def _match(self) -> None:
-        """Let those who wait in, in their order, as long as there are places."""
-        while self._waiting:
+    def _wake_waiters(self) -> None:
+        """Give the free permits to the waiters, in their order."""
+        while self._waiters:
             try:
                 self._free.pop()
             except IndexError:
                 return
-            turn, _ = self._waiting.popitem(last=False)
-            turn.release()
+            waiter, _ = self._waiters.popitem(last=False)
+            waiter.release()

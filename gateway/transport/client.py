@@ -1,4 +1,4 @@
-"""One exchange with a backend: a deadline, verified TLS, no redirects, a reply of bounded size, sent once."""
+"""Sends one request to a backend and returns the complete response, within one deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from http.client import HTTPException
 from typing import Any, Final
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from gateway import json_codec
 from gateway.domain.backend import NO_SERVICES, BackendServices, CallContext, ConnectionState
@@ -18,20 +17,23 @@ from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUn
 from gateway.domain.runtime import Clock
 from gateway.transport.admission import AdmissionControl
 from gateway.transport.connection_pool import PooledAdapter
-from gateway.transport.deadline_socket import ResponseTooLarge
-from gateway.transport.failures import as_gateway_error, causes
+from gateway.transport.failures import exception_chain, to_gateway_error
+from gateway.transport.http1 import ResponseTooLarge
 from gateway.transport.settings import TransportSettings
 
 _log: Final = logging.getLogger("gateway.transport")
-_UNREAD: Final = object()
-#: A credential that was replaced may still come back in a late reply; seconds.
-_STILL_OUT: Final = 900.0
-_USUAL: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
+_NOT_PARSED: Final = object()
+#: How long a replaced credential is still redacted, in seconds: a late response may contain it.
+_OLD_SECRET_TTL: Final = 900.0
+_DEFAULT_HEADERS: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
+#: A public document is short, and a request may be waiting for it.
+_DOCUMENT_TIMEOUT: Final = 5.0
+_MAX_DOCUMENT_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamRequest:
-    """What goes out; the url is complete and already quoted."""
+    """A request to a backend; the URL is complete and quoted."""
 
     method: str
     url: str
@@ -42,129 +44,134 @@ class UpstreamRequest:
 
 @dataclass(slots=True)
 class UpstreamResponse:
-    """What came back, whole; header names in any case."""
+    """A complete response of a backend; header names are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     is_write: bool
-    _document: Any = field(default=_UNREAD, init=False, repr=False, compare=False)
+    _document: Any = field(default=_NOT_PARSED, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
-        """Tell whether the status is one of success; a redirect is none, nobody follows it."""
+        """Return whether the status is 2xx; redirects are not followed."""
         return self.status // 100 == 2  # noqa: PLR2004 - RFC 9110: 2xx
 
     def json(self) -> Any:
-        """Return the body as JSON, or None where it is none; null reads as None too, and no format here is null."""
-        if self._document is _UNREAD:
-            self._document = _read(self.body)
+        """Return the body as JSON, or None if it is not JSON; null is None too, and no format here is null."""
+        if self._document is _NOT_PARSED:
+            self._document = _parse_json(self.body)
         return self._document
 
     def invalid(self, what: str) -> GatewayError:
-        """Return the error for a reply that is not in the backend's format."""
+        """Return the error for a response that is not in the backend's format."""
         if self.is_write:
             return OutcomeUnknown(f"The backend's reply makes no sense: {what}.")
         return BackendReplyInvalid(f"The backend's reply makes no sense: {what}.")
 
 
 class UpstreamClient:
-    """The connections to one backend; safe to share between threads and greenlets."""
+    """The connections to one backend; threads and greenlets may share it.
+
+    It calls requests' adapter without a session, which would keep cookies, follow redirects and read proxies from the
+    environment.
+    """
 
     def __init__(
         self,
-        limits: TransportSettings,
+        settings: TransportSettings,
         clock: Clock,
         name: str = "",
         services: BackendServices = NO_SERVICES,
         *,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._limits = limits
+        self._settings = settings
         self._clock = clock
         self._state: ConnectionState = "unused"
         self._name = name
         self._tracer = services.tracer
         self._secrets = services.secrets
-        self._gate = AdmissionControl(name, limits, clock, services, random=random)
-        self._adapter = PooledAdapter(limits)
+        self._admission = AdmissionControl(name, settings, clock, services, random=random)
+        self._adapter = PooledAdapter(settings)
 
     @property
     def state(self) -> ConnectionState:
-        """Return what the last exchange showed, or that there are none at the moment."""
-        return "circuit_open" if self._gate.is_open else self._state
+        """Return what the last exchange showed, or that the circuit is open."""
+        return "circuit_open" if self._admission.is_open else self._state
 
     def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
-        """Exchange one request, before the caller's deadline and the connection's own, whichever is sooner.
+        """Send one request; the caller's deadline or the connection's hard timeout ends it, whichever is sooner.
 
-        CircuitOpen, Overloaded and RateLimited mean that nothing was sent.
+        Raises a GatewayError. CircuitOpen, Overloaded and RateLimited mean that nothing was sent.
         """
         started = self._clock.monotonic()
         try:
-            ticket = self._gate.enter(started, self._left(request, call, started))
-            return self._pass(request, call, ticket)
+            permit = self._admission.admit(started, self._remaining(request, call, started))
+            return self._send_admitted(request, call, permit)
         finally:
             call.upstream_seconds += self._clock.monotonic() - started
 
     def hide(self, secret: str, *, instead_of: str = "") -> None:
-        """Keep a credential out of everything that is written; the one before it is still on its way here and there."""
+        """Redact a credential from everything that is written, and the one that it replaces for a while longer."""
         if self._secrets is None:
             return
         self._secrets.add(secret)
         if instead_of:
-            self._secrets.add_temporary(instead_of, _STILL_OUT)
+            self._secrets.add_temporary(instead_of, _OLD_SECRET_TTL)
             self._secrets.remove(instead_of)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _left(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
-        """Return how many seconds an exchange may take; raise where there are none."""
-        seconds = min(call.deadline - now, self._limits.hard_timeout_seconds)
+    def _remaining(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
+        """Return how many seconds an exchange may take; raises if there are none."""
+        seconds = min(call.deadline - now, self._settings.hard_timeout_seconds)
         if seconds <= 0:
-            late = "The deadline passed before the request was sent."
-            raise BackendUnavailable(late) if request.is_write else BackendTimeout(late)
+            detail = "The deadline passed before the request was sent."
+            raise BackendUnavailable(detail) if request.is_write else BackendTimeout(detail)
         return seconds
 
-    def _pass(self, request: UpstreamRequest, call: CallContext, ticket: int) -> UpstreamResponse:
-        """Exchange a request that was let in, and tell the gate what came of it, whatever happens."""
-        began = self._clock.monotonic()
+    def _send_admitted(self, request: UpstreamRequest, call: CallContext, permit: int) -> UpstreamResponse:
+        """Send an admitted request, and report the result to the admission control in every case."""
+        started = self._clock.monotonic()
         try:
-            seconds = self._left(request, call, began)  # less than before, where it had to wait
+            seconds = self._remaining(request, call, started)  # fewer than before, if it had to wait
         except GatewayError:
-            self._gate.withdraw(ticket)
+            self._admission.on_cancel(permit)
             raise
         span = (
             None if self._tracer is None else self._tracer.start_upstream_span(self._name, request.method, call.trace)
         )
         result = "broken"
         try:
-            reply = self._exchange(request, call.trace if span is None else span.headers, seconds)
-            result = f"{reply.status // 100}xx"
-        except (requests.RequestException, HTTPException, HTTPError, OSError) as error:
+            response = self._exchange(request, call.trace if span is None else span.headers, seconds)
+            result = f"{response.status // 100}xx"
+        except (HTTPException, OSError) as error:  # requests' own exceptions are OSErrors
             self._state = "unreachable"
-            self._gate.failed(ticket, error, began, given=seconds)
-            _log.warning("exchange failed", extra={"fields": {"method": request.method, "error": _names(error)}})
-            raise as_gateway_error(error, is_write=request.is_write) from error
+            self._admission.on_failure(permit, error, started, timeout=seconds)
+            fields = {"method": request.method, "error": _exception_names(error)}
+            _log.warning("exchange failed", extra={"fields": fields})
+            raise to_gateway_error(error, is_write=request.is_write) from error
         except BaseException:
-            self._gate.gave_up(ticket, began)
+            self._admission.on_abort(permit, started)
             raise
         finally:
             if span is not None:
                 span.end(result)
         self._state = "reachable"
-        self._gate.answered(ticket, reply.status, began)
-        return reply
+        self._admission.on_response(permit, response.status, started)
+        return response
 
     def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], seconds: float) -> UpstreamResponse:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = request.url
-        # A plain dictionary does: nobody asks for a name in another case than it was written in.
-        prepared.headers = {**_USUAL, **_others(trace, request.headers), **request.headers}  # type: ignore[assignment]
+        # A dictionary is enough: the adapter looks no name up.
+        headers = {**_DEFAULT_HEADERS, **_trace_headers(trace, request.headers), **request.headers}
+        prepared.headers = headers  # type: ignore[assignment]
         prepared.body = request.body
-        prepared.hooks = {}
         try:
             response = self._adapter.send(prepared, timeout=seconds)
         except ResponseTooLarge:
@@ -172,21 +179,42 @@ class UpstreamClient:
         return UpstreamResponse(response.status_code, response.headers, response.content, request.is_write)
 
 
-def _read(body: bytes) -> Any:
+def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], Any]:
+    """Return a function that fetches a public JSON document, such as an issuer's keys, or raises a GatewayError."""
+    settings = TransportSettings(
+        connect_seconds=2.0,
+        hard_timeout_seconds=_DOCUMENT_TIMEOUT,
+        max_reply_bytes=_MAX_DOCUMENT_BYTES,
+        ca_file=ca_file,
+    )
+    client = UpstreamClient(settings, clock)
+    request = UpstreamRequest(method="GET", url=url, headers={"Accept": "application/json"})
+
+    def fetch() -> Any:
+        response = client.send(request, CallContext("fetch", clock.monotonic() + _DOCUMENT_TIMEOUT))
+        document = response.json() if response.ok else None
+        if document is None:
+            raise response.invalid("it is no JSON document")
+        return document
+
+    return fetch
+
+
+def _parse_json(body: bytes) -> Any:
     try:
         return json_codec.read(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _others(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers of a trace, less those of which the adapter has one of its own."""
+def _trace_headers(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers of a trace without those that the adapter sets itself."""
     if not trace:
         return trace
     names = {name.lower() for name in own}
     return {name: value for name, value in trace.items() if name.lower() not in names}
 
 
-def _names(error: BaseException) -> str:
-    """Name the exception and what caused it; their texts may hold addresses and are left out."""
-    return " < ".join(type(cause).__name__ for cause in causes(error))
+def _exception_names(error: BaseException) -> str:
+    """Return the class names of an exception and its causes; their texts may contain addresses."""
+    return " < ".join(type(cause).__name__ for cause in exception_chain(error))

@@ -1,7 +1,8 @@
-"""requests' adapter for one backend: urllib3 connects and verifies, the exchange itself is ours, and sent once."""
+"""requests' transport adapter for one backend, over connections that are kept alive."""
 
 from __future__ import annotations
 
+import io
 import ssl
 import time
 import weakref
@@ -10,40 +11,39 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from gateway.transport.deadline_socket import DeadlineSocket
-from gateway.transport.http1 import Message, read_reply, write_request
+from gateway.transport.deadline_socket import ConnectError, DeadlineSocket, connect
+from gateway.transport.http1 import HttpResponse, encode_request, read_response
 from gateway.transport.settings import TransportSettings
 
 
 class _Origin(NamedTuple):
-    """Where a connection leads, and those that are open and idle, the freshest last."""
+    """A server: its address, its TLS settings, its Host header and its idle connections, the last used at the right."""
 
-    secure: bool
     host: str
-    port: int | None
-    name: str  # for the Host header
+    port: int
+    context: ssl.SSLContext | None  # None: no TLS
+    host_header: str
     idle: deque[DeadlineSocket]
 
 
-class PooledAdapter(HTTPAdapter):
-    """Sends a prepared request as it is: no redirect is followed, nothing is repeated, no proxy is asked.
+class PooledAdapter(BaseAdapter):
+    """Sends a prepared request once: it follows no redirect, repeats nothing and uses no proxy.
 
-    An idle connection may have been closed by the backend at this very moment; a write on it would end as *unknown*
-    although nothing was wrong. So one that idled for long is not used again: that costs a handshake, an unknown costs
-    an operation.
+    A backend may close an idle connection at the moment a write is sent on it, and the outcome of that write would be
+    unknown. So a connection that was idle for too long is not used again: that costs a handshake, an unknown outcome
+    costs an operation.
     """
 
-    def __init__(self, limits: TransportSettings) -> None:
+    def __init__(self, settings: TransportSettings) -> None:
         super().__init__()
-        self._limits = limits
+        self._settings = settings
         self._origins: dict[str, _Origin] = {}
-        weakref.finalize(self, _hang_up, self._origins)
+        weakref.finalize(self, _close_idle, self._origins)
 
     def send(
         self,
@@ -54,91 +54,108 @@ class PooledAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Exchange one request within `timeout` seconds altogether; raises what failures.py knows how to read."""
-        del stream, verify, cert, proxies  # always whole, always verified, never by anybody else
-        until = time.monotonic() + timeout
+        """Return the complete response to a request within `timeout` seconds in total.
+
+        Raises ResponseTooLarge, HTTPException or OSError; failures.py classifies them.
+        """
+        del stream, verify, cert, proxies  # always complete, always verified, always direct
+        deadline = time.monotonic() + timeout
         url = request.url or ""
-        head, slash, path = url[8:].partition("/")  # behind https:// at the latest
-        origin = self._origin(url[:8] + head)
+        authority, slash, path = url[8:].partition("/")  # the first 8 characters hold "https://" or "http://" and more
+        origin = self._origin(url[:8] + authority)
+        body = _body(request)
         try:
-            start = f"{request.method} {slash or '/'}{path}"
-            body = _body(request)
-            data = write_request(start, _headers(request, origin.name, body), body)
-        except ValueError as error:  # a character that no header can carry; its text would quote the header
+            target = f"{slash or '/'}{path}"
+            data = encode_request(request.method or "", target, _headers(request, origin.host_header, body), body)
+        except ValueError as error:  # its text would quote the header
             raise requests.exceptions.InvalidHeader from error
-        connection = self._reused(origin) or self._connected(origin, timeout)
-        connection.until = until
+        connection = self._checkout(origin) or self._connect(origin, deadline)
+        connection.deadline = deadline
         try:
             connection.send(data)
-            message = read_reply(connection, self._limits.max_reply_bytes)
+            message = read_response(connection, self._settings.max_reply_bytes)
         except BaseException:
             connection.close()
             raise
-        self._put_back(origin, connection, message)
-        return _Response(request, message)
+        self._release(origin, connection, message)
+        response = requests.Response()
+        response.status_code, response.headers = message.status, message.headers
+        response.url, response.request = url, request
+        response.raw = io.BytesIO(message.body)
+        return response
 
     def close(self) -> None:
         """Close the idle connections."""
-        _hang_up(self._origins)
+        _close_idle(self._origins)
 
     def _origin(self, url: str) -> _Origin:
-        found = self._origins.get(url)
-        if found is None:
-            parsed = parse_url(url)
-            if parsed.scheme not in {"http", "https"} or not parsed.host:
-                raise LocationParseError(url)
-            name = parsed.netloc or parsed.host
-            found = _Origin(parsed.scheme == "https", parsed.host.strip("[]"), parsed.port, name, deque())
-            self._origins[url] = found
-        return found
+        origin = self._origins.get(url)
+        if origin is None:
+            origin = self._origins[url] = self._parse_origin(url)
+        return origin
 
-    def _reused(self, origin: _Origin) -> DeadlineSocket | None:
+    def _parse_origin(self, url: str) -> _Origin:
+        try:
+            parsed = parse_url(url)
+            host = (parsed.host or "").strip("[]")
+            host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
+        except (LocationParseError, UnicodeError) as error:
+            raise requests.exceptions.InvalidURL("the URL cannot be parsed") from error
+        if parsed.scheme not in {"http", "https"} or not host or parsed.query is not None:
+            raise requests.exceptions.InvalidURL("the URL has no scheme http or https, no host, or no path")
+        context, port = None, 80
+        if parsed.scheme == "https":
+            context, port = _tls_context(self._settings.ca_file), 443
+        return _Origin(host, parsed.port or port, context, parsed.netloc or host, deque())
+
+    def _checkout(self, origin: _Origin) -> DeadlineSocket | None:
+        """Return an idle connection that can still be used, the last used first."""
         while True:
             try:
                 connection = origin.idle.pop()
             except IndexError:
                 return None
-            if time.monotonic() - connection.used < self._limits.idle_seconds and connection.is_reusable():
+            if time.monotonic() - connection.last_used < self._settings.idle_seconds and connection.is_reusable():
                 return connection
             connection.close()
 
-    def _connected(self, origin: _Origin, seconds: float) -> DeadlineSocket:
-        patience = min(self._limits.connect_seconds, seconds)
-        if origin.secure:
-            opened: HTTPConnection = HTTPSConnection(
-                origin.host,
-                origin.port,
-                timeout=patience,
-                cert_reqs=ssl.CERT_REQUIRED,
-                ca_certs=self._limits.ca_file or DEFAULT_CA_BUNDLE_PATH,
-            )
-        else:
-            opened = HTTPConnection(origin.host, origin.port, timeout=patience)
-        opened.connect()
-        return DeadlineSocket(opened.sock)
+    def _connect(self, origin: _Origin, deadline: float) -> DeadlineSocket:
+        deadline = min(deadline, time.monotonic() + self._settings.connect_seconds)
+        return connect(origin.host, origin.port, origin.context, deadline)
 
-    def _put_back(self, origin: _Origin, connection: DeadlineSocket, message: Message) -> None:
-        now = connection.used = time.monotonic()
-        if message.reusable and len(origin.idle) < self._limits.concurrent_calls:
+    def _release(self, origin: _Origin, connection: DeadlineSocket, message: HttpResponse) -> None:
+        now = connection.last_used = time.monotonic()
+        if message.keep_alive and len(origin.idle) < self._settings.concurrent_calls:
             origin.idle.append(connection)
         else:
             connection.close()
-        # The freshest is used first, so those of a busier hour lie at the other end: nobody would hang up on them.
+        # Connections are reused last in, first out; the oldest are at the left and are closed when idle for too long.
         try:
-            while now - origin.idle[0].used >= self._limits.idle_seconds:
+            while now - origin.idle[0].last_used >= self._settings.idle_seconds:
                 origin.idle.popleft().close()
-        except IndexError:  # somebody else was faster
+        except IndexError:  # none left, or another thread took it
             pass
 
 
-def _hang_up(origins: Mapping[str, _Origin]) -> None:
+def _close_idle(origins: Mapping[str, _Origin]) -> None:
     for origin in origins.values():
         while origin.idle:
             origin.idle.pop().close()
 
 
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that verifies servers by a private authority, or by the public ones that requests ships."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
+    except OSError as error:  # readable at start, removed since
+        raise ConnectError("the certificate authorities cannot be read") from error
+    context.hostname_checks_common_name = False
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def _headers(request: requests.PreparedRequest, host: str, body: bytes) -> dict[str, str]:
-    headers = {"Host": host, **request.headers}  # one that is signed is spelt so
+    headers = {"Host": host, **request.headers}  # a signed request has its own Host, spelt the same way
     if body or request.body is not None or request.method not in {"GET", "DELETE"}:
         headers["Content-Length"] = str(len(body))
     return headers
@@ -147,16 +164,3 @@ def _headers(request: requests.PreparedRequest, host: str, body: bytes) -> dict[
 def _body(request: requests.PreparedRequest) -> bytes:
     body = request.body or b""
     return body if isinstance(body, bytes) else body.encode()
-
-
-class _Response(requests.Response):
-    """A reply that is whole already; requests' own would make a jar for its cookies, at a tenth of an exchange."""
-
-    def __init__(self, request: requests.PreparedRequest, message: Message) -> None:
-        self.status_code = message.status
-        self.headers = message.headers  # type: ignore[assignment] # names in any case, as in requests' own
-        self.url = request.url or ""
-        self.request = request
-        self.raw = None
-        self._content = message.body
-        self._content_consumed = True

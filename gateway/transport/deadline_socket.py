@@ -1,130 +1,177 @@
-"""A connected socket by a clock, and what has come over it."""
+"""Connections with one total deadline for name resolution, connecting, TLS, sending and receiving."""
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
+import threading
 import time
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
 
-_CHUNK: Final = 64 * 1024
-_LONGEST_HEAD: Final = 64 * 1024
-_END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
+import requests
+
+_Result = TypeVar("_Result")
+_RECEIVE_BYTES: Final = 64 * 1024
 
 
-class ResponseTooLarge(Exception):
-    """The body is longer than the caller wants to have it; the rest was not read."""
+class ConnectError(requests.ConnectionError):
+    """No connection was made, so not a byte of the request was sent."""
 
 
 class DeadlineSocket:
-    """A connected socket, and until when (on time.monotonic) everything that is done with it must be done."""
+    """A connected TCP socket; `deadline` (on time.monotonic) ends every operation, None makes each return at once."""
 
-    __slots__ = ("_sock", "until", "used")
+    __slots__ = ("_sock", "deadline", "last_used")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, deadline: float | None) -> None:
         self._sock = sock
-        self.until = 0.0
-        self.used = 0.0
+        self.deadline = deadline
+        self.last_used = 0.0
 
     def send(self, data: bytes) -> None:
-        """Send everything or raise TimeoutError."""
-        while data:  # as a rule once; gevent's sendall would first ask the system how much the socket takes
-            self._arm()
+        """Send all of the data; raises TimeoutError."""
+        while data:  # usually once; gevent's sendall first asks the system for the size of the send buffer
+            self._set_timeout()
             data = data[self._sock.send(data) :]
 
     def receive(self) -> bytes:
-        """Return what has come, nothing where the other side has closed; raises TimeoutError."""
-        self._arm()
-        return self._sock.recv(_CHUNK)
+        """Return the next bytes, or b"" at the end of the stream; raises TimeoutError, or BlockingIOError at once."""
+        self._set_timeout()
+        return self._sock.recv(_RECEIVE_BYTES)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._sock.close()
 
     def is_reusable(self) -> bool:
-        """Tell whether nothing has come since the last reply: what has is a goodbye, or nonsense."""
+        """Return whether an idle connection is open and has received nothing since its last response."""
+        self.deadline = None
         try:
-            self._sock.settimeout(0.0)
-            self._sock.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
+            self.receive()
+        except BlockingIOError:
             return True
         except OSError:
             return False
         return False
 
-    def _arm(self) -> None:
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(left)
+    def _set_timeout(self) -> None:
+        self._sock.settimeout(0.0 if self.deadline is None else _remaining(self.deadline))
 
 
-class Reader:
-    """What has come and was not read yet."""
+class TlsDeadlineSocket(DeadlineSocket):
+    """TLS over a DeadlineSocket, encrypted in memory.
 
-    def __init__(self, connection: DeadlineSocket, most: int) -> None:
-        self._connection = connection
-        self._buffer = bytearray()
-        self.most = most
+    gevent's SSLSocket restarts its timeout with each packet of a handshake or record; here each packet has the time
+    that remains.
+    """
 
-    def head(self) -> bytes:
-        """Return the head of a message, without the empty line behind it."""
-        searched = 0
+    __slots__ = ("_incoming", "_outgoing", "_tls")
+
+    def __init__(self, sock: socket.socket, deadline: float | None, context: ssl.SSLContext, hostname: str) -> None:
+        super().__init__(sock, deadline)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+
+    def handshake(self) -> None:
+        """Verify the server's certificate and agree on keys; raises ssl.SSLCertVerificationError or OSError."""
+        try:
+            self._run(self._tls.do_handshake)
+        finally:
+            self._flush()  # the end of the handshake, or the alert that tells the server why it failed
+
+    def send(self, data: bytes) -> None:
+        """Send all of the data; raises TimeoutError."""
+        view = memoryview(data)
+        while view:  # a call encrypts at most one record of 16 KiB
+            view = view[self._tls.write(view) :]
+        self._flush()
+
+    def receive(self) -> bytes:
+        """Return the next bytes, or b"" after the server's close_notify; a bare end of the stream is an SSLEOFError."""
+        return self._run(lambda: self._tls.read(_RECEIVE_BYTES))
+
+    def _run(self, operation: Callable[[], _Result]) -> _Result:
+        """Return the result of a TLS operation; send and receive what it needs."""
         while True:
-            end = _END_OF_HEAD.search(self._buffer, searched)
-            if end is not None and end.end() <= _LONGEST_HEAD:
-                head = bytes(self._buffer[: end.start()])
-                del self._buffer[: end.end()]
-                return head
-            if len(self._buffer) > _LONGEST_HEAD:
-                raise BadStatusLine("its head is too long")
-            searched = max(len(self._buffer) - 3, 0)
-            if not self._more():
-                if not self._buffer:
-                    raise RemoteDisconnected("closed without a reply")
-                raise BadStatusLine("it ended within the head")
+            try:
+                return operation()
+            except ssl.SSLWantReadError:
+                self._flush()
+            data = super().receive()
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
 
-    def exactly(self, length: int) -> bytes:
-        """Return so many bytes."""
-        while len(self._buffer) < length:
-            if not self._more():
-                raise IncompleteRead(b"", length - len(self._buffer))
-        taken = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        return taken
+    def _flush(self) -> None:
+        super().send(self._outgoing.read())
 
-    def line(self) -> bytes:
-        """Return a line without its end."""
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > _LONGEST_HEAD:
-                raise HTTPException("a line without end")
-            if not self._more():
-                raise IncompleteRead(b"")
-        taken = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return taken.removesuffix(b"\r")
 
-    def rest(self) -> bytes:
-        """Return everything until the other side closes."""
-        self.check(len(self._buffer))
-        while self._more():
-            self.check(len(self._buffer))
-        taken = bytes(self._buffer)
-        self._buffer.clear()
-        return taken
+def connect(host: str, port: int, context: ssl.SSLContext | None, deadline: float) -> DeadlineSocket:
+    """Return a new connection, over TLS if there is a context.
 
-    def check(self, length: int) -> None:
-        """Raise TooLarge where a body of this length is not wanted."""
-        if length > self.most:
-            raise ResponseTooLarge
+    Raises ConnectError, requests.ConnectTimeout or ssl.SSLCertVerificationError; each proves that nothing of a request
+    was sent.
+    """
+    try:
+        sock = _connect_to_any(_resolve(host, port, _remaining(deadline)), deadline)
+        if context is None:
+            return DeadlineSocket(sock, deadline)
+        try:
+            connection = TlsDeadlineSocket(sock, deadline, context, host)
+            connection.handshake()
+        except BaseException:
+            sock.close()
+            raise
+    except ssl.SSLCertVerificationError:
+        raise
+    except TimeoutError as error:
+        raise requests.ConnectTimeout("no connection before the deadline") from error
+    except OSError as error:
+        raise ConnectError("no connection") from error
+    return connection
 
-    def is_empty(self) -> bool:
-        """Tell whether nothing follows the reply."""
-        return not self._buffer
 
-    def _more(self) -> bool:
-        came = self._connection.receive()
-        self._buffer += came
-        return bool(came)
+def _resolve(host: str, port: int, seconds: float) -> list[Any]:
+    """Return the addresses of a host as getaddrinfo does; raises TimeoutError.
+
+    getaddrinfo has no timeout, so it runs in a thread (under gevent in a greenlet), which is abandoned when it hangs.
+    """
+    future: Future[list[Any]] = Future()
+
+    def look_up() -> None:
+        try:
+            future.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:  # raised again by result()
+            future.set_exception(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    return future.result(seconds)
+
+
+def _connect_to_any(addresses: list[Any], deadline: float) -> socket.socket:
+    """Return a socket connected to the first address that accepts; each has an equal share of the remaining time."""
+    failure: OSError = OSError("the host has no address")
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_remaining(deadline) / (len(addresses) - index))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure
+
+
+def _remaining(deadline: float) -> float:
+    """Return the seconds until a deadline; raises TimeoutError if it has passed."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("the deadline has passed")
+    return seconds

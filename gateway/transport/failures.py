@@ -1,4 +1,4 @@
-"""What a failed exchange proves: that nothing was sent, or nothing at all."""
+"""Classifies failed exchanges: what proves that nothing was sent, and what proves nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from http.client import HTTPException
 from typing import Final
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, DecodeError, InvalidHeader, LocationValueError, NewConnectionError
-from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from gateway.domain.errors import (
     BackendMisconfigured,
@@ -20,81 +18,79 @@ from gateway.domain.errors import (
     GatewayError,
     OutcomeUnknown,
 )
+from gateway.transport.deadline_socket import ConnectError
 
-#: Only these prove that not a byte went out: refused, no such host (its subclass), no connection in time;
-NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
-#: and these, which the operator must correct: a certificate that nobody vouches for, an address that is none.
-#: or a setting that no header can carry.
+#: The operator must correct these: a certificate that cannot be verified, an invalid address, or a setting that no
+#: header can carry. They too prove that nothing was sent.
 _MISCONFIGURED: Final = (
     ssl.SSLCertVerificationError,
-    LocationValueError,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidHeader,
 )
-_TIMEOUTS: Final = (TimeoutError, Urllib3Timeout, requests.Timeout)
-#: What came is no HTTP, or less of it than was promised; RemoteDisconnected, when nothing came, is one of them too.
-_MALFORMED: Final = (HTTPException, InvalidHeader, DecodeError)
+_TIMEOUTS: Final = (TimeoutError, requests.Timeout)
 
 
-class Failure(Enum):
-    """Why there is no reply."""
+class FailureKind(Enum):
+    """Why there is no response."""
 
-    MISCONFIGURED = auto()  # a matter of our settings, whatever the backend does
+    MISCONFIGURED = auto()  # the gateway's settings, whatever the backend does
     NO_CONNECTION = auto()
-    NO_CONNECTION_IN_TIME = auto()
+    CONNECT_TIMEOUT = auto()
     TIMEOUT = auto()
-    BROKEN = auto()  # it broke off, or what came is no HTTP
+    BROKEN = auto()  # the connection broke, or the response is not HTTP
 
 
-#: From the most to the least telling; the first that a chain of causes has is why.
-_FAILURES: Final[tuple[tuple[Failure, tuple[type[BaseException], ...]], ...]] = (
-    (Failure.MISCONFIGURED, _MISCONFIGURED),
-    (Failure.NO_CONNECTION, (NewConnectionError,)),
-    (Failure.NO_CONNECTION_IN_TIME, (ConnectTimeoutError,)),
-    (Failure.TIMEOUT, _TIMEOUTS),
+#: In order of precedence: the first kind that an exception chain contains.
+_KINDS: Final[tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...]] = (
+    (FailureKind.MISCONFIGURED, _MISCONFIGURED),
+    (FailureKind.NO_CONNECTION, (ConnectError,)),
+    (FailureKind.CONNECT_TIMEOUT, (requests.ConnectTimeout,)),
+    (FailureKind.TIMEOUT, _TIMEOUTS),
 )
+#: These prove that not a byte was sent.
+_NOT_SENT: Final = frozenset({FailureKind.MISCONFIGURED, FailureKind.NO_CONNECTION, FailureKind.CONNECT_TIMEOUT})
 
 
-def what_failed(error: BaseException) -> Failure:
-    """Tell why an exchange brought no reply."""
-    return next((failure for failure, kinds in _FAILURES if _has(error, *kinds)), Failure.BROKEN)
+def classify(error: BaseException) -> FailureKind:
+    """Return why an exchange brought no response."""
+    return next((kind for kind, types in _KINDS if _caused_by(error, *types)), FailureKind.BROKEN)
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk down what an exception wraps: requests and urllib3 keep it in `reason` or among their arguments.
+def exception_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes.
 
-    `__context__` is left out: it tells what was being handled, not what happened.
+    `__context__` is left out: it is what was being handled, and not what happened.
     """
-    seen: BaseException | None = error
+    cause: BaseException | None = error
     for _ in range(10):
-        if seen is None:
+        if cause is None:
             return
-        yield seen
-        inner = (getattr(seen, "reason", None), *seen.args, seen.__cause__)
-        seen = next((each for each in inner if isinstance(each, BaseException)), None)
+        yield cause
+        cause = cause.__cause__
 
 
-def was_sent(error: BaseException) -> bool:
-    """Tell whether the request may have reached the backend; False is a proof, True is none."""
-    return not _has(error, *NOT_SENT, *_MISCONFIGURED)
+def maybe_sent(error: BaseException) -> bool:
+    """Return whether the request may have reached the backend; False is a proof, True is none."""
+    return classify(error) not in _NOT_SENT
 
 
-def as_gateway_error(error: BaseException, *, is_write: bool) -> GatewayError:
-    """Say in the gateway's words what a failed exchange means for a read or a write."""
-    if _has(error, *_MISCONFIGURED):
+def to_gateway_error(error: BaseException, *, is_write: bool) -> GatewayError:
+    """Return what a failed exchange means for a read or a write."""
+    kind = classify(error)
+    if kind is FailureKind.MISCONFIGURED:
         return BackendMisconfigured(
             "The backend's certificate cannot be verified, its address is none, or a setting cannot be sent."
         )
-    if not was_sent(error):
+    if kind in _NOT_SENT:
         return BackendUnavailable("No connection to the backend could be made; nothing was sent.")
     if is_write:
         return OutcomeUnknown("The connection failed after the request was sent; it may have been applied.")
-    if _has(error, *_TIMEOUTS):
+    if kind is FailureKind.TIMEOUT:
         return BackendTimeout()
-    if _has(error, *_MALFORMED) and not _has(error, ConnectionError):
+    if _caused_by(error, HTTPException) and not _caused_by(error, ConnectionError):
         return BackendReplyInvalid("The backend's reply is no HTTP, or ended too early.")
     return BackendUnavailable("The connection to the backend broke.")
 
 
-def _has(error: BaseException, *kinds: type[BaseException]) -> bool:
-    return any(isinstance(cause, kinds) for cause in causes(error))
+def _caused_by(error: BaseException, *types: type[BaseException]) -> bool:
+    return any(isinstance(cause, types) for cause in exception_chain(error))

@@ -14,7 +14,7 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.conftest import VirtualClock
 from tests.unit.api.conftest import cmdb, projectman
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 __all__ = ["cmdb", "projectman"]
 

@@ -10,7 +10,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendTimeout, BackendUnavailable, ModuleAlreadyExists
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 
 def test_a_probe_finds_the_name_taken(

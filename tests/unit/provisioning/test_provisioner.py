@@ -27,7 +27,7 @@ from gateway.domain.operation import Settlement, State
 from gateway.provisioning.create import CreateRequest, send
 from gateway.provisioning.provisioner import Provisioner
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 
 def fail_creates(backend: FakeBackend, error: Exception) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 
 @pytest.fixture

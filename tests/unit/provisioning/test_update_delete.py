@@ -14,7 +14,7 @@ from gateway.domain.module import Module, ModulePatch
 from gateway.provisioning import update_delete
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 
 class FailingJournal:

@@ -1,4 +1,4 @@
-"""A transport on the machine's own clock."""
+"""A client on the system's clock."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Send = Callable[..., UpstreamResponse]
 
 
 @pytest.fixture
-def limits() -> TransportSettings:
-    """What one exchange may cost; a test module may say otherwise."""
+def transport_settings() -> TransportSettings:
+    """The limits of an exchange; a test module may override them."""
     return TransportSettings(connect_seconds=2.0, hard_timeout_seconds=5.0, max_reply_bytes=100_000)
 
 
 @pytest.fixture
-def transport(limits: TransportSettings) -> Iterator[UpstreamClient]:
-    transport = UpstreamClient(limits, SystemClock())
-    yield transport
-    transport.close()
+def client(transport_settings: TransportSettings) -> Iterator[UpstreamClient]:
+    client = UpstreamClient(transport_settings, SystemClock())
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def send(transport: UpstreamClient) -> Send:
-    """Send a write (POST) or a read (GET) to an address, with so many seconds to go."""
+def send(client: UpstreamClient) -> Send:
+    """A function that sends a write (POST) or a read (GET) with a deadline in `seconds`."""
     clock = SystemClock()
 
     def send(url: str, *, is_write: bool = False, seconds: float = 3.0, body: bytes = b"{}") -> UpstreamResponse:
@@ -39,6 +39,6 @@ def send(transport: UpstreamClient) -> Send:
             body=body if is_write else None,
             is_write=is_write,
         )
-        return transport.send(request, CallContext("test-request", clock.monotonic() + seconds))
+        return client.send(request, CallContext("test-request", clock.monotonic() + seconds))
 
     return send

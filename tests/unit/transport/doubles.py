@@ -1,4 +1,4 @@
-"""Who counts, and who says when it is enough: doubles that write down what they are told."""
+"""Test doubles: metrics that record what is reported, and a rate limiter with prescribed results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Recorder:
-    """An observer."""
+    """Metrics that record every report."""
 
     def __init__(self) -> None:
         self.results: list[str] = []
@@ -28,7 +28,7 @@ class Recorder:
 
 
 class After:
-    """A limiter that lets so many requests through and then answers, or raises, what it is given."""
+    """A limiter that allows a number of requests and then returns, or raises, what a function does."""
 
     def __init__(self, allowed: int, then: Callable[[], float]) -> None:
         self.allowed = allowed

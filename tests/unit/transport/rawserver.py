@@ -1,4 +1,4 @@
-"""A server that plays bytes, pauses and resets over real sockets, and counts what it was asked."""
+"""A server that plays bytes, pauses and resets over real sockets, and records its requests."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Self
 
 
 class Step(Enum):
-    """What is no bytes and no pause."""
+    """A step of a script other than bytes or a pause."""
 
-    RESET = "close the connection so that the peer meets a reset"
+    RESET = "close the connection with a reset"
     KEEP = "wait for the next request on this connection"
 
 
-#: Bytes are sent, a number is a pause in seconds; at the end the connection is closed in peace.
+#: Bytes are sent, a number is a pause in seconds; at the end the connection is closed in the regular way.
 Script = Sequence[bytes | float | Step] | Callable[[], Iterable[bytes | float | Step]]
 
 
 def reply(body: bytes, *head: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    """Return a whole reply, or one that promises another length than it has."""
+    """Return a complete response; `length` replaces the true Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *head, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 class RawServer:
-    """Plays one script per request, in order, the last one again and again; a context manager."""
+    """Plays one script for each request, in order, the last one repeatedly; a context manager."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, reads: bool = True, port: int = 0) -> None:
         self.scripts = list(scripts)
-        self.requests: list[bytes] = []  # heads and bodies, as they came
+        self.requests: list[bytes] = []  # heads and bodies, as received
         self.connections = 0
-        self.finished = 0  # scripts that were played to their end
+        self.finished = 0  # completed scripts
         self._tls = tls
         self._reads = reads
         self._stop = threading.Event()
@@ -56,7 +56,7 @@ class RawServer:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # the peer was faster
+                continue  # the peer has closed it
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -85,7 +85,7 @@ class RawServer:
             while (not self._reads or self._receive(connection)) and self._play(connection):
                 pass
         except OSError:
-            return  # the peer hung up, or the test is over
+            return  # the peer has closed it, or the test is over
         finally:
             self._live.discard(connection)
             connection.close()
@@ -106,7 +106,7 @@ class RawServer:
         return True
 
     def _play(self, connection: socket.socket) -> bool:
-        """Play a script; tell whether another request may follow."""
+        """Play a script; return whether another request may follow."""
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         for step in script() if callable(script) else script:
             if isinstance(step, bytes):

@@ -1,11 +1,9 @@
-"""What proves that nothing was sent: no connection, no name, no trust, no time."""
+"""What proves that nothing was sent: no connection, no name, no valid certificate, no time."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,130 +13,148 @@ from gateway.app import SystemClock
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendMisconfigured, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
 from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest, UpstreamResponse
+from tests.unit.transport.certificates import create_certificate, server_context
 from tests.unit.transport.rawserver import RawServer, Step, reply
 
 Send = Callable[..., UpstreamResponse]
-reads_and_writes = pytest.mark.parametrize("writes", [False, True])
+reads_and_writes = pytest.mark.parametrize("is_write", [False, True])
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that no public authority knows, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("certificates are made with openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=twin", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*made, *names], check=True, capture_output=True)
-    return cert, key
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return create_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
+def tls(certificate: Path) -> ssl.SSLContext:
+    """A server's context."""
+    return server_context(certificate)
+
+
+def send_with_ca_file(url: str, ca_file: Path, *, times: int = 1) -> list[UpstreamResponse]:
+    clock = SystemClock()
+    client = UpstreamClient(TransportSettings(ca_file=str(ca_file)), clock)
+    request = UpstreamRequest(method="POST", url=url, headers={}, body=b"{}", is_write=True)
+    try:
+        return [client.send(request, CallContext("r", clock.monotonic() + 3.0)) for _ in range(times)]
+    finally:
+        client.close()
 
 
 @pytest.mark.loopback
 @reads_and_writes
-def test_a_refused_connection_proves_it(send: Send, writes: bool) -> None:
-    """Where nobody listens, reads and writes alike are unavailable, which says: not applied."""
+def test_a_refused_connection(send: Send, is_write: bool) -> None:
+    """Reads and writes alike are unavailable, which means: not applied."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(BackendUnavailable, match="nothing was sent"):
-        send(f"http://127.0.0.1:{port}", is_write=writes)
+        send(f"http://127.0.0.1:{port}", is_write=is_write)
 
 
 @reads_and_writes
-def test_a_name_that_cannot_be_resolved_proves_it(
-    send: Send,
-    monkeypatch: pytest.MonkeyPatch,
-    writes: bool,
-) -> None:
+def test_a_name_that_cannot_be_resolved(send: Send, monkeypatch: pytest.MonkeyPatch, is_write: bool) -> None:
     """Without an address there is no connection."""
 
-    def unresolvable(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unresolvable)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(BackendUnavailable, match="nothing was sent"):
-        send("http://nohost.invalid", is_write=writes)
-
-
-@reads_and_writes
-def test_a_connection_not_made_in_time_proves_it(
-    send: Send,
-    monkeypatch: pytest.MonkeyPatch,
-    writes: bool,
-) -> None:
-    """A connect timeout is no read timeout: even a read that met it may say that nothing was sent."""
-
-    def unanswered(*_: object, **__: object) -> None:
-        raise TimeoutError("timed out")
-
-    monkeypatch.setattr("urllib3.util.connection.create_connection", unanswered)
-    with pytest.raises(BackendUnavailable, match="nothing was sent"):
-        send("http://nohost.invalid", is_write=writes)
-
-
-@reads_and_writes
-@pytest.mark.parametrize("url", ["http://.example", "http://127.0.0.1:99999", f"http://{'a' * 64}.example"])
-def test_an_address_that_is_none_proves_it(send: Send, url: str, writes: bool) -> None:
-    """What is no address at all is the operator's to correct."""
-    with pytest.raises(BackendMisconfigured):
-        send(url, is_write=writes)
+        send("http://nohost.invalid", is_write=is_write)
 
 
 @pytest.mark.loopback
 @reads_and_writes
-def test_an_unverifiable_certificate_proves_it(
-    send: Send,
-    server_context: ssl.SSLContext,
-    writes: bool,
-) -> None:
-    """To a server that cannot prove who it is, no request and no credential is sent."""
-    with RawServer([reply(b"{}")], tls=server_context) as server, pytest.raises(BackendMisconfigured):
-        send(server.url, is_write=writes)
+def test_a_connect_timeout(send: Send, monkeypatch: pytest.MonkeyPatch, is_write: bool) -> None:
+    """It is no read timeout: a read that meets it has not been sent either."""
+
+    def time_out(*_: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket.socket, "connect", time_out)
+    with pytest.raises(BackendUnavailable, match="nothing was sent"):
+        send("http://127.0.0.1", is_write=is_write)
+
+
+@reads_and_writes
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://.example",
+        "http://127.0.0.1:99999",
+        f"http://{'a' * 64}.example",
+        "ftp://127.0.0.1/",
+        "http:///path",
+        "http://a b/",
+        "http://[::1/",
+    ],
+)
+def test_an_invalid_address(send: Send, url: str, is_write: bool) -> None:
+    """The operator must correct it."""
+    with pytest.raises(BackendMisconfigured):
+        send(url, is_write=is_write)
+
+
+@pytest.mark.loopback
+@reads_and_writes
+def test_a_certificate_that_cannot_be_verified(send: Send, tls: ssl.SSLContext, is_write: bool) -> None:
+    """No request and no credential is sent to a server that cannot prove its identity."""
+    with RawServer([reply(b"{}")], tls=tls) as server, pytest.raises(BackendMisconfigured):
+        send(server.url, is_write=is_write)
     assert (server.connections, server.requests) == (1, [])
 
 
 @pytest.mark.loopback
-def test_a_private_authority_can_be_named(certificate: tuple[Path, Path], server_context: ssl.SSLContext) -> None:
+def test_a_private_authority(certificate: Path, tls: ssl.SSLContext) -> None:
     """With ca_file the same certificate is verified, and TLS connections are kept alive too."""
-    clock = SystemClock()
-    transport = UpstreamClient(TransportSettings(ca_file=str(certificate[0])), clock)
-    with RawServer([reply(b"{}"), Step.KEEP], tls=server_context) as server:
-        request = UpstreamRequest(method="GET", url=server.url, headers={})
-        for _ in range(2):
-            assert transport.send(request, CallContext("r", clock.monotonic() + 3.0)).json() == {}
-        transport.close()
+    with RawServer([reply(b"{}"), Step.KEEP], tls=tls) as server:
+        assert [response.json() for response in send_with_ca_file(server.url, certificate, times=2)] == [{}, {}]
     assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.loopback
+def test_the_common_name_of_a_certificate_is_not_read(tmp_path: Path) -> None:
+    """Only its alternative names are (RFC 9110, 4.3.4)."""
+    file = create_certificate(tmp_path, extension="extendedKeyUsage=serverAuth")
+    with RawServer([reply(b"{}")], tls=server_context(file)) as server, pytest.raises(BackendMisconfigured):
+        send_with_ca_file(server.url.replace("127.0.0.1", "localhost"), file)
+    assert server.requests == []
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("script", [[b"HTTP/1.1 400 Bad Request\r\n\r\n"], [Step.RESET], []])
+def test_a_server_without_tls(certificate: Path, script: list[bytes | float | Step]) -> None:
+    """A handshake that fails proves that no request was sent, also for a write."""
+    with RawServer(script, reads=False) as server, pytest.raises(BackendUnavailable, match="nothing was sent"):
+        send_with_ca_file(server.url.replace("http:", "https:"), certificate)
+
+
+@pytest.mark.loopback
+def test_authorities_that_were_removed(tmp_path: Path) -> None:
+    """A ca_file that can no longer be read: no connection is made."""
+    with RawServer([reply(b"{}")]) as server, pytest.raises(BackendUnavailable, match="nothing was sent"):
+        send_with_ca_file(server.url.replace("http:", "https:"), tmp_path / "removed.pem")
+    assert server.connections == 0
 
 
 @pytest.mark.loopback
 @reads_and_writes
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-def test_nothing_is_sent_after_the_deadline(
-    send: Send,
-    seconds: float,
-    writes: bool,
-) -> None:
-    """A caller who has no time left is not answered with an unknown: nobody was asked."""
-    expected: type[GatewayError] = BackendUnavailable if writes else BackendTimeout
-    with RawServer([reply(b"{}")]) as server, pytest.raises(expected, match="before the request was sent"):
-        send(server.url, is_write=writes, seconds=seconds)
+def test_a_deadline_that_has_passed(send: Send, seconds: float, is_write: bool) -> None:
+    """The outcome of a write is not unknown: no connection was made."""
+    error: type[GatewayError] = BackendUnavailable if is_write else BackendTimeout
+    with RawServer([reply(b"{}")]) as server, pytest.raises(error, match="before the request was sent"):
+        send(server.url, is_write=is_write, seconds=seconds)
     assert server.connections == 0
 
 
 @pytest.mark.loopback
-def test_the_connections_own_limit_counts_too() -> None:
-    """hard_timeout_seconds ends an exchange although the caller has more time."""
+def test_the_hard_timeout_ends_an_exchange() -> None:
+    """hard_timeout_seconds applies even if the caller has more time."""
     clock = SystemClock()
-    transport = UpstreamClient(TransportSettings(hard_timeout_seconds=0.2), clock)
+    client = UpstreamClient(TransportSettings(hard_timeout_seconds=0.2), clock)
     with RawServer([30.0]) as server:
         request = UpstreamRequest(method="POST", url=server.url, headers={}, body=b"{}", is_write=True)
         with pytest.raises(OutcomeUnknown):
-            transport.send(request, CallContext("r", clock.monotonic() + 60.0))
-    transport.close()
+            client.send(request, CallContext("r", clock.monotonic() + 60.0))
+    client.close()
