@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from marshmallow import ValidationError, fields, missing
+from marshmallow import ValidationError, fields, missing, validates_schema
 
 from gateway.settings.callers import AuthConfig, AuthSchema, CallerSchema, bind_address
 from gateway.settings.fields import (
@@ -34,7 +34,6 @@ _ORIGIN: Final = r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
 )
 _DEFAULT_JOURNAL: Final = Secret("sqlite:///var/journal.db")
 _DEFAULT_STORAGE: Final = Secret("memory://")
-_NO_BACKENDS: Final = "at least one [backends.NAME] is needed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +118,6 @@ class _RateLimitSchema(SettingsSchema):
 class _Backends(NamedTables):
     """The tables [backends.NAME], each loaded by the schema of its type."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
-        if value == {}:
-            raise ValidationError(_NO_BACKENDS)
-        return super()._deserialize(value, attr, data, **kwargs)
-
     def load_item(self, name: str, value: Any) -> BackendConfig:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
@@ -157,7 +151,13 @@ class _FileSchema(SettingsSchema):
     )
     cors = Table(_CorsSchema)
     limits = Table(_RateLimitSchema)
-    backends = _Backends(required=True, error_messages={"required": _NO_BACKENDS})
+    backends = _Backends(load_default=dict)
+
+    @validates_schema
+    def check_backends(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        """Require a backend; a file with other errors is not expected to be complete yet."""
+        if not data["backends"]:
+            raise ValidationError("at least one [backends.NAME] is needed", "backends")
 
     def build(self, values: dict[str, Any]) -> Settings:
         context = LoadContext.current()

@@ -112,3 +112,27 @@ def _quoted(value: str) -> str:
 
 def _needs_quotes(value: str) -> bool:
     return any(each in value for each in ',;="\\')
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "A" * 16_384,
+        "A=" * 8_192,
+        "A=;" * 5_461,
+        "A=," * 5_461,
+        'A="' + "\\" * 16_381,
+        'A="' + "\\a" * 8_190,
+        'A="' + "a" * 16_381,
+        'A="";' * 3_276 + '"',
+        ("A=" + "a" * 60 + ";") * 256 + "!",
+    ],
+)
+def test_malformed_headers_of_the_maximum_length_are_refused(header: str) -> None:
+    """Neither repetition nor an unclosed quote makes the patterns backtrack over the header more than once.
+
+    A pattern with exponential or cubic backtracking does not end within the time limit of the test.
+    """
+    assert len(header) <= 16_384
+    for _ in range(20):
+        assert last_element_uris(header) == ()
