@@ -1,1 +1,1 @@
-"""The gateway's own language: what a module is, what can go wrong, what a backend must offer."""
+"""The domain: modules, operations, errors, capabilities, and the ports to backends, journal, time and telemetry."""

@@ -1,4 +1,4 @@
-"""Who calls the gateway, and what each caller may do."""
+"""Callers and their allow-lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RULE: Final = re.compile(r"([a-z,]+|\*):([a-z][a-z0-9-]{0,31}|\*):([A-Za-z0-9]{
 
 @dataclass(frozen=True, slots=True)
 class AllowRule:
-    """One line of an allow-list: actions, a connection and a scope; None stands for all of them."""
+    """One rule of an allow-list: actions, a connection and a scope; None stands for all of them."""
 
     actions: frozenset[Action] | None
     connection: str | None
@@ -21,19 +21,19 @@ class AllowRule:
 
     @classmethod
     def parse(cls, text: str) -> AllowRule:
-        """Read `create,read:cmdb:1`, with * for all; raises ValueError."""
+        """Parse `create,read:cmdb:1`, with * for all; raises ValueError."""
         match = _RULE.fullmatch(text)
         if match is None:
             raise ValueError("say ACTIONS:CONNECTION:SCOPE, such as create,read:cmdb:1 or *:projectman:*")
-        words = match[1].split(",")
-        known: dict[str, Action] = {action: action for action in ACTIONS}
-        if match[1] != "*" and (unknown := [word for word in words if word not in known]):
+        names = match[1].split(",")
+        by_name: dict[str, Action] = {action: action for action in ACTIONS}
+        if match[1] != "*" and (unknown := [name for name in names if name not in by_name]):
             raise ValueError(f"there is no action {', '.join(unknown)}; there are {', '.join(ACTIONS)}")
-        actions = None if match[1] == "*" else frozenset(known[word] for word in words)
+        actions = None if match[1] == "*" else frozenset(by_name[name] for name in names)
         return cls(actions, *(None if part == "*" else part for part in (match[2], match[3])))
 
     def matches(self, action: Action, connection: str, scope: str) -> bool:
-        """Tell whether this line allows an action."""
+        """Return whether this rule allows an action."""
         return (
             (self.actions is None or action in self.actions)
             and (self.connection is None or self.connection == connection)
@@ -43,27 +43,27 @@ class AllowRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody whose identity has been verified, by whatever means."""
+    """A client whose identity has been verified."""
 
     name: str
     allow: tuple[AllowRule, ...]
-    user: str | None = None  # for whom he acts: sent along where a backend wants to know (CMDB's bk_username)
-    principal: str  # whose the operations and keys are: the caller, or one user of his where the proof named one
+    user: str | None = None  # the acting user, sent to backends that record one (CMDB's bk_username)
+    principal: str  # the owner of operations and idempotency keys: the caller, or its user if the credential names one
 
     def is_allowed(self, action: Action, connection: str, scope: str) -> bool:
-        """Tell whether any line of the allow-list covers it; what no line covers is forbidden."""
-        for rule in self.allow:  # noqa: SIM110 - asked on every request; any() would take a generator each time
+        """Return whether any rule of the allow-list allows the action."""
+        for rule in self.allow:  # noqa: SIM110 - runs in every request; any() would create a generator
             if rule.matches(action, connection, scope):
                 return True
         return False
 
     def can_access(self, connection: str) -> bool:
-        """Tell whether any line names the connection: what nobody may use, nobody need see."""
+        """Return whether any rule names the connection; the caller does not see other connections."""
         for rule in self.allow:  # noqa: SIM110 - the same
             if rule.connection is None or rule.connection == connection:
                 return True
         return False
 
 
-#: Who asks where there is no authentication, on a loopback address: everything is theirs.
+#: The caller of every request if authentication is off (loopback addresses only); it may do everything.
 ANONYMOUS: Final = Caller(name="anonymous", allow=(AllowRule(None, None, None),), principal="anonymous")

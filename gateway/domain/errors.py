@@ -1,22 +1,22 @@
-"""Everything that can go wrong, in the gateway's words: one class per decision a caller or operator has to take.
+"""The errors of the gateway: one class for each decision that a caller or operator has to make.
 
 GatewayError
-├── CallerError                    the request itself: nothing was sent
+├── CallerError                    the request is invalid; nothing was sent
 │   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
 │   ├── Unauthenticated, Forbidden
 │   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound
 │   ├── IdempotencyKeyInvalid, IdempotencyKeyReused
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
-├── Conflict                       the request is sound, the module's state forbids it
+├── Conflict                       the request is valid, the current state forbids it
 │   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
-├── Refused                        a backend said no
+├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
-├── Unavailable                    nobody could answer, and nothing was applied
+├── Unavailable                    no answer was possible; nothing was applied
 │   ├── BackendUnavailable, BackendTimeout, BackendReplyInvalid, CircuitOpen, Overloaded
 │   └── JournalUnavailable, Draining
-└── Unknown                        nobody can say yet whether it was applied
+└── UnknownOutcome                 the change may have been applied
     └── OutcomeUnknown, OutcomeAmbiguous, Internal
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """What became of a request that wanted to change something."""
+    """Whether the change of a write request was applied."""
 
     APPLIED = "applied"
     NOT_APPLIED = "not_applied"
@@ -42,19 +42,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One mistake in a request, located by a JSON pointer (RFC 6901)."""
+    """An error in one field of a request, located by a JSON pointer (RFC 6901)."""
 
     pointer: str
-    code: str  # a word for programs: required, type, pattern, too_long …
+    code: str  # machine-readable: required, type, pattern, too_long …
     detail: str
     allowed: str | None = None
 
 
 class ErrorContext(NamedTuple):
-    """What a backend's account adds to an error; all of it optional."""
+    """What a backend's response adds to an error; every part is optional."""
 
     failure: UpstreamFailure | None = None
-    permission: Mapping[str, Any] | None = None  # CMDB's: what a user needs in order to apply for the right
+    permission: Mapping[str, Any] | None = None  # CMDB's: what a user needs to request the permission
     retry_after: float | None = None  # seconds
 
 
@@ -62,13 +62,13 @@ NO_CONTEXT: Final = ErrorContext()
 
 
 class GatewayError(Exception):
-    """The root of all errors; a subclass with a `code` is registered under it and published at /errors."""
+    """The base of all errors; a subclass with a `code` is registered under it and published at /errors."""
 
     code: ClassVar[str]
     title: ClassVar[str]
     outcome: ClassVar[Outcome] = Outcome.NOT_APPLIED
     retryable: ClassVar[bool] = False
-    pointer: ClassVar[str | None] = None  # where in a request the mistake stands, if it always stands there
+    pointer: ClassVar[str | None] = None  # the field that the error always refers to, if there is one
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class GatewayError(Exception):
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
     ) -> None:
-        """`existing` is the id of the module in the way; `diff` how it differs; `operation` the id to follow."""
+        """`existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow."""
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = tuple(errors)
@@ -90,7 +90,7 @@ class GatewayError(Exception):
         self.operation = operation
 
     def __init_subclass__(cls) -> None:
-        """Publish the class under its code."""
+        """Register the class under its code."""
         super().__init_subclass__()
         code = cls.__dict__.get("code")
         if code is None:
@@ -101,7 +101,7 @@ class GatewayError(Exception):
 
     @classmethod
     def meaning(cls) -> str:
-        """Say for /errors what happened and what to do: the class's docstring."""
+        """Return what happened and what to do, for /errors: the class's docstring."""
         return inspect.getdoc(cls) or ""
 
 
@@ -109,7 +109,7 @@ REGISTRY: Final[dict[str, type[GatewayError]]] = {}
 
 
 class CallerError(GatewayError):
-    """The request itself is at fault; nothing was sent to a backend."""
+    """The request is invalid; nothing was sent to a backend."""
 
 
 class InvalidJson(CallerError):
@@ -258,7 +258,7 @@ class OperationNotFound(CallerError):
 
 
 class Conflict(GatewayError):
-    """The request is sound, but the present state forbids it."""
+    """The request is valid, but the current state forbids it."""
 
 
 class ModuleAlreadyExists(Conflict):
@@ -312,7 +312,7 @@ class CreateInProgress(Conflict):
 
 
 class BackendRefusal(GatewayError):
-    """A backend said no, and nothing was applied."""
+    """A backend refused the request; nothing was applied."""
 
 
 class BackendPermissionDenied(BackendRefusal):
@@ -352,7 +352,7 @@ class RateLimited(BackendRefusal):
 
 
 class Unavailable(GatewayError):
-    """Nobody could answer; nothing was applied."""
+    """No answer was possible; nothing was applied."""
 
 
 class BackendUnavailable(Unavailable):
@@ -411,7 +411,7 @@ class Draining(Unavailable):
 
 
 class UnknownOutcome(GatewayError):
-    """Nobody can say yet whether the change was applied."""
+    """The change may have been applied."""
 
     outcome = Outcome.UNKNOWN
 

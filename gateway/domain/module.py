@@ -1,4 +1,4 @@
-"""The normalized module, and what a caller may ask about one: create, change, list."""
+"""The normalized module, and the drafts, patches and queries of requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 
 class Unset(Enum):
-    """The one value that says *not given* where null has a meaning of its own (RFC 7396, merge-patch)."""
+    """The type of UNSET, which marks a field that is not given where null has its own meaning (RFC 7396)."""
 
     UNSET = "unset"
 
@@ -20,7 +20,7 @@ UNSET: Final[Literal[Unset.UNSET]] = Unset.UNSET
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who answers for a module; names are null where the backend tells only ids."""
+    """An owner of a module; the names are None if the backend returns only ids."""
 
     id: str
     name: str | None = None
@@ -29,7 +29,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """A module as the gateway tells it; section 1 of the README's contract explains every field."""
+    """A module; the OpenAPI document describes each field."""
 
     backend: str
     ref: str  # the adapter's own part of the id, for example "1.10.37825"
@@ -45,18 +45,18 @@ class Module:
     built_in: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    unavailable: tuple[str, ...] = ()  # fields that this reply could not know
-    created_by: str | None = None  # the backend's user, where it tells: proof of whose create it was
+    unavailable: tuple[str, ...] = ()  # the fields that the backend's response does not contain
+    created_by: str | None = None  # the backend's user, if it returns one: evidence of which create made it
 
     @property
     def id(self) -> str:
-        """The public id: opaque to callers, enough for any replica to serve it."""
+        """The public id, opaque to callers; any replica can serve it without a lookup table."""
         return f"{self.backend}.{self.ref}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleDraft:
-    """What is asked to be created; None means *not given*."""
+    """A module to create; None means *not given*."""
 
     scope: str
     parent: str | None
@@ -68,7 +68,7 @@ class ModuleDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulePatch:
-    """What is asked to be changed; UNSET leaves a field alone, None empties it."""
+    """A change of a module; UNSET leaves a field unchanged, None clears it."""
 
     name: str | Unset = UNSET
     description: str | Unset | None = UNSET
@@ -77,13 +77,13 @@ class ModulePatch:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing is asked to be changed."""
+        """Whether the patch changes nothing."""
         return self == ModulePatch()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleQuery:
-    """Which modules of one connection are asked for; the filters are joined by *and*."""
+    """A filter for the modules of one connection; a module must match all of its fields."""
 
     scope: str
     parent: str | None = None
@@ -93,7 +93,7 @@ class ModuleQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; `next_cursor` is the adapter's own word and None at the end."""
+    """One page of a list; `next_cursor` is in the adapter's own format, None on the last page."""
 
     modules: tuple[Module, ...]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""The durable record of one create: who asked for what, what was done about it, and what became of it."""
+"""The durable record of one create: its claim, its state and its result."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from gateway.domain.errors import Outcome
 
 
 class State(Enum):
-    """Where an operation stands; the first two are *live*: nobody else may send the same name."""
+    """The state of an operation; while one of the first two lasts, no other create of the natural key is sent."""
 
-    SENDING = "sending"  # claimed by a process that is on it, until its lease ends
-    RECONCILING = "reconciling"  # sent, perhaps applied; looked for until the settle window closes
+    SENDING = "sending"  # claimed by a process, until its lease ends
+    RECONCILING = "reconciling"  # sent and perhaps applied; looked up until the settle window closes
     SUCCEEDED = "succeeded"
-    REFUSED = "refused"  # the backend said no, or it was provably never sent
-    NOT_APPLIED = "not_applied"  # looked for until the window closed, and never seen
-    AMBIGUOUS = "ambiguous"  # more than one module answers to it: a person decides
+    REFUSED = "refused"  # refused by the backend, or provably not sent
+    NOT_APPLIED = "not_applied"  # looked up until the window closed, and not found
+    AMBIGUOUS = "ambiguous"  # more than one module matches: a person decides
 
     @property
     def is_active(self) -> bool:
-        """Tell whether the operation still holds its natural key."""
+        """Whether the operation still holds its natural key."""
         return self in {State.SENDING, State.RECONCILING}
 
     @property
     def outcome(self) -> Outcome:
-        """Say in the envelope's words what is known."""
+        """The outcome that the state proves."""
         return _OUTCOMES.get(self, Outcome.UNKNOWN)
 
 
@@ -40,7 +40,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What is written down before the first byte goes upstream. Times are seconds since the epoch."""
+    """What the journal stores before the first byte is sent upstream. Times are seconds since the epoch."""
 
     id: str
     backend: str
@@ -49,17 +49,17 @@ class Claim:
     idempotency_key: str | None
     request_id: str
     fingerprint: str  # SHA-256 of the validated request
-    draft: Mapping[str, Any]  # what was asked for, enough to look for it
+    draft: Mapping[str, Any]  # the draft and options of the request; enough to look the module up
     claimed_at: float
-    lease_until: float  # past it the sender is taken for dead
-    dedup_until: float | None  # so long the same caller, request id and fingerprint are the same create
-    settle_seconds: float  # how long a late commit may take
+    lease_until: float  # after it the sender counts as dead
+    dedup_until: float | None  # until then the same caller, request id and fingerprint are the same create
+    settle_seconds: float  # how long after a lost reply a create may still be applied
     worker_id: str  # the process that claimed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A claim and what has become of it."""
+    """A claim and its state."""
 
     claim: Claim
     state: State
@@ -67,7 +67,7 @@ class Operation:
     error: Mapping[str, Any] | None = None
     evidence: tuple[Mapping[str, Any], ...] = ()  # {"at", "what", "hits"}, oldest first
     settles_at: float | None = None
-    due_at: float | None = None  # when somebody must act next: the sender's lease ends, or a look is due
+    due_at: float | None = None  # the end of the sender's lease, or the time of the next lookup
     lookups: int = 0
     updated_at: float = 0.0
 
@@ -77,7 +77,7 @@ ClaimMatch = Literal["claimed", "key", "memory", "name"]
 
 @dataclass(frozen=True, slots=True)
 class ClaimResult:
-    """What came of a claim: it is ours, or an operation stands in the way, and by which of its names."""
+    """The result of a claim: a new operation, or the one it conflicts with and the kind of conflict."""
 
     match: ClaimMatch
     operation: Operation

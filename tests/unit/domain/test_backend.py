@@ -1,4 +1,4 @@
-"""A call on its way through the gateway."""
+"""The context of a call."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from gateway.domain.backend import CallContext
 
 
-def test_what_is_sent_is_the_same_call() -> None:
-    """All that a request says of itself goes along with its create; the time spent upstream begins anew."""
+def test_the_context_of_a_create() -> None:
+    """Everything that the request carries is kept; the time spent upstream starts at zero."""
     call = CallContext("id", 1.0, "earlier", "user", "credential", {"traceparent": "t"}, 7.0)
     assert all(getattr(call, field.name) != field.default for field in fields(CallContext))
     assert call.for_create("op", 5.0) == replace(call, operation_id="op", deadline=5.0, upstream_seconds=0.0)
