@@ -1,4 +1,4 @@
-"""What all tests share: sockets for those that say so, a clock that waits for nobody, the service over backends."""
+"""Fixtures of all tests: sockets for marked tests, a virtual clock, and the service over given backends."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
 
-NOBODY_ASKED = AuthConfig()
-# What takes how long says nothing about what is right; on a busy machine everything takes long.
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+NO_AUTH = AuthConfig()
+# A deadline would fail tests on a busy machine.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
 
 
 class VirtualClock:
-    """Time that passes only when somebody sleeps, or a test turns it on."""
+    """A clock that advances only by sleep, or when a test sets it."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
@@ -52,7 +52,7 @@ class VirtualClock:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open loopback sockets to the tests that are marked so, and to no other address."""
+    """Enable loopback sockets for the tests that are marked with `loopback`."""
     for item in items:
         if item.get_closest_marker("loopback"):
             item.add_marker(pytest.mark.enable_socket)
@@ -66,25 +66,25 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def call(clock: VirtualClock) -> CallContext:
-    """A caller's request with ten seconds to go, on the virtual clock."""
+    """The context of a request whose deadline is in ten seconds on the virtual clock."""
     return CallContext("test-request", clock.monotonic() + 10.0)
 
 
 @pytest.fixture
 def journal() -> Iterator[Journal]:
-    """A journal that lives as long as the test."""
-    opened = create_journal("sqlite:///:memory:")
-    yield opened
-    opened.close()
+    """A journal in memory."""
+    journal = create_journal("sqlite:///:memory:")
+    yield journal
+    journal.close()
 
 
 @pytest.fixture
 def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
-    """Build the service over given backends, for given callers or for anybody; its ids count up."""
+    """Builds the service over given backends, with or without authentication; its ids are consecutive numbers."""
     ids, operations = itertools.count(1), itertools.count(1)
 
-    def over(
-        backends: Mapping[str, Backend], auth: AuthConfig = NOBODY_ASKED, limiter: RateLimiter | None = None
+    def build_service(
+        backends: Mapping[str, Backend], auth: AuthConfig = NO_AUTH, limiter: RateLimiter | None = None
     ) -> Flask:
         provisioner = Provisioner(
             journal=journal,
@@ -93,7 +93,7 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             worker_id="test",
             known_modules=KnownModules(journal, clock),
         )
-        gateway = AppDependencies(
+        dependencies = AppDependencies(
             backends=backends,
             provisioner=provisioner,
             render_metrics=Metrics(journal.counts).render,
@@ -102,6 +102,6 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             deadline_seconds=10.0,
             authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
         )
-        return create_api(gateway)
+        return create_api(dependencies)
 
-    return over
+    return build_service

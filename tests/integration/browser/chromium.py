@@ -1,4 +1,4 @@
-"""A real browser without a window: it opens a page, lets it work, and hands back what became of it."""
+"""Opens a page in headless Chromium and returns its document and console."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import pytest
 
 CHROMIUM: Final = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: no page is opened in a browser")
-#: No window, no house-keeping over the network, no address but the loopback's; the page has 8 seconds of its own time.
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on the PATH")
+#: Headless, no background network traffic, only loopback addresses; the page has 8 s of virtual time.
 _OPTIONS: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
@@ -20,17 +20,17 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 
-class Opened(NamedTuple):
-    """The document as the browser holds it in the end, and the lines of its console."""
+class Page(NamedTuple):
+    """The final document and the lines of the console."""
 
     document: str
     console: list[str]
 
 
-def open_page(url: str, profile: Path) -> Opened:
-    """Open a page with a profile of its own."""
-    done = subprocess.run(
+def open_page(url: str, profile: Path) -> Page:
+    """Open a page with a new profile."""
+    process = subprocess.run(
         [str(CHROMIUM), *_OPTIONS, f"--user-data-dir={profile}", url],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    return Opened(done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line])
+    return Page(process.stdout, [line for line in process.stderr.splitlines() if ":CONSOLE" in line])

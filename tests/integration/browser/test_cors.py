@@ -1,4 +1,4 @@
-"""A page of another origin in a browser: it works where it is listed, and where it is not the browser refuses it."""
+"""A page of another origin in a browser works if its origin is listed, else the browser blocks it."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from tests.unit.api.fake_backend import FakeBackend
 
 pytestmark = [pytest.mark.loopback, needs_chromium]
 Frontend = Callable[[str], tuple[dict[str, Any], list[str]]]
-#: A frontend in small: it creates, is refused, asks for what is not there, and writes down what it could read.
-PAGE: Final = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><pre id="told"></pre><script>
-const api = new URLSearchParams(location.search).get("api"), told = {};
-async function ask(what, path, init) {
+#: A small frontend that sends several requests and writes the responses that it can read into the page.
+PAGE: Final = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><pre id="results"></pre><script>
+const api = new URLSearchParams(location.search).get("api"), results = {};
+async function send(name, path, init) {
   try {
-    const reply = await fetch(api + path, init);
-    const text = await reply.text(), headers = Object.fromEntries(reply.headers);
-    told[what] = {status: reply.status, headers, body: text && JSON.parse(text)};
+    const response = await fetch(api + path, init);
+    const text = await response.text(), headers = Object.fromEntries(response.headers);
+    results[name] = {status: response.status, headers, body: text && JSON.parse(text)};
   } catch (error) {
-    told[what] = {refused: error.name};
+    results[name] = {refused: error.name};
   }
 }
 (async () => {
-  const proof = {"X-Api-Key": "portal-key"};
-  const headers = {...proof, "Content-Type": "application/json", "Idempotency-Key": "k-1", "X-Request-Id": "page-1"};
-  const owners = ["admin"], sent = {backend: "cmdb", scope: "1", parent: "10", name: "demo", owners};
-  const body = JSON.stringify(sent);
-  await ask("simple", "/errors");
-  await ask("created", "/modules", {method: "POST", headers, body});
-  await ask("replayed", "/modules", {method: "POST", headers, body});
-  await ask("taken", "/modules", {method: "POST", headers: {...headers, "Idempotency-Key": "k-2"}, body});
-  await ask("changed", "/modules/cmdb.1.10.1", {method: "PATCH", headers, body: '{"name": "new"}'});
-  await ask("deleted", "/modules/cmdb.1.10.1", {method: "DELETE", headers: proof});
-  await ask("nowhere", "/nope", {method: "DELETE", headers: {...proof, "Accept-Language": "zh-CN"}});
-  await ask("unknown", "/modules?backend=cmdb&scope=1", {headers: {"X-Api-Key": "wrong"}});
-  document.getElementById("told").textContent = JSON.stringify(told);
+  const credential = {"X-Api-Key": "portal-key"};
+  const ids = {"Idempotency-Key": "k-1", "X-Request-Id": "page-1"};
+  const headers = {...credential, ...ids, "Content-Type": "application/json"};
+  const owners = ["admin"], module = {backend: "cmdb", scope: "1", parent: "10", name: "demo", owners};
+  const body = JSON.stringify(module);
+  await send("simple", "/errors");
+  await send("created", "/modules", {method: "POST", headers, body});
+  await send("replayed", "/modules", {method: "POST", headers, body});
+  await send("taken", "/modules", {method: "POST", headers: {...headers, "Idempotency-Key": "k-2"}, body});
+  await send("changed", "/modules/cmdb.1.10.1", {method: "PATCH", headers, body: '{"name": "new"}'});
+  await send("deleted", "/modules/cmdb.1.10.1", {method: "DELETE", headers: credential});
+  await send("nowhere", "/nope", {method: "DELETE", headers: {...credential, "Accept-Language": "zh-CN"}});
+  await send("unknown", "/modules?backend=cmdb&scope=1", {headers: {"X-Api-Key": "wrong"}});
+  document.getElementById("results").textContent = JSON.stringify(results);
 })();
 </script>"""
 
@@ -59,7 +60,7 @@ def cmdb() -> FakeBackend:
 
 @pytest.fixture
 def page() -> Iterator[str]:
-    """A web server with the page; its address is the page's origin."""
+    """A web server with the page; its URL is the page's origin."""
     app = Flask("frontend")
     app.add_url_rule("/", view_func=lambda: PAGE)
     with running(app) as url:
@@ -67,47 +68,47 @@ def page() -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(build: Callable[..., Flask], cmdb: FakeBackend, page: str, tmp_path: Path) -> Frontend:
-    """Open the page against a service that lists one origin: what it could read, and the lines of its console."""
+def open_frontend(build: Callable[..., Flask], cmdb: FakeBackend, page: str, tmp_path: Path) -> Frontend:
+    """Opens the page with a gateway that lists one origin; returns its results and the lines of its console."""
 
-    def under(listed: str) -> tuple[dict[str, Any], list[str]]:
+    def open_with(origin: str) -> tuple[dict[str, Any], list[str]]:
         service = build({"cmdb": cmdb}, auth(caller("portal", "*:*:*")))
-        cors.init_app(service, [listed], 600.0)
+        cors.init_app(service, [origin], 600.0)
         with running(service) as url:
             document, console = open_page(f"{page}/?{urlencode({'api': url})}", tmp_path)
-        told = re.search(r'<pre id="told">(.+)</pre>', document, re.DOTALL)
-        assert told is not None, document
-        return json.loads(html.unescape(told[1])), console
+        match = re.search(r'<pre id="results">(.+)</pre>', document, re.DOTALL)
+        assert match is not None, document
+        return json.loads(html.unescape(match[1])), console
 
-    return under
+    return open_with
 
 
-def test_listed(opened: Frontend, page: str, cmdb: FakeBackend) -> None:
-    """A listed page creates, changes and deletes, and reads every header and error that it needs."""
-    told, console = opened(page)
-    assert {what: reply.get("status") for what, reply in told.items()} == {
+def test_listed_origin(open_frontend: Frontend, page: str, cmdb: FakeBackend) -> None:
+    """A page of a listed origin creates, changes and deletes, and can read headers and errors."""
+    results, console = open_frontend(page)
+    assert {name: response.get("status") for name, response in results.items()} == {
         "simple": 200, "created": 201, "replayed": 201, "taken": 409, "changed": 200, "deleted": 204, "nowhere": 404,
         "unknown": 401,
     }  # fmt: skip
     assert not [line for line in console if "CORS" in line]
-    created, replayed = told["created"]["headers"], told["replayed"]["headers"]
+    created, replayed = results["created"]["headers"], results["replayed"]["headers"]
     assert created["location"] == "/modules/cmdb.1.10.1"
     assert (created["gateway-outcome"], created["x-request-id"]) == ("applied", "page-1")
     assert "upstream;dur=" in created["server-timing"]
     assert replayed["idempotency-replayed"] == "true"
-    assert told["taken"]["body"]["code"] == "module_already_exists"
-    assert told["taken"]["headers"]["gateway-outcome"] == "not_applied"
-    assert (told["nowhere"]["headers"]["content-language"], told["nowhere"]["body"]["title"]) == (
+    assert results["taken"]["body"]["code"] == "module_already_exists"
+    assert results["taken"]["headers"]["gateway-outcome"] == "not_applied"
+    assert (results["nowhere"]["headers"]["content-language"], results["nowhere"]["body"]["title"]) == (
         "zh-Hans",
         "地址不存在",
     )
-    assert told["unknown"]["body"]["code"] == "unauthenticated"
+    assert results["unknown"]["body"]["code"] == "unauthenticated"
     assert [operation for operation, _ in cmdb.writes] == ["create", "create", "update", "delete"]
 
 
-def test_unlisted(opened: Frontend, page: str, cmdb: FakeBackend) -> None:
-    """The same page of an origin that is not listed reads nothing, and nothing of what it wants to write is sent."""
-    told, console = opened(page.replace("127.0.0.1", "portal.example.com"))
-    assert {json.dumps(reply) for reply in told.values()} == {'{"refused": "TypeError"}'}
+def test_unlisted_origin(open_frontend: Frontend, page: str, cmdb: FakeBackend) -> None:
+    """A page of an unlisted origin can read nothing, and none of its writes is sent."""
+    results, console = open_frontend(page.replace("127.0.0.1", "portal.example.com"))
+    assert {json.dumps(response) for response in results.values()} == {'{"refused": "TypeError"}'}
     assert [line for line in console if "blocked by CORS policy" in line]
     assert cmdb.sent == []

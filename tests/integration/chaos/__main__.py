@@ -1,4 +1,4 @@
-"""Plays the whole matrix, or the cells whose names hold all given words, and prints what came of it."""
+"""Runs the matrix, or the cells whose names contain all given words, and prints the results."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from pathlib import Path
 from typing import Final
 
 from tests.integration.chaos import database
-from tests.integration.chaos.judge import Figures
 from tests.integration.chaos.matrix import Cell, cells, run
+from tests.integration.chaos.verifier import Totals
 
-_AT_ONCE: Final = 4
+_MAX_CONCURRENT: Final = 4
 
 
 def main(words: list[str]) -> int:
-    """Return 0 where every promise was kept in every cell."""
-    chosen = [cell for cell in cells() if all(word in str(cell).split() for word in words)]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is ended, too
+    """Run the cells; return 0 if every promise was kept in every cell."""
+    selected = [cell for cell in cells() if all(word in str(cell).split() for word in words)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the processes of running cells are stopped
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        server = stack.enter_context(database.server()) if any(c.journal == "postgres" for c in chosen) else None
-        urls = [database.new_database(server) if server and c.journal == "postgres" else None for c in chosen]
-        pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
-        outcomes = pool.map(partial(_try, folder), range(len(chosen)), chosen, urls)
-        _print("cell", Figures.names())
-        total = Figures(runs=0)
+        server = (
+            stack.enter_context(database.server()) if any(cell.journal == "postgres" for cell in selected) else None
+        )
+        urls = [database.new_database(server) if server and cell.journal == "postgres" else None for cell in selected]
+        pool = stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT))
+        results = pool.map(partial(_try, folder), range(len(selected)), selected, urls)
+        _print("cell", Totals.names())
+        total = Totals(runs=0)
         failed = 0
-        for cell, outcome in zip(chosen, outcomes, strict=True):
-            if isinstance(outcome, Figures):
-                total += outcome
-                _print(str(cell), outcome.row)
+        for cell, result in zip(selected, results, strict=True):
+            if isinstance(result, Totals):
+                total += result
+                _print(str(cell), result.row)
             else:
                 failed += 1
-                _print(str(cell), ("".join(traceback.format_exception(outcome)),))
+                _print(str(cell), ("".join(traceback.format_exception(result)),))
         _print("total", total.row)
-    return 0 if total.sound and not failed else 1
+    return 0 if total.correct and not failed else 1
 
 
-def _try(folder: Path, number: int, cell: Cell, url: str | None) -> Figures | Exception:
+def _try(folder: Path, number: int, cell: Cell, url: str | None) -> Totals | Exception:
     try:
         return run(cell, folder / str(number), url)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The real service, with workers that die where it is ordered: `gunicorn tests.integration.chaos.app:app`."""
+"""The gateway with workers that can be killed at given points: `gunicorn tests.integration.chaos.app:app`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Claim, ClaimResult, Settlement
 from gateway.journals import create_journal
-from tests.integration.chaos.points import VARIABLE, Orders
+from tests.integration.chaos.kill_points import VARIABLE, KillOrders
 
-_orders = Orders(Path(os.environ[VARIABLE]))
+_orders = KillOrders(Path(os.environ[VARIABLE]))
 
 
-class DeadlyJournal:
-    """A journal around which workers die."""
+class KillingJournal:
+    """Kills the worker before or after a call of the journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -32,20 +32,20 @@ class DeadlyJournal:
 
     def claim(self, claim: Claim) -> ClaimResult:
         name = claim.natural_key[-1]
-        _orders.obey("before-claim", name)
-        claimed = self._journal.claim(claim)
-        if claimed.match == "claimed":
+        _orders.execute("before-claim", name)
+        result = self._journal.claim(claim)
+        if result.match == "claimed":
             self._names[claim.id] = name
-            _orders.obey("after-claim", name)
-        return claimed
+            _orders.execute("after-claim", name)
+        return result
 
     def settle(self, operation_id: str, settlement: Settlement) -> None:
         self._journal.settle(operation_id, settlement)
-        _orders.obey("after-result-stored", self._names.pop(operation_id, ""))
+        _orders.execute("after-result-stored", self._names.pop(operation_id, ""))
 
 
-class DeadlyBackend:
-    """A backend around which workers die."""
+class KillingBackend:
+    """Kills the worker after a call of the backend."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -54,20 +54,20 @@ class DeadlyBackend:
         return getattr(self._backend, name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        _orders.show(draft.name)
+        _orders.record_sender(draft.name)
         module = self._backend.create(draft, call)
-        _orders.obey("after-reply-read", draft.name)
+        _orders.execute("after-reply-read", draft.name)
         return module
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        found = self._backend.find_by_natural_key(draft, call)
-        _orders.obey("mid-reconcile", draft.name)
-        return found
+        modules = self._backend.find_by_natural_key(draft, call)
+        _orders.execute("mid-reconcile", draft.name)
+        return modules
 
 
 @dataclass(frozen=True)
-class DeadlyType:
-    """A type of backend that connects to the above."""
+class KillingBackendType:
+    """Wraps the backends of a type in KillingBackend."""
 
     type: Any
 
@@ -75,15 +75,15 @@ class DeadlyType:
         return getattr(self.type, name)
 
     def create_backend(self, *args: Any) -> Any:
-        return DeadlyBackend(self.type.create_backend(*args))
+        return KillingBackend(self.type.create_backend(*args))
 
 
-def _discover_deadly() -> dict[str, Any]:
-    return {name: DeadlyType(type_) for name, type_ in discover().items()}
+def _discover() -> dict[str, Any]:
+    return {name: KillingBackendType(backend_type) for name, backend_type in discover().items()}
 
 
 with (
-    patch.object(gateway.app, "create_journal", lambda url: DeadlyJournal(create_journal(url))),
-    patch.object(gateway.app, "discover", _discover_deadly),
+    patch.object(gateway.app, "create_journal", lambda url: KillingJournal(create_journal(url))),
+    patch.object(gateway.app, "discover", _discover),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

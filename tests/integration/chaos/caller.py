@@ -1,4 +1,4 @@
-"""A caller as the contract wants him: the same request again, through any replica, until there is a final answer."""
+"""A caller that follows the contract: it repeats the request, at any replica, until the response is final."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, Final
 
-from tests.integration.chaos.http import BROKEN, Answer, ask
-from tests.integration.chaos.stand import PLACES
+from tests.integration.chaos.testbed import TARGETS
+from tests.integration.http_client import CONNECTION_ERRORS, HttpResponse, send
 
-_PATIENCE: Final = 75.0
-_PAUSE: Final = 0.2
-#: What a caller sends again as it was; a broken connection besides.
-_AGAIN: Final = frozenset(
+_TIMEOUT: Final = 75.0
+_RETRY_DELAY: Final = 0.2
+#: The caller repeats the request after these codes, and after a connection error.
+_RETRYABLE: Final = frozenset(
     {"create_in_progress", "outcome_unknown", "backend_unavailable", "draining", "journal_unavailable"}
 )
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One create, and how its repetitions are known: by `key`, or by `request-id` alone."""
+class CreateSpec:
+    """One create; its repetitions are identified by `key` or by `request-id` alone."""
 
     backend: str
     name: str
@@ -29,50 +29,50 @@ class Wanted:
 
     @property
     def body(self) -> dict[str, Any]:
-        """Return what is sent."""
-        return {"backend": self.backend, "name": self.name, **PLACES[self.backend]}
+        """Return the request body."""
+        return {"backend": self.backend, "name": self.name, **TARGETS[self.backend]}
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return what makes the repetitions one request."""
+        """Return the header that identifies repetitions."""
         return {"Idempotency-Key" if self.by == "key" else "X-Request-Id": f"again-{self.backend}-{self.name}"}
 
 
 @dataclass
-class Told:
-    """What a caller was told, from the first answer to the last."""
+class CreateHistory:
+    """The responses to one create and its repetitions."""
 
-    wanted: Wanted
-    answers: list[Answer] = field(default_factory=list)
-    broken: int = 0
+    spec: CreateSpec
+    responses: list[HttpResponse] = field(default_factory=list)
+    connection_errors: int = 0
 
     @property
-    def final(self) -> Answer | None:
-        """Return the answer that he rested with."""
-        return self.answers[-1] if self.answers and is_final(self.answers[-1]) else None
+    def final(self) -> HttpResponse | None:
+        """Return the last response if it is final."""
+        return self.responses[-1] if self.responses and is_final(self.responses[-1]) else None
 
     @property
     def retries(self) -> int:
-        """Count the times he asked again before that."""
-        return len(self.answers) + self.broken - (2 if self.final else 1)
+        """Return the number of repetitions before the first final response."""
+        return len(self.responses) + self.connection_errors - (2 if self.final else 1)
 
 
-def is_final(answer: Answer) -> bool:
-    """Tell whether asking again is of no use."""
-    return answer.code not in _AGAIN
+def is_final(response: HttpResponse) -> bool:
+    """Return whether a repetition would be of no use."""
+    return response.code not in _RETRYABLE
 
 
-def create(addresses: Sequence[str], wanted: Wanted) -> Told:
-    """Ask until there is a final answer, at one replica after the other; then once more, for the same."""
-    told = Told(wanted)
-    until = time.monotonic() + _PATIENCE
+def create(addresses: Sequence[str], spec: CreateSpec) -> CreateHistory:
+    """Send a create to one replica after the other until the response is final, and once more after that."""
+    history = CreateHistory(spec)
+    deadline = time.monotonic() + _TIMEOUT
     for address in cycle(addresses):
         try:
-            told.answers.append(ask(address, "POST", "/modules", wanted.body, wanted.headers))
-        except BROKEN:
-            told.broken += 1
-        finals = sum(is_final(answer) for answer in told.answers)
-        if finals > 1 or time.monotonic() > until:
-            return told
-        time.sleep(_PAUSE)
-    return told
+            history.responses.append(send(address, "POST", "/modules", spec.body, spec.headers))
+        except CONNECTION_ERRORS:
+            history.connection_errors += 1
+        finals = sum(is_final(response) for response in history.responses)
+        if finals > 1 or time.monotonic() > deadline:
+            return history
+        time.sleep(_RETRY_DELAY)
+    return history

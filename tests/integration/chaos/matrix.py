@@ -1,4 +1,4 @@
-"""One run: a create whose worker dies at a point, bystanders beside it, callers who ask again, and the verdict."""
+"""One run of the matrix: a create whose worker is killed, other creates beside it, repetitions, and a verification."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.integration.chaos import caller
-from tests.integration.chaos.caller import Told, Wanted
-from tests.integration.chaos.judge import Figures, judge
-from tests.integration.chaos.points import OUTSIDE, POINTS
-from tests.integration.chaos.stand import PLACES, Shape, Stand, eventually, match
+from tests.integration.chaos.caller import CreateSpec
+from tests.integration.chaos.kill_points import OUTSIDE, POINTS
+from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.chaos.verifier import Totals, verify
 
-_DEADLY: Final = "tests.integration.chaos.app:app"
+_APPLICATION: Final = "tests.integration.chaos.app:app"
 JOURNALS: Final = {
-    "sqlite": Shape(workers=2, application=_DEADLY),
-    "postgres": Shape(replicas=2, workers=1, application=_DEADLY),
+    "sqlite": Topology(workers=2, application=_APPLICATION),
+    "postgres": Topology(replicas=2, workers=1, application=_APPLICATION),
 }
 _DELAY: Final = {"fault": "delay", "seconds": 1.0}
 _FAULTS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
@@ -32,12 +32,12 @@ _FAULTS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
     "mid-reconcile": [{"fault": "drop", "effect": "now"}],
 }
 _BYSTANDERS: Final = 6
-_APPEARS_WITHIN: Final = 15.0
+_TIMEOUT: Final = 15.0
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination; `by` is how repetitions are known."""
+    """One combination; `by` is how repetitions are identified."""
 
     point: str
     backend: str
@@ -49,51 +49,53 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """Yield the whole matrix."""
-    return (Cell(*each) for each in product(POINTS, PLACES, JOURNALS, ("key", "request-id")))
+    """Yield all cells of the matrix."""
+    return (Cell(*values) for values in product(POINTS, TARGETS, JOURNALS, ("key", "request-id")))
 
 
-def run(cell: Cell, folder: Path, journal_url: str | None) -> Figures:
-    """Play one cell on a stand of its own."""
-    with match(folder, JOURNALS[cell.journal], journal_url) as stand:
-        return play(cell, stand)
+def run(cell: Cell, folder: Path, journal_url: str | None) -> Totals:
+    """Run one cell on a new testbed."""
+    with run_testbed(folder, JOURNALS[cell.journal], journal_url) as testbed:
+        return run_on(testbed, cell)
 
 
-def play(cell: Cell, stand: Stand) -> Figures:
-    """Play one cell on this stand and judge it; a worker must have died where it was ordered."""
-    victim = Wanted(cell.backend, "victim", cell.by)
+def run_on(testbed: GatewayTestbed, cell: Cell) -> Totals:
+    """Run one cell on this testbed and verify it; raise AssertionError unless a worker was killed."""
+    victim = CreateSpec(cell.backend, "victim", cell.by)
+    orders = testbed.kill_orders
     if cell.point in OUTSIDE:
-        stand.orders.watch(victim.name)
+        orders.watch_sender(victim.name)
     else:
-        stand.orders.give(cell.point, victim.name)
+        orders.add(cell.point, victim.name)
     if faults := _FAULTS.get(cell.point):
-        stand.fault(cell.backend, *faults)
+        testbed.fault(cell.backend, *faults)
     with ThreadPoolExecutor(_BYSTANDERS + 1) as pool:
-        stories = [pool.submit(caller.create, stand.addresses, victim)]
-        if faults:  # they are meant for the victim alone
-            assert eventually(lambda: stand.sent(cell.backend, victim.name) > 0, _APPEARS_WITHIN), cell
+        futures = [pool.submit(caller.create, testbed.addresses, victim)]
+        if faults:  # only the victim may consume them
+            assert eventually(lambda: testbed.sent(cell.backend, victim.name) > 0, _TIMEOUT), cell
         for number in range(_BYSTANDERS):
-            other = Wanted(tuple(PLACES)[number % 2], f"bystander-{number}", ("key", "request-id")[number // 3])
-            stories.append(pool.submit(caller.create, stand.addresses, other))
+            by = ("key", "request-id")[number // 3]
+            bystander = CreateSpec(tuple(TARGETS)[number % 2], f"bystander-{number}", by)
+            futures.append(pool.submit(caller.create, testbed.addresses, bystander))
         if cell.point in OUTSIDE:
-            kills = _strike(cell, stand, victim.name)
+            kills = _kill_sender(cell, testbed, victim.name)
         else:
-            assert eventually(lambda: stand.orders.struck(cell.point, victim.name) > 0, _APPEARS_WITHIN), cell
-            kills = stand.orders.struck(cell.point, victim.name)
-        told: list[Told] = [story.result() for story in stories]
-    return judge(stand, told, kills=kills)
+            assert eventually(lambda: orders.executed(cell.point, victim.name) > 0, _TIMEOUT), cell
+            kills = orders.executed(cell.point, victim.name)
+        histories = [future.result() for future in futures]
+    return verify(testbed, histories, kills=kills)
 
 
-def _strike(cell: Cell, stand: Stand, name: str) -> int:
-    """Kill the process that waits for the twin's answer, and make sure that it was the right moment."""
-    there = 1 if cell.point == "after-commit" else 0
-    assert eventually(lambda: stand.creates_of(cell.backend, name) == there, _APPEARS_WITHIN), cell
-    sender = stand.orders.sender(name)
+def _kill_sender(cell: Cell, testbed: GatewayTestbed, name: str) -> int:
+    """Kill the process that waits for the twin's response, and check that the twin is at the intended step."""
+    expected = 1 if cell.point == "after-commit" else 0
+    assert eventually(lambda: testbed.created_count(cell.backend, name) == expected, _TIMEOUT), cell
+    sender = testbed.kill_orders.sender(name)
     assert sender is not None, cell
     if cell.point != "during-drain":
         os.kill(sender, signal.SIGKILL)
     else:
-        replica = next(each for each in stand.replicas if os.getpgid(sender) == each.group)
+        replica = next(replica for replica in testbed.replicas if os.getpgid(sender) == replica.group)
         replica.terminate()
         time.sleep(0.2)
         replica.kill()

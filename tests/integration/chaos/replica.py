@@ -1,4 +1,4 @@
-"""Starts gunicorn as production does, and ends it with everything that it started, by its own process group."""
+"""Runs gunicorn as in production, and stops its process group."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tests.integration.chaos.http import BROKEN, ask
+from tests.integration.http_client import CONNECTION_ERRORS, send
 
 _ROOT: Final = Path(__file__).parents[3]
-_START_SECONDS: Final = 30.0
+_START_TIMEOUT: Final = 30.0
 
 
 def free_address() -> str:
-    """Return a loopback address that nobody listens on."""
+    """Return a loopback address with a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 class Replica:
-    """One gunicorn; `start` may follow `kill` or `terminate`, on the same address."""
+    """One gunicorn; it can be started again on the same address after `kill` or `terminate`."""
 
     def __init__(self, environ: Mapping[str, str], log: Path, *, application: str) -> None:
         self.address = free_address()
@@ -38,12 +38,12 @@ class Replica:
 
     @property
     def group(self) -> int:
-        """Return the process group that master and workers are in."""
+        """Return the process group of master and workers."""
         assert self._process
         return self._process.pid
 
     def start(self, *, limit: str | None = None) -> None:
-        """Start, and wait until it is ready; `limit` is a shell's command that the process begins with."""
+        """Start and wait until ready; `limit` is a shell command to run first, such as ulimit."""
         command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", self._application]
         if limit:
             command = ["/bin/sh", "-c", f'{limit}; exec "$@"', "sh", *command]
@@ -51,26 +51,26 @@ class Replica:
             self._process = subprocess.Popen(
                 command, env=self._environ, cwd=_ROOT, stdout=log, stderr=log, start_new_session=True
             )
-        until = time.monotonic() + _START_SECONDS
-        while time.monotonic() < until and self._process.poll() is None:
-            with suppress(*BROKEN):
-                if ask(self.address, "GET", "/readyz").status == 200:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(*CONNECTION_ERRORS):
+                if send(self.address, "GET", "/readyz").status == 200:
                     return
             time.sleep(0.05)
         raise AssertionError(f"the gateway did not start: {self.log()}")
 
     def terminate(self) -> None:
-        """Ask it to end, as an orchestrator does."""
+        """Send SIGTERM to the master, as an orchestrator does."""
         if self._process:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float) -> int:
-        """Wait until it has ended by itself and return its exit status."""
+        """Wait for the master to exit and return its exit status."""
         assert self._process
         return self._process.wait(seconds)
 
     def kill(self) -> None:
-        """End all of its processes at once."""
+        """Kill all processes."""
         if self._process:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -78,5 +78,5 @@ class Replica:
             self._process = None
 
     def log(self) -> str:
-        """Return the end of what it has logged."""
+        """Return the end of the log."""
         return self._log.read_text(errors="replace")[-4000:]

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.chaos.caller import Wanted
-from tests.integration.chaos.http import BROKEN, Answer, ask, exchange
-from tests.integration.chaos.stand import Shape, Stand, eventually, match
+from tests.integration.chaos.caller import CreateSpec as Wanted
+from tests.integration.chaos.testbed import GatewayTestbed as Stand
+from tests.integration.chaos.testbed import Topology as Shape
+from tests.integration.chaos.testbed import eventually
+from tests.integration.chaos.testbed import run_testbed as match
+from tests.integration.http_client import CONNECTION_ERRORS as BROKEN
+from tests.integration.http_client import HttpResponse as Answer
+from tests.integration.http_client import exchange
+from tests.integration.http_client import send as ask
 
 pytestmark = pytest.mark.loopback
 

@@ -10,144 +10,145 @@ from typing import Protocol
 import pytest
 
 from tests.integration.chaos import database
-from tests.integration.chaos.caller import Wanted, create
-from tests.integration.chaos.http import Answer, ask
-from tests.integration.chaos.stand import Shape, Stand, eventually, match
+from tests.integration.chaos.caller import CreateSpec, create
+from tests.integration.chaos.testbed import GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.http_client import HttpResponse, send
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(180)]
 
-SHAPE = Shape(workers=1, deadline=3.0)
+TOPOLOGY = Topology(workers=1, deadline=3.0)
 
 
-class Breakage(Protocol):
-    """A way for a journal to fail, and to be mended while the gateway runs."""
+class JournalFailure(Protocol):
+    """A journal that can fail and recover while the gateway runs."""
 
-    stand: Stand
+    testbed: GatewayTestbed
 
-    def break_(self) -> None: ...
+    def start(self) -> None: ...
 
-    def mend(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class LockedFile:
-    """Another process keeps the SQLite file from being written, as a backup may."""
+    """Another process locks the SQLite file for writing, as a backup may."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self.stand = stack.enter_context(match(folder, SHAPE))
-        database = sqlite3.connect(folder / "journal" / "journal.db", isolation_level=None, check_same_thread=False)
-        self._other = stack.enter_context(closing(database))
+        self.testbed = stack.enter_context(run_testbed(folder, TOPOLOGY))
+        connection = sqlite3.connect(folder / "journal" / "journal.db", isolation_level=None, check_same_thread=False)
+        self._lock = stack.enter_context(closing(connection))
 
-    def break_(self) -> None:
-        assert eventually(lambda: self._tries("BEGIN IMMEDIATE"), 5)
+    def start(self) -> None:
+        assert eventually(lambda: self._try_execute("BEGIN IMMEDIATE"), 5)
 
-    def mend(self) -> None:
-        self._other.execute("ROLLBACK")
+    def stop(self) -> None:
+        self._lock.execute("ROLLBACK")
 
-    def _tries(self, statement: str) -> bool:
+    def _try_execute(self, statement: str) -> bool:
         try:
-            self._other.execute(statement)
+            self._lock.execute(statement)
         except sqlite3.OperationalError:
             return False
         return True
 
 
 class StoppedServer:
-    """PostgreSQL was stopped, and is started again."""
+    """PostgreSQL is stopped, and started again."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._server = stack.enter_context(database.server())
-        self.stand = stack.enter_context(match(folder, SHAPE, database.new_database(self._server)))
+        self.testbed = stack.enter_context(run_testbed(folder, TOPOLOGY, database.new_database(self._server)))
 
-    def break_(self) -> None:
+    def start(self) -> None:
         database.stop(self._server)
 
-    def mend(self) -> None:
+    def stop(self) -> None:
         self._server.ensure_postgres_running()
 
 
 @pytest.fixture(params=[LockedFile, StoppedServer])
-def breakage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Breakage]:
-    """A stand, and what can happen to its journal."""
+def failure(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JournalFailure]:
+    """A testbed whose journal can fail."""
     with ExitStack() as stack:
-        yield request.param(stack, tmp_path / "stand")
+        yield request.param(stack, tmp_path / "testbed")
 
 
-def _create(stand: Stand, name: str) -> Answer:
-    wanted = Wanted("cmdb", name)
-    return ask(stand.addresses[0], "POST", "/modules", wanted.body, wanted.headers)
+def _create(testbed: GatewayTestbed, name: str) -> HttpResponse:
+    spec = CreateSpec("cmdb", name)
+    return send(testbed.addresses[0], "POST", "/modules", spec.body, spec.headers)
 
 
-def _is_closed_fast(answer: Answer) -> bool:
-    return (answer.status, answer.code, answer.outcome) == (503, "journal_unavailable", "not_applied")
+def _is_unavailable(response: HttpResponse) -> bool:
+    return (response.status, response.code, response.outcome) == (503, "journal_unavailable", "not_applied")
 
 
-def test_without_a_journal_nothing_is_created(breakage: Breakage) -> None:
-    """Creates are refused before anything is sent, reads go on, and creates work again without a restart."""
-    stand = breakage.stand
-    assert _create(stand, "before").status == 201
-    breakage.break_()
-    assert eventually(lambda: _is_closed_fast(_create(stand, "meanwhile")), 5)
-    assert _is_closed_fast(_create(stand, "meanwhile"))
-    assert stand.sent("cmdb", "meanwhile") == 0
-    read = ask(stand.addresses[0], "GET", "/modules?backend=cmdb&scope=1&parent=10")
-    assert [module["name"] for module in read.body["modules"]] == ["before"]
-    breakage.mend()
-    assert eventually(lambda: _create(stand, "meanwhile").status == 201, 10)
-    assert stand.sent("cmdb", "meanwhile") == 1
-    assert _create(stand, "before").headers["Idempotency-Replayed"] == "true"
+def test_creates_are_refused_without_a_journal(failure: JournalFailure) -> None:
+    """Creates are refused before they are sent, reads work, and creates work again without a restart."""
+    testbed = failure.testbed
+    assert _create(testbed, "before").status == 201
+    failure.start()
+    assert eventually(lambda: _is_unavailable(_create(testbed, "meanwhile")), 5)
+    assert _is_unavailable(_create(testbed, "meanwhile"))
+    assert testbed.sent("cmdb", "meanwhile") == 0
+    page = send(testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1&parent=10")
+    assert [module["name"] for module in page.body["modules"]] == ["before"]
+    failure.stop()
+    assert eventually(lambda: _create(testbed, "meanwhile").status == 201, 10)
+    assert testbed.sent("cmdb", "meanwhile") == 1
+    assert _create(testbed, "before").headers["Idempotency-Replayed"] == "true"
 
 
-def test_what_was_in_flight_is_settled_afterwards(breakage: Breakage) -> None:
-    """A create whose result could not be written down is found by looking, and its caller told of it."""
-    stand = breakage.stand
-    stand.fault("cmdb", {"fault": "delay", "seconds": 1.0})
-    wanted = Wanted("cmdb", "in-flight")
+def test_create_in_flight_is_settled_afterwards(failure: JournalFailure) -> None:
+    """A create whose result cannot be stored is found by a lookup, and its caller gets the module."""
+    testbed = failure.testbed
+    testbed.fault("cmdb", {"fault": "delay", "seconds": 1.0})
+    spec = CreateSpec("cmdb", "in-flight")
     with ThreadPoolExecutor(1) as pool:
-        story = pool.submit(create, stand.addresses, wanted)
-        assert eventually(lambda: stand.sent("cmdb", wanted.name) == 1, 10)
-        breakage.break_()
-        assert eventually(lambda: stand.creates_of("cmdb", wanted.name) == 1, 10)
-        assert eventually(lambda: _is_closed_fast(_create(stand, "meanwhile")), 5)
-        breakage.mend()
-        told = story.result()
-    assert stand.settles()
-    assert told.final is not None
-    assert told.final.status == 201
-    assert (stand.sent("cmdb", wanted.name), stand.creates_of("cmdb", wanted.name)) == (1, 1)
+        future = pool.submit(create, testbed.addresses, spec)
+        assert eventually(lambda: testbed.sent("cmdb", spec.name) == 1, 10)
+        failure.start()
+        assert eventually(lambda: testbed.created_count("cmdb", spec.name) == 1, 10)
+        assert eventually(lambda: _is_unavailable(_create(testbed, "meanwhile")), 5)
+        failure.stop()
+        history = future.result()
+    assert testbed.wait_until_settled()
+    assert history.final is not None
+    assert history.final.status == 201
+    assert (testbed.sent("cmdb", spec.name), testbed.created_count("cmdb", spec.name)) == (1, 1)
 
 
-def test_waiting_for_the_journal_keeps_nobody_else_waiting(tmp_path: Path) -> None:
-    """While creates wait for a locked SQLite file, a read through the same worker is answered before any of them."""
+def test_reads_do_not_wait_for_the_journal(tmp_path: Path) -> None:
+    """While creates wait for a locked SQLite file, the same worker answers a read before any of them."""
     with ExitStack() as stack:
-        breakage = LockedFile(stack, tmp_path / "stand")
-        breakage.break_()
+        failure = LockedFile(stack, tmp_path / "testbed")
+        failure.start()
         pool = stack.enter_context(ThreadPoolExecutor(5))
-        creates = [pool.submit(_create, breakage.stand, f"module-{number}") for number in range(5)]
-        assert ask(breakage.stand.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
-        assert not any(create.done() for create in creates)
-        assert all(_is_closed_fast(create.result()) for create in creates)
-        breakage.mend()
+        futures = [pool.submit(_create, failure.testbed, f"module-{number}") for number in range(5)]
+        assert send(failure.testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
+        assert not any(future.done() for future in futures)
+        assert all(_is_unavailable(future.result()) for future in futures)
+        failure.stop()
 
 
-def test_a_journal_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
-    """A folder in the place of the journal's file stops creates and no reads; once it is gone, creates work."""
-    (in_the_way := tmp_path / "stand" / "journal" / "journal.db").mkdir(parents=True)
-    with match(tmp_path / "stand", SHAPE) as stand:
-        assert _is_closed_fast(_create(stand, "one"))
-        assert stand.sent("cmdb") == 0
-        assert ask(stand.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
-        in_the_way.rmdir()
-        assert _create(stand, "one").status == 201
+def test_journal_that_cannot_be_opened_is_retried(tmp_path: Path) -> None:
+    """A folder at the path of the journal stops creates but not reads; after it is removed, creates work."""
+    (obstacle := tmp_path / "testbed" / "journal" / "journal.db").mkdir(parents=True)
+    with run_testbed(tmp_path / "testbed", TOPOLOGY) as testbed:
+        assert _is_unavailable(_create(testbed, "one"))
+        assert testbed.sent("cmdb") == 0
+        assert send(testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
+        obstacle.rmdir()
+        assert _create(testbed, "one").status == 201
 
 
-def test_a_full_disk_stops_creates_and_no_reads(tmp_path: Path) -> None:
-    """Where the journal's file cannot grow, creates are refused unsent once it is full; no answer is belied by it."""
-    limit = "ulimit -f 400"  # of 512 bytes, each file: a few dozen operations fit
-    with match(tmp_path / "stand", Shape(workers=1, deadline=5.0, hard=5.0, limit=limit)) as stand:
-        answers = [_create(stand, f"module-{number}") for number in range(150)]
-        made = [answer for answer in answers if answer.status == 201]
-        assert 0 < len(made) < len(answers)
-        assert all(_is_closed_fast(answer) for answer in answers if answer.status != 201)
-        assert {answer.body["native_id"] for answer in made} == {str(each["id"]) for each in stand.created("cmdb")}
-        assert stand.sent("cmdb") == len(made)
-        assert ask(stand.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
+def test_full_disk_stops_creates_but_not_reads(tmp_path: Path) -> None:
+    """If the journal cannot grow, creates are refused before they are sent, and no response contradicts the ledger."""
+    limit = "ulimit -f 400"  # blocks of 512 bytes per file: a few dozen operations fit
+    with run_testbed(tmp_path / "testbed", Topology(workers=1, deadline=5.0, hard=5.0, limit=limit)) as testbed:
+        responses = [_create(testbed, f"module-{number}") for number in range(150)]
+        created = [response for response in responses if response.status == 201]
+        assert 0 < len(created) < len(responses)
+        assert all(_is_unavailable(response) for response in responses if response.status != 201)
+        ids = {str(entry["id"]) for entry in testbed.created("cmdb")}
+        assert {response.body["native_id"] for response in created} == ids
+        assert testbed.sent("cmdb") == len(created)
+        assert send(testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200

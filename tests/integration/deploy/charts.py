@@ -1,4 +1,4 @@
-"""Renders the chart as `helm template` would, and holds the sets of values that the tests go through."""
+"""Renders the chart as `helm template` does, for several sets of values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final
 import jsonschema
 import yaml
 
-from tests.integration.deploy.template_engine import collect, render
+from tests.integration.deploy.template_engine import collect_definitions, render
 
 ROOT: Final = Path(__file__).parents[3]
 CHART: Final = ROOT / "deploy/chart"
 RELEASE: Final = "module-gateway"
 
 _SECRETS: Final = "file:/etc/module-gateway/secrets"
-_SOUND: Final[Mapping[str, Any]] = {
+_VALID: Final[Mapping[str, Any]] = {
     "backends": {
         "cmdb": {
             "type": "cmdb",
@@ -53,12 +53,12 @@ _SOUND: Final[Mapping[str, Any]] = {
 }
 _SQLITE: Final = {"journal": {"url": "sqlite:////var/lib/module-gateway/journal.db"}}
 
-#: What an installation may look like, by name.
+#: The values of several installations, by name.
 VALUES: Final[Mapping[str, Mapping[str, Any]]] = {
     "defaults": {},
     "everything configured": {
         "config": {
-            **_SOUND,
+            **_VALID,
             "cors": {"origins": ["https://portal.example.com"]},
             "limits": {"storage": "redis://cache:6379/0"},
             "auth": {"mode": "required", "mesh": {"trusted_hops": ["127.0.0.0/8"]}},
@@ -80,28 +80,28 @@ VALUES: Final[Mapping[str, Mapping[str, Any]]] = {
             ],
         },
     },
-    "without autoscaling": {"config": _SOUND, "autoscaling": {"enabled": False}, "replicas": 3},
-    "SQLite": {"config": {**_SOUND, **_SQLITE}, "autoscaling": {"enabled": False}, "replicas": 1},
-    "SQLite on a claim of one's own": {
-        "config": {**_SOUND, **_SQLITE},
+    "without autoscaling": {"config": _VALID, "autoscaling": {"enabled": False}, "replicas": 3},
+    "SQLite": {"config": {**_VALID, **_SQLITE}, "autoscaling": {"enabled": False}, "replicas": 1},
+    "SQLite with an existing claim": {
+        "config": {**_VALID, **_SQLITE},
         "autoscaling": {"enabled": False},
         "replicas": 1,
-        "persistence": {"existingClaim": "kept", "storageClass": "fast"},
+        "persistence": {"existingClaim": "existing", "storageClass": "fast"},
     },
-    "Istio": {"config": _SOUND, "istio": {"enabled": True}, "networkPolicy": {"allowedNamespaces": ["portal"]}},
-    "ServiceMonitor": {"config": _SOUND, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
-    "no network policy": {"config": _SOUND, "networkPolicy": {"enabled": False}},
+    "Istio": {"config": _VALID, "istio": {"enabled": True}, "networkPolicy": {"allowedNamespaces": ["portal"]}},
+    "ServiceMonitor": {"config": _VALID, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "no network policy": {"config": _VALID, "networkPolicy": {"enabled": False}},
 }
 
 
-def changed(name: str, **changes: Any) -> dict[str, Any]:
-    """Return one of the sets with something else in it."""
-    return _merged(VALUES[name], changes)
+def values_with(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a set of values with changes."""
+    return _merge(VALUES[name], changes)
 
 
 def template(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the manifests; raises jsonschema.ValidationError or TemplateError where values are refused."""
-    merged = _merged(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), values)
+    """Return the manifests; raise jsonschema.ValidationError or TemplateError if the values are refused."""
+    merged = _merge(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), values)
     jsonschema.validate(merged, json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     data = {
@@ -110,26 +110,26 @@ def template(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         "Chart": {"Name": chart["name"], "Version": chart["version"], "AppVersion": chart["appVersion"]},
     }
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir())}
-    defined = collect(sources.values())
-    texts = {name: render(source, data, defined) for name, source in sources.items()}
-    return manifests({name: text for name, text in texts.items() if name.endswith(".yaml")})
+    definitions = collect_definitions(sources.values())
+    texts = {name: render(source, data, definitions) for name, source in sources.items()}
+    return parse_manifests({name: text for name, text in texts.items() if name.endswith(".yaml")})
 
 
-def manifests(texts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Read rendered files; one whose condition does not hold is empty."""
+def parse_manifests(texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Parse rendered files; a file without a manifest is left out."""
     return [document for name in sorted(texts) for document in yaml.safe_load_all(texts[name]) if document]
 
 
-def only(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """Return the one manifest of a kind."""
-    (found,) = [document for document in documents if document["kind"] == kind]
-    return found
+def find_manifest(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the only manifest of a kind."""
+    (manifest,) = [document for document in documents if document["kind"] == kind]
+    return manifest
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay values over others, table by table; a list is taken as a whole."""
-    merged = copy.deepcopy(dict(below))
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else copy.deepcopy(value)
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested values into a copy of the base; a list replaces a list."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else copy.deepcopy(value)
     return merged

@@ -1,4 +1,4 @@
-"""What the tests of the deployment ask about the program itself."""
+"""Fixtures with settings of the gateway that the deployment depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.deploy.charts import ROOT
 
 Settings = Mapping[str, float]
 
-_TELL = """
+_PRINT_SETTINGS = """
 import json, runpy
 settings = runpy.run_path("config/gunicorn.conf.py")
 print(json.dumps({name: settings[name] for name in ("keepalive", "graceful_timeout")}))
@@ -22,27 +22,27 @@ print(json.dumps({name: settings[name] for name in ("keepalive", "graceful_timeo
 
 
 @pytest.fixture(scope="session")
-def gunicorn_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, str]], Settings]:
-    """What config/gunicorn.conf.py says with given variables; in a process of its own, for it makes a folder."""
+def gunicorn_settings_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, str]], Settings]:
+    """Returns the settings of config/gunicorn.conf.py with given variables; the file runs in a process of its own."""
 
-    def tell(variables: Mapping[str, str]) -> Settings:
+    def load(variables: Mapping[str, str]) -> Settings:
         environment = {**variables, "TMPDIR": str(tmp_path_factory.mktemp("gunicorn")), "PYTHONPATH": str(ROOT)}
-        line = [sys.executable, "-W", "ignore", "-c", _TELL]
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        found: Settings = json.loads(done.stdout)
-        return found
+        command = [sys.executable, "-W", "ignore", "-c", _PRINT_SETTINGS]
+        process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        settings: Settings = json.loads(process.stdout)
+        return settings
 
-    return tell
+    return load
 
 
 @pytest.fixture(scope="session")
-def gunicorn_settings(gunicorn_with: Callable[[Mapping[str, str]], Settings]) -> Settings:
-    """What it says where nobody says otherwise."""
-    return gunicorn_with({})
+def gunicorn_settings(gunicorn_settings_with: Callable[[Mapping[str, str]], Settings]) -> Settings:
+    """The settings of config/gunicorn.conf.py without variables."""
+    return gunicorn_settings_with({})
 
 
 @pytest.fixture(scope="session")
 def deadline_seconds() -> float:
-    """When a caller is answered, as the example has it."""
+    """The deadline in the example configuration."""
     example = tomllib.loads((ROOT / "config/gateway.example.toml").read_text(encoding="utf-8"))
     return float(example["server"]["deadline_seconds"])

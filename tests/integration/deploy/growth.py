@@ -1,6 +1,6 @@
-"""Measures what a journal costs on disk and how fast it takes creates: `python -m tests.integration.deploy.growth [OPERATIONS]`.
+"""Measures size and throughput of a journal: `python -m tests.integration.deploy.growth [OPERATIONS]`.
 
-The figures of deploy/capacity.md come from here. Both engines are real: a file, and a PostgreSQL server of its own.
+It is the source of the numbers in deploy/capacity.md. Both journals are real: a file and a PostgreSQL server.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from gateway.provisioning.serialization import draft_to_json, fingerprint, modul
 from tests.integration.chaos import database
 
 _DAY: Final = 24 * 3600.0
-_BATCH: Final = 1000  # so many the reconciler deletes at a time
+_BATCH: Final = 1000  # the number of rows that the reconciler deletes at once
 
 
 @dataclass(frozen=True)
-class Stand:
-    """A journal, how many bytes a table and its indexes take, and what the server does in the background."""
+class JournalUnderTest:
+    """A journal, the size of a table with its indexes in bytes, and the server's background work."""
 
     name: str
     journal: Journal
@@ -42,23 +42,23 @@ class Stand:
 
 
 @contextmanager
-def sqlite() -> Iterator[Stand]:
-    """A file in a folder of its own; what is still in the write-ahead log is copied back before it is weighed."""
+def sqlite() -> Iterator[JournalUnderTest]:
+    """Yield a journal in a file; the write-ahead log is checkpointed before the file is measured."""
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         path = Path(folder, "journal.db")
         journal = create_journal(f"sqlite:///{path}")
 
         def size(_table: str) -> int:
-            journal.close()  # the last connection to close copies everything back
+            journal.close()  # closing the last connection is a checkpoint
             return path.stat().st_size
 
-        yield Stand("SQLite", journal, size)
+        yield JournalUnderTest("SQLite", journal, size)
         journal.close()
 
 
 @contextmanager
-def postgres() -> Iterator[Stand]:
-    """A database in a server of its own, as PostgreSQL comes: every commit is on disk."""
+def postgres() -> Iterator[JournalUnderTest]:
+    """Yield a journal in a PostgreSQL server with default settings: every commit is on disk."""
     with database.server() as server:
         url = database.new_database(server)
         journal = create_journal(url)
@@ -71,17 +71,17 @@ def postgres() -> Iterator[Stand]:
 
         def checkpoint() -> None:
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("VACUUM operations")  # what autovacuum would have done in the course of a day
+                connection.execute("VACUUM operations")  # autovacuum does it in the course of a day
 
-        yield Stand("PostgreSQL", journal, size, checkpoint)
+        yield JournalUnderTest("PostgreSQL", journal, size, checkpoint)
         journal.close()
 
 
 def claim(number: int, at: float) -> Claim:
-    """A create on CMDB as a caller with an Idempotency-Key asks for it."""
+    """Return the claim of a create on CMDB with an Idempotency-Key."""
     draft = draft_to_json(_draft(number))
     return Claim(
-        id=str(uuid.UUID(int=number)),  # ids sort by time, as the service makes them
+        id=str(uuid.UUID(int=number)),  # ids sort by time, as in the gateway
         backend="cmdb",
         natural_key=("1", "10", _draft(number).name),
         caller="portal",
@@ -97,9 +97,9 @@ def claim(number: int, at: float) -> Claim:
     )
 
 
-def end(number: int, at: float) -> Settlement:
-    """Its success."""
-    made = Module(
+def settlement(number: int, at: float) -> Settlement:
+    """Return the settlement of a successful create."""
+    module = Module(
         backend="cmdb",
         ref=f"1.10.{number}",
         native_id=str(number),
@@ -115,53 +115,53 @@ def end(number: int, at: float) -> Settlement:
         unavailable=("description",),
         created_by="gateway",
     )
-    return Settlement(state=State.SUCCEEDED, at=at, module=module_to_json(made, adopted=False), module_id=made.id)
+    return Settlement(state=State.SUCCEEDED, at=at, module=module_to_json(module, adopted=False), module_id=module.id)
 
 
 def create(journal: Journal, number: int, at: float) -> None:
-    """What a create costs the journal: a claim and its end."""
-    begun = claim(number, at)
-    journal.claim(begun)
-    journal.settle(begun.id, end(number, at))
+    """Write a claim and its settlement."""
+    operation = claim(number, at)
+    journal.claim(operation)
+    journal.settle(operation.id, settlement(number, at))
 
 
-def measure(stand: Stand, operations: int) -> dict[str, float | str]:
-    """Fill a journal, let days pass over it, and see what it weighs and how fast it was."""
-    stand.journal.counts()  # makes the tables
-    known = stand.size("met")
-    stand.journal.record_seen(
-        "projectman", "0792b7d26cb74bd799cbae80063dc74a", [str(n) for n in range(operations)], at=0.0
+def measure(subject: JournalUnderTest, operations: int) -> dict[str, float | str]:
+    """Fill a journal, simulate days of expiry, and return its size and throughput."""
+    subject.journal.counts()  # creates the tables
+    size_before = subject.size("met")
+    subject.journal.record_seen(
+        "projectman", "0792b7d26cb74bd799cbae80063dc74a", [str(number) for number in range(operations)], at=0.0
     )
-    met = stand.size("met") - known
-    empty = stand.size("operations")
+    seen = subject.size("met") - size_before
+    empty = subject.size("operations")
     started = time.perf_counter()
     for number in range(operations):
-        create(stand.journal, number, 0.0)
-    alone = time.perf_counter() - started
-    first = stand.size("operations")
+        create(subject.journal, number, 0.0)
+    sequential = time.perf_counter() - started
+    filled = subject.size("operations")
     with ThreadPoolExecutor(8) as threads:
         started = time.perf_counter()
-        list(threads.map(lambda number: create(stand.journal, number, _DAY), range(operations, 2 * operations)))
-        together = time.perf_counter() - started
-    _pass_days(stand, range(2 * operations, 4 * operations))
-    weight = stand.size("operations")
+        list(threads.map(lambda number: create(subject.journal, number, _DAY), range(operations, 2 * operations)))
+        concurrent = time.perf_counter() - started
+    _expire_and_refill(subject, range(2 * operations, 4 * operations))
+    steady = subject.size("operations")
     return {
-        "journal": stand.name,
-        "bytes an operation": round((first - empty) / operations),
-        "bytes an operation, for good": round((weight - empty) / (2 * operations)),
-        "bytes a module met": round(met / operations),
-        "creates a second, one after another": round(operations / alone),
-        "creates a second, eight at once": round(operations / together),
+        "journal": subject.name,
+        "bytes per operation": round((filled - empty) / operations),
+        "bytes per operation, steady state": round((steady - empty) / (2 * operations)),
+        "bytes per seen module": round(seen / operations),
+        "creates per second, sequential": round(operations / sequential),
+        "creates per second, eight concurrent": round(operations / concurrent),
     }
 
 
-def _pass_days(stand: Stand, numbers: range) -> None:
-    """Let as many operations come as go, as on any day after the first; what goes leaves room that is used again."""
+def _expire_and_refill(subject: JournalUnderTest, numbers: range) -> None:
+    """Expire and create equal numbers of operations, so that freed space is reused, as after the first day."""
     for first in range(numbers.start, numbers.stop, _BATCH):
-        stand.journal.expire(settled_before=_DAY + 1.0, limit=_BATCH)
-        stand.checkpoint()
+        subject.journal.expire(settled_before=_DAY + 1.0, limit=_BATCH)
+        subject.checkpoint()
         for number in range(first, min(first + _BATCH, numbers.stop)):
-            create(stand.journal, number, 2 * _DAY)
+            create(subject.journal, number, 2 * _DAY)
 
 
 def _draft(number: int) -> ModuleDraft:
@@ -172,9 +172,9 @@ def _draft(number: int) -> ModuleDraft:
 
 def main(operations: int) -> None:
     """Print one line of JSON for each journal."""
-    for kind in (sqlite, postgres):
-        with kind() as stand:
-            print(json.dumps(measure(stand, operations)))  # noqa: T201 - it speaks to a person
+    for journal in (sqlite, postgres):
+        with journal() as subject:
+            print(json.dumps(measure(subject, operations)))  # noqa: T201 - a command line tool
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Helm itself, where it is to be had: the program on the PATH, or its engine in the package helm-python-sdk."""
+"""Runs Helm, if available: the program on the PATH, or its engine in the package helm-python-sdk."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import Any, Final
 
 import yaml
 
-from tests.integration.deploy.charts import CHART, RELEASE, manifests
+from tests.integration.deploy.charts import CHART, RELEASE, parse_manifests
 
 _PROGRAM: Final = shutil.which("helm")
 _PACKAGE: Final = "helm_python"
-THERE: Final = bool(_PROGRAM or find_spec(_PACKAGE))
-_INFORMATION: Final = 1  # the least severity; what is above it is a complaint
+AVAILABLE: Final = bool(_PROGRAM or find_spec(_PACKAGE))
+_INFORMATION: Final = 1  # the lowest severity; higher ones are warnings and errors
 
 
 class RefusedError(Exception):
-    """Helm would not render."""
+    """Helm refused to render the chart."""
 
 
 def template(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the manifests as Helm makes them; no cluster is asked."""
+    """Return the manifests that Helm renders; no cluster is needed."""
     if _PROGRAM:
-        done = _run(values, "template", RELEASE, str(CHART))
-        if done.returncode:
-            raise RefusedError(done.stderr)
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
+        process = _run(values, "template", RELEASE, str(CHART))
+        if process.returncode:
+            raise RefusedError(process.stderr)
+        return [document for document in yaml.safe_load_all(process.stdout) if document]
     engine = import_module(_PACKAGE)
     with engine.Chart.load(str(CHART)) as chart:
         try:
@@ -40,16 +40,16 @@ def template(values: Mapping[str, Any]) -> list[dict[str, Any]]:
             texts = chart.render(dict(values), name=RELEASE, namespace=RELEASE)
         except engine.HelmError as error:
             raise RefusedError(str(error)) from error
-    return manifests({name: text for name, text in texts.items() if name.endswith(".yaml")})
+    return parse_manifests({name: text for name, text in texts.items() if name.endswith(".yaml")})
 
 
 def lint(values: Mapping[str, Any]) -> Sequence[str]:
-    """Return what Helm complains of."""
+    """Return the warnings and errors of `helm lint`."""
     if _PROGRAM:
-        done = _run(values, "lint", "--strict", str(CHART))
-        return [done.stdout + done.stderr] if done.returncode else []
-    found = import_module(_PACKAGE).lint(str(CHART), dict(values), strict=True, namespace=RELEASE)
-    return [*found["errors"], *(each["error"] for each in found["messages"] if each["severity"] > _INFORMATION)]
+        process = _run(values, "lint", "--strict", str(CHART))
+        return [process.stdout + process.stderr] if process.returncode else []
+    result = import_module(_PACKAGE).lint(str(CHART), dict(values), strict=True, namespace=RELEASE)
+    return [*result["errors"], *(entry["error"] for entry in result["messages"] if entry["severity"] > _INFORMATION)]
 
 
 def _run(values: Mapping[str, Any], *command: str) -> subprocess.CompletedProcess[str]:
@@ -57,5 +57,5 @@ def _run(values: Mapping[str, Any], *command: str) -> subprocess.CompletedProces
     with tempfile.TemporaryDirectory(prefix="helm-") as folder:
         file = Path(folder, "values.json")
         file.write_text(json.dumps(values), encoding="utf-8")
-        line = [_PROGRAM, *command, "--values", str(file), "--namespace", RELEASE]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
+        arguments = [_PROGRAM, *command, "--values", str(file), "--namespace", RELEASE]
+        return subprocess.run(arguments, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Reads deploy/Dockerfile: its instructions, and what it copies from the repository to where."""
+"""Parses deploy/Dockerfile: its instructions and the files that it copies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ IGNORE: Final = ROOT / ".dockerignore"
 
 
 @dataclass(frozen=True)
-class Copied:
-    """A file or folder of the repository, and where it is copied to."""
+class CopiedFile:
+    """A file or folder of the repository and its target in the image."""
 
     source: str
     target: str
@@ -23,47 +23,47 @@ class Copied:
 
 
 def instructions() -> list[tuple[int, str, str]]:
-    """Return stage, word and rest of each instruction; lines that go on are one."""
+    """Return stage, keyword and arguments of each instruction; continued lines are joined."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found, stage = [], -1
+    result, stage = [], -1
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         word, _, rest = line.partition(" ")
         stage += word == "FROM"
         if word:
-            found.append((stage, word, rest.strip()))
-    return found
+            result.append((stage, word, rest.strip()))
+    return result
 
 
-def last(word: str) -> str:
-    """Return what an instruction says in the image that comes out."""
+def final_arguments(word: str) -> str:
+    """Return the arguments of the last instruction of this keyword in the final stage."""
     stages = instructions()
-    return [rest for stage, each, rest in stages if each == word and stage == stages[-1][0]][-1]
+    return [rest for stage, keyword, rest in stages if keyword == word and stage == stages[-1][0]][-1]
 
 
-def copied(requirements: str = "requirements.txt") -> list[Copied]:
-    """Return what comes from the repository, with the lock that is asked for."""
-    found = []
+def copied_files(requirements: str = "requirements.txt") -> list[CopiedFile]:
+    """Return the files copied from the repository; `requirements` is the lock file."""
+    files = []
     for stage, word, rest in instructions():
         if word == "COPY" and not rest.startswith("--from"):
             *sources, target = rest.replace("${REQUIREMENTS}", requirements).split()
-            found += [Copied(source, target, stage) for source in sources]
-    return found
+            files += [CopiedFile(source, target, stage) for source in sources]
+    return files
 
 
-def admitted(path: str) -> bool:
-    """Tell whether .dockerignore lets a path into the build; the last line that matches decides."""
-    found = True
+def is_in_build_context(path: str) -> bool:
+    """Return whether .dockerignore includes a path; the last matching line decides."""
+    included = True
     for line in IGNORE.read_text(encoding="utf-8").splitlines():
         pattern = line.removeprefix("!")
         if line and not line.startswith("#") and _matches(path, pattern):
-            found = line.startswith("!")
-    return found
+            included = line.startswith("!")
+    return included
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """A pattern is met by what lies below it as well; `**/` stands for any folder."""
+    """Return whether a pattern matches a path or a folder above it; `**/` matches any folder."""
     parts = path.split("/")
-    above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    prefixes = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
     if pattern.startswith("**/"):
         return any(fnmatch.fnmatchcase(part, pattern[3:]) for part in parts)
-    return any(fnmatch.fnmatchcase(each, pattern) and each.count("/") == pattern.count("/") for each in above)
+    return any(fnmatch.fnmatchcase(prefix, pattern) and prefix.count("/") == pattern.count("/") for prefix in prefixes)

@@ -1,4 +1,4 @@
-"""Reads the part of Go's templates that the chart is written in into a tree; what is not of that part is an error."""
+"""Parses the subset of Go's templates that the chart uses; anything else is an error."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ASSIGN: Final = re.compile(r"\$(?P<name>\w+)\s*:=\s*(?P<what>.*)", re.DOTALL)
 
 
 class TemplateError(Exception):
-    """The template says something that is not understood here, or fails by its own word."""
+    """The template is not supported here, or calls `fail` or `required`."""
 
 
 @dataclass
 class Node:
-    """A piece of a template: text, print, assign, if, with, range or define; a branch is what stands under else."""
+    """A node of a template: text, print, assign, if, with, range or define; `branch` is its else part."""
 
     kind: str
     code: str = ""
@@ -32,43 +32,43 @@ class Node:
 
 
 def parse(source: str) -> list[Node]:
-    """Read a template."""
-    nodes, ended = _block(_pieces(source))
-    if ended:
-        raise TemplateError(f"{ended} without a beginning")
+    """Parse a template."""
+    nodes, end = _parse_block(_split(source))
+    if end:
+        raise TemplateError(f"{end} without a block")
     return nodes
 
 
 def tokens(code: str) -> list[str]:
-    """Cut an expression into texts, numbers, paths, words and signs."""
-    found, at = [], 0
+    """Split an expression into strings, numbers, paths, words and signs."""
+    result, at = [], 0
     while at < len(code):
         match = _TOKEN.match(code, at)
         if match is None or match.end() == at or not match[0].strip():
-            raise TemplateError(f"not understood: {code[at:]!r}")
-        found.append(match[0].strip())
+            raise TemplateError(f"not supported: {code[at:]!r}")
+        result.append(match[0].strip())
         at = match.end()
-    return found
+    return result
 
 
-def _pieces(source: str) -> Iterator[Node]:
-    """Cut a template into text and actions; a dash takes the white space on its side away."""
-    at, bare = 0, False
+def _split(source: str) -> Iterator[Node]:
+    """Split a template into text and actions; a dash trims the white space on its side."""
+    at, trim = 0, False
     for match in _ACTION.finditer(source):
         text = source[at : match.start()]
-        text = text.lstrip() if bare else text
+        text = text.lstrip() if trim else text
         yield Node("text", text.rstrip() if match["left"] else text)
         if not _COMMENT.fullmatch(match["code"]):
             yield Node("action", match["code"])
-        at, bare = match.end(), bool(match["right"])
-    rest = source[at:].lstrip() if bare else source[at:]
+        at, trim = match.end(), bool(match["right"])
+    rest = source[at:].lstrip() if trim else source[at:]
     if "{{" in rest:
-        raise TemplateError(f"an action without an end: {rest!r}")
+        raise TemplateError(f"an action is not closed: {rest!r}")
     yield Node("text", rest)
 
 
-def _block(pieces: Iterator[Node]) -> tuple[list[Node], str]:
-    """Read nodes up to the word that ends or divides a block; that word comes back, empty at the end of the file."""
+def _parse_block(pieces: Iterator[Node]) -> tuple[list[Node], str]:
+    """Return the nodes of a block and the `end` or `else` that ends it, "" at the end of the file."""
     nodes: list[Node] = []
     for piece in pieces:
         if piece.kind == "text":
@@ -77,31 +77,31 @@ def _block(pieces: Iterator[Node]) -> tuple[list[Node], str]:
         word, _, rest = piece.code.partition(" ")
         if word in {"end", "else"}:
             return nodes, piece.code
-        nodes.append(_opened(word, rest.strip(), pieces) if word in _OPENING else _simple(piece.code))
+        nodes.append(_parse_compound(word, rest.strip(), pieces) if word in _COMPOUND else _parse_simple(piece.code))
     return nodes, ""
 
 
-def _opened(word: str, rest: str, pieces: Iterator[Node]) -> Node:
+def _parse_compound(word: str, rest: str, pieces: Iterator[Node]) -> Node:
     node = Node(word, rest)
     if word == "range":
         match = _RANGE.fullmatch(rest)
         assert match is not None
         node.code, node.names = match["over"], tuple(filter(None, (match["key"], match["value"])))
-    node.body, ended = _block(pieces)
-    if ended.startswith("else if "):
-        node.branch = [_opened("if", ended.removeprefix("else if "), pieces)]  # its end is ours
+    node.body, end = _parse_block(pieces)
+    if end.startswith("else if "):
+        node.branch = [_parse_compound("if", end.removeprefix("else if "), pieces)]  # shares the end of this node
         return node
-    if ended == "else":
-        node.branch, ended = _block(pieces)
-    if ended != "end":
-        raise TemplateError(f"{word} {rest}: no end, but {ended or 'the end of the file'}")
+    if end == "else":
+        node.branch, end = _parse_block(pieces)
+    if end != "end":
+        raise TemplateError(f"{word} {rest}: expected end, got {end or 'the end of the file'}")
     return node
 
 
-def _simple(code: str) -> Node:
+def _parse_simple(code: str) -> Node:
     if match := _ASSIGN.fullmatch(code):
         return Node("assign", match["what"], (match["name"],))
     return Node("print", code)
 
 
-_OPENING: Final = {"if", "with", "range", "define"}
+_COMPOUND: Final = {"if", "with", "range", "define"}

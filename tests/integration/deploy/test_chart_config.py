@@ -1,4 +1,4 @@
-"""The configuration that the chart writes, read by the program that gets it."""
+"""The configuration that the chart writes, loaded by the gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from gateway.app import load_settings
 from gateway.settings import ConfigurationError
-from tests.integration.deploy.charts import VALUES, changed, only, template
+from tests.integration.deploy.charts import VALUES, find_manifest, template, values_with
 
 SECRETS = "/etc/module-gateway/secrets"
 DIGESTS = {"portal_sha256": "a" * 64, "portal_next_sha256": "b" * 64}
@@ -25,13 +25,13 @@ KEYS = {
 CONFIGURED = [name for name, values in VALUES.items() if "config" in values]
 
 
-def document(name: str, **changes: Any) -> str:
-    found: str = only(template(changed(name, **changes)), "ConfigMap")["data"]["gateway.toml"]
-    return found
+def configuration(name: str, **changes: Any) -> str:
+    text: str = find_manifest(template(values_with(name, **changes)), "ConfigMap")["data"]["gateway.toml"]
+    return text
 
 
-def mounted(text: str, folder: Path) -> str:
-    """Lay the configuration and its secrets into a folder, and return where the configuration is."""
+def mount(text: str, folder: Path) -> str:
+    """Write the configuration and its secrets into a folder and return the path of the configuration."""
     for key, value in KEYS.items():
         (folder / key).write_text(value + "\n", encoding="utf-8")
     config = folder / "gateway.toml"
@@ -40,34 +40,36 @@ def mounted(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
-def test_the_program_takes_it(name: str, tmp_path: Path) -> None:
-    """With the secrets mounted the program starts on an open address, and has nothing to warn of."""
-    settings = load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mounted(document(name), tmp_path))
-    assert {each.name for each in settings.backends} == {"cmdb", "projectman"}
+def test_gateway_loads_it(name: str, tmp_path: Path) -> None:
+    """With the secrets mounted the gateway loads the configuration for a public address without warnings."""
+    settings = load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mount(configuration(name), tmp_path))
+    assert {backend.name for backend in settings.backends} == {"cmdb", "projectman"}
     assert settings.auth.required
     assert settings.auth.callers[0].key_digests == tuple(DIGESTS.values())
     assert settings.warnings == ()
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
-def test_nothing_is_lost_on_the_way(name: str) -> None:
-    """What stands under `config` is what stands in the file, names and texts of any kind among them."""
+def test_configuration_is_complete(name: str) -> None:
+    """The file has all values under `config`, including special characters."""
     values = yaml.safe_load((Path(__file__).parents[3] / "deploy/chart/values.yaml").read_text(encoding="utf-8"))
-    assert tomllib.loads(document(name)) == {**values["config"], **VALUES[name]["config"]}
+    assert tomllib.loads(configuration(name)) == {**values["config"], **VALUES[name]["config"]}
 
 
 def test_no_secret_is_in_any_manifest(tmp_path: Path) -> None:
-    """Secrets are files of a secret that the chart does not make; its manifests hold their places alone."""
+    """Secrets are files of a Secret that the chart does not create; the manifests only have their paths."""
     for name in VALUES:
         documents = template(VALUES[name])
-        assert "Secret" not in {each["kind"] for each in documents}
+        assert "Secret" not in {document["kind"] for document in documents}
         assert "not-in-the-map" not in yaml.safe_dump(documents)
-    mounted(document("everything configured"), tmp_path)  # what is looked for above is really what is read
+    mount(
+        configuration("everything configured"), tmp_path
+    )  # the value that is searched for above is the value of the secret
     assert (tmp_path / "cmdb_app_secret").read_text(encoding="utf-8").strip() == "not-in-the-map"
 
 
-def test_the_defaults_start_nothing(tmp_path: Path) -> None:
-    """Values that nobody has filled in configure no backend and no caller, and the program says so."""
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mounted(document("defaults"), tmp_path))
-    assert {line.partition(":")[0] for line in caught.value.errors} == {"auth.mode"}
+def test_defaults_are_refused(tmp_path: Path) -> None:
+    """The default values have no backend and no caller, and the gateway does not start."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings({"GATEWAY_BIND": "0.0.0.0:8000"}, mount(configuration("defaults"), tmp_path))
+    assert {line.partition(":")[0] for line in raised.value.errors} == {"auth.mode"}

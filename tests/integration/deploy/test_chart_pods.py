@@ -1,4 +1,4 @@
-"""The pods of the chart: what they may do, how they begin and how they end."""
+"""The pods of the chart: security, probes, start and shutdown."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import pytest
 from flask import Flask
 
 from gateway.domain.backend import Backend
-from tests.integration.deploy.charts import VALUES, changed, only, template
+from tests.integration.deploy.charts import VALUES, find_manifest, template, values_with
 from tests.integration.deploy.conftest import Settings
 
-EVERY = pytest.mark.parametrize("name", VALUES)
+ALL_VALUES = pytest.mark.parametrize("name", VALUES)
 
 
 def pod(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = only(template(VALUES[name]), "Deployment")["spec"]["template"]
-    return found
+    template_: dict[str, Any] = find_manifest(template(VALUES[name]), "Deployment")["spec"]["template"]
+    return template_
 
 
 def container(name: str) -> dict[str, Any]:
-    (found,) = pod(name)["spec"]["containers"]
-    assert isinstance(found, dict)
-    return found
+    (gateway,) = pod(name)["spec"]["containers"]
+    assert isinstance(gateway, dict)
+    return gateway
 
 
-@EVERY
-def test_a_pod_may_do_nothing_it_need_not(name: str) -> None:
-    """Never root, nothing gained, a root file system that is read-only, the default seccomp profile, no token."""
+@ALL_VALUES
+def test_security_context(name: str) -> None:
+    """Not root, no privilege escalation, a read-only root file system, the default seccomp profile, no token."""
     spec, gateway = pod(name)["spec"], container(name)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
@@ -41,66 +41,66 @@ def test_a_pod_may_do_nothing_it_need_not(name: str) -> None:
     }
 
 
-@EVERY
-def test_only_what_must_be_is_writable(name: str) -> None:
-    """Writable are /tmp, and the journal's folder where the journal is a file; configuration and secrets are not."""
+@ALL_VALUES
+def test_writable_mounts(name: str) -> None:
+    """Only /tmp and the folder of a SQLite journal are writable."""
     writable = {mount["mountPath"] for mount in container(name)["volumeMounts"] if not mount.get("readOnly")}
-    assert writable == {"/tmp"} | (  # noqa: S108 - the pod's
+    assert writable == {"/tmp"} | (  # noqa: S108 - in the pod
         {"/var/lib/module-gateway"} if name.startswith("SQLite") else set()
     )
 
 
-@EVERY
-def test_the_probes_ask_what_there_is(name: str, build: Callable[[Mapping[str, Backend]], Flask]) -> None:
-    """Start and readiness ask /readyz, liveness /livez; the service answers both, and the port is its own."""
+@ALL_VALUES
+def test_probes(name: str, build: Callable[[Mapping[str, Backend]], Flask]) -> None:
+    """Startup and readiness probes use /readyz, liveness /livez; the gateway serves both on the container port."""
     gateway = container(name)
     paths = {kind: gateway[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
     client = build({}).test_client()
     for path in paths.values():
         assert client.get(path).status_code == 200
-    environment = {each["name"]: each.get("value") for each in gateway["env"]}
+    environment = {variable["name"]: variable.get("value") for variable in gateway["env"]}
     assert environment["GATEWAY_BIND"] == f"0.0.0.0:{gateway['ports'][0]['containerPort']}"
 
 
-@EVERY
-def test_a_pod_ends_after_its_requests(name: str, gunicorn_settings: Settings) -> None:
-    """The pod is killed only after the endpoints were withdrawn and gunicorn had all of its graceful_timeout."""
+@ALL_VALUES
+def test_grace_period(name: str, gunicorn_settings: Settings) -> None:
+    """The pod is killed only after the preStop pause and all of gunicorn's graceful_timeout."""
     pause = container(name)["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pause > 0
     assert pod(name)["spec"]["terminationGracePeriodSeconds"] > pause + gunicorn_settings["graceful_timeout"]
 
 
-@EVERY
-def test_two_pods_never_have_one_disk(name: str) -> None:
-    """A journal in a file: the old pod ends before the new one begins. Else: no pod goes before another is ready."""
-    strategy = only(template(VALUES[name]), "Deployment")["spec"]["strategy"]
+@ALL_VALUES
+def test_update_strategy(name: str) -> None:
+    """With a SQLite journal the old pod ends before the new one starts; else a new pod is ready first."""
+    strategy = find_manifest(template(VALUES[name]), "Deployment")["spec"]["strategy"]
     if name.startswith("SQLite"):
         assert strategy == {"type": "Recreate"}
     else:
         assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def test_the_autoscaler_has_the_number_of_pods_to_itself() -> None:
-    """With an autoscaler the deployment names no number, else an upgrade would throw away what it chose."""
-    assert "replicas" not in only(template(VALUES["defaults"]), "Deployment")["spec"]
-    assert only(template(VALUES["without autoscaling"]), "Deployment")["spec"]["replicas"] == 3
+def test_replicas_with_autoscaling() -> None:
+    """With an autoscaler the deployment has no replicas, since an upgrade would reset the autoscaler's number."""
+    assert "replicas" not in find_manifest(template(VALUES["defaults"]), "Deployment")["spec"]
+    assert find_manifest(template(VALUES["without autoscaling"]), "Deployment")["spec"]["replicas"] == 3
 
 
-def test_another_configuration_takes_other_pods() -> None:
-    """The checksum changes with the configuration and with nothing else."""
+def test_configuration_checksum() -> None:
+    """The checksum changes only with the configuration."""
 
     def checksum(**changes: Any) -> str:
-        deployment = only(template(changed("defaults", **changes)), "Deployment")
-        found: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-        return found
+        deployment = find_manifest(template(values_with("defaults", **changes)), "Deployment")
+        annotation: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        return annotation
 
     assert checksum() == checksum(workers=7)
     assert checksum() != checksum(config={"server": {"deadline_seconds": 9}})
 
 
-def test_in_a_mesh_only_the_pods_own_proxy_tells_who_calls() -> None:
-    """With Istio the proxy replaces X-Forwarded-Client-Cert, starts first and ends after the last connection."""
+def test_istio_annotations() -> None:
+    """With Istio the proxy replaces X-Forwarded-Client-Cert, starts first and stops after the last connection."""
     metadata = pod("Istio")["metadata"]
     assert metadata["labels"]["sidecar.istio.io/inject"] == "true"
     config = metadata["annotations"]["proxy.istio.io/config"]

@@ -1,4 +1,4 @@
-"""Values that the chart does not take."""
+"""Values that the chart refuses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.integration.deploy.charts import VALUES, changed, template
+from tests.integration.deploy.charts import VALUES, template, values_with
 from tests.integration.deploy.template_tree import TemplateError
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "message"),
     [
         ({"replicas": 2}, "set replicas=1"),
         ({"autoscaling": {"enabled": True}}, "autoscaling.enabled=false"),
@@ -23,11 +23,11 @@ from tests.integration.deploy.template_tree import TemplateError
         ({"shutdown": {"preStopSeconds": 20}}, "longer than"),
     ],
 )
-def test_values_that_do_not_fit_together_are_refused(changes: dict[str, Any], why: str) -> None:
-    """A file is no journal for several pods, and none at all where it is not kept; a pod must have time to end."""
+def test_templates_refuse_inconsistent_values(changes: dict[str, Any], message: str) -> None:
+    """SQLite needs one pod and the persistent volume; the grace period must be long enough."""
     template(VALUES["SQLite"])
-    with pytest.raises(TemplateError, match=why):
-        template(changed("SQLite", **changes))
+    with pytest.raises(TemplateError, match=message):
+        template(values_with("SQLite", **changes))
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_values_that_do_not_fit_together_are_refused(changes: dict[str, Any], wh
         {"extraEnv": {"A": 1}},
     ],
 )
-def test_the_schema_refuses(changes: dict[str, Any]) -> None:
-    """A value that is unknown, ill-typed, unsafe, or a secret written out where everybody can read it."""
+def test_schema_refuses(changes: dict[str, Any]) -> None:
+    """The schema refuses unknown, ill-typed and unsafe values, and literal secrets."""
     name = "everything configured"
     template(VALUES[name])
     with pytest.raises(jsonschema.ValidationError):
-        template(changed(name, **changes))
+        template(values_with(name, **changes))

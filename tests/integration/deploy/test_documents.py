@@ -1,4 +1,4 @@
-"""What upgrade.md and capacity.md say in numbers is what the program does."""
+"""The numbers in upgrade.md and capacity.md agree with the program."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def document(name: str) -> str:
         ("capacity.md", f"is deleted after {reconciler._RETENTION / 3600:.0f} hours"),
     ],
 )
-def test_the_numbers_are_the_programs(name: str, sentence: str) -> None:
-    """The sentence stands in the document, with the number that the program has at this moment."""
+def test_constants(name: str, sentence: str) -> None:
+    """The document has the sentence with the present value."""
     assert sentence in document(name)
     assert (len(queries.MIGRATIONS), reconciler._EXPIRY_INTERVAL) == (1, 60.0)
 
 
-def test_the_end_is_as_long_as_it_says(gunicorn_settings: Settings) -> None:
-    """upgrade.md names gunicorn's graceful_timeout."""
+def test_graceful_timeout(gunicorn_settings: Settings) -> None:
+    """upgrade.md has gunicorn's graceful_timeout."""
     assert f"{gunicorn_settings['graceful_timeout']} s (`graceful_timeout`)" in document("upgrade.md")
 
 
-def test_a_journal_weighs_what_it_says() -> None:
-    """The bytes of an operation in SQLite, measured anew, are within a quarter of those in capacity.md."""
+def test_size_of_an_operation() -> None:
+    """The measured bytes of an operation in SQLite are within 25 % of those in capacity.md."""
     match = re.search(r"bytes an operation, indexes included, measured \| ([\d,]+) \|", document("capacity.md"))
     assert match is not None
-    with growth.sqlite() as stand:
-        found = growth.measure(stand, 300)
-    assert float(found["bytes an operation"]) == pytest.approx(float(match[1].replace(",", "")), rel=0.25)
+    with growth.sqlite() as journal:
+        result = growth.measure(journal, 300)
+    assert float(result["bytes per operation"]) == pytest.approx(float(match[1].replace(",", "")), rel=0.25)

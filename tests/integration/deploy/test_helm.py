@@ -1,4 +1,4 @@
-"""The chart as Helm itself renders it: as the stand-in does."""
+"""Helm renders the chart as the substitute engine does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.integration.deploy import helm
-from tests.integration.deploy.charts import VALUES, changed, template
+from tests.integration.deploy.charts import VALUES, template, values_with
 
-pytestmark = pytest.mark.skipif(not helm.THERE, reason="no helm on the PATH, and helm-python-sdk is not installed")
+pytestmark = pytest.mark.skipif(not helm.AVAILABLE, reason="no helm on the PATH, and helm-python-sdk is not installed")
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_helm_renders_what_the_stand_in_renders(name: str) -> None:
-    """For every set of values Helm's manifests equal ours, the checksum of the configuration among them."""
+def test_same_manifests(name: str) -> None:
+    """For every set of values Helm's manifests equal those of the substitute, including the checksum."""
 
     def key(document: dict[str, Any]) -> tuple[str, str]:
         return document["kind"], document["metadata"]["name"]
@@ -23,13 +23,13 @@ def test_helm_renders_what_the_stand_in_renders(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_helm_finds_nothing_to_complain_about(name: str) -> None:
+def test_lint(name: str) -> None:
     """`helm lint --strict` passes for every set of values."""
     assert helm.lint(VALUES[name]) == []
 
 
 @pytest.mark.parametrize("changes", [{"replicas": 2}, {"autoscaling": {"enabled": True}}, {"replicaCount": 1}])
-def test_helm_refuses_what_the_stand_in_refuses(changes: dict[str, Any]) -> None:
-    """SQLite for several pods, and a value that nobody knows."""
+def test_same_refusals(changes: dict[str, Any]) -> None:
+    """Helm refuses SQLite with several pods, and an unknown value."""
     with pytest.raises(helm.RefusedError):
-        helm.template(changed("SQLite", **changes))
+        helm.template(values_with("SQLite", **changes))

@@ -1,4 +1,4 @@
-"""The mesh's resources fit the chart, the server and the API."""
+"""The Istio resources agree with the chart, gunicorn and the API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.api import openapi
-from tests.integration.deploy.charts import RELEASE, ROOT, VALUES, only, template
+from tests.integration.deploy.charts import RELEASE, ROOT, VALUES, find_manifest, template
 from tests.integration.deploy.conftest import Settings
 
 FOLDER = ROOT / "deploy/mesh/istio"
@@ -18,7 +18,7 @@ HOST = f"{RELEASE}.{RELEASE}.svc.cluster.local"
 
 def resource(kind: str) -> dict[str, Any]:
     documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yaml"))]
-    return only(documents, kind)
+    return find_manifest(documents, kind)
 
 
 def seconds(text: str) -> float:
@@ -26,9 +26,9 @@ def seconds(text: str) -> float:
     return float(text[:-1])
 
 
-def test_they_speak_of_the_charts_service() -> None:
-    """The host is the service that a release called as its namespace makes, and the port speaks HTTP."""
-    service = only(template(VALUES["Istio"]), "Service")
+def test_host() -> None:
+    """The host is the chart's service in a namespace of the same name, and its port is HTTP."""
+    service = find_manifest(template(VALUES["Istio"]), "Service")
     assert HOST.startswith(f"{service['metadata']['name']}.")
     assert service["spec"]["ports"][0]["appProtocol"] == "http"
     assert resource("DestinationRule")["spec"]["host"] == HOST
@@ -45,38 +45,38 @@ def test_they_speak_of_the_charts_service() -> None:
         ("AuthorizationPolicy", ("selector", "matchLabels")),
     ],
 )
-def test_they_are_about_the_charts_pods(kind: str, selector: tuple[str, str]) -> None:
-    """Each selector is met by the labels of the chart's pods."""
-    labels = only(template(VALUES["Istio"]), "Deployment")["spec"]["template"]["metadata"]["labels"]
-    wanted = resource(kind)["spec"][selector[0]][selector[1]]
-    assert wanted
-    assert wanted.items() <= labels.items()
+def test_selectors(kind: str, selector: tuple[str, str]) -> None:
+    """Each selector matches the labels of the chart's pods."""
+    labels = find_manifest(template(VALUES["Istio"]), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    matched = resource(kind)["spec"][selector[0]][selector[1]]
+    assert matched
+    assert matched.items() <= labels.items()
 
 
-def test_the_server_never_closes_first(gunicorn_settings: Settings) -> None:
-    """Both proxies on the way let go of an idle connection before gunicorn does."""
+def test_idle_timeouts(gunicorn_settings: Settings) -> None:
+    """Both proxies close an idle connection before gunicorn does."""
     outer = resource("DestinationRule")["spec"]["trafficPolicy"]["connectionPool"]["http"]["idleTimeout"]
     inner = resource("Sidecar")["spec"]["inboundConnectionPool"]["http"]["idleTimeout"]
     assert max(seconds(outer), seconds(inner)) < gunicorn_settings["keepalive"]
 
 
-def test_the_gateway_answers_before_the_proxy_gives_up(deadline_seconds: float) -> None:
-    """The routes' timeouts are longer than the deadline at which the gateway says what it knows."""
+def test_route_timeouts(deadline_seconds: float) -> None:
+    """The timeouts of the routes exceed the gateway's deadline."""
     for route in resource("VirtualService")["spec"]["http"]:
         assert seconds(route["timeout"]) > deadline_seconds
 
 
-def test_only_what_is_harmless_is_repeated() -> None:
-    """Changes are repeated only where nothing arrived; a 503, which may be a proxy's own, repeats reads and creates."""
+def test_retries() -> None:
+    """Changes are retried only if they were not delivered; reads and creates also after a 503."""
     changes, others = resource("VirtualService")["spec"]["http"]
-    assert [each["method"] for each in changes["match"]] == [{"exact": "PATCH"}, {"exact": "DELETE"}]
+    assert [match["method"] for match in changes["match"]] == [{"exact": "PATCH"}, {"exact": "DELETE"}]
     assert "match" not in others
     assert changes["retries"] == {"attempts": 2, "retryOn": "connect-failure,refused-stream"}
     assert others["retries"] == {"attempts": 2, "retryOn": "connect-failure,refused-stream,503"}
 
 
-def test_no_answer_takes_a_pod_away() -> None:
-    """Only failures of the connection eject: a status speaks of a backend, and every pod would say the same."""
+def test_outlier_detection() -> None:
+    """Only connection failures eject a pod; error statuses come from a backend and are the same in all pods."""
     detection = resource("DestinationRule")["spec"]["trafficPolicy"]["outlierDetection"]
     assert detection["splitExternalLocalOriginErrors"] is True
     assert detection["consecutiveLocalOriginFailures"] > 0
@@ -84,17 +84,17 @@ def test_no_answer_takes_a_pod_away() -> None:
     assert detection["maxEjectionPercent"] < 100
 
 
-def test_the_mesh_is_the_only_way_in() -> None:
-    """Plain connections are refused."""
+def test_mtls_is_strict() -> None:
+    """Connections without mTLS are refused."""
     assert resource("PeerAuthentication")["spec"]["mtls"] == {"mode": "STRICT"}
 
 
-def test_the_policy_knows_the_api() -> None:
-    """Whoever may call may call every resource; /metrics is for somebody else, the probes need nobody's leave."""
+def test_authorization_policy() -> None:
+    """Callers may use every resource of the API; only monitoring may read /metrics."""
     rules = resource("AuthorizationPolicy")["spec"]["rules"]
     callers, monitoring = ([path for to in rule["to"] for path in to["operation"]["paths"]] for rule in rules)
-    wanted = {path.replace("{", "").replace("}", "") for path in openapi.build()["paths"]}
-    covered = {path for path in wanted if any(fnmatch.fnmatch(path, pattern) for pattern in callers)}
-    assert wanted - covered <= {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"}
+    paths = {path.replace("{", "").replace("}", "") for path in openapi.build()["paths"]}
+    covered = {path for path in paths if any(fnmatch.fnmatch(path, pattern) for pattern in callers)}
+    assert paths - covered <= {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"}
     assert {"/modules", "/backends", "/errors"} <= covered
     assert monitoring == ["/metrics"]

@@ -1,10 +1,10 @@
-"""The stand-in for Helm's engine: what it does, and that it does nothing else."""
+"""The substitute for Helm's engine."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.integration.deploy.template_engine import collect, render
+from tests.integration.deploy.template_engine import collect_definitions, render
 from tests.integration.deploy.template_tree import TemplateError
 
 DATA = {"Values": {"a": "x", "on": True, "off": False, "n": 3, "list": ["p", "q"], "map": {"k": "v", "b": "w"}}}
@@ -31,15 +31,15 @@ DATA = {"Values": {"a": "x", "on": True, "off": False, "n": 3, "list": ["p", "q"
         ('{{ printf "%s.%s" .Values.a "b" | trunc 2 | trimSuffix "." }}', "x"),
     ],
 )
-def test_it_renders_as_helm_does(source: str, text: str) -> None:
-    """Each construct that the chart uses gives the text that Go's templates, with Sprig's functions, give."""
+def test_constructs(source: str, text: str) -> None:
+    """Each construct that the chart uses renders as in Go's templates with Sprig's functions."""
     assert render(source, DATA, {}) == text
 
 
-def test_a_definition_is_included_with_its_own_dot() -> None:
-    """What is defined anywhere can be included; `$` is then the dot that it was given."""
-    defined = collect(['{{ define "d" }}{{ .k }}{{ $.b }}{{ end }}'])
-    assert render('{{ include "d" .Values.map | quote }}', DATA, defined) == '"vw"'
+def test_include() -> None:
+    """A definition can be included; `$` is the dot of the include."""
+    definitions = collect_definitions(['{{ define "d" }}{{ .k }}{{ $.b }}{{ end }}'])
+    assert render('{{ include "d" .Values.map | quote }}', DATA, definitions) == '"vw"'
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_definition_is_included_with_its_own_dot() -> None:
         "{{ $unknown }}",
     ],
 )
-def test_it_fails_on_what_it_does_not_know(source: str) -> None:
-    """A function, a value or a construct that is not known is an error and never an empty text."""
+def test_unknown_constructs_raise(source: str) -> None:
+    """An unknown function, value or construct is an error, not an empty text."""
     with pytest.raises((TemplateError, KeyError)):
         render(source, DATA, {})

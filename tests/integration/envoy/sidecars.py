@@ -1,4 +1,4 @@
-"""The two sidecars of a call: the caller's, with its ways to ask, and the gateway's, inbound and outbound."""
+"""Resources of the two sidecars of a call: the caller's and the gateway's, inbound and outbound."""
 
 from __future__ import annotations
 
@@ -6,40 +6,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.integration.envoy.certificates import Identity
+from tests.integration.envoy.certificates import SidecarIdentity
+from tests.integration.envoy.failures import Failure
 from tests.integration.envoy.resources import Json, cluster, fault_filter, listener, route
-from tests.integration.envoy.troubles import Trouble
 
-#: What a mesh repeats by default, and everything else that it could repeat.
+#: The default retry conditions of a mesh and all others.
 RETRY_ON: Final = "connect-failure,refused-stream,reset,gateway-error,5xx,retriable-status-codes"
-PER_TRY: Final = 0.5
+TRY_TIMEOUT: Final = 0.5
 TRIES: Final = 4
-SHORT: Final = 1.0
+SHORT_TIMEOUT: Final = 1.0
 
-
-#: A caller may do with his own sidecar what he likes: it passes on whatever certificate he writes himself.
-_CARELESS: Final = {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}
+#: A caller controls its own sidecar: this one forwards any certificate header of the caller.
+_FORWARD_ALL: Final = {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """How the caller's sidecar asks: what it repeats, how long it waits (0: for ever), and how it says so."""
+class ClientRoute:
+    """A route of the caller's sidecar: its timeout in seconds (0: none), retries, and timeout header."""
 
     timeout: float = 0.0
     retry: Json | None = None
-    says_by: str = "x-envoy-expected-rq-timeout-ms"  # Envoy's own; any other header is added by the route
+    timeout_header: str = "x-envoy-expected-rq-timeout-ms"  # Envoy's own; the route adds any other header
 
     def listener(self, name: str, cluster: str) -> Json:
-        """Return the listener for requests that are to go this way."""
-        way: dict[str, Any] = {**route(cluster, timeout=f"{self.timeout}s", retry=self.retry)}
-        if self.says_by == Way.says_by:
-            return listener(name, [way], manager=_CARELESS)
-        told = {"header": {"key": self.says_by, "value": str(int(self.timeout * 1000))}}
-        way["request_headers_to_add"] = [told]
-        return listener(name, [way], manager=_CARELESS, router={"suppress_envoy_headers": True})
+        """Return the listener of this route."""
+        resource: dict[str, Any] = {**route(cluster, timeout=f"{self.timeout}s", retry=self.retry)}
+        if self.timeout_header == ClientRoute.timeout_header:
+            return listener(name, [resource], manager=_FORWARD_ALL)
+        header = {"header": {"key": self.timeout_header, "value": str(int(self.timeout * 1000))}}
+        resource["request_headers_to_add"] = [header]
+        return listener(name, [resource], manager=_FORWARD_ALL, router={"suppress_envoy_headers": True})
 
 
-RETRIED: Final[Json] = {
+RETRY: Final[Json] = {
     "retry_on": RETRY_ON,
     "retriable_status_codes": [429, 503],
     "num_retries": TRIES - 1,
@@ -53,41 +52,41 @@ RETRIED: Final[Json] = {
     ],
     "host_selection_retry_max_attempts": 3,
 }
-WAYS: Final[Mapping[str, Way]] = {
-    "plain": Way(),
-    "retried": Way(retry=RETRIED),
-    "hasty": Way(retry={**RETRIED, "per_try_timeout": f"{PER_TRY}s"}),
-    "short": Way(timeout=SHORT),
-    "short-told": Way(timeout=SHORT, says_by="x-request-timeout-ms"),
-    "short-untold": Way(timeout=SHORT, says_by="x-nobody-reads-this"),
+CLIENT_ROUTES: Final[Mapping[str, ClientRoute]] = {
+    "plain": ClientRoute(),
+    "retried": ClientRoute(retry=RETRY),
+    "retried-with-timeout": ClientRoute(retry={**RETRY, "per_try_timeout": f"{TRY_TIMEOUT}s"}),
+    "short": ClientRoute(timeout=SHORT_TIMEOUT),
+    "short-own-header": ClientRoute(timeout=SHORT_TIMEOUT, timeout_header="x-request-timeout-ms"),
+    "short-unknown-header": ClientRoute(timeout=SHORT_TIMEOUT, timeout_header="x-unknown-header"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecars:
-    """What both are made of."""
+    """The settings of both sidecars."""
 
     replicas: Sequence[str]
     twins: Mapping[str, str]
-    server: Identity
-    clients: Mapping[str, Identity]
-    troubles: Sequence[Trouble] = ()
-    ways: Mapping[str, Way] = field(default_factory=lambda: WAYS)
-    retry: Json | None = None  # where the choice between the replicas is made
+    server: SidecarIdentity
+    clients: Mapping[str, SidecarIdentity]
+    failures: Sequence[Failure] = ()
+    client_routes: Mapping[str, ClientRoute] = field(default_factory=lambda: CLIENT_ROUTES)
+    retry: Json | None = None  # on the route to the replicas
     health: str | None = None
     idle: str = "60s"
 
-    def gateways(self) -> Json:
-        """Return the resources of the sidecar beside the gateway: mTLS in, plain to the replicas, out to the twins."""
+    def gateway_resources(self) -> Json:
+        """Return the gateway's sidecar: mTLS inbound, plain HTTP to the replicas, outbound to the twins."""
         manager = {
             "forward_client_cert_details": "SANITIZE_SET",
             "set_current_client_cert_details": {"uri": True, "subject": True},
-            # From any other address x-envoy-expected-rq-timeout-ms is taken out: a second Envoy believes no stranger.
+            # Envoy removes x-envoy-expected-rq-timeout-ms from requests of addresses that are not internal.
             "use_remote_address": True,
             "internal_address_config": {"cidr_ranges": [{"address_prefix": "127.0.0.1", "prefix_len": 32}]},
         }
         inbound = listener("inbound", [route("gateway", retry=self.retry)], tls=self.server.context, manager=manager)
-        outbound = [listener(name, self._out(name), filters=[fault_filter()]) for name in self.twins]
+        outbound = [listener(name, self._outbound(name), filters=[fault_filter()]) for name in self.twins]
         return {
             "listeners": [inbound, *outbound],
             "clusters": [
@@ -96,18 +95,20 @@ class Sidecars:
             ],
         }
 
-    def callers(self, inbound: str) -> Json:
-        """Return the resources of the callers' sidecars: a listener for each way to ask and each identity."""
+    def caller_resources(self, inbound: str) -> Json:
+        """Return the callers' sidecar: a listener for each caller and client route."""
         return {
             "listeners": [
-                how.listener(f"{caller}-{way}", caller) for caller in self.clients for way, how in self.ways.items()
+                client_route.listener(f"{caller}-{name}", caller)
+                for caller in self.clients
+                for name, client_route in self.client_routes.items()
             ],
             "clusters": [cluster(name, [inbound], tls=identity.context) for name, identity in self.clients.items()],
         }
 
-    def _out(self, name: str) -> list[Json]:
-        troubled = [
-            {**route(name, timeout=f"{trouble.timeout}s", match=trouble.match), **trouble.route}
-            for trouble in self.troubles
+    def _outbound(self, name: str) -> list[Json]:
+        failing = [
+            {**route(name, timeout=f"{failure.timeout}s", match=failure.match), **failure.route}
+            for failure in self.failures
         ]
-        return [*troubled, route(name)]
+        return [*failing, route(name)]

@@ -4,43 +4,43 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.chaos.caller import Wanted
-from tests.integration.chaos.stand import eventually
-from tests.integration.envoy.stand import Mesh
+from tests.integration.chaos.caller import CreateSpec
+from tests.integration.chaos.testbed import eventually
+from tests.integration.envoy.mesh import Mesh
 
 pytestmark = pytest.mark.loopback
 
-#: Longer than the short ways of the caller's sidecar, shorter than what the gateway itself waits for.
+#: Seconds: longer than the short timeout of the caller's sidecar, shorter than the gateway's deadline.
 SLOW = 1.5
 
 
 @pytest.fixture
 def slow(mesh: Mesh) -> Iterator[Mesh]:
-    """A mesh whose CMDB needs longer than Envoy waits."""
-    mesh.stand.fault("cmdb", {"fault": "delay", "seconds": SLOW, "times": -1})
+    """A mesh whose CMDB takes longer than Envoy's timeout."""
+    mesh.testbed.fault("cmdb", {"fault": "delay", "seconds": SLOW, "times": -1})
     yield mesh
-    mesh.stand.twin("cmdb", "DELETE", "faults")
+    mesh.testbed.twin("cmdb", "DELETE", "faults")
 
 
-@pytest.mark.parametrize("way", ["short", "short-told"])
-def test_the_gateway_answers_before_the_sidecar_gives_up(slow: Mesh, way: str) -> None:
-    """A route's timeout reaches the gateway in Envoy's header or in our own, and its 504 names the operation."""
-    wanted = Wanted("cmdb", f"module-{way}")
-    answer = slow.ask(way, "POST", "/modules", wanted.body, headers=wanted.headers)
-    assert (answer.status, answer.code) == (504, "outcome_unknown")
-    assert slow.stand.creates_of("cmdb", wanted.name) == 0
-    operation = answer.body["instance"]
-    assert eventually(lambda: slow.ask("plain", "GET", operation).body["state"] == "succeeded", 20)
-    again = slow.ask(way, "POST", "/modules", wanted.body, headers=wanted.headers)
-    assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
-    assert slow.stand.sent("cmdb", wanted.name) == 1
+@pytest.mark.parametrize("route", ["short", "short-own-header"])
+def test_gateway_responds_before_the_sidecar_times_out(slow: Mesh, route: str) -> None:
+    """The timeout of a route reaches the gateway in Envoy's header or its own; its 504 names the operation."""
+    spec = CreateSpec("cmdb", f"module-{route}")
+    response = slow.send(route, "POST", "/modules", spec.body, headers=spec.headers)
+    assert (response.status, response.code) == (504, "outcome_unknown")
+    assert slow.testbed.created_count("cmdb", spec.name) == 0
+    operation = response.body["instance"]
+    assert eventually(lambda: slow.send("plain", "GET", operation).body["state"] == "succeeded", 20)
+    replay = slow.send(route, "POST", "/modules", spec.body, headers=spec.headers)
+    assert (replay.status, replay.headers["idempotency-replayed"]) == (201, "true")
+    assert slow.testbed.sent("cmdb", spec.name) == 1
 
 
-def test_envoy_gives_up_by_itself_where_nobody_was_told(slow: Mesh) -> None:
-    """A sidecar that says nothing of its timeout answers in its own words; the same request finds the module."""
-    wanted = Wanted("cmdb", "module-untold")
-    answer = slow.ask("short-untold", "POST", "/modules", wanted.body, headers=wanted.headers)
-    assert (answer.status, answer.body) == (504, "upstream request timeout")
-    again = slow.ask("plain", "POST", "/modules", wanted.body, headers=wanted.headers)
-    assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
-    assert slow.stand.sent("cmdb", wanted.name) == 1
+def test_sidecar_times_out_without_a_timeout_header(slow: Mesh) -> None:
+    """Without a timeout header the sidecar itself responds 504; the same request then gets the module."""
+    spec = CreateSpec("cmdb", "module-no-header")
+    response = slow.send("short-unknown-header", "POST", "/modules", spec.body, headers=spec.headers)
+    assert (response.status, response.body) == (504, "upstream request timeout")
+    replay = slow.send("plain", "POST", "/modules", spec.body, headers=spec.headers)
+    assert (replay.status, replay.headers["idempotency-replayed"]) == (201, "true")
+    assert slow.testbed.sent("cmdb", spec.name) == 1

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from tests.integration.chaos.caller import Wanted
-from tests.integration.envoy.asking import ask
-from tests.integration.envoy.stand import DOMAIN, Mesh, Shape, meshed
+from tests.integration.chaos.caller import CreateSpec
+from tests.integration.envoy.mesh import DOMAIN, Mesh, MeshConfig, run_mesh
+from tests.integration.http_client import send
 
 pytestmark = pytest.mark.loopback
 
@@ -25,64 +25,64 @@ name = "reader"
 spiffe = "{domain}/reader"
 allow = ["read:cmdb:1"]
 """
-#: The workloads that have a certificate of the mesh; the gateway knows the first two.
+#: Workloads with a certificate of the mesh; the first two are callers of the gateway.
 CALLERS: Final = ("portal", "reader", "stranger")
 CREATE: Final = ("POST", "/modules")
 READ: Final = "/modules?backend=cmdb&scope=1"
 
 
-def _shape(hop: str) -> Shape:
-    return Shape(replicas=1, callers=CALLERS, auth=_AUTH.format(hop=hop, domain=DOMAIN))
+def _config(hop: str) -> MeshConfig:
+    return MeshConfig(replicas=1, callers=CALLERS, auth=_AUTH.format(hop=hop, domain=DOMAIN))
 
 
 @pytest.fixture(scope="module")
-def known(envoy: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh whose gateway believes its own sidecar."""
-    with meshed(tmp_path_factory.mktemp("known"), _shape("127.0.0.1")) as mesh:
+def mesh_with_auth(envoy: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh whose gateway trusts its own sidecar."""
+    with run_mesh(tmp_path_factory.mktemp("mesh_with_auth"), _config("127.0.0.1")) as mesh:
         yield mesh
 
 
 @pytest.mark.parametrize(
     ("caller", "created", "read"), [("portal", 201, 200), ("reader", 403, 200), ("stranger", 401, 401)]
 )
-def test_a_certificate_is_the_caller(known: Mesh, caller: str, created: int, read: int) -> None:
-    """The SPIFFE id of the certificate shown to the sidecar decides who asks, and so what he may."""
-    wanted = Wanted("cmdb", f"made-by-{caller}")
-    assert known.ask("plain", *CREATE, wanted.body, caller=caller).status == created
-    assert known.ask("plain", "GET", READ, caller=caller).status == read
-    assert known.stand.creates_of("cmdb", wanted.name) == int(created == 201)
+def test_certificate_identifies_the_caller(mesh_with_auth: Mesh, caller: str, created: int, read: int) -> None:
+    """The SPIFFE id of the client certificate determines the caller and its permissions."""
+    spec = CreateSpec("cmdb", f"made-by-{caller}")
+    assert mesh_with_auth.send("plain", *CREATE, spec.body, caller=caller).status == created
+    assert mesh_with_auth.send("plain", "GET", READ, caller=caller).status == read
+    assert mesh_with_auth.testbed.created_count("cmdb", spec.name) == int(created == 201)
 
 
-@pytest.mark.parametrize("claimed", [f"URI={DOMAIN}/portal", f"By={DOMAIN}/gateway;Hash=00;URI={DOMAIN}/portal"])
-def test_a_certificate_that_a_caller_writes_himself_is_replaced(known: Mesh, claimed: str) -> None:
-    """What a caller sends as X-Forwarded-Client-Cert is gone when the sidecars have passed; his certificate counts."""
-    headers = {"X-Forwarded-Client-Cert": claimed}
-    wanted = Wanted("cmdb", "made-by-nobody")
-    assert known.ask("plain", *CREATE, wanted.body, caller="stranger", headers=headers).status == 401
-    answer = known.ask("plain", *CREATE, wanted.body, caller="reader", headers=headers)
-    assert (answer.status, answer.code) == (403, "forbidden")
-    assert known.stand.sent("cmdb", wanted.name) == 0
+@pytest.mark.parametrize("header", [f"URI={DOMAIN}/portal", f"By={DOMAIN}/gateway;Hash=00;URI={DOMAIN}/portal"])
+def test_forged_certificate_header_is_replaced(mesh_with_auth: Mesh, header: str) -> None:
+    """The sidecars replace a caller's X-Forwarded-Client-Cert; its real certificate counts."""
+    headers = {"X-Forwarded-Client-Cert": header}
+    spec = CreateSpec("cmdb", "made-with-forged-header")
+    assert mesh_with_auth.send("plain", *CREATE, spec.body, caller="stranger", headers=headers).status == 401
+    response = mesh_with_auth.send("plain", *CREATE, spec.body, caller="reader", headers=headers)
+    assert (response.status, response.code) == (403, "forbidden")
+    assert mesh_with_auth.testbed.sent("cmdb", spec.name) == 0
 
 
-def test_without_the_mesh_nobody_is_known(known: Mesh) -> None:
-    """Straight to the gateway, with nothing that proves anything, is 401."""
-    answer = ask(known.stand.addresses[0], "GET", READ)
-    assert (answer.status, answer.code) == (401, "unauthenticated")
+def test_request_outside_the_mesh(mesh_with_auth: Mesh) -> None:
+    """A direct request to the gateway without credentials gets 401."""
+    response = send(mesh_with_auth.testbed.addresses[0], "GET", READ)
+    assert (response.status, response.code) == (401, "unauthenticated")
 
 
-def test_an_operation_belongs_to_its_caller(known: Mesh) -> None:
-    """A create is followed by the caller who sent it, through the mesh, and by nobody else."""
-    body = Wanted("cmdb", "followed").body
-    started = known.ask("plain", *CREATE, body, headers={"Prefer": "respond-async"})
-    assert started.status == 202
-    where = started.headers["location"]
-    assert known.ask("plain", "GET", where).status == 200
-    assert known.ask("plain", "GET", where, caller="reader").status == 404
+def test_operation_belongs_to_its_caller(mesh_with_auth: Mesh) -> None:
+    """Only the caller that sent a create can read its operation."""
+    body = CreateSpec("cmdb", "followed").body
+    accepted = mesh_with_auth.send("plain", *CREATE, body, headers={"Prefer": "respond-async"})
+    assert accepted.status == 202
+    location = accepted.headers["location"]
+    assert mesh_with_auth.send("plain", "GET", location).status == 200
+    assert mesh_with_auth.send("plain", "GET", location, caller="reader").status == 404
 
 
-def test_a_hop_that_is_not_trusted_is_not_believed(envoy: None, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where another address is the trusted hop, the header is ignored: through the sidecars and straight, 401."""
-    with meshed(tmp_path_factory.mktemp("unknown"), _shape("10.0.0.1")) as mesh:
-        assert mesh.ask("plain", "GET", READ).status == 401
+def test_untrusted_proxy(envoy: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """If another address is the trusted proxy, the header is ignored: 401 through the sidecars and directly."""
+    with run_mesh(tmp_path_factory.mktemp("unknown"), _config("10.0.0.1")) as mesh:
+        assert mesh.send("plain", "GET", READ).status == 401
         headers = {"X-Forwarded-Client-Cert": f"URI={DOMAIN}/portal"}
-        assert ask(mesh.stand.addresses[0], "GET", READ, headers=headers).status == 401
+        assert send(mesh.testbed.addresses[0], "GET", READ, headers=headers).status == 401

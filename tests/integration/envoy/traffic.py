@@ -1,4 +1,4 @@
-"""Callers who create and read through the mesh for as long as a test wants, and count every answer."""
+"""Callers that create and read through the mesh concurrently and count the responses."""
 
 from __future__ import annotations
 
@@ -10,66 +10,65 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from typing import Final
 
-from tests.integration.chaos.caller import Wanted
-from tests.integration.chaos.http import BROKEN
-from tests.integration.envoy.asking import exchange
-from tests.integration.envoy.stand import Mesh
+from tests.integration.chaos.caller import CreateSpec
+from tests.integration.envoy.mesh import Mesh
+from tests.integration.http_client import CONNECTION_ERRORS, exchange
 
 _READ: Final = "/modules?backend=cmdb&scope=1&page_size=5"
-#: A project holds a few hundred modules; what is beyond goes to CMDB.
-_PROJECT_HOLDS: Final = 300
+#: A project holds a few hundred modules; further creates go to CMDB.
+_MAX_PROJECT_MODULES: Final = 300
 
 
 class Traffic:
-    """What all callers together did and were told."""
+    """The requests and responses of all callers."""
 
-    def __init__(self, mesh: Mesh, way: str) -> None:
-        self.answers: Counter[str] = Counter()
-        self.made: list[tuple[str, str]] = []  # backend and name of every module that a caller was told of
-        self._address = mesh.at(way)
-        self._over = threading.Event()
+    def __init__(self, mesh: Mesh, route: str) -> None:
+        self.responses: Counter[str] = Counter()
+        self.created: list[tuple[str, str]] = []  # backend and name of every module in a 201
+        self._address = mesh.address(route)
+        self._stopped = threading.Event()
         self._numbers = itertools.count(1)
 
     @property
-    def failed(self) -> dict[str, int]:
-        """Return the answers that were not what was asked for, counted."""
-        return {what: count for what, count in self.answers.items() if what not in {"POST 201", "GET 200"}}
+    def failures(self) -> dict[str, int]:
+        """Return the unsuccessful responses and connection errors, counted."""
+        return {key: count for key, count in self.responses.items() if key not in {"POST 201", "GET 200"}}
 
     @contextmanager
-    def flowing(self, callers: int) -> Iterator[None]:
-        """Let so many callers ask, each over one connection that he keeps."""
-        threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(callers)]
+    def run(self, callers: int) -> Iterator[None]:
+        """Run this number of callers, each on one keep-alive connection, during a with block."""
+        threads = [threading.Thread(target=self._send_until_stopped, args=(number,)) for number in range(callers)]
         for thread in threads:
             thread.start()
         try:
             yield
         finally:
-            self._over.set()
+            self._stopped.set()
             for thread in threads:
                 thread.join()
 
-    def _ask(self, caller: int) -> None:
+    def _send_until_stopped(self, caller: int) -> None:
         with closing(HTTPConnection(self._address, timeout=30)) as connection:
-            while not self._over.is_set():
+            while not self._stopped.is_set():
                 try:
                     if caller % 3 == 2:
                         self._count("GET", exchange(connection, "GET", _READ).status)
                     else:
                         self._create(connection)
-                except BROKEN as error:
+                except CONNECTION_ERRORS as error:
                     self._count("connection", type(error).__name__)
                     connection.close()
-                self._over.wait(0.02)
+                self._stopped.wait(0.02)
 
     def _create(self, connection: HTTPConnection) -> None:
         number = next(self._numbers)
-        backend = "projectman" if number % 2 and number < 2 * _PROJECT_HOLDS else "cmdb"
-        wanted = Wanted(backend, f"rolling-{number}")
-        answer = exchange(connection, "POST", "/modules", wanted.body)
-        said = "" if answer.status == 201 else f" {answer.code or answer.body}"
-        self._count("POST", f"{answer.status}{said}")
-        if answer.status == 201:
-            self.made.append((backend, wanted.name))
+        backend = "projectman" if number % 2 and number < 2 * _MAX_PROJECT_MODULES else "cmdb"
+        spec = CreateSpec(backend, f"rolling-{number}")
+        response = exchange(connection, "POST", "/modules", spec.body)
+        detail = "" if response.status == 201 else f" {response.code or response.body}"
+        self._count("POST", f"{response.status}{detail}")
+        if response.status == 201:
+            self.created.append((backend, spec.name))
 
-    def _count(self, method: str, what: object) -> None:
-        self.answers[f"{method} {what}"] += 1
+    def _count(self, method: str, result: object) -> None:
+        self.responses[f"{method} {result}"] += 1

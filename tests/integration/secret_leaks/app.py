@@ -1,7 +1,7 @@
-"""The real service, with a bug that shouts secrets: `gunicorn tests.integration.secret_leaks.app:app`.
+"""The gateway with a bug that exposes secrets: `gunicorn tests.integration.secret_leaks.app:app`.
 
-Where a module's name begins with `explode`, the adapter fails with the secrets in its words, and so do a greenlet, a
-warning and a print; everything else is as it is in production.
+For modules whose name begins with `explode` the adapter raises an exception with the secrets in its message, and so do
+a thread, a warning and a write to stderr.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
 from gateway.telemetry.redaction import collect_secrets
 
 
-class Shouting:
-    """A connection whose adapter knows no discretion."""
+class LeakingBackend:
+    """A backend that exposes its secrets in errors."""
 
     def __init__(self, backend: Any, options: Any) -> None:
         self._backend = backend
@@ -34,35 +34,35 @@ class Shouting:
         return getattr(self._backend, name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Create, or explode."""
+        """Create a module, or raise."""
         if draft.name.startswith("explode"):
-            self._explode(call)
+            self._raise_with_secrets(call)
         module: Module = self._backend.create(draft, call)
         return module
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """List, or explode."""
+        """List modules, or raise."""
         if (query.name or "").startswith("explode"):
-            self._explode(call)
+            self._raise_with_secrets(call)
         page: Page = self._backend.list(query, page_size, cursor, call)
         return page
 
-    def _explode(self, call: CallContext) -> None:
-        held = getattr(getattr(getattr(self._backend, "_client", None), "credentials", None), "_held", None)
-        words = f"credentials {self._secrets} and {call.credential} and {held}; {call!r}"
+    def _raise_with_secrets(self, call: CallContext) -> None:
+        token = getattr(getattr(getattr(self._backend, "_client", None), "credentials", None), "_held", None)
+        message = f"credentials {self._secrets} and {call.credential} and {token}; {call!r}"
         if has_request_context():
-            words += f"\n{request.headers}"
-        thread = threading.Thread(target=_fail, args=(words,))
+            message += f"\n{request.headers}"
+        thread = threading.Thread(target=_fail, args=(message,))
         thread.start()
         thread.join()
-        warnings.warn(words, stacklevel=1)
-        sys.stderr.write(f"{words}\n")
-        _fail(words)
+        warnings.warn(message, stacklevel=1)
+        sys.stderr.write(f"{message}\n")
+        _fail(message)
 
 
 @dataclass(frozen=True)
-class ShoutingType:
-    """A type of backend that connects to the above."""
+class LeakingBackendType:
+    """Wraps the backends of a type in LeakingBackend."""
 
     type: Any
 
@@ -70,12 +70,16 @@ class ShoutingType:
         return getattr(self.type, name)
 
     def create_backend(self, name: str, options: Any, *rest: Any, **named: Any) -> Any:
-        return Shouting(self.type.create_backend(name, options, *rest, **named), options)
+        return LeakingBackend(self.type.create_backend(name, options, *rest, **named), options)
 
 
-def _fail(words: str) -> None:
-    raise RuntimeError(words)
+def _fail(message: str) -> None:
+    raise RuntimeError(message)
 
 
-with patch.object(gateway.app, "discover", lambda: {name: ShoutingType(type_) for name, type_ in discover().items()}):
+def _discover() -> dict[str, Any]:
+    return {name: LeakingBackendType(backend_type) for name, backend_type in discover().items()}
+
+
+with patch.object(gateway.app, "discover", _discover):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

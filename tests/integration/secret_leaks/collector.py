@@ -1,4 +1,4 @@
-"""A collector of traces: keeps the bodies that an exporter sends."""
+"""A trace collector that stores the bodies that an exporter sends."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class Collector(ThreadingHTTPServer):
-    """What has been exported, as it came: protobuf holds texts as they are."""
+class TraceCollector(ThreadingHTTPServer):
+    """Stores the exported bodies; protobuf keeps strings as plain bytes."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        super().__init__(("127.0.0.1", 0), _Take)
+        super().__init__(("127.0.0.1", 0), _ExportHandler)
 
     @property
     def url(self) -> str:
-        """Return what OTEL_EXPORTER_OTLP_ENDPOINT is to say."""
+        """Return the value of OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Take(BaseHTTPRequestHandler):
+class _ExportHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        """Take a batch; an empty answer is a success."""
-        assert isinstance(self.server, Collector)
+        """Store a batch; an empty response is a success."""
+        assert isinstance(self.server, TraceCollector)
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
@@ -34,13 +34,13 @@ class _Take(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """Collect on a free port of the loopback."""
-    server = Collector()
+def run_collector() -> Iterator[TraceCollector]:
+    """Run a collector during a with block."""
+    server = TraceCollector()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

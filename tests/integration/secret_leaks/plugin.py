@@ -1,7 +1,6 @@
-"""Fails a test during which a secret was logged, in the whole suite: tests' secrets begin with `canary-`.
+"""A pytest plugin for the whole suite that fails a test which logs a secret; tests' secrets begin with `canary-`.
 
-Loaded by tests/conftest.py with `pytest_plugins = ["tests.integration.secret_leaks.plugin"]`. It reads each record as it was made, before
-anything is taken out of it: what needs to be taken out should not have been logged.
+tests/conftest.py loads it. It checks each record before redaction: a secret that needs redaction must not be logged.
 """
 
 from __future__ import annotations
@@ -13,34 +12,34 @@ from typing import Final
 
 import pytest
 
-from tests.integration.secret_leaks.markers import ANY
+from tests.integration.secret_leaks.secret_markers import ANY
 
 _METHOD: Final = "handle"
 _leaks: Final[list[str]] = []
 _handle: Final[Callable[[logging.Logger, logging.LogRecord], None]] = logging.Logger.handle
 
 
-def _watched(self: logging.Logger, record: logging.LogRecord) -> None:
+def _check_and_handle(self: logging.Logger, record: logging.LogRecord) -> None:
     trace = "".join(traceback.format_exception(record.exc_info[1])) if record.exc_info else ""
-    told = f"{record.msg} {record.args} {getattr(record, 'fields', '')} {trace}"
-    if ANY.search(told):
-        _leaks.append(f"{record.name}: {told[:300]}")
+    text = f"{record.msg} {record.args} {getattr(record, 'fields', '')} {trace}"
+    if ANY.search(text):
+        _leaks.append(f"{record.name}: {text[:300]}")
     _handle(self, record)
 
 
 def pytest_configure() -> None:
-    """Look at every record from now on, whichever handlers there are."""
-    setattr(logging.Logger, _METHOD, _watched)
+    """Check every record, independent of the handlers."""
+    setattr(logging.Logger, _METHOD, _check_and_handle)
 
 
 def pytest_unconfigure() -> None:
-    """Look no longer."""
+    """Restore the method."""
     setattr(logging.Logger, _METHOD, _handle)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
-    """Blame the test that has just ended, its fixtures included."""
+    """Fail the test that has just ended; its fixtures count."""
     yield
     if _leaks:
         leaks = _leaks[:]
@@ -49,6 +48,6 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Blame the session for what came after the last test."""
+    """Fail the session for records after the last test."""
     if _leaks:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

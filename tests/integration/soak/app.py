@@ -1,6 +1,6 @@
-"""The real service, whose workers write down now and then how many greenlets they have: `gunicorn tests.integration.soak.app:app`.
+"""The gateway whose workers write their number of greenlets: `gunicorn tests.integration.soak.app:app`.
 
-Greenlets are the one thing that grows inside a worker and that nobody sees from outside.
+Greenlets are the one sampled resource of a worker that /proc does not show.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from greenlet import greenlet
 from gateway.app import create_app, load_settings_or_exit
 from tests.integration.soak.samples import VARIABLE
 
-_EVERY: Final = 3.0
+_INTERVAL: Final = 3.0
 
 
-def _count() -> None:
-    """Write for ever; the file of a worker bears its process's id."""
+def _write_counts() -> None:
+    """Write the count at an interval; the file of a worker is named by its process id."""
     file = Path(os.environ[VARIABLE]) / str(os.getpid())
     while True:
-        file.write_text(str(sum(isinstance(each, greenlet) and not each.dead for each in gc.get_objects())))
-        time.sleep(_EVERY)
+        file.write_text(str(sum(isinstance(value, greenlet) and not value.dead for value in gc.get_objects())))
+        time.sleep(_INTERVAL)
 
 
 app = create_app(load_settings_or_exit(os.environ))
-threading.Thread(target=_count, daemon=True).start()
+threading.Thread(target=_write_counts, daemon=True).start()

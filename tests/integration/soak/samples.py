@@ -1,4 +1,4 @@
-"""What a worker holds, as the operating system sees it."""
+"""Samples the resources of a worker from /proc."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-#: Where workers are told the folder in which each writes down how many greenlets it has.
+#: Names the folder in which each worker writes its number of greenlets.
 VARIABLE: Final = "SOAK_COUNTS"
 _PROC: Final = Path("/proc")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -17,60 +17,60 @@ _CLOSE_WAIT: Final = "08"
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One look at a worker."""
+    """The resources of a worker at one time."""
 
     at: float  # seconds since the start
     memory: float  # resident, MiB
     descriptors: float
     threads: float
     greenlets: float
-    close_wait: float  # connections that the other side has closed, and we have not
+    close_wait: float  # connections that only the other side has closed
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
-        """Return what is looked at."""
-        return tuple(each.name for each in fields(cls) if each.name != "at")
+        """Return the names of the resources."""
+        return tuple(column.name for column in fields(cls) if column.name != "at")
 
 
 def workers(master: int) -> tuple[int, ...]:
-    """Return the processes that a gunicorn has started."""
+    """Return the process ids of the workers of a gunicorn master."""
     return tuple(map(int, (_PROC / f"{master}/task/{master}/children").read_text().split()))
 
 
-def look(worker: int, counts: Path, at: float) -> Sample:
-    """Look at a worker; `counts` is where it writes down its greenlets. OSError where it has gone."""
+def take_sample(worker: int, counts: Path, at: float) -> Sample:
+    """Sample a worker; `counts` is the folder of the greenlet counts. Raise OSError if the worker has ended."""
     process = _PROC / str(worker)
     links = _links(process / "fd")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    waiting = _close_wait(process / "net/tcp")
+    close_wait = _close_wait(process / "net/tcp")
     return Sample(
         at=at,
         memory=int((process / "statm").read_text().split()[1]) * _PAGE / 2**20,
         descriptors=len(links),
         threads=int(status["Threads"]),
         greenlets=_number(counts / str(worker)),
-        close_wait=sum(link in waiting for link in links),
+        close_wait=sum(link in close_wait for link in links),
     )
 
 
-def size(journal: Path) -> float:
-    """Return what the journal takes on disk, with everything beside it, MiB."""
-    return sum(each.stat().st_size for each in journal.parent.glob(f"{journal.name}*")) / 2**20
+def journal_size(journal: Path) -> float:
+    """Return the size of the journal and its companion files in MiB."""
+    return sum(file.stat().st_size for file in journal.parent.glob(f"{journal.name}*")) / 2**20
 
 
-def by_worker(lookups: Sequence[Mapping[int, Sample]]) -> Mapping[int, Sequence[Sample]]:
-    """Turn looks at all workers into each worker's story."""
-    return {worker: [each[worker] for each in lookups if worker in each] for worker in sorted(lookups[0])}
+def by_worker(samples: Sequence[Mapping[int, Sample]]) -> Mapping[int, Sequence[Sample]]:
+    """Return the samples of each worker."""
+    return {worker: [values[worker] for values in samples if worker in values] for worker in sorted(samples[0])}
 
 
 def _links(folder: Path) -> list[str]:
-    found = []
-    for each in folder.iterdir():
+    links = []
+    for descriptor in folder.iterdir():
         try:
-            found.append(str(each.readlink()))
+            links.append(str(descriptor.readlink()))
         except FileNotFoundError:
-            continue  # closed since it was listed
-    return found
+            continue  # closed after it was listed
+    return links
 
 
 def _close_wait(table: Path) -> frozenset[str]:

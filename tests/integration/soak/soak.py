@@ -1,4 +1,4 @@
-"""Runs a gateway for a while under mixed traffic and failing backends, and says what became of it."""
+"""Runs a gateway for a while under mixed traffic with failing backends, and checks its promises and resources."""
 
 from __future__ import annotations
 
@@ -13,152 +13,156 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from tests.integration.chaos.stand import Shape, Stand, match
-from tests.integration.soak.lives import Lives
-from tests.integration.soak.samples import VARIABLE, Sample, by_worker, look, size, workers
-from tests.integration.soak.told import Told
-from tests.integration.soak.verdict import Trend, trends
-from tests.integration.soak.weather import Weather
+from tests.integration.chaos.testbed import GatewayTestbed, Topology, run_testbed
+from tests.integration.soak.fault_schedule import FaultSchedule
+from tests.integration.soak.module_lifecycle import ModuleLifecycle
+from tests.integration.soak.response_checks import CheckedClient
+from tests.integration.soak.samples import VARIABLE, Sample, by_worker, journal_size, take_sample, workers
+from tests.integration.soak.trends import Trend, trends
 
-_SHAPE: Final = Shape(workers=2, deadline=3.0, hard=2.0, settle=3.0, application="tests.integration.soak.app:app")
-#: What the gateway can carry is measured so long at the start, where no rate is given; seconds.
-_MEASURED: Final = 6.0
-_SHARE: Final = 0.5
+_TOPOLOGY: Final = Topology(workers=2, deadline=3.0, hard=2.0, settle=3.0, application="tests.integration.soak.app:app")
+#: Without a given rate the maximum rate is measured for this long at the start; seconds.
+_RATE_MEASUREMENT: Final = 6.0
+_SHARE_OF_MAXIMUM: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long, how hard, and how the dice fall."""
+    """Duration, load and random seed of a run; times in seconds."""
 
     seconds: float
-    rate: float | None = None  # requests a second; None: half of what is measured
+    rate: float | None = None  # requests per second; None: half of the measured maximum
     callers: int = 24
-    fault_every: float = 0.5
-    sample_every: float = 5.0
+    fault_interval: float = 0.5
+    sample_interval: float = 5.0
     seed: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of it; sound where nothing grew and nothing was broken."""
+    """The results of a run."""
 
     rate: float
     trends: Mapping[int, Sequence[Trend]]  # by worker
     journal: tuple[float, float]  # MiB at the start and at the end
-    answers: Counter[str]
+    responses: Counter[str]
     faults: Counter[str]
-    broken: Mapping[str, object] = field(default_factory=dict)  # each promise that was not kept, and how
+    violations: Mapping[str, object] = field(default_factory=dict)  # by promise
 
     @property
-    def sound(self) -> bool:
-        """Tell whether every promise was kept."""
-        return not self.broken
+    def passed(self) -> bool:
+        """Return whether every promise was kept."""
+        return not self.violations
 
 
-class _Pace:
-    """Lets so many requests through a second, all callers together; all of them while it measures."""
+class _Pacer:
+    """Limits the rate of all callers together; a rate of 0 is no limit."""
 
     def __init__(self) -> None:
         self.rate = 0.0
-        self.passed = 0
+        self.requests = 0
         self._next = 0.0
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
         with self._lock:
-            self.passed += 1
+            self.requests += 1
             self._next = max(self._next, time.monotonic()) + (1 / self.rate if self.rate else 0.0)
-            wait = self._next - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
+            delay = self._next - time.monotonic()
+        if delay > 0:
+            time.sleep(delay)
 
 
 def soak(plan: Plan, folder: Path) -> Outcome:
-    """Run a plan."""
+    """Run a plan and return its outcome."""
     (counts := folder / "counts").mkdir(parents=True)
-    with patch.dict("os.environ", {VARIABLE: str(counts)}), match(folder / "stand", _SHAPE) as stand:
-        replica, pace, weather = stand.replicas[0], _Pace(), Weather(stand, plan.seed)
-        journal = Path(stand.journal_url.removeprefix("sqlite:///"))
-        told, first = Told(stand.addresses[0], pace), workers(replica.group)
-        lives = [Lives(told, plan.seed + number) for number in range(plan.callers)]
-        begun, before = time.monotonic(), size(journal)
-        with _meanwhile(*(life.lead for life in lives)):
-            pace.rate = plan.rate or _measured(pace) * _SHARE
-            with _meanwhile(partial(weather.blow, plan.fault_every)):
-                lookups = list(_looks(plan, first, counts, begun))
-            weather.calm()
-        settled = stand.settles()
-        stories = by_worker(lookups)
-        grown = {worker: trends(story) for worker, story in stories.items()}
+    with patch.dict("os.environ", {VARIABLE: str(counts)}), run_testbed(folder / "testbed", _TOPOLOGY) as testbed:
+        replica, pacer, faults = testbed.replicas[0], _Pacer(), FaultSchedule(testbed, plan.seed)
+        journal = Path(testbed.journal_url.removeprefix("sqlite:///"))
+        client, first_workers = CheckedClient(testbed.addresses[0], pacer), workers(replica.group)
+        callers = [ModuleLifecycle(client, plan.seed + number) for number in range(plan.callers)]
+        started, size_before = time.monotonic(), journal_size(journal)
+        with _in_background(*(caller.run for caller in callers)):
+            pacer.rate = plan.rate or _measure_rate(pacer) * _SHARE_OF_MAXIMUM
+            with _in_background(partial(faults.run, plan.fault_interval)):
+                samples = list(_sample(plan, first_workers, counts, started))
+            faults.clear()
+        settled = testbed.wait_until_settled()
+        worker_trends = {worker: trends(values) for worker, values in by_worker(samples).items()}
         return Outcome(
-            rate=pace.rate,
-            trends=grown,
-            journal=(before, size(journal)),
-            answers=told.answers,
-            faults=weather.ordered,
-            broken=_broken(
+            rate=pacer.rate,
+            trends=worker_trends,
+            journal=(size_before, journal_size(journal)),
+            responses=client.responses,
+            faults=faults.injected,
+            violations=_without_empty(
                 {
-                    "workers ended": sorted(set(first) - set(workers(replica.group))),
-                    "grew": [f"{w} {trend.what}" for w, each in grown.items() for trend in each if not trend.flat],
-                    "unexpected": dict(told.unexpected),
-                    "operations that did not end": 0 if settled else stand.live(),
-                    "creates without an end": [name for life in lives for name in life.unanswered],
-                    **_against_the_ledger(stand, lives),
-                    "in the log": _complaints(folder / "stand"),
+                    "workers ended": sorted(set(first_workers) - set(workers(replica.group))),
+                    "resources grew": _growing(worker_trends),
+                    "unexpected responses": dict(client.unexpected),
+                    "operations that did not end": 0 if settled else testbed.live(),
+                    "creates without a final response": [name for caller in callers for name in caller.unanswered],
+                    **_compare_with_ledgers(testbed, callers),
+                    "errors in the log": _log_errors(folder / "testbed"),
                 }
             ),
         )
 
 
-def _broken(promises: Mapping[str, object]) -> Mapping[str, object]:
-    return {name: how for name, how in promises.items() if how}
+def _without_empty(violations: Mapping[str, object]) -> Mapping[str, object]:
+    return {promise: violation for promise, violation in violations.items() if violation}
 
 
-def _measured(pace: _Pace) -> float:
+def _growing(worker_trends: Mapping[int, Sequence[Trend]]) -> list[str]:
+    pairs = ((worker, trend) for worker, values in worker_trends.items() for trend in values)
+    return [f"{worker} {trend.resource}" for worker, trend in pairs if not trend.flat]
+
+
+def _measure_rate(pacer: _Pacer) -> float:
     time.sleep(1.0)
-    before = pace.passed
-    time.sleep(_MEASURED)
-    return (pace.passed - before) / _MEASURED
+    before = pacer.requests
+    time.sleep(_RATE_MEASUREMENT)
+    return (pacer.requests - before) / _RATE_MEASUREMENT
 
 
 @contextmanager
-def _meanwhile(*works: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Let work go on beside, each in a thread of its own, until it is told that it is over."""
-    over = threading.Event()
-    threads = [threading.Thread(target=work, args=(over,)) for work in works]
+def _in_background(*functions: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run each function in a thread during a with block, then set its event and join it."""
+    stopped = threading.Event()
+    threads = [threading.Thread(target=function, args=(stopped,)) for function in functions]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         for thread in threads:
             thread.join()
 
 
-def _looks(plan: Plan, processes: Sequence[int], counts: Path, begun: float) -> Iterator[Mapping[int, Sample]]:
-    until = time.monotonic() + plan.seconds
-    while time.monotonic() < until:
-        time.sleep(plan.sample_every)
-        seen = {}
+def _sample(plan: Plan, processes: Sequence[int], counts: Path, started: float) -> Iterator[Mapping[int, Sample]]:
+    deadline = time.monotonic() + plan.seconds
+    while time.monotonic() < deadline:
+        time.sleep(plan.sample_interval)
+        samples = {}
         for worker in processes:
             with suppress(OSError):
-                seen[worker] = look(worker, counts, time.monotonic() - begun)
-        yield seen
+                samples[worker] = take_sample(worker, counts, time.monotonic() - started)
+        yield samples
 
 
-def _against_the_ledger(stand: Stand, lives: Sequence[Lives]) -> Mapping[str, object]:
-    """Compare what callers were given with what was made: each name at most once, each given module there."""
-    made = {backend: stand.created(backend) for backend in stand.twins}
-    names = Counter(str(each["natural_key"]) for entries in made.values() for each in entries)
-    ids = {(backend, str(each["id"])) for backend, entries in made.items() for each in entries}
+def _compare_with_ledgers(testbed: GatewayTestbed, callers: Sequence[ModuleLifecycle]) -> Mapping[str, object]:
+    """Return names that were created twice, and modules of a 201 that are not in the ledger."""
+    ledgers = {backend: testbed.created(backend) for backend in testbed.twins}
+    names = Counter(str(entry["natural_key"]) for entries in ledgers.values() for entry in entries)
+    ids = {(backend, str(entry["id"])) for backend, entries in ledgers.items() for entry in entries}
     return {
-        "made twice": [name for name, times in names.items() if times > 1],
-        "given and never made": sorted({given for life in lives for given in life.made} - ids),
+        "created twice": [name for name, count in names.items() if count > 1],
+        "answered with 201 but not created": sorted({key for caller in callers for key in caller.created} - ids),
     }
 
 
-def _complaints(folder: Path) -> list[str]:
-    """Return the lines of the log that tell of a mistake."""
+def _log_errors(folder: Path) -> list[str]:
+    """Return the first log lines that report an error."""
     lines = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").splitlines()]
     return [line[:500] for line in lines if "Traceback" in line or '"level":"error"' in line or "[ERROR]" in line][:5]

@@ -1,4 +1,4 @@
-"""What goes wrong in the backends while a soak lasts: faults from the twins' own menus, one after the other."""
+"""Injects faults into the twins during a soak, in a random order that the seed determines."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tests.integration.chaos.stand import Stand
+from tests.integration.chaos.testbed import GatewayTestbed
 
-#: Of every twin, then of one; what a fault does not say is its default.
+#: Faults of both twins, then of one; parameters that are left out have their defaults.
 _COMMON: Final[Sequence[Mapping[str, Any]]] = (
     {"fault": "delay", "seconds": 0.5},
     {"fault": "delay", "seconds": 2.5},  # longer than the hard timeout
@@ -27,7 +27,7 @@ _COMMON: Final[Sequence[Mapping[str, Any]]] = (
     {"fault": "truncate"},
     {"fault": "drip", "bytes": 50, "seconds": 0.05},
 )
-_OWN: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
+_SPECIFIC: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "cmdb": (
         {"fault": "proxy-timeout"},
         {"fault": "commit-failed", "effect": "now", "operation": "create"},
@@ -45,24 +45,24 @@ _OWN: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
 }
 
 
-class Weather:
-    """Orders one fault after the other, in an order that the seed decides."""
+class FaultSchedule:
+    """Injects one fault after the other."""
 
-    def __init__(self, stand: Stand, seed: int) -> None:
-        self.ordered: Counter[str] = Counter()
-        self._stand = stand
-        self._random = random.Random(seed)  # noqa: S311 - a history that can be repeated
-        self._hands = [(backend, [*_COMMON, *own]) for backend, own in _OWN.items()]
+    def __init__(self, testbed: GatewayTestbed, seed: int) -> None:
+        self.injected: Counter[str] = Counter()
+        self._testbed = testbed
+        self._random = random.Random(seed)  # noqa: S311 - a reproducible sequence
+        self._faults = [(backend, [*_COMMON, *specific]) for backend, specific in _SPECIFIC.items()]
 
-    def blow(self, pause: float, over: threading.Event) -> None:
-        """Order a fault for the next request of its kind, every so many seconds."""
-        while not over.wait(pause):
-            backend, menu = self._random.choice(self._hands)
-            order = self._random.choice(menu)
-            self._stand.twin(backend, "POST", "faults", order)
-            self.ordered[f"{backend} {order['fault']}"] += 1
+    def run(self, interval: float, stopped: threading.Event) -> None:
+        """Inject a fault into the next matching request every `interval` seconds, until stopped."""
+        while not stopped.wait(interval):
+            backend, faults = self._random.choice(self._faults)
+            fault = self._random.choice(faults)
+            self._testbed.twin(backend, "POST", "faults", fault)
+            self.injected[f"{backend} {fault['fault']}"] += 1
 
-    def calm(self) -> None:
-        """Forget what has not struck yet."""
-        for backend in _OWN:
-            self._stand.twin(backend, "DELETE", "faults")
+    def clear(self) -> None:
+        """Remove the remaining faults."""
+        for backend in _SPECIFIC:
+            self._testbed.twin(backend, "DELETE", "faults")

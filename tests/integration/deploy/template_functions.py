@@ -1,4 +1,4 @@
-"""The functions that the chart's templates use, as Go, Sprig and Helm define them; there are no others."""
+"""The functions that the chart's templates use, as Go, Sprig and Helm define them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import yaml
 
 from tests.integration.deploy.template_tree import TemplateError
 
-_KINDS: Final[Mapping[str, type]] = {"map": dict, "slice": list, "string": str, "bool": bool}
-#: What Go's JSON writes otherwise than Python's.
+_TYPES: Final[Mapping[str, type]] = {"map": dict, "slice": list, "string": str, "bool": bool}
+#: Characters that Go's JSON encoder escapes and Python's does not.
 _ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-def printed(value: Any) -> str:
-    """Write a value into the text; what Go would print in a way nobody wants is an error."""
+def to_text(value: Any) -> str:
+    """Return a value as text; raise for types that Go prints in its own syntax."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int):
@@ -27,7 +27,7 @@ def printed(value: Any) -> str:
 
 
 def to_json(value: Any) -> str:
-    """Write JSON as Go does: keys in order, no blanks."""
+    """Return JSON as Go encodes it: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
@@ -37,39 +37,39 @@ def _to_yaml(value: Any) -> str:
 
 
 def _nindent(width: int, text: str) -> str:
-    blanks = " " * width
-    return "\n" + "\n".join(blanks + line for line in text.split("\n"))
+    indent = " " * width
+    return "\n" + "\n".join(indent + line for line in text.split("\n"))
 
 
-def _required(why: str, value: Any) -> Any:
+def _required(message: str, value: Any) -> Any:
     if value in {None, ""}:
-        raise TemplateError(why)
+        raise TemplateError(message)
     return value
 
 
-def _fail(why: str) -> NoReturn:
-    raise TemplateError(why)
+def _fail(message: str) -> NoReturn:
+    raise TemplateError(message)
 
 
 def _dict(*pairs: Any) -> dict[str, Any]:
     return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
-WORDS: Final[Mapping[str, Callable[..., Any]]] = {
+FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "add": lambda *numbers: sum(numbers),
-    "default": lambda otherwise, value: value or otherwise,
+    "default": lambda default, value: value or default,
     "dict": _dict,
     "fail": _fail,
     "first": lambda values: values[0],
     "gt": lambda left, right: left > right,
     "hasPrefix": lambda prefix, text: text.startswith(prefix),
     "int": int,
-    "kindIs": lambda kind, value: isinstance(value, _KINDS[kind]),
+    "kindIs": lambda kind, value: isinstance(value, _TYPES[kind]),
     "le": lambda left, right: left <= right,
     "nindent": _nindent,
     "not": lambda value: not value,
     "printf": lambda form, *values: form % values,
-    "quote": lambda value: json.dumps(printed(value), ensure_ascii=False),
+    "quote": lambda value: json.dumps(to_text(value), ensure_ascii=False),
     "regexMatch": lambda pattern, text: re.search(pattern, text, re.ASCII) is not None,
     "required": _required,
     "sha256sum": lambda text: sha256(text.encode()).hexdigest(),

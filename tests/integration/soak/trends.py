@@ -1,4 +1,4 @@
-"""Tells growth from noise: medians of the second and the last quarter, and a line through everything between."""
+"""Detects growth: compares the medians of the second and the last quarter, and fits a line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 from tests.integration.soak.samples import Sample
 
-#: How much more there may be in the last quarter than in the second: caches fill, connections come and go.
-#: Memory in MiB, the rest in numbers; a line through all samples may rise twice as much.
+#: Allowed difference between the last and the second quarter, for caches and connections. Memory is in MiB, the rest
+#: are numbers; the fitted line may rise by twice as much.
 TOLERANCE: Final[Mapping[str, float]] = {
     "memory": 6.0,
     "descriptors": 12.0,
@@ -22,32 +22,35 @@ TOLERANCE: Final[Mapping[str, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """How one figure of one worker went."""
+    """The trend of one resource of one worker."""
 
-    what: str
+    resource: str
     second: float  # quarter
     last: float
-    slope: float  # an hour
+    slope: float  # per hour
     rise: float  # of the line, from the second quarter to the end
 
     @property
     def flat(self) -> bool:
-        """Tell whether it stayed within the tolerance."""
-        most = TOLERANCE[self.what]
-        return self.last - self.second <= most and self.rise <= 2 * most
+        """Return whether the resource stayed within its tolerance."""
+        tolerance = TOLERANCE[self.resource]
+        return self.last - self.second <= tolerance and self.rise <= 2 * tolerance
 
 
 def trends(samples: Sequence[Sample]) -> list[Trend]:
-    """Judge all figures of one worker; the first quarter is for warming up."""
-    return [_trend(what, [(each.at, float(getattr(each, what))) for each in samples]) for what in Sample.columns()]
+    """Return the trend of each resource of one worker; the first quarter is warm-up and not used."""
+    return [
+        _trend(resource, [(sample.at, float(getattr(sample, resource))) for sample in samples])
+        for resource in Sample.columns()
+    ]
 
 
-def _trend(what: str, points: Sequence[tuple[float, float]]) -> Trend:
+def _trend(resource: str, points: Sequence[tuple[float, float]]) -> Trend:
     quarter = max(len(points) // 4, 1)
     warm = points[quarter:]
     slope = linear_regression([at for at, _ in warm], [value for _, value in warm]).slope
     return Trend(
-        what=what,
+        resource=resource,
         second=median(value for _, value in points[quarter : 2 * quarter]),
         last=median(value for _, value in points[-quarter:]),
         slope=slope * 3600,
