@@ -1,4 +1,4 @@
-"""Callers as a configuration describes them, for the tests of what they may do."""
+"""Callers as a configuration describes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.settings import AuthConfig, CallerConfig
 
 
 def caller(name: str, *allow: str, **proofs: Any) -> CallerConfig:
-    """Describe a caller whose API key is `NAME-key`, unless other proofs are given."""
+    """Return a caller whose API key is `NAME-key`, unless other credentials are given."""
     usual = (
         {} if proofs.keys() & {"claims", "spiffe"} else {"key_digests": (sha256(f"{name}-key".encode()).hexdigest(),)}
     )
@@ -18,10 +18,10 @@ def caller(name: str, *allow: str, **proofs: Any) -> CallerConfig:
 
 
 def auth(*entries: CallerConfig, **settings: Any) -> AuthConfig:
-    """Ask everybody for a proof."""
+    """Return settings that require authentication."""
     return AuthConfig(required=True, callers=entries, **settings)
 
 
 def key(name: str) -> dict[str, str]:
-    """Return the header by which `caller(name)` is known."""
+    """Return the header that authenticates `caller(name)`."""
     return {"X-Api-Key": f"{name}-key"}

@@ -1,4 +1,4 @@
-"""The service over two doubles: one that keeps what CMDB keeps, one that keeps what ProjectMan keeps."""
+"""The service over two fake backends with the capabilities of CMDB and ProjectMan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def projectman() -> FakeBackend:
 
 @pytest.fixture
 def app(build: Callable[[Mapping[str, Backend]], Flask], cmdb: FakeBackend, projectman: FakeBackend) -> Flask:
-    """The service over both doubles."""
+    """The service over both fake backends."""
     return build({"cmdb": cmdb, "projectman": projectman})
 
 

@@ -1,4 +1,4 @@
-"""Both kinds of connections, read from a configuration as an operator writes it; nothing listens at their addresses."""
+"""A connection of each type, made from a configuration; nothing listens at their addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DOCUMENT: Final = {
 
 
 def create_backends(clock: VirtualClock) -> dict[str, Backend]:
-    """Connect the real adapters."""
+    """Return the real adapter_client by connection name."""
     types = discover()
     settings = parse_settings(
         _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.OptionsSchema for name, each in types.items()}
@@ -41,5 +41,5 @@ def create_backends(clock: VirtualClock) -> dict[str, Backend]:
 
 
 def capabilities(name: str) -> Capabilities:
-    """Return what the real adapter says that it can keep."""
+    """Return the capabilities of the real adapter."""
     return create_backends(VirtualClock())[name].capabilities

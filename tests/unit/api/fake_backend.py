@@ -1,4 +1,4 @@
-"""A double of the port `gateway.domain.ports.Backend`: modules in memory, and a ledger of what would have been sent.
+"""A fake of the port `gateway.domain.backend.Backend`: modules in memory, and a record of the calls.
 
 Like an adapter it parses a ref and a cursor before it "sends" anything; what it proves is about the api and the
 provisioning in front of it, never about a backend.
@@ -30,7 +30,7 @@ _REF: Final = re.compile(r"[0-9A-Za-z]{1,32}\.[0-9]{1,9}\.([0-9]{1,9})", re.ASCI
 
 @dataclass
 class FakeBackend:
-    """One connection; `fails` makes an operation raise, `takes` makes every operation cost the caller's time."""
+    """A connection; `fails` makes an operation raise, `takes` is the upstream time of each operation in seconds."""
 
     name: str
     capabilities: Capabilities
@@ -45,7 +45,7 @@ class FakeBackend:
 
     @property
     def writes(self) -> list[tuple[str, Any]]:
-        """Return what would have changed something."""
+        """Return the recorded writes."""
         return [each for each in self.sent if each[0] in WRITES]
 
     def scope_of(self, ref: str) -> str:
@@ -57,8 +57,8 @@ class FakeBackend:
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         self._send("create", draft, call)
-        self._place(draft)
-        if self._under(draft):
+        self._check_target(draft)
+        if self._matches_of(draft):
             raise ModuleAlreadyExists
         native_id = str(len(self.modules) + 1)
         module = Module(
@@ -78,11 +78,11 @@ class FakeBackend:
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         self._send("find", draft, call)
-        return self._under(draft)
+        return self._matches_of(draft)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         self._send("check_place", draft, call)
-        self._place(draft)
+        self._check_target(draft)
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         if not re.fullmatch(r"[0-9]{1,9}", cursor or "0", re.ASCII):
@@ -127,13 +127,13 @@ class FakeBackend:
         if operation in self.fails:
             raise self.fails[operation]
 
-    def _place(self, draft: ModuleDraft) -> None:
+    def _check_target(self, draft: ModuleDraft) -> None:
         if draft.scope not in self.scopes:
             raise ScopeNotFound
         if draft.parent is not None and draft.parent not in {*self.parents, *self.modules}:
             raise ParentNotFound
 
-    def _under(self, draft: ModuleDraft) -> tuple[Module, ...]:
+    def _matches_of(self, draft: ModuleDraft) -> tuple[Module, ...]:
         key = self.natural_key(draft)
         return tuple(each for each in self.modules.values() if (each.scope, each.parent or "", each.name) == key)
 
@@ -144,18 +144,18 @@ class FakeBackend:
 
 
 def body(backend: FakeBackend, /, **changes: Any) -> dict[str, Any]:
-    """Return a create that the backend takes, with changes."""
+    """Return the body of a valid create on this backend, with changes."""
     given: dict[str, Any] = {"backend": backend.name, "scope": backend.scopes[0], "name": "demo", "owners": [OWNER]}
     given |= {"parent": backend.parents[0]} if backend.parents else {}
     return given | changes
 
 
-def facts(module: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Pick members of a rendered module."""
+def members(module: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return some members of a document."""
     return {name: module[name] for name in names}
 
 
-#: An owner that both kinds of backends can keep.
+#: An owner id that is valid on both types of backends.
 OWNER: Final = "09d75cde5180d4481f91c018e89cb8e2"
 
 

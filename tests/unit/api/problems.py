@@ -1,4 +1,4 @@
-"""What every refusal of the service looks like, asserted in one place."""
+"""Assertions about problem documents."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _WRITES: Final = {"POST", "PATCH", "PUT", "DELETE"}
 
 
 def assert_problem(response: TestResponse, status: int, code: str, outcome: str = "not_applied") -> dict[str, Any]:
-    """Assert the envelope of section 3 of the contract and return it."""
+    """Assert that the response is this problem, as section 3 of the contract defines it, and return the document."""
     assert response.content_type == "application/problem+json"
-    told: dict[str, Any] = response.get_json()
-    assert (response.status_code, told["code"], told["outcome"]) == (status, code, outcome)
-    assert told.keys() >= ALWAYS
-    assert told["type"] == f"/errors#{code}"
-    assert told["status"] == status
-    assert told["request_id"] == response.headers["X-Request-Id"]
+    problem: dict[str, Any] = response.get_json()
+    assert (response.status_code, problem["code"], problem["outcome"]) == (status, code, outcome)
+    assert problem.keys() >= ALWAYS
+    assert problem["type"] == f"/errors#{code}"
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-Id"]
     assert response.headers.get("Gateway-Outcome") == (outcome if response.request.method in _WRITES else None)
-    return told
+    return problem
 
 
-def field_errors(told: dict[str, Any]) -> set[tuple[str, str]]:
-    """Return where and what the mistakes of a refusal are."""
-    return {(each["pointer"], each["code"]) for each in told["errors"]}
+def field_errors(problem: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the pointers and codes of a problem's field errors."""
+    return {(each["pointer"], each["code"]) for each in problem["errors"]}

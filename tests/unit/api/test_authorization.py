@@ -1,6 +1,6 @@
-"""Allow-lists against an oracle: what is answered, and that nothing forbidden ever reaches a backend.
+"""Allow-lists against an oracle: the responses, and that no forbidden request reaches a backend.
 
-The backends are the real adapters over the two twins, and the twins count what arrives.
+The backends are the real adapter_client over the two twins, and the twins count what arrives.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.unit.api.callers import auth, caller, key
 
 pytestmark = pytest.mark.loopback
 PROJECT: Final = projectman_stand.PROJECT
-#: connection: its scopes (one that is there, one that is not), and the rest of an id in each.
+#: connection: a scope that exists and one that does not.
 SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "cmdb": ("1", "999"),
     "cmdb-2": ("1", "2"),
@@ -39,8 +39,8 @@ SCOPES: Final[Mapping[str, tuple[str, str]]] = {
 ACTIONS: Final = ("create", "read", "update", "delete")
 
 
-class Ask(NamedTuple):
-    """One request: `list` and `get` are reads, `adopt` is a create that reads, `preview` a create that writes not."""
+class RequestCase(NamedTuple):
+    """A request; `adopt` and `preview` are creates with a query parameter, `async` is one with Prefer."""
 
     way: str
     connection: str
@@ -53,8 +53,8 @@ NEEDS: Final = {
 }  # fmt: skip
 
 
-def oracle(allow: list[str], ask: Ask) -> str:
-    """Say what must come of a request: *allowed*, *forbidden*, *unknown* where there is no such connection for him."""
+def oracle(allow: list[str], ask: RequestCase) -> str:
+    """Return the expected result: *allowed*, *forbidden*, or *unknown* for an invisible connection."""
     rules = [rule.split(":") for rule in allow]
     if all(rule[1] not in ("*", ask.connection) for rule in rules):
         return "unknown"
@@ -67,14 +67,14 @@ def oracle(allow: list[str], ask: Ask) -> str:
 
 
 @dataclass
-class World:
-    """Both twins, connected."""
+class Connections:
+    """Connections to both twins."""
 
     backends: Mapping[str, Backend]
     urls: tuple[str, ...]
 
-    def arrived(self) -> int:
-        """Count the requests that the twins have seen."""
+    def request_count(self) -> int:
+        """Return how many requests the twins have received."""
         return sum(_total(_fetch(f"{url}/twin/requests")) for url in self.urls)
 
 
@@ -83,19 +83,19 @@ def _fetch(url: str) -> Any:
         return json.load(reply)
 
 
-def _total(told: Any) -> int:
-    if isinstance(told, Mapping):
-        return sum(map(_total, told.values()))
-    return told if isinstance(told, int) else 0
+def _total(document: Any) -> int:
+    if isinstance(document, Mapping):
+        return sum(map(_total, document.values()))
+    return document if isinstance(document, int) else 0
 
 
 @pytest.fixture(scope="module")
-def _opened() -> Iterator[World]:
-    """Open both twins once: what a request leaves behind is never what another one proves."""
+def _opened() -> Iterator[Connections]:
+    """Start both twins once; the tests do not depend on modules that earlier requests created."""
     with ExitStack() as stack:
         one, two = (stack.enter_context(running(twin())) for twin in (cmdb_twin, projectman_twin))
         clock = SystemClock()
-        yield World(
+        yield Connections(
             {
                 "cmdb": cmdb.create_backend("cmdb", cmdb_stand.options(one), clock),
                 "cmdb-2": cmdb.create_backend("cmdb-2", cmdb_stand.options(one, "apigw"), clock),
@@ -106,9 +106,9 @@ def _opened() -> Iterator[World]:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, socket_enabled: None) -> World:
-    """The same, once the test may open sockets."""
-    opened: World = request.getfixturevalue("_opened")
+def world(request: pytest.FixtureRequest, socket_enabled: None) -> Connections:
+    """The connections, for a test that may open sockets."""
+    opened: Connections = request.getfixturevalue("_opened")
     return opened
 
 
@@ -119,10 +119,12 @@ _RULES = st.builds(
         lambda name: st.tuples(st.just(name), st.sampled_from(["*", *SCOPES.get(name, ("1", PROJECT))]))
     ),
 )
-_ASKS = st.sampled_from([Ask(way, name, scope) for way in NEEDS for name, scopes in SCOPES.items() for scope in scopes])
+_REQUESTS = st.sampled_from(
+    [RequestCase(way, name, scope) for way in NEEDS for name, scopes in SCOPES.items() for scope in scopes]
+)
 
 
-def _send(client: FlaskClient, ask: Ask) -> Any:
+def _send(client: FlaskClient, ask: RequestCase) -> Any:
     rest = "10.7" if ask.connection.startswith("cmdb") else "7"
     address = f"/modules/{ask.connection}.{ask.scope}.{rest}"
     own: dict[str, Any] = (
@@ -144,30 +146,30 @@ def _send(client: FlaskClient, ask: Ask) -> Any:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(allow=st.lists(_RULES, min_size=1, max_size=4), asks=st.lists(_ASKS, min_size=1, max_size=4))
-def test_answers_equal_the_oracle(world: World, build: Any, allow: list[str], asks: list[Ask]) -> None:
-    """For random allow-lists and requests: the answer is the oracle's, and what is forbidden reaches no backend."""
+@given(allow=st.lists(_RULES, min_size=1, max_size=4), asks=st.lists(_REQUESTS, min_size=1, max_size=4))
+def test_oracle(world: Connections, build: Any, allow: list[str], asks: list[RequestCase]) -> None:
+    """For random allow-lists and requests, the result equals the oracle's; no forbidden request reaches a backend."""
     app: Flask = build(world.backends, auth(caller("somebody", *allow)))
     client = app.test_client()
     for ask in asks:
-        before = world.arrived()
+        before = world.request_count()
         response = _send(client, ask)
         code = None if response.status_code < 400 else response.get_json()["code"]
-        told = {"forbidden": "forbidden", "backend_unknown": "unknown", "module_not_found": "unknown"}.get(
+        document = {"forbidden": "forbidden", "backend_unknown": "unknown", "module_not_found": "unknown"}.get(
             str(code), "allowed"
         )
         expected = oracle(allow, ask)
         if code == "module_not_found" and expected == "allowed":
-            continue  # he may ask for it, and it is not there
-        assert told == expected, (ask, response.status_code, code)
+            continue  # the caller may read it, but it does not exist
+        assert document == expected, (ask, response.status_code, code)
         if expected != "allowed":
-            assert world.arrived() == before, (ask, code)
+            assert world.request_count() == before, (ask, code)
 
 
 @given(allow=st.lists(_RULES, max_size=4))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_only_known_connections_are_listed(world: World, build: Any, allow: list[str]) -> None:
-    """/backends shows a caller the connections that his list names, and no others; neither does their own address."""
+def test_visible_connections(world: Connections, build: Any, allow: list[str]) -> None:
+    """/backends and /backends/{name} show exactly the connections that the allow-list names."""
     client = build(world.backends, auth(caller("somebody", *allow))).test_client()
     listed = {each["name"] for each in client.get("/backends", headers=key("somebody")).get_json()["backends"]}
     named = {rule.split(":")[1] for rule in allow}

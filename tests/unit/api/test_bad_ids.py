@@ -1,4 +1,4 @@
-"""Ids and addresses that are not sound: no module's, and the real adapters open no socket for them."""
+"""Malformed ids and paths are 404, and the real adapter_client open no socket for them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.unit.api.problems import assert_problem
 
 
 @pytest.fixture
-def adapters(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualClock) -> FlaskClient:
-    """The service over the real adapters, with every socket closed: what would be sent ends in a 5xx."""
+def adapter_client(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualClock) -> FlaskClient:
+    """The service over the real adapter_client; sockets are disabled, so that a request to a backend is a 5xx."""
     return build(create_backends(clock)).test_client()
 
 
@@ -35,21 +35,21 @@ def adapters(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualCloc
         *(f"projectman.{PROJECT}.9223372036854775808", "projectman." + "a" * 10_000),
     ],
 )
-def test_malformed_id(adapters: FlaskClient, method: str, module_id: str) -> None:
-    """An id is parsed strictly before a URL sees it: a malformed one is no module's, 404, and no socket is opened."""
+def test_malformed_id(adapter_client: FlaskClient, method: str, module_id: str) -> None:
+    """A malformed id is 404 module_not_found, and no socket is opened."""
     sent: dict[str, Any] = {"json": {"name": "demo", "description": None}} if method == "PATCH" else {}
-    assert_problem(adapters.open(f"/modules/{module_id}", method=method, **sent), 404, "module_not_found")
+    assert_problem(adapter_client.open(f"/modules/{module_id}", method=method, **sent), 404, "module_not_found")
 
 
 @pytest.mark.parametrize(
     "path", ["/modules/../backends", "/modules/cmdb.1.10.1/", "/modules/a%2fb", "/modules//", "//modules"]
 )
-def test_no_such_address(client: FlaskClient, path: str) -> None:
-    """A path with a slash more is another address, and no redirect: 404 in the envelope."""
+def test_unknown_path(client: FlaskClient, path: str) -> None:
+    """A path with an additional slash is 404 not_found and not redirected."""
     assert_problem(client.get(path), 404, "not_found")
 
 
-def test_sound_ids_are_asked_for(adapters: FlaskClient) -> None:
-    """The ids above fail for their form: a well-formed one goes on to the network, which is closed here."""
+def test_well_formed_id(adapter_client: FlaskClient) -> None:
+    """A well-formed id reaches the network, which is disabled here."""
     for module_id in ("cmdb.1.10.1", f"projectman.{PROJECT}.1"):
-        assert adapters.get(f"/modules/{module_id}").status_code in {500, 503}
+        assert adapter_client.get(f"/modules/{module_id}").status_code in {500, 503}

@@ -1,4 +1,4 @@
-"""Queries and page tokens that are not sound: refused in the envelope, and nothing is sent."""
+"""Invalid queries and page tokens are refused, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _token(*parts: object) -> str:
     ],
 )
 def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[str, str] | None) -> None:
-    """A parameter that is unknown, empty, repeated or ill-formed is 422 with its name as the pointer."""
+    """A parameter that is unknown, empty, repeated or malformed is 422 with its name as the pointer."""
     response = client.get(path)
     if mistake is None:
         assert response.status_code == 200
@@ -86,18 +86,18 @@ def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[
     ],
 )
 def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, pointer: str) -> None:
-    """A write with a parameter that nobody understands is not done the other way: it is refused."""
+    """A write with an invalid parameter is refused, and nothing is sent."""
     sent: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
-    told = assert_problem(client.open(path, method=method, **sent), 422, "validation_failed")
-    assert {each["pointer"] for each in told["errors"]} == {pointer}
+    problem = assert_problem(client.open(path, method=method, **sent), 422, "validation_failed")
+    assert {each["pointer"] for each in problem["errors"]} == {pointer}
     assert cmdb.sent == []
 
 
 @pytest.mark.parametrize("name", ["nope", "", "CMDB", "cmdb%00", "c%C2%ADmdb"])
 def test_unknown_backend(client: FlaskClient, name: str) -> None:
-    """To list a connection that does not exist is 422 backend_unknown at /backend."""
-    told = assert_problem(client.get(f"/modules?backend={name}&scope=1"), 422, "backend_unknown")
-    assert field_errors(told) == {("/backend", "backend_unknown")}
+    """Listing an unknown connection is 422 backend_unknown at /backend."""
+    problem = assert_problem(client.get(f"/modules?backend={name}&scope=1"), 422, "backend_unknown")
+    assert field_errors(problem) == {("/backend", "backend_unknown")}
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,15 @@ def test_unknown_backend(client: FlaskClient, name: str) -> None:
         _token(1, 2, 3),
         base64.b64encode(b"null").decode(),
         base64.b64encode(b'{"a": 1}').decode(),
-        base64.b64encode(b"[" * 6000).decode(),  # nested deeper than a parser can go
+        base64.b64encode(b"[" * 6000).decode(),  # exceeds the parser's depth
         base64.b64encode(b"1" * 6000).decode(),
         "A" * 10_000,
     ],
 )
 def test_forged_token(client: FlaskClient, cmdb: FakeBackend, token: str) -> None:
-    """What the gateway did not issue is no page token: 422 at /page_token."""
-    told = assert_problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
-    assert field_errors(told) == {("/page_token", "pattern")}
+    """A token that the gateway did not issue is 422 at /page_token."""
+    problem = assert_problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
+    assert field_errors(problem) == {("/page_token", "pattern")}
     assert cmdb.sent == []
 
 
@@ -136,7 +136,7 @@ def test_forged_cursor(client: FlaskClient, cmdb: FakeBackend, cursor: object) -
 
 @pytest.mark.parametrize("other", ["parent=10", "name=demo", "include=built_in", "scope=2", "backend=projectman"])
 def test_token_of_another_filter(client: FlaskClient, cmdb: FakeBackend, projectman: FakeBackend, other: str) -> None:
-    """A token is bound to connection, scope and every filter; under another it is refused."""
+    """A token is bound to connection, scope and every filter; with another one it is refused."""
     projectman.capabilities = cmdb.capabilities
     cmdb.scopes, projectman.scopes = ("1", "2"), ("1",)
     for name in ("demo", "other"):

@@ -1,4 +1,4 @@
-"""Bodies that are JSON but break a rule: all mistakes at once, each with its JSON pointer, and nothing sent."""
+"""JSON bodies that break rules: all errors are reported with their JSON pointers, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.api.fake_backend import OWNER, FakeBackend, body
 from tests.unit.api.problems import assert_problem, field_errors
 
 ARABIC, FULL_WIDTH = "١", "１"
-WRONG_EVERYWHERE = [
+INVALID_ON_BOTH = [
     ({"scope": True}, "/scope", "type"),
     ({"scope": 1.0}, "/scope", "type"),
     ({"scope": ["1"]}, "/scope", "type"),
@@ -63,7 +63,7 @@ WRONG_EVERYWHERE = [
     ({"Name": "x"}, "/Name", "unknown_field"),
     ({"a/b": 1}, "/a~1b", "unknown_field"),
 ]
-WRONG_IN_CMDB = [
+INVALID_ON_CMDB = [
     ({"parent": None}, "/parent", "required"),
     ({"scope": 2**63}, "/scope", "range"),
     ({"description": "text"}, "/description", "unsupported_field"),
@@ -77,7 +77,7 @@ WRONG_IN_CMDB = [
     ({"attributes": {"remark": {"$ne": 1}}}, "/attributes/remark", "type"),
     ({"attributes": {"bk_module_type": "1\n"}}, "/attributes/bk_module_type", "pattern"),
 ]
-WRONG_IN_PROJECTMAN = [
+INVALID_ON_PROJECTMAN = [
     ({"scope": 1}, "/scope", "pattern"),
     ({"parent": 2**31}, "/parent", "range"),
     ({"name": "a b"}, "/name", "pattern"),
@@ -91,8 +91,8 @@ WRONG_IN_PROJECTMAN = [
     ({"attributes": {"remark": "x"}}, "/attributes/remark", "unsupported_field"),
 ]
 ROWS = [
-    *(("cmdb", *row) for row in WRONG_EVERYWHERE + WRONG_IN_CMDB),
-    *(("projectman", *row) for row in WRONG_EVERYWHERE + WRONG_IN_PROJECTMAN),
+    *(("cmdb", *row) for row in INVALID_ON_BOTH + INVALID_ON_CMDB),
+    *(("projectman", *row) for row in INVALID_ON_BOTH + INVALID_ON_PROJECTMAN),
 ]
 
 
@@ -105,20 +105,20 @@ def test_create_refused(
     pointer: str,
     code: str | None,
 ) -> None:
-    """One wrong field is one mistake in its place with its code, 422, and nothing is sent, validate_only or not."""
+    """An invalid field is one error with its pointer and code; nothing is sent, with validate_only neither."""
     backend: FakeBackend = request.getfixturevalue(name)
     for address in ("/modules", "/modules?validate_only=true"):
         response = client.post(address, json=body(backend, **change))
-        told = assert_problem(
+        problem = assert_problem(
             response, 422, "unsupported_field" if code == "unsupported_field" else "validation_failed"
         )
-        assert {each["pointer"] for each in told["errors"]} == {pointer}
-        assert code is None or (pointer, code) in field_errors(told)
+        assert {each["pointer"] for each in problem["errors"]} == {pointer}
+        assert code is None or (pointer, code) in field_errors(problem)
     assert backend.sent == []
 
 
-def test_all_at_once(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A request full of mistakes is told all of them in one answer."""
+def test_all_errors_reported(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """All errors of a request are reported in one response."""
     sent = {
         "backend": "cmdb",
         "scope": "x",
@@ -128,8 +128,8 @@ def test_all_at_once(client: FlaskClient, cmdb: FakeBackend) -> None:
         "attributes": {"nope": 1, "service_category_id": "2", "remark": "fine"},
         "extra": None,
     }
-    told = assert_problem(client.post("/modules", json=sent), 422, "validation_failed")
-    assert field_errors(told) == {
+    problem = assert_problem(client.post("/modules", json=sent), 422, "validation_failed")
+    assert field_errors(problem) == {
         ("/scope", "pattern"),
         ("/parent", "required"),
         ("/name", "pattern"),
@@ -140,21 +140,21 @@ def test_all_at_once(client: FlaskClient, cmdb: FakeBackend) -> None:
         ("/attributes/service_category_id", "type"),
         ("/extra", "unknown_field"),
     }
-    assert len(told["errors"]) == 9
+    assert len(problem["errors"]) == 9
     assert cmdb.sent == []
 
 
-def test_a_mistake_is_told_once(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A field whose type is wrong is not also called missing."""
-    told = assert_problem(client.post("/modules", json=body(cmdb, scope=True, name=None)), 422, "validation_failed")
-    assert field_errors(told) == {("/scope", "type"), ("/name", "null")}
-    assert len(told["errors"]) == 2
+def test_one_error_per_field(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """A field of the wrong type is not also reported as missing."""
+    problem = assert_problem(client.post("/modules", json=body(cmdb, scope=True, name=None)), 422, "validation_failed")
+    assert field_errors(problem) == {("/scope", "type"), ("/name", "null")}
+    assert len(problem["errors"]) == 2
 
 
-def test_the_rule_is_told(client: FlaskClient, projectman: FakeBackend) -> None:
-    """A pattern comes in words along with the mistake: what is allowed, not only that it is not."""
-    told = assert_problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
-    assert told["errors"][0]["allowed"] == projectman.capabilities.name.allowed
+def test_allowed_pattern(client: FlaskClient, projectman: FakeBackend) -> None:
+    """A pattern error contains the permitted pattern in words."""
+    problem = assert_problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
+    assert problem["errors"][0]["allowed"] == projectman.capabilities.name.allowed
 
 
 @pytest.mark.parametrize(
@@ -170,36 +170,36 @@ def test_the_rule_is_told(client: FlaskClient, projectman: FakeBackend) -> None:
     ],
 )
 def test_backend(client: FlaskClient, cmdb: FakeBackend, backend: Any, code: str, mistake: tuple[str, str]) -> None:
-    """A connection that does not exist is 422 backend_unknown at /backend; a name of another type is not a text."""
-    told = assert_problem(client.post("/modules", json=body(cmdb, backend=backend)), 422, code)
-    assert field_errors(told) == {mistake}
+    """An unknown connection is 422 backend_unknown at /backend; a name that is not a string is a type error."""
+    problem = assert_problem(client.post("/modules", json=body(cmdb, backend=backend)), 422, code)
+    assert field_errors(problem) == {mistake}
     assert cmdb.sent == []
 
 
 def test_backend_missing(client: FlaskClient) -> None:
-    """Without a backend nobody can say what else is missing; what is wrong in any case is told all the same."""
-    told = assert_problem(client.post("/modules", json={"name": 1}), 422, "validation_failed")
-    assert field_errors(told) == {("/backend", "required"), ("/name", "type")}
+    """Without a backend, only the errors that do not depend on it are reported."""
+    problem = assert_problem(client.post("/modules", json={"name": 1}), 422, "validation_failed")
+    assert field_errors(problem) == {("/backend", "required"), ("/name", "type")}
 
 
-def test_nothing_given(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """In a create null says *not given*: null where a backend has no such field, and empty attributes, are taken."""
+def test_null_means_absent(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """In a create null means *absent*: null for a field that the backend lacks, and empty attributes, are accepted."""
     sent = body(cmdb, description=None, owners=None, attributes={"remark": None})
     assert client.post("/modules", json=sent).status_code == 201
     draft = cmdb.writes[0][1]
     assert (draft.description, draft.owners, draft.attributes) == (None, None, {})
 
 
-def test_spelling(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Ids may be integers, owners may be objects as the gateway renders them, and a name loses the space around it."""
+def test_accepted_forms(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Ids may be integers, owners may be objects as in responses, and a name is trimmed."""
     sent = body(cmdb, scope=1, parent=10, name=" \u3000demo\t", owners=[{"id": "admin", "display_name": None}, "b"])
-    told = client.post("/modules", json=sent).get_json()
-    assert (told["scope"], told["parent"], told["name"]) == ("1", "10", "demo")
-    assert [owner["id"] for owner in told["owners"]] == ["admin", "b"]
+    document = client.post("/modules", json=sent).get_json()
+    assert (document["scope"], document["parent"], document["name"]) == ("1", "10", "demo")
+    assert [owner["id"] for owner in document["owners"]] == ["admin", "b"]
 
 
 def test_many_owners(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Thousands of different owners are taken; the one that is there twice is named."""
+    """Of thousands of owners, the repeated one is reported."""
     owners = [f"{index:x}" for index in range(7000)]
-    told = assert_problem(client.post("/modules", json=body(cmdb, owners=[*owners, "0"])), 422, "validation_failed")
-    assert field_errors(told) == {("/owners/7000", "duplicate")}
+    problem = assert_problem(client.post("/modules", json=body(cmdb, owners=[*owners, "0"])), 422, "validation_failed")
+    assert field_errors(problem) == {("/owners/7000", "duplicate")}

@@ -1,4 +1,4 @@
-"""Bodies that are not one small, unambiguous JSON object in UTF-8: refused before anything is sent."""
+"""Bodies that are not one unambiguous JSON object of at most 64 KiB in UTF-8 are refused; nothing is sent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flask.testing import FlaskClient
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
-SOUND = b'{"backend": "cmdb", "scope": "1", "parent": "10", "name": "demo"}'
+VALID = b'{"backend": "cmdb", "scope": "1", "parent": "10", "name": "demo"}'
 KIB_64 = 64 * 1024
 
 
 def _with(name: bytes) -> bytes:
-    return SOUND.replace(b'"demo"', name)
+    return VALID.replace(b'"demo"', name)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def _with(name: bytes) -> bytes:
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"name=demo", id="no-json"),
-        pytest.param(SOUND + b"{}", id="two-documents"),
-        pytest.param(b"[" + SOUND + b"]", id="array"),
+        pytest.param(VALID + b"{}", id="two-documents"),
+        pytest.param(b"[" + VALID + b"]", id="array"),
         pytest.param(b"null", id="null"),
         pytest.param(b'"text"', id="text"),
-        pytest.param(SOUND[:-1] + b', "name": "other"}', id="duplicate-key"),
-        pytest.param(SOUND[:-1] + b', "attributes": {"a": 1, "a": 1}}', id="duplicate-inner-key"),
-        pytest.param(SOUND[:-1] + rb', "n\u0061me": "other"}', id="duplicate-escaped-key"),
+        pytest.param(VALID[:-1] + b', "name": "other"}', id="duplicate-key"),
+        pytest.param(VALID[:-1] + b', "attributes": {"a": 1, "a": 1}}', id="duplicate-inner-key"),
+        pytest.param(VALID[:-1] + rb', "n\u0061me": "other"}', id="duplicate-escaped-key"),
         pytest.param(_with(b"NaN"), id="nan"),
         pytest.param(_with(b"-Infinity"), id="infinity"),
         pytest.param(_with(b"1e999"), id="overflow"),
@@ -41,19 +41,19 @@ def _with(name: bytes) -> bytes:
         pytest.param(b"[" * 60_000, id="deeper"),
         pytest.param(_with(b"[" * 16 + b"]" * 16), id="one-level-too-deep"),
         pytest.param(_with(rb'"\ud800"'), id="lone-surrogate-escaped"),
-        pytest.param(SOUND[:-1] + rb', "\udc00": 1}', id="lone-surrogate-in-a-key"),
+        pytest.param(VALID[:-1] + rb', "\udc00": 1}', id="lone-surrogate-in-a-key"),
         pytest.param(_with(b'"\xed\xa0\x80"'), id="lone-surrogate-raw"),
         pytest.param(_with(b'"\xff"'), id="no-utf-8"),
         pytest.param(_with(b'"\xc0\xaf"'), id="overlong-utf-8"),
-        pytest.param(b"\xef\xbb\xbf" + SOUND, id="bom"),
-        pytest.param(SOUND.decode().encode("utf-16"), id="utf-16"),
-        pytest.param(SOUND.decode().encode("utf-16-le"), id="utf-16-without-bom"),
+        pytest.param(b"\xef\xbb\xbf" + VALID, id="bom"),
+        pytest.param(VALID.decode().encode("utf-16"), id="utf-16"),
+        pytest.param(VALID.decode().encode("utf-16-le"), id="utf-16-without-bom"),
         pytest.param(_with(b'"a\nb"'), id="raw-line-feed"),
-        pytest.param(b"\x00" + SOUND, id="nul"),
+        pytest.param(b"\x00" + VALID, id="nul"),
     ],
 )
 def test_malformed(client: FlaskClient, cmdb: FakeBackend, data: bytes) -> None:
-    """What two JSON parsers could read differently is 400 invalid_json, on a create as on a change."""
+    """A body that two JSON parsers could read differently is 400 invalid_json, in a create and in a patch."""
     assert_problem(client.post("/modules", data=data, content_type="application/json"), 400, "invalid_json")
     assert_problem(
         client.patch("/modules/cmdb.1.10.1", data=data, content_type="application/json"), 400, "invalid_json"
@@ -61,23 +61,23 @@ def test_malformed(client: FlaskClient, cmdb: FakeBackend, data: bytes) -> None:
     assert cmdb.sent == []
 
 
-def test_depth_is_counted_in_levels(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Sixteen levels are read (and here refused for their type), so that the limit is where the message says."""
-    told = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
-    assert_problem(told, 422, "validation_failed")
+def test_maximum_depth(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """Sixteen levels are accepted by the parser (and refused here for their type)."""
+    document = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
+    assert_problem(document, 422, "validation_failed")
     assert cmdb.sent == []
 
 
-def test_words_of_the_body_are_not_repeated(client: FlaskClient) -> None:
-    """The refusal says where the syntax breaks, by line and column, and repeats nothing that was sent."""
-    told = assert_problem(
+def test_body_not_repeated(client: FlaskClient) -> None:
+    """A syntax error is located by line and column, and the body is not repeated."""
+    problem = assert_problem(
         client.post("/modules", data=b'{"password":\n hunter2}', content_type="application/json"), 400, "invalid_json"
     )
-    assert "line 2 column 2" in told["detail"]
-    assert "hunter2" not in json.dumps(told)
+    assert "line 2 column 2" in problem["detail"]
+    assert "hunter2" not in json.dumps(problem)
 
 
-LARGE, TYPE, UNACCEPTED = (413, "payload_too_large"), (415, "unsupported_media_type"), (406, "not_acceptable")
+LARGE, TYPE, NOT_ACCEPTABLE = (413, "payload_too_large"), (415, "unsupported_media_type"), (406, "not_acceptable")
 AS_JSON = {"content_type": "application/json"}
 CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"wsgi.input_terminated": True}}
 
@@ -87,39 +87,41 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
     [
         pytest.param({"data": b" " * 10_000_000, **AS_JSON}, LARGE, id="10-megabytes"),
         pytest.param({"data": b" " * (KIB_64 + 1), **AS_JSON}, LARGE, id="a-byte-too-long"),
-        pytest.param({"input_stream": SOUND.ljust(KIB_64 + 1), **CHUNKED, **AS_JSON}, LARGE, id="no-length"),
+        pytest.param({"input_stream": VALID.ljust(KIB_64 + 1), **CHUNKED, **AS_JSON}, LARGE, id="no-length"),
         pytest.param(
-            {"input_stream": SOUND.ljust(KIB_64) + b"x" * KIB_64, **CHUNKED, **AS_JSON}, LARGE, id="hidden-end"
+            {"input_stream": VALID.ljust(KIB_64) + b"x" * KIB_64, **CHUNKED, **AS_JSON}, LARGE, id="hidden-end"
         ),
-        pytest.param({"data": SOUND}, TYPE, id="no-type"),
-        pytest.param({"data": SOUND, "content_type": "text/plain"}, TYPE, id="text"),
-        pytest.param({"data": SOUND, "content_type": "application/x-www-form-urlencoded"}, TYPE, id="form"),
-        pytest.param({"data": SOUND, "content_type": "application/json; charset=utf-16"}, TYPE, id="charset"),
-        pytest.param({"data": SOUND, "content_type": "application/jsonp"}, TYPE, id="near-miss"),
+        pytest.param({"data": VALID}, TYPE, id="no-type"),
+        pytest.param({"data": VALID, "content_type": "text/plain"}, TYPE, id="text"),
+        pytest.param({"data": VALID, "content_type": "application/x-www-form-urlencoded"}, TYPE, id="form"),
+        pytest.param({"data": VALID, "content_type": "application/json; charset=utf-16"}, TYPE, id="charset"),
+        pytest.param({"data": VALID, "content_type": "application/jsonp"}, TYPE, id="near-miss"),
         pytest.param(
-            {"data": gzip.compress(SOUND), **AS_JSON, "headers": {"Content-Encoding": "gzip"}}, TYPE, id="gzip"
+            {"data": gzip.compress(VALID), **AS_JSON, "headers": {"Content-Encoding": "gzip"}}, TYPE, id="gzip"
         ),
-        pytest.param({"data": SOUND, **AS_JSON, "headers": {"Accept": "text/html"}}, UNACCEPTED, id="html-wanted"),
+        pytest.param({"data": VALID, **AS_JSON, "headers": {"Accept": "text/html"}}, NOT_ACCEPTABLE, id="html-wanted"),
         pytest.param(
-            {"data": SOUND, **AS_JSON, "headers": {"Accept": "application/json;q=0"}}, UNACCEPTED, id="json-excluded"
+            {"data": VALID, **AS_JSON, "headers": {"Accept": "application/json;q=0"}},
+            NOT_ACCEPTABLE,
+            id="json-excluded",
         ),
     ],
 )
 @pytest.mark.parametrize("target", ["POST /modules", "PATCH /modules/cmdb.1.10.1"])
-def test_declared_wrong(
+def test_headers_refused(
     client: FlaskClient, cmdb: FakeBackend, target: str, sent: dict[str, Any], refusal: tuple[int, str]
 ) -> None:
-    """Too large, not declared as JSON, encoded, or not to be answered in JSON: each has its own status and code."""
+    """A body that is too large, not declared as JSON or encoded, and an Accept without JSON, have their own codes."""
     method, path = target.split()
     stream = {"input_stream": io.BytesIO(sent["input_stream"])} if "input_stream" in sent else {}
     assert_problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
     assert cmdb.sent == []
 
 
-def test_merge_patch_is_no_create(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """application/merge-patch+json describes a change; as the type of a create it is 415."""
-    told = client.post("/modules", data=SOUND, content_type="application/merge-patch+json")
-    assert_problem(told, 415, "unsupported_media_type")
+def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """application/merge-patch+json is 415 for a create."""
+    document = client.post("/modules", data=VALID, content_type="application/merge-patch+json")
+    assert_problem(document, 415, "unsupported_media_type")
     assert cmdb.sent == []
 
 
@@ -129,24 +131,24 @@ def test_merge_patch_is_no_create(client: FlaskClient, cmdb: FakeBackend) -> Non
 @pytest.mark.parametrize(
     "accept", [None, "*/*", "application/json", "application/problem+json", "text/html, */*;q=0.1"]
 )
-def test_declared_well(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
-    """Every usual way to declare JSON, and to accept it, is understood."""
+def test_headers_accepted(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
+    """The usual forms of Content-Type and Accept are accepted."""
     headers = {} if accept is None else {"Accept": accept}
-    assert client.post("/modules", data=SOUND, content_type=content_type, headers=headers).status_code == 201
+    assert client.post("/modules", data=VALID, content_type=content_type, headers=headers).status_code == 201
     assert len(cmdb.writes) == 1
 
 
 def test_largest_body(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Exactly 64 KiB are read, and so is a surrogate pair: the limits refuse nothing beyond what they say."""
+    """A body of exactly 64 KiB is accepted, and so is a surrogate pair."""
     data = json.dumps(body(cmdb, name="\U0001f600")).encode()
     assert b"\\ud83d\\ude00" in data
-    told = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
-    assert (told.status_code, told.get_json()["name"]) == (201, "\U0001f600")
+    document = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
+    assert (document.status_code, document.get_json()["name"]) == (201, "\U0001f600")
 
 
-def test_a_body_that_ends_early(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Of a caller who hangs up in the middle nothing is taken for the whole, even where it would be JSON."""
-    told = {"CONTENT_LENGTH": str(len(SOUND) + 1)}
-    response = client.post("/modules", data=SOUND, content_type="application/json", environ_overrides=told)
+def test_truncated_body(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """A body that is shorter than its Content-Length is refused, even if it is valid JSON."""
+    document = {"CONTENT_LENGTH": str(len(VALID) + 1)}
+    response = client.post("/modules", data=VALID, content_type="application/json", environ_overrides=document)
     assert_problem(response, 400, "invalid_json")
     assert cmdb.sent == []

@@ -1,4 +1,4 @@
-"""Changing and deleting over the api: merge-patch, what is fixed, and what is sent for it."""
+"""PATCH and DELETE: merge-patch, immutable fields, and the calls to the backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.api.problems import assert_problem, field_errors
 
 @pytest.fixture
 def there(client: FlaskClient, cmdb: FakeBackend) -> str:
-    """The address of a module of CMDB's."""
+    """The path of a module in CMDB."""
     sent = body(cmdb, owners=["a", "b"], attributes={"remark": "x", "bk_module_type": "1"})
     address = client.post("/modules", json=sent).headers["Location"]
     cmdb.sent.clear()
@@ -25,7 +25,7 @@ def there(client: FlaskClient, cmdb: FakeBackend) -> str:
 
 @pytest.fixture
 def tree(client: FlaskClient, projectman: FakeBackend) -> str:
-    """The address of a module of ProjectMan's that has a child."""
+    """The path of a module in ProjectMan that has a child."""
     first = client.post("/modules", json=body(projectman, description="text"))
     client.post("/modules", json=body(projectman, name="child", parent=first.get_json()["native_id"]))
     projectman.sent.clear()
@@ -34,33 +34,33 @@ def tree(client: FlaskClient, projectman: FakeBackend) -> str:
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
 def test_merge(client: FlaskClient, cmdb: FakeBackend, there: str, content_type: str) -> None:
-    """What is left out stays as it is; both content types mean the same; the module as it is now comes back."""
+    """An absent member stays as it is; both content types mean the same; the changed module is returned."""
     response = client.patch(there, data=json.dumps({"name": " renamed "}), content_type=content_type)
-    told = response.get_json()
+    document = response.get_json()
     assert (response.status_code, response.headers["Gateway-Outcome"]) == (200, "applied")
-    assert (told["name"], [owner["id"] for owner in told["owners"]]) == ("renamed", ["a", "b"])
+    assert (document["name"], [owner["id"] for owner in document["owners"]]) == ("renamed", ["a", "b"])
     assert cmdb.sent == [("update", ModulePatch(name="renamed"))]
-    assert client.get(there).get_json() == told
+    assert client.get(there).get_json() == document
 
 
-def test_null_empties(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
-    """Null is a value of its own in a patch: owners and single attributes are emptied, the others are not touched."""
-    told = client.patch(there, json={"owners": None, "attributes": {"remark": None}}).get_json()
-    assert told["owners"] == []
-    assert told["attributes"] == {"remark": None, "bk_module_type": "1"}
+def test_null_values(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
+    """Null empties the owners and single attributes of a module; the others are not changed."""
+    document = client.patch(there, json={"owners": None, "attributes": {"remark": None}}).get_json()
+    assert document["owners"] == []
+    assert document["attributes"] == {"remark": None, "bk_module_type": "1"}
     assert cmdb.sent == [("update", ModulePatch(owners=None, attributes={"remark": None}))]
 
 
 def test_null_description(client: FlaskClient, projectman: FakeBackend, tree: str) -> None:
-    """Null empties a description; where the backend has none, it is no change at all."""
+    """Null empties a description; on a backend without descriptions it changes nothing."""
     assert client.patch(tree, json={"description": None}).get_json()["description"] is None
     assert projectman.sent == [("update", ModulePatch(description=None))]
     assert ModulePatch().description is UNSET
 
 
 @pytest.mark.parametrize("patch", [{}, {"description": None}, {"attributes": {}}])
-def test_nothing_to_change(client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any]) -> None:
-    """A patch that changes nothing sends no write: the module is read and answered."""
+def test_empty_patch(client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any]) -> None:
+    """A patch without changes sends no write; the module is read and returned."""
     response = client.patch(there, json=patch)
     assert (response.status_code, response.get_json()["name"]) == (200, "demo")
     assert cmdb.writes == []
@@ -75,10 +75,10 @@ def test_nothing_to_change(client: FlaskClient, cmdb: FakeBackend, there: str, p
     ],
 )
 @pytest.mark.parametrize("value", ["1", None])
-def test_fixed(client: FlaskClient, cmdb: FakeBackend, there: str, field: str, value: str | None) -> None:
-    """A module cannot be moved, nor its system fields set: 422 immutable_field, whatever the value."""
-    told = assert_problem(client.patch(there, json={"name": "renamed", field: value}), 422, "immutable_field")
-    assert field_errors(told) == {(f"/{field}", "immutable_field")}
+def test_immutable_fields(client: FlaskClient, cmdb: FakeBackend, there: str, field: str, value: str | None) -> None:
+    """Moving a module or setting a system field is 422 immutable_field, whatever the value."""
+    problem = assert_problem(client.patch(there, json={"name": "renamed", field: value}), 422, "immutable_field")
+    assert field_errors(problem) == {(f"/{field}", "immutable_field")}
     assert cmdb.sent == []
 
 
@@ -112,28 +112,28 @@ def test_fixed(client: FlaskClient, cmdb: FakeBackend, there: str, field: str, v
 def test_refused(
     client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any], code: str, expected: set[tuple[str, str]]
 ) -> None:
-    """A patch keeps the rules of a create: all mistakes at once, nothing sent."""
+    """The rules of a create apply to a patch: all errors are reported, and nothing is sent."""
     assert field_errors(assert_problem(client.patch(there, json=patch), 422, code)) == expected
     assert cmdb.sent == []
 
 
 @pytest.mark.parametrize("owners", [None, []])
 def test_mandatory_owner(client: FlaskClient, projectman: FakeBackend, tree: str, owners: list[str] | None) -> None:
-    """Where an owner is mandatory, a patch cannot take it away."""
-    told = assert_problem(client.patch(tree, json={"owners": owners}), 422, "validation_failed")
-    assert field_errors(told) == {("/owners", "required")}
+    """A patch cannot remove a mandatory owner."""
+    problem = assert_problem(client.patch(tree, json={"owners": owners}), 422, "validation_failed")
+    assert field_errors(problem) == {("/owners", "required")}
     assert projectman.sent == []
 
 
 def test_update_only(client: FlaskClient, there: str) -> None:
-    """An attribute that exists for changes alone is taken here (and refused in a create)."""
-    told = client.patch(there, json={"attributes": {"host_apply_enabled": True}}).get_json()
-    assert told["attributes"]["host_apply_enabled"] is True
+    """An attribute that is writable by updates only is accepted here (and refused in a create)."""
+    document = client.patch(there, json={"attributes": {"host_apply_enabled": True}}).get_json()
+    assert document["attributes"]["host_apply_enabled"] is True
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_not_there(client: FlaskClient, method: str) -> None:
-    """An id of no module is 404."""
+def test_unknown_module(client: FlaskClient, method: str) -> None:
+    """An unknown id is 404."""
     sent: dict[str, Any] = {"json": {"owners": [OWNER]}} if method == "PATCH" else {}
     assert_problem(client.open("/modules/cmdb.1.10.9", method=method, **sent), 404, "module_not_found")
 
@@ -148,7 +148,7 @@ def test_not_there(client: FlaskClient, method: str) -> None:
         ({}, {"owners": ["c"]}, None),
     ],
 )
-def test_rename_to_a_taken_name(
+def test_name_taken(
     client: FlaskClient,
     cmdb: FakeBackend,
     there: str,
@@ -156,15 +156,15 @@ def test_rename_to_a_taken_name(
     patch: dict[str, Any],
     existing: str | None,
 ) -> None:
-    """A name that is taken is 409 with its holder, where the holder can be found; the refusal stands in any case."""
+    """A name that is taken is 409, with the id of the existing module if it can be found."""
     client.post("/modules", json=body(cmdb, name="taken"))
     cmdb.fails |= {"update": ModuleAlreadyExists(), **fails}
-    told = assert_problem(client.patch(there, json=patch), 409, "module_already_exists")
-    assert told.get("existing") == existing
+    problem = assert_problem(client.patch(there, json=patch), 409, "module_already_exists")
+    assert problem.get("existing") == existing
 
 
 def test_delete(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
-    """A delete is 204 without a body, and the module is gone."""
+    """A delete is 204 without a body; the module no longer exists."""
     response = client.delete(there)
     assert (response.status_code, response.data, response.headers["Gateway-Outcome"]) == (204, b"", "applied")
     assert "Content-Type" not in response.headers
@@ -173,7 +173,7 @@ def test_delete(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
 
 
 def test_cascade(client: FlaskClient, projectman: FakeBackend, tree: str) -> None:
-    """A module with children goes only with cascade=true, and they go with it."""
+    """A module with children is deleted only with cascade=true, together with them."""
     assert_problem(client.delete(tree), 409, "module_not_empty")
     assert_problem(client.delete(f"{tree}?cascade=false"), 409, "module_not_empty")
     assert len(projectman.modules) == 2

@@ -1,4 +1,4 @@
-"""Pages of other origins: those that are listed may call and read what they need, all others nothing."""
+"""CORS: pages of configured origins may send requests and read the responses; others may not."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ EXPOSED: Final = {
     "Gateway-Outcome", "Idempotency-Replayed", "Location", "Preference-Applied", "Retry-After", "Server-Timing",
     "X-Request-Id",
 }  # fmt: skip
-#: What no browser sends for a page of either origin.
-STRANGERS: Final = [
+#: Values that no browser sends for a page of either origin.
+OTHER_ORIGINS: Final = [
     "https://evil.example", "null", "*", "", "https://portal.example.com:443", "https://portal.example.com:8443",
     "http://portal.example.com", "https://portal.example.com/", "https://PORTAL.example.com", "HTTPS://portal.example.com",
     "https://portal.example.com.evil.example", "https://evil-portal.example.com", "https://a.portal.example.com",
@@ -43,7 +43,7 @@ STRANGERS: Final = [
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """The service with two origins listed."""
+    """The service with two configured origins."""
     cors.init_app(app, [PORTAL, LOCAL], 600.0)
     return app.test_client()
 
@@ -53,13 +53,13 @@ def _preflight(client: FlaskClient, path: str = "/modules", origin: str = PORTAL
     return client.options(path, headers=asked)
 
 
-def _access(response: TestResponse) -> dict[str, str]:
-    """Return the headers that are addressed to browsers."""
+def _cors_headers(response: TestResponse) -> dict[str, str]:
+    """Return the CORS headers."""
     return {name: value for name, value in response.headers if name.startswith("Access-Control")}
 
 
-def _timeless(response: TestResponse) -> list[tuple[str, str]]:
-    """Return the headers that do not tell when the response was made: a second may pass between two of them."""
+def _stable_headers(response: TestResponse) -> list[tuple[str, str]]:
+    """Return the headers that do not depend on the time of the response."""
     return [(name, value) for name, value in response.headers if name not in {"Date", "Expires"}]
 
 
@@ -69,14 +69,14 @@ def _list(value: str) -> set[str]:
 
 @pytest.mark.parametrize("origin", [PORTAL, LOCAL])
 def test_preflight(client: FlaskClient, cmdb: FakeBackend, origin: str) -> None:
-    """A listed origin's page may ask with our methods and headers, and need not ask again for ten minutes."""
+    """The preflight of a configured origin permits the methods and headers, for ten minutes."""
     response = _preflight(client, origin=origin)
-    told = _access(response)
+    document = _cors_headers(response)
     assert (response.status_code, response.data, "Content-Type" in response.headers) == (204, b"", False)
-    assert told.pop("Access-Control-Allow-Origin") == origin
-    assert _list(told.pop("Access-Control-Allow-Methods")) == {"GET", "POST", "PATCH", "DELETE"}
-    assert _list(told.pop("Access-Control-Allow-Headers")) == ALLOWED
-    assert told == {"Access-Control-Max-Age": "600"}
+    assert document.pop("Access-Control-Allow-Origin") == origin
+    assert _list(document.pop("Access-Control-Allow-Methods")) == {"GET", "POST", "PATCH", "DELETE"}
+    assert _list(document.pop("Access-Control-Allow-Headers")) == ALLOWED
+    assert document == {"Access-Control-Max-Age": "600"}
     assert cmdb.sent == []
 
 
@@ -84,15 +84,15 @@ def test_preflight(client: FlaskClient, cmdb: FakeBackend, origin: str) -> None:
     ("path", "method"),
     [("/nope", "GET"), ("/modules/x/y", "DELETE"), ("//modules", "POST"), ("/livez", "DELETE"), ("/modules", "PUT")],
 )
-def test_preflight_of_nothing(client: FlaskClient, path: str, method: str) -> None:
-    """Asked about an address or method that is not there, the answer is the same: the page may read the 404 itself."""
-    assert _access(_preflight(client, path, method=method)) == _access(_preflight(client))
+def test_preflight_unknown_path(client: FlaskClient, path: str, method: str) -> None:
+    """The preflight of an unknown path or method is the same, so that the page can read the 404."""
+    assert _cors_headers(_preflight(client, path, method=method)) == _cors_headers(_preflight(client))
     assert _preflight(client, path, method=method).status_code == 204
 
 
 @pytest.mark.parametrize("headers", [{"Origin": PORTAL}, {"Access-Control-Request-Method": "POST"}])
 def test_options(client: FlaskClient, headers: dict[str, str]) -> None:
-    """OPTIONS that is no preflight names the methods of the address, as it does for everybody."""
+    """OPTIONS that is no preflight returns the methods of the path."""
     response = client.options("/modules", headers=headers)
     assert (response.status_code, set(response.allow)) == (200, {"GET", "HEAD", "OPTIONS", "POST"})
     assert "Access-Control-Allow-Methods" not in response.headers
@@ -112,60 +112,60 @@ ASKED: Final[list[tuple[str, str, int]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
-def test_listed(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, status: int) -> None:
-    """Every answer, errors and bugs too, may be read by a listed origin's page, and by this origin's alone."""
+def test_configured_origin(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, status: int) -> None:
+    """Every response, unexpected errors included, may be read by the page of the configured origin."""
     cmdb.fails["delete"] = RuntimeError()
     response = client.open(path, method=method, headers={"Origin": PORTAL}, buffered=True)
-    told = _access(response)
+    document = _cors_headers(response)
     assert response.status_code == status
-    assert told.pop("Access-Control-Allow-Origin") == PORTAL
-    assert _list(told.pop("Access-Control-Expose-Headers")) == EXPOSED
-    assert told == {}
+    assert document.pop("Access-Control-Allow-Origin") == PORTAL
+    assert _list(document.pop("Access-Control-Expose-Headers")) == EXPOSED
+    assert document == {}
     assert "Origin" in response.vary
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
 @pytest.mark.parametrize(("method", "path", "status"), ASKED)
-def test_stranger(client: FlaskClient, cmdb: FakeBackend, origin: str, method: str, path: str, status: int) -> None:
-    """Any other origin, however near, is answered as if it had sent none: no header for browsers, and nothing else."""
+def test_other_origin(client: FlaskClient, cmdb: FakeBackend, origin: str, method: str, path: str, status: int) -> None:
+    """A request of any other origin gets the response of a request without Origin."""
     cmdb.fails["delete"] = RuntimeError()
     sent = {"Origin": origin.encode().decode("latin-1"), "X-Request-Id": "same"}
     response = client.open(path, method=method, headers=sent, buffered=True)
     plain = client.open(path, method=method, headers={"X-Request-Id": "same"}, buffered=True)
     assert response.status_code == status
-    assert (response.data, _timeless(response)) == (plain.data, _timeless(plain))
-    assert _access(response) == {}
+    assert (response.data, _stable_headers(response)) == (plain.data, _stable_headers(plain))
+    assert _cors_headers(response) == {}
     assert "Origin" in response.vary
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
-def test_stranger_preflight(client: FlaskClient, origin: str) -> None:
-    """A stranger's preflight is answered, and permits nothing."""
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_other_origin_preflight(client: FlaskClient, origin: str) -> None:
+    """The preflight of another origin permits nothing."""
     response = _preflight(client, origin=origin.encode().decode("latin-1"))
-    assert (response.status_code, _access(response)) == (204, {})
+    assert (response.status_code, _cors_headers(response)) == (204, {})
     assert "Origin" in response.vary
 
 
 def test_language(client: FlaskClient) -> None:
-    """A problem varies by language and by origin, and says both."""
+    """The Vary header of a problem names Accept-Language and Origin."""
     response = client.get("/nope", headers={"Origin": PORTAL, "Accept-Language": "zh"})
     assert assert_problem(response, 404, "not_found")["title"] == "地址不存在"
     assert {"Origin", "Accept-Language"} <= set(response.vary)
 
 
 @pytest.mark.parametrize("origins", [[], ["*"]])
-def test_not_open(app: Flask, origins: list[str]) -> None:
-    """Without origins nothing is installed; a wildcard opens nothing to anybody."""
+def test_disabled(app: Flask, origins: list[str]) -> None:
+    """Without origins, CORS is off; a wildcard is not interpreted."""
     cors.init_app(app, origins, 600.0)
     client = app.test_client()
-    assert _access(client.get("/livez", headers={"Origin": PORTAL})) == {}
-    assert _access(_preflight(client)) == {}
+    assert _cors_headers(client.get("/livez", headers={"Origin": PORTAL})) == {}
+    assert _cors_headers(_preflight(client)) == {}
     assert ("Origin" in client.get("/livez").vary) == bool(origins)
 
 
 @pytest.fixture
-def guarded(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskClient:
-    """The service as it is configured: one caller with a key, one origin."""
+def auth_client(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskClient:
+    """The service with authentication and one configured origin."""
     gateway = AppDependencies(
         backends={cmdb.name: cmdb},
         provisioner=Provisioner(
@@ -185,28 +185,28 @@ def guarded(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskCl
     return create_api(gateway).test_client()
 
 
-def test_configured(guarded: FlaskClient) -> None:
-    """The configuration's origins and seconds, in whole ones, are what a browser is told; nobody is asked who he is."""
-    response = _preflight(guarded)
+def test_settings(auth_client: FlaskClient) -> None:
+    """A preflight needs no credential; origin and maximum age, in whole seconds, are those of the configuration."""
+    response = _preflight(auth_client)
     assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (204, PORTAL)
     assert response.headers["Access-Control-Max-Age"] == "60"
-    assert _access(_preflight(guarded, origin=LOCAL)) == {}
+    assert _cors_headers(_preflight(auth_client, origin=LOCAL)) == {}
 
 
-def test_request_proves_itself(guarded: FlaskClient, cmdb: FakeBackend) -> None:
-    """Behind a preflight the request itself needs its proof; the page can read what is missing."""
-    refused = guarded.post("/modules", json=body(cmdb), headers={"Origin": PORTAL})
+def test_authentication(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
+    """The request after the preflight needs a credential; the page can read the 401."""
+    refused = auth_client.post("/modules", json=body(cmdb), headers={"Origin": PORTAL})
     assert_problem(refused, 401, "unauthenticated")
     assert refused.headers["Access-Control-Allow-Origin"] == PORTAL
     assert cmdb.sent == []
-    created = guarded.post("/modules", json=body(cmdb), headers={"Origin": PORTAL, **key("portal")})
+    created = auth_client.post("/modules", json=body(cmdb), headers={"Origin": PORTAL, **key("portal")})
     assert (created.status_code, created.headers["Access-Control-Allow-Origin"]) == (201, PORTAL)
     assert "Access-Control-Allow-Credentials" not in created.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_no_way_in(guarded: FlaskClient, cmdb: FakeBackend, method: str) -> None:
-    """A preflight's headers on another method open nothing."""
-    response = guarded.open(LIST, method=method, headers={"Origin": PORTAL, "Access-Control-Request-Method": "GET"})
+def test_not_a_preflight(auth_client: FlaskClient, cmdb: FakeBackend, method: str) -> None:
+    """The headers of a preflight on another method do not skip authentication."""
+    response = auth_client.open(LIST, method=method, headers={"Origin": PORTAL, "Access-Control-Request-Method": "GET"})
     assert response.status_code in {401, 405}
     assert cmdb.sent == []

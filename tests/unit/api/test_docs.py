@@ -1,4 +1,4 @@
-"""The interactive page: everything it needs is served from here, under a policy that lets nothing else in."""
+"""The Swagger UI page: all its files are served by the gateway, under a strict Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES = {
 
 
 class References(HTMLParser):
-    """Collects what a page fetches, and what it runs or styles in place."""
+    """Collects the references of a page, and its inline scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def page(client: FlaskClient) -> References:
 
 
 def test_references(client: FlaskClient, page: References) -> None:
-    """The page refers to exactly these, each relative to the page, served, and of its content type."""
+    """The page refers to exactly these files by relative URLs; each is served with its content type."""
     assert page.found == TYPES.keys()
     for reference, content_type in TYPES.items():
         response = client.get(f"/{reference}", buffered=True)
@@ -53,20 +53,20 @@ def test_references(client: FlaskClient, page: References) -> None:
         assert len(response.data) > 50
 
 
-def test_nothing_inline(page: References) -> None:
-    """Neither script nor style stands in the page itself, so that the policy can refuse both."""
+def test_no_inline_code(page: References) -> None:
+    """The page has no inline script or style, which the policy forbids."""
     assert page.inline == []
 
 
-def test_own_script(client: FlaskClient) -> None:
-    """The page's own script and style name no other host; a validator of others is not asked."""
+def test_own_files(client: FlaskClient) -> None:
+    """The page's own script and style refer to no other host; the external validator is disabled."""
     for name in ("docs.js", "docs.css"):
         assert not re.search(r"(?:https?:)?//(?! )", client.get(f"/docs/{name}", buffered=True).text)
     assert "validatorUrl: null" in client.get("/docs/docs.js", buffered=True).text
 
 
-def test_styles_fetch_nothing(client: FlaskClient) -> None:
-    """The style sheets carry their images with them."""
+def test_style_sheets(client: FlaskClient) -> None:
+    """The style sheets embed their images."""
     for name in ("docs.css", "swagger-ui.css"):
         text = client.get(f"/docs/{name}", buffered=True).text
         assert all(url.startswith("data:") for url in re.findall(r"""url\(["']?([^"')]+)""", text))
@@ -75,7 +75,7 @@ def test_styles_fetch_nothing(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js"])
 def test_policy(client: FlaskClient, path: str) -> None:
-    """Scripts, styles and requests come from this host and go to it; nothing is evaluated, framed or sent elsewhere."""
+    """The policy permits scripts, styles and requests of this host only, and neither evaluation nor frames."""
     directives = dict(
         each.strip().split(" ", 1)
         for each in client.get(path, buffered=True).headers["Content-Security-Policy"].split(";")
@@ -105,23 +105,23 @@ def test_policy(client: FlaskClient, path: str) -> None:
         "oauth2-redirect.html",
     ],
 )
-def test_only_these(client: FlaskClient, name: str) -> None:
-    """What is not on the list is not served, whatever lies beside it."""
+def test_other_files(client: FlaskClient, name: str) -> None:
+    """A file that is not listed is not served."""
     assert_problem(client.get(f"/docs/{name}"), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/docs.js"])
 @pytest.mark.parametrize("given", ["bytes=0-9", "bytes=99999999-", "bytes=-0", "pages=1"])
 def test_range(client: FlaskClient, path: str, given: str) -> None:
-    """A Range is not served: the whole is sent, as HTTP allows, and no failure comes of it."""
+    """A Range header is ignored, as HTTP permits: the whole file is sent."""
     response = client.get(path, headers={"Range": given}, buffered=True)
     assert response.status_code == 200
     assert len(response.data) > 50
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css"])
-def test_kept_by_browsers(client: FlaskClient, path: str) -> None:
-    """A browser that has a file already is told so, 304; the assets it may use for an hour without asking."""
+def test_caching(client: FlaskClient, path: str) -> None:
+    """A conditional request is 304; assets may be cached for an hour, the page must be revalidated."""
     first = client.get(path, buffered=True)
     response = client.get(path, headers={"If-None-Match": first.headers["ETag"]}, buffered=True)
     assert (response.status_code, response.data) == (304, b"")
@@ -130,10 +130,10 @@ def test_kept_by_browsers(client: FlaskClient, path: str) -> None:
 
 @pytest.mark.parametrize("accept", ["text/html", "text/css,*/*;q=0.1", "image/png"])
 def test_accept(client: FlaskClient, accept: str) -> None:
-    """The page and its assets are no JSON, and need not be accepted as such."""
+    """The page and its assets are not JSON: an Accept without JSON is no error."""
     assert client.get("/docs", headers={"Accept": accept}, buffered=True).status_code == 200
 
 
-def test_one_document(client: FlaskClient) -> None:
-    """The OpenAPI document is the same each time it is asked for."""
+def test_same_document(client: FlaskClient) -> None:
+    """The OpenAPI document is the same in every response."""
     assert client.get("/openapi.json").data == client.get("/openapi.json").data

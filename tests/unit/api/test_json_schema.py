@@ -1,4 +1,4 @@
-"""The JSON Schema of a create, served at /backends/{name}: it says what the gateway does."""
+"""The JSON Schema of a create in /backends/{name} agrees with the gateway's validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.api.problems import assert_problem
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """Match as ECMA-262 does, where $ is the end and nothing else; Python's also stands before a last line feed."""
+    """Match as ECMA-262 defines it: `$` is the end only; Python's also matches before a final line feed."""
     if isinstance(instance, str) and not re.search(pattern.removesuffix("$") + r"\Z", instance, re.ASCII):
         yield ValidationError(f"does not match {pattern}")
 
@@ -44,7 +44,7 @@ Validator = _extend(Draft202012Validator, {"pattern": _pattern, "x-max-bytes": _
 
 
 def _values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Make values of a property as the schema itself describes it; some break a rule that has no strategy here."""
+    """Return a strategy for values of a property; some break a rule that has no strategy here."""
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     text = st.from_regex(schema["pattern"]) if "pattern" in schema else st.text(max_size=300)
     made = {
@@ -68,7 +68,7 @@ def _bodies(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({"backend": st.just(properties["backend"]["const"]), **required}, optional=made)
 
 
-#: What callers send by mistake.
+#: Values that callers send by accident.
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=40),
     st.text("09aZ٣3/.\n\x00 ", max_size=33), st.lists(st.text(max_size=5), max_size=3),
@@ -76,16 +76,18 @@ JUNK = st.one_of(
 )  # fmt: skip
 
 
-def _liberal(sent: dict[str, Any], schema: dict[str, Any]) -> bool:
-    """Tell the spellings that the gateway takes over and above the schema, which describes one of each value."""
+def _is_accepted_form(sent: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Return whether the body uses a form that the gateway accepts besides the one in the schema."""
     known, attributes = schema["properties"], sent.get("attributes")
     return (
         any(type(sent.get(name)) is int for name in ("scope", "parent"))  # ids as integers
         or any(isinstance(each, dict) for each in _listed(sent.get("owners")))  # owners as objects
         or (isinstance(name := sent.get("name"), str) and strip_whitespace(name) != name)  # white space around a name
-        or ("description" in sent and "description" not in known and sent["description"] is None)  # nothing, given
+        or ("description" in sent and "description" not in known and sent["description"] is None)  # null means absent
         or (attributes == {} and "attributes" not in known)
-        or any(type(each) is float and each.is_integer() for each in _listed(attributes))  # 1.0 is an integer there
+        or any(
+            type(each) is float and each.is_integer() for each in _listed(attributes)
+        )  # 1.0 is an integer in JSON Schema
     )
 
 
@@ -101,13 +103,13 @@ def backend(request: pytest.FixtureRequest) -> FakeBackend:
 
 @pytest.fixture
 def schema(client: FlaskClient, backend: FakeBackend) -> dict[str, Any]:
-    """What /backends/{name} serves."""
+    """The schema in /backends/{name}."""
     served: dict[str, Any] = client.get(f"/backends/{backend.name}").get_json()["create_schema"]
     return served
 
 
 def test_valid(schema: dict[str, Any]) -> None:
-    """It is a JSON Schema of the dialect that it names, and refuses what it does not know."""
+    """It is a valid JSON Schema of its dialect, and forbids unknown members."""
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
@@ -118,7 +120,7 @@ def test_valid(schema: dict[str, Any]) -> None:
                                  HealthCheck.too_slow])  # fmt: skip
 @given(data=st.data())
 def test_agrees(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], data: st.DataObject) -> None:
-    """A body is sent on when the schema and its x- rules hold, and refused when not, without exception."""
+    """A body is accepted exactly if it is valid under the schema and its x- rules."""
     sent = data.draw(_bodies(schema))
     for name in data.draw(st.lists(st.sampled_from([*schema["properties"], "attributes", "extra"]), max_size=1)):
         sent[name] = data.draw(JUNK)
@@ -126,7 +128,7 @@ def test_agrees(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any
         st.lists(st.sampled_from(schema["required"]), max_size=1) if len(sent) % 3 == 0 else st.just([])
     ):
         sent.pop(name, None)
-    assume(not _liberal(sent, schema))
+    assume(not _is_accepted_form(sent, schema))
     _agree(client, backend, schema, sent)
 
 
@@ -162,18 +164,18 @@ EDGES: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in EDGES.items() for value in values])
-def test_agrees_at_the_edges(
+def test_agrees_at_limits(
     client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], field: str, value: object
 ) -> None:
-    """So it is at the last value that a rule allows, and at the first that it does not."""
+    """Schema and gateway agree on the last value that a rule permits and on the first that it does not."""
     _agree(client, backend, schema, body(backend) | {field: value})
 
 
 @pytest.mark.parametrize("name", ["cmdb", "projectman"])
 def test_fields(client: FlaskClient, name: str) -> None:
-    """/backends/{name} tells every field: its name, meaning, rules, and whether it can be read and written."""
-    told, rules = client.get(f"/backends/{name}").get_json(), capabilities(name)
-    fields = {each["name"]: each for each in told["fields"]}
+    """/backends/{name} describes every field: name, meaning, rules, readable, writable."""
+    document, rules = client.get(f"/backends/{name}").get_json(), capabilities(name)
+    fields = {each["name"]: each for each in document["fields"]}
     assert fields.keys() == {*rules.fields, *(f"attributes.{each.name}" for each in rules.attributes)}
     for field in (*rules.fields.values(), *rules.attributes):
         shown = fields[field.name if field.name in fields else f"attributes.{field.name}"]
@@ -181,6 +183,6 @@ def test_fields(client: FlaskClient, name: str) -> None:
         assert shown["writable"] == list(field.writable)
         assert shown["meaning"] == field.meaning != ""
         Draft202012Validator.check_schema(shown["schema"])
-    assert (told["scope"], told["parent"]) == (rules.scope.meaning, rules.parent.meaning)
-    assert told["settle_seconds"] == rules.settle_seconds
-    assert (told["limits"], told["notes"]) == (dict(rules.limits), list(rules.notes))
+    assert (document["scope"], document["parent"]) == (rules.scope.meaning, rules.parent.meaning)
+    assert document["settle_seconds"] == rules.settle_seconds
+    assert (document["limits"], document["notes"]) == (dict(rules.limits), list(rules.notes))

@@ -1,4 +1,4 @@
-"""Listing over the api: page after page, filters, and the connections themselves."""
+"""Lists of modules and connections; health and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIST = "/modules?backend=cmdb&scope=1"
 
 @pytest.fixture
 def seven(client: FlaskClient, cmdb: FakeBackend) -> list[str]:
-    """The ids of seven modules, the last two in another set."""
+    """The ids of seven modules; the last two are in another set."""
     sent = [body(cmdb, name=f"m{index}", parent="10" if index < 5 else "11") for index in range(7)]
     ids = [client.post("/modules", json=each).get_json()["id"] for each in sent]
     cmdb.sent.clear()
@@ -26,59 +26,59 @@ def seven(client: FlaskClient, cmdb: FakeBackend) -> list[str]:
 
 @pytest.mark.parametrize(("size", "pages"), [(1, 7), (2, 4), (3, 3), (7, 1), (200, 1)])
 def test_pages(client: FlaskClient, seven: list[str], size: int, pages: int) -> None:
-    """Following next_page_token until it is null shows every module once, in one order, no page larger than asked."""
+    """The pages contain every module once, in one order, and at most page_size each."""
     found, token = [], ""
     for page in range(1, pages + 1):
-        told = client.get(f"{LIST}&page_size={size}{token}").get_json()
-        assert told.keys() == {"modules", "next_page_token"}
-        assert 0 < len(told["modules"]) <= size
-        found += [module["id"] for module in told["modules"]]
-        assert (told["next_page_token"] is None) == (page == pages)
-        token = f"&page_token={told['next_page_token']}"
+        document = client.get(f"{LIST}&page_size={size}{token}").get_json()
+        assert document.keys() == {"modules", "next_page_token"}
+        assert 0 < len(document["modules"]) <= size
+        found += [module["id"] for module in document["modules"]]
+        assert (document["next_page_token"] is None) == (page == pages)
+        token = f"&page_token={document['next_page_token']}"
     assert found == seven
 
 
 @pytest.mark.usefixtures("seven")
 def test_page_size_may_change(client: FlaskClient) -> None:
-    """A token is bound to the filter, not to the size of a page."""
+    """A token is bound to the filter, not to the page size."""
     token = client.get(f"{LIST}&page_size=2").get_json()["next_page_token"]
     assert len(client.get(f"{LIST}&page_token={token}&page_size=4").get_json()["modules"]) == 4
 
 
 def test_filters(client: FlaskClient, cmdb: FakeBackend, seven: list[str]) -> None:
-    """parent, name and include=built_in go to the backend as they are; the size is 50 where none is given."""
-    told = client.get(f"{LIST}&parent=11&name=%20m6&include=built_in").get_json()
-    assert [module["id"] for module in told["modules"]] == seven[6:]
+    """parent, name and include=built_in are passed to the backend; the default page size is 50."""
+    document = client.get(f"{LIST}&parent=11&name=%20m6&include=built_in").get_json()
+    assert [module["id"] for module in document["modules"]] == seven[6:]
     query = ModuleQuery(scope="1", parent="11", name="m6", include_built_in=True)
     assert cmdb.sent == [("list", (query, 50, None))]
 
 
 def test_empty(client: FlaskClient) -> None:
-    """Nothing found is an empty list, and no error."""
-    told = client.get(f"{LIST}&name=nobody").get_json()
-    assert told == {"modules": [], "next_page_token": None}
+    """A list without matches is empty."""
+    document = client.get(f"{LIST}&name=nobody").get_json()
+    assert document == {"modules": [], "next_page_token": None}
 
 
 def test_times(client: FlaskClient, cmdb: FakeBackend, seven: list[str]) -> None:
-    """Times are RFC 3339 in UTC with milliseconds and Z; what is not known is null."""
+    """Times are RFC 3339 in UTC with milliseconds; an unknown time is null."""
     moment = datetime(2022, 2, 22, 12, 25, 19, 49_999, tzinfo=UTC)
     cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment)
-    told = client.get(f"/modules/{seven[0]}").get_json()
-    assert (told["created_at"], told["updated_at"]) == ("2022-02-22T12:25:19.049Z", None)
+    document = client.get(f"/modules/{seven[0]}").get_json()
+    assert (document["created_at"], document["updated_at"]) == ("2022-02-22T12:25:19.049Z", None)
     cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment.astimezone(timezone(timedelta(hours=8))))
     assert client.get(f"/modules/{seven[0]}").get_json()["created_at"] == "2022-02-22T12:25:19.049Z"
 
 
 def test_utf8(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Answers are UTF-8 as they read, without escapes."""
+    """Responses are UTF-8 without escapes."""
     assert "模块".encode() in client.post("/modules", json=body(cmdb, name="模块")).data
 
 
-def test_connections(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """/backends lists the connections with type and state, and asks nobody."""
+def test_backends(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """/backends lists the connections with type and state; nothing is sent."""
     cmdb.state = "reachable"
-    told = client.get("/backends").get_json()["backends"]
-    assert told == [
+    document = client.get("/backends").get_json()["backends"]
+    assert document == [
         {"name": "cmdb", "type": "cmdb", "title": "BlueKing CMDB", "state": "reachable"},
         {"name": "projectman", "type": "projectman", "title": "Huawei Cloud ProjectMan", "state": "unused"},
     ]
@@ -86,14 +86,14 @@ def test_connections(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize("name", ["nope", "CMDB", "cmdb%00", "..", "cmdb%20"])
-def test_no_such_connection(client: FlaskClient, name: str) -> None:
-    """A connection that does not exist is an address that does not exist."""
+def test_unknown_connection(client: FlaskClient, name: str) -> None:
+    """An unknown connection is 404 not_found."""
     assert_problem(client.get(f"/backends/{name}"), 404, "not_found")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", "alive"), ("/readyz", "ready")])
 def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) -> None:
-    """Alive and ready do not depend on a backend: none is asked."""
+    """Liveness and readiness do not depend on a backend."""
     cmdb.state = "unreachable"
     assert client.get(path).get_json() == {"status": status}
     assert cmdb.sent == []
@@ -104,7 +104,7 @@ def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) 
     ["application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain", "*/*"],
 )
 def test_metrics(client: FlaskClient, cmdb: FakeBackend, accept: str) -> None:
-    """The figures are plain text, as a collector reads them, and ask no backend."""
+    """The metrics are plain text; no backend is involved."""
     response = client.get("/metrics", headers={"Accept": accept})
     assert (response.status_code, response.mimetype) == (200, "text/plain")
     assert cmdb.sent == []

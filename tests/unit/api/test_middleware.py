@@ -1,4 +1,4 @@
-"""What every answer carries: the request's id, timings, security headers; and the one line in the log."""
+"""Request id, timings and security headers of every response, and the access log."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LIST = "/modules?backend=cmdb&scope=1"
     "given",
     ["a", "x" * 128, "0198c2d4-8d0b-7e4d", "Root=1-5759e988-bd862e3fe1be46a994272793", "a.b_c:d@e/f+g=="],
 )
-def test_request_id_kept(client: FlaskClient, given: str) -> None:
-    """A caller's own id of up to 128 harmless characters comes back to him."""
+def test_request_id_valid(client: FlaskClient, given: str) -> None:
+    """A request id of up to 128 permitted characters is returned."""
     assert client.get("/livez", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
 
 
@@ -33,7 +33,7 @@ def test_request_id_kept(client: FlaskClient, given: str) -> None:
     [None, "", " ", "x" * 129, "a b", "a,b", 'a"b', "a;b", "<script>", "a\tb", "ï", "{}", "a%0d%0aX: y", "${jndi:x}"],
 )
 def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, given: str | None) -> None:
-    """Any other is replaced by a new one: in the answer, in the envelope, towards the backend; it refuses nothing."""
+    """Any other request id is replaced by a new one; the request is not refused."""
     headers = {} if given is None else {"X-Request-Id": given}
     response = client.get("/modules?backend=cmdb&scope=2", headers=headers)
     assert assert_problem(response, 422, "scope_not_found")["request_id"] == "request-1"
@@ -41,14 +41,14 @@ def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, given: str 
 
 
 def test_request_id_injection(client: FlaskClient) -> None:
-    """A line feed that a lenient server let through ends up in no header of ours."""
+    """A line feed in the request id, which a lenient server could pass, reaches no response header."""
     response = client.get("/livez", environ_overrides={"HTTP_X_REQUEST_ID": "a\r\nX-Injected: 1"})
     assert response.headers["X-Request-Id"] == "request-1"
     assert "X-Injected" not in response.headers
 
 
-def test_request_id_goes_along(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backend's call carries the same id, and ends ten seconds from its beginning."""
+def test_call_context(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call to the backend has the same request id, and a deadline of ten seconds."""
     calls = []
     monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
     client.get(LIST, headers={"X-Request-Id": "mine"})
@@ -57,7 +57,7 @@ def test_request_id_goes_along(client: FlaskClient, cmdb: FakeBackend, monkeypat
 
 
 def test_timings(client: FlaskClient, cmdb: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Server-Timing parts what the backend took from what the gateway did, in milliseconds."""
+    """Server-Timing separates the time of the backend from that of the gateway, in milliseconds."""
     cmdb.takes = 0.25
     monkeypatch.setattr(FakeBackend, "_module", lambda _self, _id: clock.sleep(0.3))
     response = client.delete("/modules/cmdb.1.10.1")
@@ -84,7 +84,7 @@ def test_timings(client: FlaskClient, cmdb: FakeBackend, clock: VirtualClock, mo
     ],
 )
 def test_security_headers(client: FlaskClient, cmdb: FakeBackend, method: str, path: str) -> None:
-    """Every answer, errors and bugs too, says that it is no page to be framed, sniffed, or kept by a cache."""
+    """Every response, unexpected errors included, has the security headers."""
     cmdb.fails["delete"] = RuntimeError()
     headers = client.open(path, method=method, buffered=True).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -102,7 +102,7 @@ def test_security_headers(client: FlaskClient, cmdb: FakeBackend, method: str, p
     "path", [LIST, "/modules?backend=nope&scope=1", "/modules/cmdb.1.10.1", "/modules/x", "/backends", "/docs", "/nope"]
 )
 def test_head(client: FlaskClient, path: str) -> None:
-    """HEAD answers what GET does, without the body: the same status and length."""
+    """HEAD has the status and the length of GET, without the body."""
     head, get = client.head(path, buffered=True), client.get(path, buffered=True)
     assert head.data == b""
     assert (head.status_code, head.content_type) == (get.status_code, get.content_type)
@@ -118,7 +118,7 @@ def test_head(client: FlaskClient, path: str) -> None:
     ],
 )
 def test_options(client: FlaskClient, cmdb: FakeBackend, path: str, allow: set[str]) -> None:
-    """OPTIONS tells the methods, asks no backend, and opens nothing to other origins."""
+    """OPTIONS returns the methods; it contains no CORS headers, and nothing is sent."""
     response = client.options(path)
     assert (response.status_code, set(response.allow), response.data) == (200, allow, b"")
     assert not [name for name in response.headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118 - pairs otherwise
@@ -127,7 +127,7 @@ def test_options(client: FlaskClient, cmdb: FakeBackend, path: str, allow: set[s
 
 @pytest.fixture
 def log() -> Any:
-    """The lines of the access log, as the operator reads them."""
+    """The lines of the access log as JSON."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging_config.JsonFormatter())
@@ -140,8 +140,8 @@ def log() -> Any:
     logger.setLevel(level)
 
 
-def test_one_line(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
-    """A request is one line: method, route, status, code, outcome, id and times; never a body or a query."""
+def test_access_log(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
+    """A request is one line with method, route, status, code, outcome and id, without body and query."""
     sent = body(cmdb, scope="2", name="hidden")
     client.post("/modules?if_exists=adopt", json=sent, headers={"X-Request-Id": "mine"})
     (line,) = log()
@@ -161,8 +161,8 @@ def test_one_line(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
     assert "hidden" not in json.dumps(line)
 
 
-def test_no_forged_line(client: FlaskClient, log: Any) -> None:
-    """A path with line feeds, or without end, stays in its line; a route that is not there is null."""
+def test_access_log_injection(client: FlaskClient, log: Any) -> None:
+    """A path with line feeds is escaped and a long one cut; the route of an unknown path is null."""
     client.get("/a%0a%7b%22message%22:%22forged%22%7d" + "x" * 9000)
     client.get("/%ff%e2%80%a8")
     first, second = log()

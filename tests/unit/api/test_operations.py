@@ -1,4 +1,4 @@
-"""Following a create: /operations, Idempotency-Key, Prefer, and a process that takes no more."""
+"""/operations, Idempotency-Key, Prefer, request timeouts and draining."""
 
 from __future__ import annotations
 
@@ -10,58 +10,58 @@ from flask.testing import FlaskClient
 
 from gateway.domain.errors import OutcomeUnknown
 from gateway.provisioning.provisioner import Provisioner
-from tests.unit.api.fake_backend import FakeBackend, body, facts
+from tests.unit.api.fake_backend import FakeBackend, body, members
 from tests.unit.api.problems import assert_problem
 
 
 def test_accepted(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Prefer: respond-async answers 202 and the address of the operation, which tells the module once it is there."""
+    """Prefer: respond-async is 202 with the Location of the operation, which contains the module when it succeeds."""
     response = client.post("/modules", json=body(cmdb), headers={"Prefer": "wait=1, Respond-Async; x=1"})
     assert response.status_code == 202
     assert response.headers["Preference-Applied"] == "respond-async"
     assert response.headers["Gateway-Outcome"] == response.get_json()["outcome"]
-    told = client.get(response.headers["Location"]).get_json()
-    assert facts(told, "kind", "state", "outcome", "backend", "error") == {
+    document = client.get(response.headers["Location"]).get_json()
+    assert members(document, "kind", "state", "outcome", "backend", "error") == {
         "kind": "create",
         "state": "succeeded",
         "outcome": "applied",
         "backend": "cmdb",
         "error": None,
     }
-    assert client.get(f"/modules/{told['module']['id']}").get_json() == told["module"]
-    assert told["claimed_at"] == "2027-01-15T08:00:00.000Z"
+    assert client.get(f"/modules/{document['module']['id']}").get_json() == document["module"]
+    assert document["claimed_at"] == "2027-01-15T08:00:00.000Z"
 
 
 def test_refused(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A create that was refused says so, with the code and the id of the module in its way."""
+    """The operation of a refused create contains the code and the id of the existing module."""
     existing = client.post("/modules", json=body(cmdb)).get_json()["id"]
     address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
-    told = client.get(address).get_json()
-    assert (told["state"], told["outcome"], told["module"]) == ("refused", "not_applied", None)
-    assert facts(told["error"], "code", "existing") == {"code": "module_already_exists", "existing": existing}
+    document = client.get(address).get_json()
+    assert (document["state"], document["outcome"], document["module"]) == ("refused", "not_applied", None)
+    assert members(document["error"], "code", "existing") == {"code": "module_already_exists", "existing": existing}
 
 
 def test_unknown(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A create of unknown fate is looked for: its evidence says what is known, and until when it will be settled."""
+    """The operation of an unknown create is reconciling, with its evidence and the time when it settles."""
     cmdb.fails["create"] = OutcomeUnknown()
     address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
-    told = client.get(address).get_json()
-    assert (told["state"], told["outcome"]) == ("reconciling", "unknown")
-    assert [facts(each, "at", "what") for each in told["evidence"]] == [
+    document = client.get(address).get_json()
+    assert (document["state"], document["outcome"]) == ("reconciling", "unknown")
+    assert [members(each, "at", "what") for each in document["evidence"]] == [
         {"at": "2027-01-15T08:00:00.000Z", "what": "outcome_unknown"}
     ]
-    assert told["settles_at"].startswith("2027-01-15T08:0")
+    assert document["settles_at"].startswith("2027-01-15T08:0")
 
 
 @pytest.mark.parametrize("operation_id", ["nope", "..", "%00", "operation-1%0a", "1" * 5000, "%ff"])
-def test_no_such_operation(client: FlaskClient, operation_id: str) -> None:
-    """An id of no operation is 404, whatever its form."""
+def test_unknown_operation(client: FlaskClient, operation_id: str) -> None:
+    """An unknown id of an operation is 404, whatever its form."""
     assert_problem(client.get(f"/operations/{operation_id}"), 404, "operation_not_found")
 
 
 @pytest.mark.parametrize("key", ["a", '"a"', " a ", "!~", "k" * 255, f'"{"k" * 255}"'])
 def test_key_replays(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
-    """The same key and request are one create: the second answer is the first one's, and says that it is."""
+    """The same key and request are one create: the second response is the first one, marked as replayed."""
     headers = {"Idempotency-Key": key}
     first, second = (client.post("/modules", json=body(cmdb), headers=headers) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)
@@ -72,7 +72,7 @@ def test_key_replays(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
 
 
 def test_key_reused(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """The same key with another request is 422, and nothing is sent for it."""
+    """The same key with another request is 422, and nothing is sent."""
     headers = {"Idempotency-Key": "a"}
     client.post("/modules", json=body(cmdb), headers=headers)
     assert_problem(
@@ -83,7 +83,7 @@ def test_key_reused(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "a b", '"a', 'a"b', '""', "k" * 256, f'"{"k" * 256}"', "ï", "a\tb"])
 def test_key_invalid(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
-    """A key that is none is 400, and nothing is sent: a create that was meant to be safe is not made unsafe."""
+    """A malformed key is 400, and nothing is sent."""
     response = client.post("/modules", json=body(cmdb), headers={"Idempotency-Key": key})
     assert_problem(response, 400, "idempotency_key_invalid")
     assert cmdb.sent == []
@@ -100,10 +100,10 @@ def test_key_invalid(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
         *(({"X-Request-Timeout-Ms": odd}, 10.0) for odd in ("", "0", "-1", "1e3", "٥٠٠", "1" * 20, "1, 2")),
     ],
 )
-def test_patience(
+def test_request_timeout(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], seconds: float
 ) -> None:
-    """A read ends with the caller's own patience, less the way back, where that is shorter than ours."""
+    """The deadline is the caller's timeout less 50 ms, if that is earlier than the gateway's."""
     calls: list[Any] = []
     monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
     sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
@@ -112,7 +112,7 @@ def test_patience(
 
 
 def test_draining(build: Any, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process about to end is alive but not ready, and takes no create: 503, not applied; reads go on."""
+    """A draining process is alive but not ready; creates are 503, not applied; reads continue."""
     monkeypatch.setitem(build.__globals__, "Provisioner", partial(Provisioner, draining=True))
     client = build({"cmdb": cmdb}).test_client()
     assert client.get("/livez").status_code == 200

@@ -1,4 +1,4 @@
-"""A write whose way there could not be read has changed nothing, and says so: 504 is kept for what may be applied."""
+"""A write that fails at a preceding read is not applied: 503. 504 is for writes that may have been applied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.api.problems import assert_problem
 ID = "/modules/cmdb.1.10.1"
 EVIDENCE = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
 WRITES = [("POST /modules", "create"), (f"PATCH {ID}", "update"), (f"DELETE {ID}", "delete")]
-LOOKS = [
+LOOKUPS = [
     ("POST /modules?validate_only=true", "check_place"),
     ("POST /modules?validate_only=true", "find"),
     (f"PATCH {ID} nothing", "get"),
@@ -28,23 +28,23 @@ def _send(client: FlaskClient, cmdb: FakeBackend, target: str) -> TestResponse:
     return client.open(path, method=method, json=bodies.get(method))
 
 
-@pytest.mark.parametrize(("target", "operation"), WRITES + LOOKS)
+@pytest.mark.parametrize(("target", "operation"), WRITES + LOOKUPS)
 @pytest.mark.parametrize("error", [BackendTimeout, BackendReplyInvalid])
-def test_a_read_failed(
+def test_preceding_read_fails(
     client: FlaskClient, cmdb: FakeBackend, target: str, operation: str, error: type[GatewayError]
 ) -> None:
-    """A read inside a write that times out, or makes no sense, is 503: retryable, not applied, with its evidence."""
+    """A preceding read that times out or returns an invalid response is 503: retryable, not applied."""
     cmdb.fails[operation] = error(context=EVIDENCE)
     response = _send(client, cmdb, target)
-    told = assert_problem(response, 503, "backend_unavailable")
-    assert told["retryable"] is True
-    assert told["upstream"] == {"backend": "cmdb", "status": 200}
+    problem = assert_problem(response, 503, "backend_unavailable")
+    assert problem["retryable"] is True
+    assert problem["upstream"] == {"backend": "cmdb", "status": 200}
     assert response.headers["Retry-After"] == "3"
 
 
 @pytest.mark.parametrize(("target", "operation"), WRITES)
-def test_an_unknown_write(client: FlaskClient, cmdb: FakeBackend, target: str, operation: str) -> None:
-    """A write of unknown fate stays unknown, 504: nothing is called unapplied that may be applied; it is sent once."""
+def test_unknown_outcome(client: FlaskClient, cmdb: FakeBackend, target: str, operation: str) -> None:
+    """A write of unknown outcome is 504 and is sent once."""
     cmdb.fails[operation] = OutcomeUnknown()
     assert_problem(_send(client, cmdb, target), 504, "outcome_unknown", "unknown")
     assert [each for each, _ in cmdb.writes] == [operation]
@@ -54,9 +54,9 @@ def test_an_unknown_write(client: FlaskClient, cmdb: FakeBackend, target: str, o
 @pytest.mark.parametrize(
     ("error", "status"), [(BackendTimeout(), 504), (BackendReplyInvalid(), 502), (OutcomeUnknown(), 504)]
 )
-def test_plain_read(
+def test_read_fails(
     client: FlaskClient, cmdb: FakeBackend, path: str, operation: str, error: GatewayError, status: int
 ) -> None:
-    """A read for its own sake keeps its timeout, 504, and its senseless reply, 502; a read applies nothing."""
+    """The timeout of a read is 504, its invalid response 502; a read applies nothing."""
     cmdb.fails[operation] = error
     assert_problem(client.get(path), status, error.code)

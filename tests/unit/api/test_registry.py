@@ -1,4 +1,4 @@
-"""The public codes, frozen: a program that was written against them goes on working."""
+"""The public error codes are frozen."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ CONTRACT = {
 
 
 def test_frozen(client: FlaskClient) -> None:
-    """/errors lists exactly these codes, each with its status, outcome and whether a retry makes sense, by code."""
-    told = client.get("/errors").get_json()["errors"]
-    assert {each["code"]: (each["status"], each["outcome"], each["retryable"]) for each in told} == CONTRACT
-    assert [each["code"] for each in told] == sorted(CONTRACT)
+    """/errors lists exactly these codes with status, outcome and retryable, sorted by code."""
+    document = client.get("/errors").get_json()["errors"]
+    assert {each["code"]: (each["status"], each["outcome"], each["retryable"]) for each in document} == CONTRACT
+    assert [each["code"] for each in document] == sorted(CONTRACT)
 
 
-def test_every_code_has_a_status() -> None:
-    """The registry of the domain and the table of statuses name the same codes: no error falls through to a 500."""
+def test_statuses() -> None:
+    """Every registered error has an HTTP status."""
     assert HTTP_STATUS.keys() == REGISTRY.keys()
 
 
 @pytest.mark.parametrize(("code", "row"), CONTRACT.items())
-def test_promises(code: str, row: tuple[int, str, bool]) -> None:
-    """4xx, 503 and 429 changed nothing; what may have changed something is a 504, or a bug's 500."""
+def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
+    """4xx and 503 are not applied; an unknown outcome is 504 or 500."""
     status, outcome, retryable = row
     if status < 500 or status == 503:
         assert outcome == "not_applied"
@@ -79,10 +79,10 @@ def test_promises(code: str, row: tuple[int, str, bool]) -> None:
 
 
 @pytest.mark.parametrize("code", CONTRACT)
-def test_words(client: FlaskClient, code: str) -> None:
-    """Every code has a title of one line and a meaning of its own that says what to do."""
-    told = {each["code"]: each for each in client.get("/errors").get_json()["errors"]}
-    assert told[code]["title"].strip()
-    assert "\n" not in told[code]["title"]
-    assert len(told[code]["meaning"]) > len(told[code]["title"])
-    assert [each["meaning"] for each in told.values()].count(told[code]["meaning"]) == 1
+def test_texts(client: FlaskClient, code: str) -> None:
+    """Every code has a title of one line and a distinct, longer meaning."""
+    document = {each["code"]: each for each in client.get("/errors").get_json()["errors"]}
+    assert document[code]["title"].strip()
+    assert "\n" not in document[code]["title"]
+    assert len(document[code]["meaning"]) > len(document[code]["title"])
+    assert [each["meaning"] for each in document.values()].count(document[code]["meaning"]) == 1

@@ -53,9 +53,6 @@ def test_one_commit_for_all(journal: SqliteJournal) -> None:
     connection.set_trace_callback(None)
     transaction = [line for line in statements if line in {"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"}]
     assert transaction == ["BEGIN IMMEDIATE", "COMMIT"]
-        "BEGIN IMMEDIATE",
-        "COMMIT",
-    ]
     assert journal.counts()["sending"] == 20
 
 

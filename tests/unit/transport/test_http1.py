@@ -173,7 +173,10 @@ _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
         (_OK + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", HTTPException),
         (_OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", HTTPException),
         (_OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}", mtime=0)[:-9], IncompleteRead),
-        (_OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{", mtime=0) + gzip.compress(b"}", mtime=0), HTTPException),
+        (
+            _OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{", mtime=0) + gzip.compress(b"}", mtime=0),
+            HTTPException,
+        ),
         (_OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 20_000, mtime=0), ResponseTooLarge),
         (_OK + b"\r\n" + b"x" * 10_001, ResponseTooLarge),
         (_CHUNKED + b"2711\r\n" + b"x" * 10_001, ResponseTooLarge),
