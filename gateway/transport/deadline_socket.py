@@ -85,7 +85,7 @@ class TlsDeadlineSocket(DeadlineSocket):
     def send(self, data: bytes) -> None:
         """Send all of the data; raises TimeoutError."""
         view = memoryview(data)
-        while view:  # a call encrypts at most one record of 16 KiB
+        while view:  # write() returns how much it has accepted
             view = view[self._tls.write(view) :]
         self._flush()
 
