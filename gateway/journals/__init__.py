@@ -1,7 +1,7 @@
-"""The journals: one port, two databases, chosen by the scheme of a URL.
+"""The journals: one port, two databases, selected by the scheme of a URL.
 
-`sqlite:///relative/path`, `sqlite:////absolute/path` and `sqlite:///:memory:` are embedded, for one machine;
-`postgresql://…` is for several.
+`sqlite:///relative/path`, `sqlite:////absolute/path` and `sqlite:///:memory:` serve one machine, `postgresql://…`
+several.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _POSTGRES: Final = "postgresql://"
 
 
 def create_journal(url: str) -> Journal:
-    """Return the journal of a URL that check_url has nothing against; it connects when it is first used."""
-    if mistake := check_url(url):
-        raise ValueError(mistake)
+    """Return the journal of a URL; it connects at its first use. Raises ValueError if `check_url` finds an error."""
+    if error := check_url(url):
+        raise ValueError(error)
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
         return SqliteJournal(None if path == ":memory:" else Path(path))
@@ -31,11 +31,11 @@ def create_journal(url: str) -> Journal:
 
 
 def check_url(url: str) -> str | None:
-    """Say what is wrong with a URL, without repeating it: it may hold a password."""
+    """Return the error in a URL, without the URL, which may contain a password; None if it is valid."""
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
         return "sqlite:/// wants a path behind it, or :memory:" if not path or path.endswith("/") else None
     if not url.startswith(_POSTGRES):
         return "must begin with sqlite:/// or postgresql://"
-    mistake: str | None = import_module("gateway.journals.postgres").check_url(url)
-    return mistake
+    error: str | None = import_module("gateway.journals.postgres").check_url(url)
+    return error

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that are kept for the next statement; every wait for one or on one has an end.
+"""A pool of PostgreSQL connections; every wait has a timeout.
 
-Not psycopg_pool: its workers try again behind the caller's back, so that a server that is down costs every caller the
-whole timeout, and one that is back is noticed late. Here a caller connects for himself, and is refused at once.
+Not psycopg_pool: its workers reconnect in the background, so a server that is down costs every caller the whole
+timeout, and its return is noticed late. Here the caller connects itself, and fails at once.
 """
 
 from __future__ import annotations
@@ -17,64 +17,64 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-_WAIT_SECONDS: Final = 2.0  # for a connection, where all are in use
-_REPLY_SECONDS: Final = 4.0  # for a server that has stopped in mid-sentence; its own timeouts are shorter
-_AT_ONCE: Final = 10
+_CHECKOUT_TIMEOUT: Final = 2.0  # seconds, if all connections are in use
+_RESPONSE_TIMEOUT: Final = 4.0  # seconds; longer than the server's own timeouts, for a server that hangs
+_MAX_SIZE: Final = 10
 
 
-class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that does not wait forever for a server that keeps the line open and says nothing."""
+class TimeoutConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait forever for a server that keeps the connection open but does not respond."""
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for a reply."""
-        return super().wait(gen, interval, _REPLY_SECONDS if timeout is None else timeout)
+        """Wait for a response."""
+        return super().wait(gen, interval, _RESPONSE_TIMEOUT if timeout is None else timeout)
 
 
-class Connections:
-    """A process's connections, at most ten; those beyond wait for their turn."""
+class ConnectionPool:
+    """The connections of one process, at most ten."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._idle: deque[Connection] = deque()
-        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._idle: deque[TimeoutConnection] = deque()
+        self._permits = threading.BoundedSemaphore(_MAX_SIZE)
 
     @contextmanager
-    def borrow(self) -> Iterator[Connection]:
-        """Lend a connection that was alive a moment ago; one that comes back in the middle of something is closed."""
-        if not self._places.acquire(timeout=_WAIT_SECONDS):
+    def connection(self) -> Iterator[TimeoutConnection]:
+        """Check out a connection; one that is returned inside a transaction is closed."""
+        if not self._permits.acquire(timeout=_CHECKOUT_TIMEOUT):
             raise psycopg.OperationalError("all connections are in use")
         try:
-            connection = self._take()
+            connection = self._checkout()
             try:
                 yield connection
             finally:
-                self._put_back(connection)
+                self._release(connection)
         finally:
-            self._places.release()
+            self._permits.release()
 
     def close(self) -> None:
-        """Close what is not in use."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self) -> Connection:
+    def _checkout(self) -> TimeoutConnection:
         while self._idle:
             connection = self._idle.pop()
-            if not _has_news(connection):
+            if not _is_stale(connection):
                 return connection
             connection.close()
-        return Connection.connect(self._conninfo, autocommit=True)
+        return TimeoutConnection.connect(self._conninfo, autocommit=True)
 
-    def _put_back(self, connection: Connection) -> None:
+    def _release(self, connection: TimeoutConnection) -> None:
         if connection.pgconn.transaction_status == TransactionStatus.IDLE:
             self._idle.append(connection)
         else:
             connection.close()
-            self.close()  # what happened to one has probably happened to all
+            self.close()  # the others have probably failed too
 
 
-def _has_news(connection: Connection) -> bool:
-    """Tell whether a server said something unasked: that it is going, or has gone."""
+def _is_stale(connection: TimeoutConnection) -> bool:
+    """Return whether the server has sent something unrequested: that it shuts down or has closed the connection."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -14,11 +14,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.pg_pool import Connection, Connections
+from gateway.journals.pg_pool import ConnectionPool, TimeoutConnection
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 
-# What a URL may say otherwise. A claim relies on seeing what others have committed since it began.
+# Defaults that a URL can override. A claim relies on seeing what other transactions committed since it started.
 _SETTINGS: Final = {
     "application_name": "module-gateway",
     "connect_timeout": "3",
@@ -26,32 +26,32 @@ _SETTINGS: Final = {
     "keepalives_idle": "15",
     "options": r"-c statement_timeout=3000 -c lock_timeout=2000 -c default_transaction_isolation=read\ committed",
 }
-# to_regclass() would do, were it not for its memory: what another process has made while we waited it does not see.
+# Not to_regclass(): its cache misses a table that another process created while this one waited for the lock.
 _HAS_VERSION: Final = "SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid)"
-_LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(7306930284709506)"  # any number, always the same
+_LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(7306930284709506)"  # an arbitrary constant
 
 
 class PostgresJournal(SqlJournal):
-    """A journal in a PostgreSQL database; each process has its own connections and leaves inherited ones alone."""
+    """A journal in a PostgreSQL database; each process has its own connections and does not touch inherited ones."""
 
-    each: ClassVar[str] = "json_array_elements_text(CAST(:ids AS json))"
-    lock_rows: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    json_array_table: ClassVar[str] = "json_array_elements_text(CAST(:ids AS json))"
+    lock_clause: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
         self._conninfo = make_conninfo("", **{**_SETTINGS, **conninfo_to_dict(url)})
-        self._links: dict[int, _Link] = {}
+        self._states: dict[int, _ProcessState] = {}
 
     def close(self) -> None:
-        """Close this process's connections; the next use would open others."""
-        self._link().connections.close()
+        """Close this process's idle connections; the next use opens others."""
+        self._state().pool.close()
 
     def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
         with self._connection() as connection:
             return _execute(connection, statement, parameters)
 
-    def _change(self, statement: str, parameters: Parameters) -> int:
+    def _execute_write(self, statement: str, parameters: Parameters) -> int:
         with self._connection() as connection:
-            return connection.execute(_translated(statement), parameters).rowcount
+            return connection.execute(_to_pyformat(statement), parameters).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[Execute]:
@@ -59,36 +59,36 @@ class PostgresJournal(SqlJournal):
             yield _executor(connection)
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        """Lend a connection to a database with our schema; after a failure it may be another database."""
-        link = self._link()
+    def _connection(self) -> Iterator[TimeoutConnection]:
+        """Check out a connection to a migrated database; after a failure the schema is checked again."""
+        state = self._state()
         try:
-            with link.connections.borrow() as connection:
-                if not link.prepared:
-                    _prepare(connection)
-                    link.prepared = True
+            with state.pool.connection() as connection:
+                if not state.schema_checked:
+                    _ensure_schema(connection)
+                    state.schema_checked = True
                 yield connection
         except psycopg.Error as error:
-            link.prepared = False
+            state.schema_checked = False
             raise JournalUnavailable(
                 f"The journal cannot be used: {error.sqlstate or type(error).__name__}."
             ) from error
 
-    def _link(self) -> _Link:
+    def _state(self) -> _ProcessState:
         pid = os.getpid()
-        return self._links.get(pid) or self._links.setdefault(pid, _Link(self._conninfo))
+        return self._states.get(pid) or self._states.setdefault(pid, _ProcessState(self._conninfo))
 
 
-class _Link:
-    """A process's connections, and whether it has seen to the schema."""
+class _ProcessState:
+    """A process's connections, and whether it has checked the schema."""
 
     def __init__(self, conninfo: str) -> None:
-        self.connections = Connections(conninfo)
-        self.prepared = False
+        self.pool = ConnectionPool(conninfo)
+        self.schema_checked = False
 
 
 def check_url(url: str) -> str | None:
-    """Say what is wrong with a URL, without its words."""
+    """Return the error in a URL, without the URL; None if it is valid."""
     try:
         conninfo_to_dict(url)
     except psycopg.Error:
@@ -96,22 +96,22 @@ def check_url(url: str) -> str | None:
     return None
 
 
-def _prepare(connection: Connection) -> None:
+def _ensure_schema(connection: TimeoutConnection) -> None:
     if not is_current(_executor(connection), _HAS_VERSION):
         with connection.transaction():
             connection.execute(_LOCK_SCHEMA)
             migrate(_executor(connection), _HAS_VERSION)
 
 
-def _executor(connection: Connection) -> Execute:
+def _executor(connection: TimeoutConnection) -> Execute:
     return lambda statement, parameters: _execute(connection, statement, parameters)
 
 
-def _execute(connection: Connection, statement: str, parameters: Parameters) -> Sequence[Row]:
-    cursor = connection.execute(_translated(statement), parameters)
+def _execute(connection: TimeoutConnection, statement: str, parameters: Parameters) -> Sequence[Row]:
+    cursor = connection.execute(_to_pyformat(statement), parameters)
     return cursor.fetchall() if cursor.description else []
 
 
 @cache
-def _translated(statement: str) -> bytes:
+def _to_pyformat(statement: str) -> bytes:
     return re.sub(r":(\w+)", r"%(\1)s", statement).encode()

@@ -1,8 +1,9 @@
-"""The SQL of the journal, the same for both engines; where they differ, each engine brings its own words.
+"""The journal's SQL, the same for both databases but for the fragments that SqlJournal's subclasses define.
 
-Parameters are named, `:like_this`. An operation *holds* up to three names, each kept unique by the database: its
-caller's idempotency key, its implicit memory, and while it is live its natural key. A name that is given up is NULL.
-What is held is a digest, for an index entry of PostgreSQL has room for 2,700 bytes and names may be longer.
+Parameters are named, `:like_this`. An operation holds up to three names, each unique in the database: its caller's
+idempotency key (holds_key), its request deduplication entry (holds_memory) and, while it is active, its natural key
+(holds_name). A name that is released is NULL. The columns contain digests, because an index entry of PostgreSQL has at
+most 2,700 bytes and names may be longer.
 """
 
 from __future__ import annotations
@@ -60,15 +61,15 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 
 CREATE_VERSION: Final = "CREATE TABLE schema_version (version INTEGER NOT NULL)"
 GET_VERSION: Final = "SELECT max(version) FROM schema_version"
-NOTE_VERSION: Final = "INSERT INTO schema_version (version) VALUES (:version)"
+SET_VERSION: Final = "INSERT INTO schema_version (version) VALUES (:version)"
 
-# In the order in which rows.py reads them.
+# In the order in which row_mapping.operation_from_row reads them.
 COLUMNS: Final = (
     "id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,"
     " memory_until, settle_seconds, owner, state, module, error, evidence, settles_at, due_at, looks, updated_at"
 )
 
-# A claim's lease is the first time somebody must act; whatever name is taken, nothing is written.
+# An operation is due when its claim's lease ends. If any of its names is held, nothing is written.
 CLAIM: Final = """
     INSERT INTO operations (
         id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
@@ -82,7 +83,7 @@ CLAIM: Final = """
     ON CONFLICT DO NOTHING
 """
 
-COPY: Final = """
+SHARE_RESULT: Final = """
     INSERT INTO operations (
         id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
         memory_until, settle_seconds, owner, state, module, module_id, evidence, looks, updated_at,
@@ -95,14 +96,14 @@ COPY: Final = """
     ON CONFLICT DO NOTHING
 """
 
-IN_THE_WAY: Final = f"""
+FIND_CONFLICTS: Final = f"""
     SELECT holds_key, holds_memory, holds_name, {COLUMNS} FROM operations
     WHERE id = :id OR holds_key = :holds_key OR holds_memory = :holds_memory OR holds_name = :holds_name
-"""  # noqa: S608  # the columns are ours
+"""  # noqa: S608  # the columns are constants
 
-FREE_MEMORY: Final = "UPDATE operations SET holds_memory = NULL WHERE id = :id"
+CLEAR_DEDUP: Final = "UPDATE operations SET holds_memory = NULL WHERE id = :id"
 
-GET: Final = f"SELECT {COLUMNS} FROM operations WHERE id = :id"  # noqa: S608  # the columns are ours
+GET: Final = f"SELECT {COLUMNS} FROM operations WHERE id = :id"  # noqa: S608  # the columns are constants
 
 SETTLE: Final = """
     UPDATE operations SET
@@ -113,28 +114,28 @@ SETTLE: Final = """
     WHERE id = :id AND holds_name IS NOT NULL
 """
 
-DOUBT: Final = """
+MARK_UNKNOWN: Final = """
     UPDATE operations SET
         state = 'reconciling', settles_at = :at + settle_seconds, due_at = :due_at, evidence = evidence || :note,
         updated_at = :at
     WHERE id = :id AND state = 'sending'
 """
 
-# The index of the names holds live operations alone, so it is the one to look through.
-DUE: Final = """
+# The index on holds_name contains active operations only, so it is the smallest.
+FIND_DUE: Final = """
     SELECT id FROM operations WHERE holds_name IS NOT NULL AND due_at <= :now ORDER BY due_at, id LIMIT :limit
 """
 
-TAKE: Final = f"""
+LEASE: Final = f"""
     UPDATE operations SET
         settles_at = CASE WHEN state = 'sending' THEN :now + settle_seconds ELSE settles_at END,
         evidence = CASE WHEN state = 'sending' THEN evidence || :note ELSE evidence END,
         state = 'reconciling', due_at = :due_at, taken_by = :owner, updated_at = :now
     WHERE id = :id
     RETURNING {COLUMNS}
-"""  # noqa: S608  # the columns are ours
+"""  # noqa: S608  # the columns are constants
 
-POSTPONE: Final = """
+RESCHEDULE: Final = """
     UPDATE operations SET due_at = :due_at, looks = looks + 1, updated_at = :at,
         evidence = CASE WHEN looks < 100 THEN evidence || :note ELSE evidence END
     WHERE id = :id AND holds_name IS NOT NULL
@@ -142,28 +143,28 @@ POSTPONE: Final = """
 
 NEXT_DUE: Final = "SELECT min(due_at) FROM operations WHERE holds_name IS NOT NULL"
 
-VOID_MEMORY: Final = "UPDATE operations SET holds_memory = NULL WHERE module_id = :module_id"
+CLEAR_DEDUP_FOR_MODULE: Final = "UPDATE operations SET holds_memory = NULL WHERE module_id = :module_id"
 
-# {each} is a table with the column `value`: the elements of the JSON list :ids, as text.
-UNMET: Final = """
-    SELECT 1 FROM {each} WHERE NOT EXISTS (
+# {json_array_table} is a table with the column `value`: the elements of the JSON array :ids, as text.
+FIND_UNSEEN: Final = """
+    SELECT 1 FROM {json_array_table} WHERE NOT EXISTS (
         SELECT 1 FROM met WHERE met.backend = :backend AND met.scope = :scope AND met.native_id = value
     ) LIMIT 1
 """
 
-MEET: Final = """
+INSERT_SEEN: Final = """
     INSERT INTO met (backend, scope, native_id, at)
-    SELECT :backend, :scope, value, :at FROM {each} WHERE NOT EXISTS (
+    SELECT :backend, :scope, value, :at FROM {json_array_table} WHERE NOT EXISTS (
         SELECT 1 FROM met WHERE met.backend = :backend AND met.scope = :scope AND met.native_id = value
     )
     ON CONFLICT DO NOTHING
 """
 
-MADE_BY: Final = """
+FIND_CREATOR: Final = """
     SELECT id FROM operations WHERE module_id = :module_id AND state = 'succeeded' ORDER BY claimed_at LIMIT 1
 """
 
-MET_BEFORE: Final = """
+WAS_SEEN_BEFORE: Final = """
     SELECT 1 FROM met WHERE backend = :backend AND scope = :scope AND native_id = :native_id AND at < :before
 """
 

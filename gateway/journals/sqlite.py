@@ -11,45 +11,51 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
-from gateway.journals.group_commit import Change
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
-from gateway.journals.sqlite_connection import ProcessState, RetryingConnection, is_busy, prepare, writing
+from gateway.journals.sqlite_connection import (
+    PendingStatement,
+    ProcessState,
+    RetryingConnection,
+    immediate_transaction,
+    initialize,
+    is_busy,
+)
 
-_BUSY_SECONDS: Final = 2.0  # so long another process may keep us from writing
-#: Changes, each of about five pages, after which that is worth doing early.
-_COPY_BACK_CHANGES: Final = 200
+_BUSY_TIMEOUT: Final = 2.0  # seconds
+#: Number of writes, of about five pages each, from which a checkpoint is made.
+_CHECKPOINT_AFTER: Final = 200
 
 
 class SqliteJournal(SqlJournal):
-    """A journal in a file, or in memory where `path` is None: for one process, and gone with it.
+    """A journal in a file, or in memory if `path` is None: for one process, and lost when it ends.
 
-    A connection must not cross a fork, not even to be closed: each process opens its own when it first needs one, and
-    leaves those it inherited as they are. Threads take turns on it.
+    A connection must not be used after a fork, not even to close it: each process opens its own at the first use and
+    does not touch an inherited one. Threads share the connection under a lock.
     """
 
-    each: ClassVar[str] = "json_each(:ids)"
+    json_array_table: ClassVar[str] = "json_each(:ids)"
 
     def __init__(self, path: Path | None) -> None:
-        self._path = str(path.absolute()) if path else None  # of a Path, the system would have to be told each time
-        self._links: dict[int, ProcessState] = {}
+        self._path = str(path.absolute()) if path else None  # a str: converting a Path at each write costs time
+        self._states: dict[int, ProcessState] = {}
 
     def close(self) -> None:
-        """Close this process's connection; the next use would open another."""
-        link = self._link()
-        with link.lock:
-            link.close()
+        """Close this process's connection; the next use opens another."""
+        state = self._state()
+        with state.lock:
+            state.close()
 
     def checkpoint(self) -> None:
-        """Copy changes back into the file while nobody waits for it.
+        """Copy the write-ahead log into the file outside a commit.
 
-        Inside a commit a create would wait, up to 60 ms in a file of 50,000 operations. Here it is 5 ms at a hundred
-        creates a second, and between them.
+        Inside a commit this delays a create, by up to 60 ms with a file of 50,000 operations. Here it takes 5 ms at a
+        hundred creates a second.
         """
-        link = self._link()
-        if link.changes < _COPY_BACK_CHANGES:
+        state = self._state()
+        if state.writes < _CHECKPOINT_AFTER:
             return
-        link.changes = 0
+        state.writes = 0
         with self._connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -57,82 +63,82 @@ class SqliteJournal(SqlJournal):
         with self._connection() as connection:
             return connection.execute(statement, parameters).fetchall()
 
-    def _change(self, statement: str, parameters: Parameters) -> int:
-        """Write together with whoever else wants to write now: the first to get his turn does it for all of them.
+    def _execute_write(self, statement: str, parameters: Parameters) -> int:
+        """Commit a statement together with all others that are pending: the first thread to get the lock commits them.
 
-        Most of what a commit costs is the disk's, and that is the same for one change and for fifty: at full load this
-        halves the cost of a create.
+        Most of a commit's cost is the disk's, and the same for one statement and for fifty: at full load this halves
+        the cost of a create.
         """
-        link, change = self._link(), Change(statement, parameters)
-        link.waiting.append(change)
-        time.sleep(0)  # others who are ready come first; under gevent nobody would, once SQLite is at work
-        until = time.monotonic() + _BUSY_SECONDS
-        with link.lock:
-            if not change.done:
-                self._write(link, [link.waiting.popleft() for _ in range(len(link.waiting))], until)
-        return change.result()
+        state, pending = self._state(), PendingStatement(statement, parameters)
+        state.pending.append(pending)
+        time.sleep(0)  # lets other greenlets add their statements: SQLite blocks the thread
+        deadline = time.monotonic() + _BUSY_TIMEOUT
+        with state.lock:
+            if not pending.done:
+                self._commit_group(state, [state.pending.popleft() for _ in range(len(state.pending))], deadline)
+        return pending.result()
 
-    def _write(self, link: ProcessState, waiting: Sequence[Change], until: float) -> None:
-        """Write all in one commit; where that fails, nothing of it is written, and each fails or succeeds alone."""
-        link.changes += len(waiting)
-        if len(waiting) > 1:
+    def _commit_group(self, state: ProcessState, group: Sequence[PendingStatement], deadline: float) -> None:
+        """Execute statements in one transaction; if that fails, each in its own."""
+        state.writes += len(group)
+        if len(group) > 1:
             with suppress(Exception):
-                connection = self._open(link, until)
-                with writing(connection):
-                    counts = [connection.execute(each.statement, each.parameters).rowcount for each in waiting]
-                for each, count in zip(waiting, counts, strict=True):
-                    each.count = count
+                connection = self._open(state, deadline)
+                with immediate_transaction(connection):
+                    counts = [connection.execute(item.statement, item.parameters).rowcount for item in group]
+                for item, count in zip(group, counts, strict=True):
+                    item.row_count = count
                 return
-        for each in waiting:
+        for item in group:
             try:
-                each.count = self._open(link, until).execute(each.statement, each.parameters).rowcount
+                item.row_count = self._open(state, deadline).execute(item.statement, item.parameters).rowcount
             except sqlite3.Error as error:
-                each.error = self._failed(link, error)
-            except Exception as error:  # a value that cannot be written: his who brought it
-                each.error = error
+                item.error = self._unavailable(state, error)
+            except Exception as error:  # a value that cannot be stored: raised to the thread that passed it
+                item.error = error
 
     @contextmanager
     def _transaction(self) -> Iterator[Execute]:
-        with self._connection() as connection, writing(connection) as execute:
+        with self._connection() as connection, immediate_transaction(connection) as execute:
             yield execute
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread at a time; the time it waited for its turn is part of its patience."""
-        link, until = self._link(), time.monotonic() + _BUSY_SECONDS
-        with link.lock:
+        """Lock and return the connection; the time for the lock counts towards the busy timeout."""
+        state, deadline = self._state(), time.monotonic() + _BUSY_TIMEOUT
+        with state.lock:
             try:
-                yield self._open(link, until)
+                yield self._open(state, deadline)
             except sqlite3.Error as error:
-                raise self._failed(link, error) from error
+                raise self._unavailable(state, error) from error
 
-    def _link(self) -> ProcessState:
+    def _state(self) -> ProcessState:
         pid = os.getpid()
-        return self._links.get(pid) or self._links.setdefault(pid, ProcessState())
+        return self._states.get(pid) or self._states.setdefault(pid, ProcessState())
 
-    def _open(self, link: ProcessState, until: float) -> RetryingConnection:
-        connection = link.connection or self._connect()
-        connection.until = until
-        if link.connection:
-            self._check_place(link)
+    def _open(self, state: ProcessState, deadline: float) -> RetryingConnection:
+        connection = state.connection or self._connect()
+        connection.deadline = deadline
+        if state.connection:
+            self._check_not_moved(state)
             return connection
         try:
-            prepare(connection)
+            initialize(connection)
         except BaseException:
             connection.close()
             raise
-        link.connection, link.file = connection, self._file()
+        state.connection, state.inode = connection, self._inode()
         return connection
 
-    def _check_place(self, link: ProcessState) -> None:
-        """Refuse to write on into a file that was moved or deleted: a process started later would not see it."""
-        if link.file != self._file():
+    def _check_not_moved(self, state: ProcessState) -> None:
+        """Raise if the file was moved or deleted: a process that starts later would not see further writes."""
+        if state.inode != self._inode():
             raise JournalUnavailable("The journal's file is not where it was; put it back, or start anew.")
 
-    def _file(self) -> int | None:
-        """Return what tells the journal's file from any other; None where there is none."""
+    def _inode(self) -> int | None:
+        """Return the inode of the journal's file, None if there is no file."""
         try:
-            return os.stat(self._path).st_ino if self._path else None  # noqa: PTH116 - on every change, at half the cost
+            return os.stat(self._path).st_ino if self._path else None  # noqa: PTH116 - half the cost, at every write
         except OSError:
             return None
 
@@ -150,8 +156,8 @@ class SqliteJournal(SqlJournal):
             factory=RetryingConnection,
         )
 
-    def _failed(self, link: ProcessState, error: sqlite3.Error) -> JournalUnavailable:
-        """Begin anew with the next call, in case it was the connection; what is in memory would be lost by that."""
+    def _unavailable(self, state: ProcessState, error: sqlite3.Error) -> JournalUnavailable:
+        """Return the error to raise; the next call reconnects, except to a database in memory, which would be lost."""
         if self._path and not is_busy(error):
-            link.close()
+            state.close()
         return JournalUnavailable(f"The journal cannot be used: {getattr(error, 'sqlite_errorname', 'misuse')}.")

@@ -1,4 +1,4 @@
-"""A process's connection to the embedded journal: how it waits, and what every commit of it is."""
+"""A process's connection to the embedded journal: waiting for locks, durable commits, pending statements."""
 
 from __future__ import annotations
 
@@ -10,63 +10,88 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from gateway.journals.group_commit import Change
+from gateway.domain.errors import JournalUnavailable
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.sql import Execute
+from gateway.journals.sql import Execute, Parameters
 
-_PAUSE_SECONDS: Final = 0.002
+_RETRY_DELAY: Final = 0.002  # seconds
 _HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
-#: Pages of changes that are not in the file yet; after so many SQLite copies them back, inside a commit.
-_COPY_BACK_PAGES: Final = 4000
+#: Size of the write-ahead log, in pages, from which SQLite copies it into the file inside a commit.
+_AUTOCHECKPOINT_PAGES: Final = 4000
 
 
 class RetryingConnection(sqlite3.Connection):
-    """Waits for other processes' writes by sleeping: SQLite's own way of waiting would stop every greenlet of ours."""
+    """Waits for other processes' locks by sleeping: SQLite's busy timeout would block every greenlet."""
 
-    until = 0.0
+    deadline = 0.0
 
     def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Execute one statement; where others keep it from beginning, again and again until it is too late."""
+        """Execute one statement, again until the deadline if another connection holds a lock."""
         while True:
             try:
                 return super().execute(statement, parameters)
             except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > self.until:
+                if not is_busy(error) or time.monotonic() > self.deadline:
                     raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_DELAY)
+
+
+class PendingStatement:
+    """A statement that waits to be committed together with others, and its result."""
+
+    __slots__ = ("error", "parameters", "row_count", "statement")
+
+    def __init__(self, statement: str, parameters: Parameters) -> None:
+        self.statement = statement
+        self.parameters = parameters
+        self.row_count: int | None = None
+        self.error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether a thread has executed it, successfully or not."""
+        return self.row_count is not None or self.error is not None
+
+    def result(self) -> int:
+        """Return how many rows it changed, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        if self.row_count is None:
+            raise JournalUnavailable("Whoever wrote for all was interrupted.")
+        return self.row_count
 
 
 class ProcessState:
-    """A process's connection, whose turn it is, and what waits to be written."""
+    """A process's connection, the lock that guards it, and the pending statements."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.waiting: deque[Change] = deque()
+        self.pending: deque[PendingStatement] = deque()
         self.connection: RetryingConnection | None = None
-        self.file: int | None = None
-        self.changes = 0  # written since the file was last brought up to date
+        self.inode: int | None = None
+        self.writes = 0  # since the last checkpoint
 
     def close(self) -> None:
-        """Close it, however broken it is."""
+        """Close the connection, even if it is broken."""
         if self.connection:
             with suppress(sqlite3.Error):
                 self.connection.close()
             self.connection = None
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make every commit durable, and the schema the one we know."""
+def initialize(connection: sqlite3.Connection) -> None:
+    """Make every commit durable, and migrate the schema."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_COPY_BACK_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
     if not is_current(_executor(connection), _HAS_VERSION):
-        with writing(connection) as execute:
+        with immediate_transaction(connection) as execute:
             migrate(execute, _HAS_VERSION)
 
 
 @contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[Execute]:
-    """Hold the only writer's place from the start: nothing read inside can be outdated when it is written."""
+def immediate_transaction(connection: sqlite3.Connection) -> Iterator[Execute]:
+    """Hold the write lock from the start, so that a read inside is still valid at the write that follows."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield _executor(connection)
@@ -81,5 +106,5 @@ def _executor(connection: sqlite3.Connection) -> Execute:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Tell whether it is another connection that keeps us from reading or writing."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY  # extended codes stand above
+    """Return whether another connection holds a lock."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY  # the low byte of extended codes

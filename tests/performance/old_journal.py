@@ -25,7 +25,7 @@ def fill(path: Path, count: int) -> None:
     for start in range(0, count, _TOGETHER):
         with journal._transaction() as execute:
             for number in range(start, min(start + _TOGETHER, count)):
-                execute(queries.COPY, _copy(model, number, first + _SPAN * number / count))
+                execute(queries.SHARE_RESULT, _copy(model, number, first + _SPAN * number / count))
     journal.close()
 
 
@@ -44,7 +44,7 @@ def _copy(model: dict[str, Any], number: int, at: float) -> dict[str, Any]:
         "module_id": f"cmdb.1.10.{number}",
         "claimed_at": at,
         "lease_until": at + 40,
-        "dedup_until": at + DEDUP_SECONDS,
+        "memory_until": at + DEDUP_SECONDS,
         "at": at,
         "holds_memory": digest,
     }
@@ -80,5 +80,5 @@ def _model() -> dict[str, Any]:
         settle_seconds=130.0,
         worker_id="bench",
     )
-    kept = row_mapping._write(module_to_json(module, adopted=False))
-    return {**row_mapping.write_claim(claim), "holds_name": None, "module": kept}
+    kept = row_mapping._mapping_to_json(module_to_json(module, adopted=False))
+    return {**row_mapping.claim_params(claim), "holds_name": None, "module": kept}

@@ -112,8 +112,8 @@ def test_a_memory_ends(journal: Journal, until: float | None, claimed_at: float,
 
 def test_who_has_no_memory_holds_none() -> None:
     """A claim with a key needs none: a digest less to make, and an index less to write into."""
-    assert row_mapping.write_claim(a_claim(dedup_until=None))["holds_memory"] is None
-    assert row_mapping.write_claim(a_claim(dedup_until=700.0))["holds_memory"] is not None
+    assert row_mapping.claim_params(a_claim(dedup_until=None))["holds_memory"] is None
+    assert row_mapping.claim_params(a_claim(dedup_until=700.0))["holds_memory"] is not None
 
 
 def test_with_a_key_no_memory_is_looked_for(journal: Journal) -> None:

@@ -56,7 +56,7 @@ def test_a_server_that_restarted_unnoticed(journal: PostgresJournal, postgres: P
 
 def test_a_server_that_says_nothing(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that keeps the line open and does not answer is waited for so long; the next call asks another one."""
-    monkeypatch.setattr(pg_pool, "_REPLY_SECONDS", 0.2)
+    monkeypatch.setattr(pg_pool, "_RESPONSE_TIMEOUT", 0.2)
     pid = journal._read("SELECT pg_backend_pid()", {})[0][0]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -92,13 +92,13 @@ def test_a_locked_table_is_not_waited_for(postgres_url: str) -> None:
 
 def test_there_are_so_many_connections(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The eleventh at the same time waits for one of the ten, and not forever."""
-    monkeypatch.setattr(pg_pool, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(pg_pool, "_CHECKOUT_TIMEOUT", 0.05)
     lent = [journal._connection() for _ in range(10)]
     for loan in lent:
         loan.__enter__()
     with pytest.raises(JournalUnavailable):
         journal.counts()
-    monkeypatch.setattr(pg_pool, "_WAIT_SECONDS", 2.0)
+    monkeypatch.setattr(pg_pool, "_CHECKOUT_TIMEOUT", 2.0)
     timer = threading.Timer(0.1, lent[0].__exit__, [None, None, None])
     timer.start()
     assert sum(journal.counts().values()) == 0
@@ -115,7 +115,7 @@ def test_taking_is_all_or_nothing(journal: PostgresJournal, monkeypatch: pytest.
         journal.claim(claim)
     fails = f"WHERE 1 / CAST(id <> '{claims[1].id}' AS int) = 1 AND id"
     with monkeypatch.context() as patch:
-        patch.setattr(queries, "TAKE", queries.TAKE.replace("WHERE id", fails))
+        patch.setattr(queries, "LEASE", queries.LEASE.replace("WHERE id", fails))
         with pytest.raises(JournalUnavailable, match="22012"):
             journal.lease_due("other", now=200.0, lease_seconds=30.0, limit=3)
     assert len(journal.lease_due("other", now=200.0, lease_seconds=30.0, limit=3)) == 3
@@ -124,7 +124,7 @@ def test_taking_is_all_or_nothing(journal: PostgresJournal, monkeypatch: pytest.
 def test_greenlets_do_not_wait_for_each_other(postgres_url: str) -> None:
     """Under gevent one of 50 greenlets gets the name, and others run while the database is slow."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.journals.greenlets", postgres_url],
+        [sys.executable, "-m", "tests.unit.journals.concurrent_greenlets", postgres_url],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -71,7 +71,7 @@ def test_who_reads_keeps_nobody_from_tidying(
     journal: SqliteJournal, path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an older reader may still need stays in the log; nobody waits for him, and nothing is lost."""
-    monkeypatch.setattr(sqlite, "_COPY_BACK_CHANGES", 1)
+    monkeypatch.setattr(sqlite, "_CHECKPOINT_AFTER", 1)
     journal.claim(a_claim())
     writer.execute("BEGIN")
     assert writer.execute("SELECT count(*) FROM operations").fetchone() == (1,)
@@ -97,7 +97,7 @@ def test_a_writer_that_stays_is_not(
 ) -> None:
     """A claim waits only so long; reads go on meanwhile, and the next claim is written when the way is free."""
     journal.close()
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.05)
     claim = a_claim()
     journal.claim(claim)
     writer.execute("BEGIN IMMEDIATE")
@@ -112,13 +112,13 @@ def test_a_writer_that_stays_is_not(
 @pytest.mark.parametrize("hold", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
 def test_opening_waits_for_the_log(path: Path, hold: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new file that another process holds is waited for, at every step of opening it; and not forever."""
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.1)
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     holder.execute(hold)
     journal = SqliteJournal(path)
     with pytest.raises(JournalUnavailable, match="SQLITE_BUSY"):
         journal.counts()
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 2.0)
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 2.0)
     timer = threading.Timer(0.1, holder.execute, ["COMMIT"])
     timer.start()
     assert sum(journal.counts().values()) == 0
@@ -152,7 +152,7 @@ def test_a_useless_connection_is_replaced(journal: SqliteJournal) -> None:
     """A connection that fails for good costs one call, not all that follow."""
     claim = a_claim()
     journal.claim(claim)
-    connection = journal._link().connection
+    connection = journal._state().connection
     assert connection is not None
     connection.close()
     with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
@@ -189,11 +189,11 @@ class Haunted(SqliteJournal):
         super().__init__(None)
         self.times = times
 
-    def _change(self, statement: str, parameters: Parameters) -> int:
+    def _execute_write(self, statement: str, parameters: Parameters) -> int:
         if statement == queries.CLAIM and self.times:
             self.times -= 1
             return 0
-        return super()._change(statement, parameters)
+        return super()._execute_write(statement, parameters)
 
 
 @pytest.mark.parametrize(("times", "written"), [(3, True), (1000, False)])

@@ -1,4 +1,4 @@
-"""Fifty greenlets at a journal whose database is slow: `python -m tests.unit.journals.greenlets URL`."""
+"""Fifty greenlets at a journal whose database is slow: `python -m tests.unit.journals.concurrent_greenlets URL`."""
 
 from __future__ import annotations
 
