@@ -1,4 +1,4 @@
-"""What keeps backends from harm and callers from their hiccups: patience with reads, and the counting of requests."""
+"""Retries of reads, and rate limits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["RetryingBackend", "create_rate_limiter"]
 
 
 def create_rate_limiter(url: str, clock: Clock) -> RateLimiter:
-    """Return who counts requests a second: in this process (memory://), or in a Redis for all of them.
+    """Return a rate limiter: for this process (memory://), or in Redis for all processes.
 
-    Nothing is connected yet. Raises ConfigurationError where the Redis client is not installed.
+    It connects at its first use. Raises ConfigurationError if the Redis client is not installed.
     """
-    here = MovingWindowLimiter(clock)
+    local = MovingWindowLimiter(clock)
     if url == "memory://":
-        return here
-    shared: RateLimiter = import_module("gateway.resilience.redis_rate_limiter").RedisRateLimiter(url, here, clock)
+        return local
+    shared: RateLimiter = import_module("gateway.resilience.redis_rate_limiter").RedisRateLimiter(url, local, clock)
     return shared

@@ -1,7 +1,7 @@
-"""Repeats reads that failed in a way that may pass, and nothing else.
+"""Retries idempotent reads after transient failures.
 
-A write is never repeated here. Nor is a read that an adapter makes on its way to a write (deleting in CMDB looks for
-the module first): what is repeated are the port's own reads, and those are the calls whose repetition changes nothing.
+Writes are never retried, nor is a read that an adapter makes as a part of a write (a delete in CMDB reads the module
+first): only the read methods of the port are retried.
 """
 
 from __future__ import annotations
@@ -16,45 +16,46 @@ from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 
 _T = TypeVar("_T")
-#: What may pass. Not CircuitOpen, Overloaded or Draining: those ask everybody to stay away for a while.
-_PASSING: Final = (BackendUnavailable, BackendTimeout, RateLimited)
-_REPEATS: Final = 2
-#: The first pause is a random part of this, the second of twice as much; seconds.
-_PAUSE: Final = 0.1
-#: A read earns a tenth of a repeat, so many tenths are held at most, and at first.
-_PRICE: Final = 10
-_HELD: Final = 10 * _PRICE
+#: Not CircuitOpen, Overloaded or Draining: after those, further requests make matters worse.
+_TRANSIENT: Final = (BackendUnavailable, BackendTimeout, RateLimited)
+_MAX_RETRIES: Final = 2
+#: Maximum random delay before the first retry, in seconds; doubled before the second.
+_RETRY_DELAY: Final = 0.1
+#: In tokens; each read deposits one.
+_RETRY_COST: Final = 10
+#: In tokens, also the initial balance.
+_BUDGET_CAP: Final = 10 * _RETRY_COST
 
 
 class RetryBudget:
-    """How many repeats are left: in the long run one for ten reads, so that a failing backend is not hit harder.
+    """Limits retries to one for ten reads in the long run, so that they add little load to a failing backend.
 
-    Without a lock: what threads may lose here, now and then, is a tenth of a repeat.
+    Without a lock: a race between threads loses one token at most.
     """
 
     def __init__(self) -> None:
-        self._tenths = _HELD
+        self._tokens = _BUDGET_CAP
 
-    def earn(self) -> None:
-        """Count a read."""
-        if self._tenths < _HELD:
-            self._tenths += 1
+    def deposit(self) -> None:
+        """Add one token for a read."""
+        if self._tokens < _BUDGET_CAP:
+            self._tokens += 1
 
-    def spend(self) -> bool:
-        """Pay for a repeat; tell whether there was enough."""
-        if self._tenths < _PRICE:
+    def try_spend(self) -> bool:
+        """Spend the cost of a retry; return False if the balance is too low."""
+        if self._tokens < _RETRY_COST:
             return False
-        self._tenths -= _PRICE
+        self._tokens -= _RETRY_COST
         return True
 
 
 class RetryingBackend:
-    """A backend whose reads are repeated, at most twice; implements Backend around another one."""
+    """A backend whose reads are retried at most twice; wraps another Backend."""
 
     def __init__(self, backend: Backend, clock: Clock, *, random: Callable[[], float] = random.random) -> None:
         """`random` returns numbers from 0 up to 1."""
         self.name: Final = backend.name
-        # These are the backend's own methods: nothing stands between.
+        # The wrapped backend's own methods, unchanged.
         self.scope_of: Final = backend.scope_of
         self.natural_key: Final = backend.natural_key
         self.create: Final = backend.create
@@ -68,38 +69,38 @@ class RetryingBackend:
 
     @property
     def state(self) -> ConnectionState:
-        """Return what the last exchange showed."""
+        """Return the connection state of the wrapped backend."""
         return self._backend.state
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """Look for the name, patiently."""
+        """Find modules by natural key, with retries."""
         return self._read(lambda: self._backend.find_by_natural_key(draft, call), call)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        """Look at the place, patiently."""
+        """Check the target of a create, with retries."""
         self._read(lambda: self._backend.check_target(draft, call), call)
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """Read a page, patiently."""
+        """Return a page of modules, with retries."""
         return self._read(lambda: self._backend.list(query, page_size, cursor, call), call)
 
     def get(self, ref: str, call: CallContext) -> Module:
-        """Read a module, patiently."""
+        """Return a module, with retries."""
         return self._read(lambda: self._backend.get(ref, call), call)
 
-    def _read(self, ask: Callable[[], _T], call: CallContext) -> _T:
-        self._budget.earn()
-        for repeat in range(_REPEATS):
+    def _read(self, read: Callable[[], _T], call: CallContext) -> _T:
+        self._budget.deposit()
+        for attempt in range(_MAX_RETRIES):
             try:
-                return ask()
-            except _PASSING as error:
-                pause = self._pause(error, repeat)
-                # Nobody waits longer than is then left to ask again; who cannot wait so long is answered now.
-                if pause > (call.deadline - self._clock.monotonic()) / 2.0 or not self._budget.spend():
+                return read()
+            except _TRANSIENT as error:
+                delay = self._retry_delay(error, attempt)
+                # At least half of the remaining time is left for the retry.
+                if delay > (call.deadline - self._clock.monotonic()) / 2.0 or not self._budget.try_spend():
                     raise
-                self._clock.sleep(pause)
-        return ask()
+                self._clock.sleep(delay)
+        return read()
 
-    def _pause(self, error: GatewayError, repeat: int) -> float:
-        """Draw a pause; not before the time that the backend asks for, and not everybody at that very moment."""
-        return (error.context.retry_after or 0.0) + self._random() * _PAUSE * 2.0**repeat
+    def _retry_delay(self, error: GatewayError, attempt: int) -> float:
+        """Return the delay before a retry in seconds: the backend's Retry-After plus a random part."""
+        return (error.context.retry_after or 0.0) + self._random() * _RETRY_DELAY * 2.0**attempt

@@ -1,4 +1,4 @@
-"""When a backend says to come back, in each of its ways, and that a patient reader keeps to it."""
+"""The retry-after times of both backends, in each of their forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.transport import UpstreamResponse
 _THROTTLED = "The throttling threshold has been reached: policy user over ratelimit,limit:100,time:1 minute"
 
 
-def reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> UpstreamResponse:
+def response(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> UpstreamResponse:
     return UpstreamResponse(status, headers, json.dumps(body).encode(), is_write=False)
 
 
@@ -31,10 +31,10 @@ def reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> U
         (200, 1199997, {}, None),
     ],
 )
-def test_cmdb_says_it_in_headers(status: int, code: int, headers: Mapping[str, str], seconds: float | None) -> None:
-    """documented: cmdb.md §5: the API gateway tells when its window begins anew, and sends no Retry-After."""
+def test_cmdb_headers(status: int, code: int, headers: Mapping[str, str], seconds: float | None) -> None:
+    """documented: cmdb.md §5: the API gateway sends the time when its window is reset, and no Retry-After."""
     with pytest.raises(RateLimited) as limited:
-        read_data(reply(status, {"result": False, "code": code}, headers), "cmdb", "search")
+        read_data(response(status, {"result": False, "code": code}, headers), "cmdb", "search")
     assert limited.value.context.retry_after == seconds
 
 
@@ -50,9 +50,9 @@ def test_cmdb_says_it_in_headers(status: int, code: int, headers: Mapping[str, s
         (502, None, "", {}, None),
     ],
 )
-def test_projectman_says_it_in_words(
+def test_projectman_messages(
     status: int, code: str | None, message: str, headers: Mapping[str, str], seconds: float | None
 ) -> None:
     """documented: projectman.md §4: the throttle's message, five minutes for a locked key, §6.20 for the service's."""
     body = {} if code is None else {"error_code": code, "error_msg": message}
-    assert read_fault(reply(status, body, headers), "pm", "list").retry_after == seconds
+    assert read_fault(response(status, body, headers), "pm", "list").retry_after == seconds

