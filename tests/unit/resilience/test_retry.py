@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from tests.unit.api.fake import FakeBackend
 
 from gateway.backends.cmdb.capabilities import capabilities
 from gateway.domain.backend import Backend, CallContext
@@ -26,7 +27,6 @@ from gateway.domain.errors import (
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery
 from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
-from tests.unit.api.fake import FakeBackend
 from tests.unit.backends.connections import cmdb_options
 
 DRAFT: Final = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))
