@@ -101,8 +101,10 @@ def test_a_body_that_is_not_json_is_none(body: bytes) -> None:
 
 
 def test_escaped_characters_are_decoded() -> None:
-    """A complete surrogate pair is one character."""
-    assert UpstreamResponse(200, {}, rb'{"a": "\u6a21\ud83d\ude00"}', is_write=False).json() == {"a": "模😀"}
+    """A complete surrogate pair is one character; the body is parsed once."""
+    response = UpstreamResponse(200, {}, rb'{"a": "\u6a21\ud83d\ude00"}', is_write=False)
+    assert response.json() == {"a": "模😀"}
+    assert response.json() is response.json()
 
 
 def test_the_state_is_that_of_the_last_exchange(
