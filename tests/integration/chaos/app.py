@@ -74,8 +74,8 @@ class DeadlyType:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.type, name)
 
-    def connect(self, *args: Any) -> Any:
-        return DeadlyBackend(self.type.connect(*args))
+    def create_backend(self, *args: Any) -> Any:
+        return DeadlyBackend(self.type.create_backend(*args))
 
 
 def _discover_deadly() -> dict[str, Any]:
