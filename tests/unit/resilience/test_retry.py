@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from tests.unit.api.fake import FakeBackend
+from tests.unit.api.fake_backend import FakeBackend
 
 from gateway.backends.cmdb.capabilities import capabilities
 from gateway.domain.backend import Backend, CallContext
