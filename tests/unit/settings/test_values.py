@@ -196,4 +196,5 @@ def test_backends_are_discovered() -> None:
     """A package is a type; it provides an OptionsSchema and create_backend."""
     plugins = discover()
     assert {"cmdb", "projectman"} <= plugins.keys()
-    assert all(callable(plugin.create_backend) and plugin.OptionsSchema for plugin in plugins.values())
+    assert all(issubclass(plugin.OptionsSchema, SettingsSchema) for plugin in plugins.values())
+    assert all(callable(plugin.create_backend) for plugin in plugins.values())
