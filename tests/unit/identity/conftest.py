@@ -1,4 +1,4 @@
-"""An issuer of tokens that tests can ask for anything, wrong ones included."""
+"""An issuer of tokens, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ ISSUER: Final = JwtConfig(
     ca_file="",
 )
 PORTAL: Final = CallerConfig(name="portal", allow=(AllowRule.parse("*:*:*"),), claims={"azp": "portal"})
-#: Making a key of 2048 bits takes a tenth of a second; two will do for everything.
+#: Generating a key of 2048 bits takes a tenth of a second, so all tests share two.
 _RSA: Final = tuple(rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
 _EC: Final = ec.generate_private_key(ec.SECP256R1())
 
 
 @dataclass
 class Login:
-    """The issuer: its clock is the gateway's, its keys can be changed, and it can be out of reach."""
+    """The issuer: its clock is the gateway's, its keys can be changed, and it can be unavailable."""
 
     clock: VirtualClock
     shown: list[dict[str, Any]] = field(default_factory=list)
     fetches: int = 0
     down: bool = False
-    answer: Any = None  # what it says in place of a set of keys
+    response: Any = None  # instead of a set of keys
 
     def show(self, *names: str) -> None:
         """Publish these keys and no others: rsa-0, rsa-1, ec-0."""
@@ -56,24 +56,24 @@ class Login:
         return _EC if name.startswith("ec") else _RSA[int(name[-1])]
 
     def fetch(self) -> Any:
-        """Answer as the JWKS address does."""
+        """Return the response of the JWKS URL."""
         self.fetches += 1
         if self.down:
             raise BackendUnavailable
-        return {"keys": list(self.shown)} if self.answer is None else self.answer
+        return {"keys": list(self.shown)} if self.response is None else self.response
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(self.clock.now())
-        usual = {"iss": ISSUER.issuer, "aud": ISSUER.audience, "exp": now + 300, "sub": "alice", "azp": "portal"}
-        return {name: value for name, value in (usual | changes).items() if value is not None}
+        defaults = {"iss": ISSUER.issuer, "aud": ISSUER.audience, "exp": now + 300, "sub": "alice", "azp": "portal"}
+        return {name: value for name, value in (defaults | changes).items() if value is not None}
 
     def token(self, name: str = "rsa-0", algorithm: str = "RS256", **changes: Any) -> str:
-        """Sign claims; None leaves one out."""
+        """Return a signed token; a claim of None is omitted."""
         return jwt.encode(self.claims(**changes), self.private(name), algorithm=algorithm, headers={"kid": name})
 
-    def tokens(self, *entries: CallerConfig, issuer: JwtConfig = ISSUER) -> JwtAuthenticator:
-        """Make what the gateway checks them with."""
-        return JwtAuthenticator(issuer, entries or (PORTAL,), JwksCache(issuer, self.fetch, self.clock), self.clock)
+    def tokens(self, *callers: CallerConfig, issuer: JwtConfig = ISSUER) -> JwtAuthenticator:
+        """Return an authenticator for tokens of this issuer."""
+        return JwtAuthenticator(issuer, callers or (PORTAL,), JwksCache(issuer, self.fetch, self.clock), self.clock)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""API keys: found by their digest, compared in constant time, wherever in the list they stand."""
+"""API keys: found by their digest, compared in constant time at any position."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _caller(name: str) -> Caller:
 
 
 @given(st.lists(st.text(max_size=40), unique=True, min_size=1), st.text(max_size=40))
-def test_a_key_leads_to_its_caller_and_no_other_text_does(keys: list[str], other: str) -> None:
-    """Each known key is found; what is not known is nobody's."""
+def test_a_key_identifies_its_caller(keys: list[str], other: str) -> None:
+    """Each key has its caller; any other text has none."""
     known = ApiKeyStore((_digest(key), _caller(key)) for key in keys)
     for key in keys:
         caller = known.find_caller(key)
@@ -33,13 +33,13 @@ def test_a_key_leads_to_its_caller_and_no_other_text_does(keys: list[str], other
 
 
 def test_a_digest_is_no_key() -> None:
-    """Whoever reads the configuration cannot call with what it says."""
+    """The digest from the configuration does not authenticate."""
     assert ApiKeyStore([(_digest("key"), _caller("a"))]).find_caller(_digest("key")) is None
 
 
 @pytest.mark.parametrize("at", [0, 4, 9, None])
 def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
-    """Wherever the right one stands, and where none is right, the same number of comparisons is made, by hmac."""
+    """At any position, and without a match, hmac makes the same number of comparisons."""
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:

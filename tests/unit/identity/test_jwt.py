@@ -1,4 +1,4 @@
-"""Tokens: what is believed, and everything that only looks like it."""
+"""Tokens: the valid ones, and the many kinds of invalid ones."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _part(document: Any) -> str:
 
 
 @pytest.mark.parametrize(("name", "algorithm"), [("rsa-0", "RS256"), ("ec-0", "ES256")])
-def test_a_sound_token_leads_to_its_caller(login: Login, name: str, algorithm: str) -> None:
-    """Issuer, audience, signature and time are right, and the claims are one caller's: it is he."""
+def test_a_valid_token_identifies_its_caller(login: Login, name: str, algorithm: str) -> None:
+    """Issuer, audience, signature and time are valid, and the claims are those of one caller."""
     caller = login.tokens().find_caller(login.token(name, algorithm))
     assert (caller.name, caller.principal, caller.user) == ("portal", "portal", None)
     assert caller.allow == PORTAL.allow
@@ -49,14 +49,14 @@ def test_a_sound_token_leads_to_its_caller(login: Login, name: str, algorithm: s
         {"azp": ["portal"]},
     ],
 )
-def test_wrong_claims_prove_nothing(login: Login, changes: dict[str, Any]) -> None:
-    """A token of another issuer, for another audience, without an end, or of no caller of ours is refused."""
+def test_wrong_claims_are_refused(login: Login, changes: dict[str, Any]) -> None:
+    """A token of another issuer, for another audience, without an expiry, or of no known caller is refused."""
     with pytest.raises(Unauthenticated):
         login.tokens().find_caller(login.token(**changes))
 
 
 def test_time(login: Login, clock: VirtualClock) -> None:
-    """A token is good until half a minute after its end, and from half a minute before its beginning; not beyond."""
+    """The leeway is 30 seconds at both ends of the validity."""
     tokens, now = login.tokens(), int(clock.now())
     soon: Any
     for soon in ({"exp": now - 29}, {"nbf": now + 30}):
@@ -81,7 +81,7 @@ def test_unsigned_and_symmetric_tokens_are_refused(login: Login) -> None:
 
 
 def test_an_algorithm_off_the_list_is_refused(login: Login) -> None:
-    """A sound signature by an algorithm that the configuration does not name is none."""
+    """A valid signature by an algorithm that is not configured is refused."""
     for algorithm in ("RS512", "PS256"):
         with pytest.raises(Unauthenticated, match="algorithm"):
             login.tokens().find_caller(login.token(algorithm=algorithm))
@@ -90,7 +90,7 @@ def test_an_algorithm_off_the_list_is_refused(login: Login) -> None:
 
 
 def test_algorithms_cannot_be_confused(login: Login) -> None:
-    """A key serves the algorithm that it was shown for, and none that fits its kind or another's besides."""
+    """A key with an `alg` verifies that algorithm only, and never one of another key type."""
     login.shown[0]["alg"] = "RS256"
     wider = login.tokens(issuer=replace(ISSUER, algorithms=("RS256", "PS256", "ES256")))
     with pytest.raises(Unauthenticated, match="does not show"):
@@ -100,34 +100,34 @@ def test_algorithms_cannot_be_confused(login: Login) -> None:
         wider.find_caller(confused)
 
 
-def test_a_token_for_ever_is_one_all_the_same(login: Login) -> None:
-    """An end that is too far off for a float is still an end."""
+def test_a_very_late_expiry(login: Login) -> None:
+    """An `exp` that is too large for a float is valid."""
     assert login.tokens().find_caller(login.token(exp=10**400)).name == "portal"
 
 
 @pytest.mark.parametrize("odd", [{"kid": ["rsa-0"]}, {"kid": {}}, {"kty": ["RSA"]}, {"kid": 7}])
-def test_a_key_that_is_oddly_shown_spoils_no_other(login: Login, odd: dict[str, Any]) -> None:
-    """What has no name that a token could say is left out; the sound keys beside it are used."""
+def test_an_invalid_key_of_a_set_is_skipped(login: Login, odd: dict[str, Any]) -> None:
+    """A key with an invalid `kid` or `kty` is skipped; the valid keys are used."""
     login.shown = [{**login.public("rsa-1"), **odd}, login.public("rsa-0")]
     assert login.tokens().find_caller(login.token()).name == "portal"
 
 
-def test_keys_for_encryption_and_shared_keys_sign_nothing(login: Login) -> None:
-    """What a set shows besides public signing keys is left out."""
+def test_only_public_signing_keys_are_used(login: Login) -> None:
+    """Encryption keys and symmetric keys of a set are skipped."""
     login.shown = [{**login.shown[0], "use": "enc"}, {"kty": "oct", "k": "c2VjcmV0", "kid": "rsa-0"}, "no key"]  # type: ignore[list-item]
     with pytest.raises(BackendUnavailable):
         login.tokens().find_caller(login.token())
 
 
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "..", "é.é.é", "a" * 40_000, _part({}) + "." + _part([]) + ".x"])
-def test_what_is_no_token_is_refused(login: Login, token: str) -> None:
+def test_malformed_tokens_are_refused(login: Login, token: str) -> None:
     """Malformed tokens are refused, whatever is wrong with them."""
     with pytest.raises(Unauthenticated):
         login.tokens().find_caller(token)
 
 
 def test_another_signature_is_refused(login: Login) -> None:
-    """A token signed by a key that has the right name and is another one is forged; so is a changed one."""
+    """A token that another key signed under the same id is refused, and so is a modified one."""
     forged = jwt.encode(login.claims(), login.private("rsa-1"), algorithm="RS256", headers={"kid": "rsa-0"})
     head, _, signature = login.token().split(".")
     changed = f"{head}.{_part(login.claims(azp='portal', sub='root'))}.{signature}"
@@ -136,8 +136,8 @@ def test_another_signature_is_refused(login: Login) -> None:
             login.tokens().find_caller(token)
 
 
-def test_keys_are_kept(login: Login, clock: VirtualClock) -> None:
-    """The set is fetched once for its time, not for every token."""
+def test_keys_are_cached(login: Login, clock: VirtualClock) -> None:
+    """The set is fetched once in `refresh_seconds`, not for every token."""
     tokens = login.tokens()
     for _ in range(3):
         tokens.find_caller(login.token())
@@ -148,7 +148,7 @@ def test_keys_are_kept(login: Login, clock: VirtualClock) -> None:
 
 
 def test_rotation(login: Login, clock: VirtualClock) -> None:
-    """A token signed by a new key makes the set be fetched; the old key is gone when the issuer stops showing it."""
+    """An unknown key id causes a fetch; a key that the issuer has removed is not used any more."""
     tokens = login.tokens()
     tokens.find_caller(login.token())
     login.show("rsa-1")
@@ -158,7 +158,7 @@ def test_rotation(login: Login, clock: VirtualClock) -> None:
         tokens.find_caller(login.token("rsa-0"))
 
 
-def test_unknown_key_ids_do_not_make_a_storm(login: Login) -> None:
+def test_unknown_key_ids_cause_one_fetch(login: Login) -> None:
     """A hundred tokens that name keys which do not exist cost the issuer one request in ten seconds."""
     tokens = login.tokens()
     tokens.find_caller(login.token())
@@ -170,7 +170,7 @@ def test_unknown_key_ids_do_not_make_a_storm(login: Login) -> None:
 
 
 def test_stale_keys_are_used_while_a_refresh_fails(login: Login, clock: VirtualClock) -> None:
-    """The issuer is down: known tokens are checked with the keys there are; it is asked again, not each time."""
+    """The issuer is down: known tokens are verified with the cached keys, and fetches are retried at intervals."""
     tokens = login.tokens()
     tokens.find_caller(login.token())
     login.down = True
@@ -184,26 +184,26 @@ def test_stale_keys_are_used_while_a_refresh_fails(login: Login, clock: VirtualC
     assert login.fetches == 3
 
 
-def test_without_any_key_nobody_is_refused_for_good(login: Login) -> None:
-    """No key was ever to be had: that is our failure and may be retried, not the caller's."""
+def test_without_any_key_the_error_is_retryable(login: Login) -> None:
+    """If no keys were ever fetched, the error is BackendUnavailable and not Unauthenticated."""
     login.down = True
     with pytest.raises(BackendUnavailable):
         login.tokens().find_caller(login.token())
 
 
-def test_a_set_that_is_none_is_a_failure(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTML, a list, or a set without keys is not taken for *no key is valid any more*."""
+def test_an_invalid_key_set_is_a_failed_fetch(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After HTML, a list, or a set without keys, the cached keys stay in use."""
     tokens = login.tokens()
     tokens.find_caller(login.token())
     nonsense: Any
     for nonsense in ([], "html", {}, {"keys": "x"}, {"keys": []}, {"keys": [{}]}):
-        monkeypatch.setattr(login, "answer", nonsense)
+        monkeypatch.setattr(login, "response", nonsense)
         login.clock.sleep(ISSUER.refresh_seconds)
         assert tokens.find_caller(login.token()).name == "portal"
 
 
 def test_one_key_needs_no_id(login: Login) -> None:
-    """Issuers with one key often do not name it; of two, the token must say which."""
+    """A token without a key id is verified by the only key; with two keys it is refused."""
     unnamed = jwt.encode(login.claims(), login.private("rsa-0"), algorithm="RS256")
     login.show("rsa-0")
     assert login.tokens().find_caller(unnamed).name == "portal"
@@ -212,30 +212,30 @@ def test_one_key_needs_no_id(login: Login) -> None:
         login.tokens().find_caller(unnamed)
 
 
-def test_the_user_behind_the_caller(login: Login) -> None:
-    """Where a claim names the user, he acts, and what he creates is his: not his caller's, not another user's."""
+def test_the_user_claim(login: Login) -> None:
+    """With `user_claim` the user acts, and the operations belong to that user of the caller."""
     tokens = login.tokens(issuer=replace(ISSUER, user_claim="sub"))
     caller = tokens.find_caller(login.token())
     assert (caller.name, caller.user, caller.principal) == ("portal", "alice", "portal/alice")
 
 
 @pytest.mark.parametrize("user", [None, "", "a" * 65, "a\nb", "é", 7, ["alice"]])
-def test_a_user_who_cannot_be_named_is_refused(login: Login, user: Any) -> None:
-    """No half-known user acts: the claim is missing, too long, or nothing that a header can carry."""
+def test_an_invalid_user_is_refused(login: Login, user: Any) -> None:
+    """The claim is missing, too long, or cannot be sent in a header."""
     with pytest.raises(Unauthenticated, match="names no user"):
         login.tokens(issuer=replace(ISSUER, user_claim="login")).find_caller(login.token(login=user))
 
 
-def test_claims_must_be_one_callers(login: Login) -> None:
-    """A token that fits two entries proves neither."""
+def test_claims_must_match_one_caller(login: Login) -> None:
+    """A token that matches two callers is refused."""
     other = CallerConfig(name="other", allow=(AllowRule.parse("*:*:*"),), claims={"sub": "alice"}, acting_user="robot")
     with pytest.raises(Unauthenticated, match="more than one"):
         login.tokens(PORTAL, other).find_caller(login.token())
     assert login.tokens(PORTAL, other).find_caller(login.token(azp="x")).user == "robot"
 
 
-def test_who_has_keys_does_not_wait_for_who_fetches(login: Login, clock: VirtualClock) -> None:
-    """While one request fetches, others go on with the keys there are."""
+def test_requests_do_not_wait_for_a_fetch_if_keys_are_cached(login: Login, clock: VirtualClock) -> None:
+    """While one request fetches, the others use the cached keys."""
     tokens = login.tokens()
     tokens.find_caller(login.token())
     clock.sleep(ISSUER.refresh_seconds)

@@ -1,4 +1,4 @@
-"""X-Forwarded-Client-Cert: whose word counts, and for whom."""
+"""X-Forwarded-Client-Cert: from which proxies, and which caller."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ISTIO = (
 )
 
 
-def test_the_nearest_hops_word_counts() -> None:
+def test_the_last_element_identifies_the_caller() -> None:
     """A certificate's URI leads to its caller, quoted or not; of several elements the last one counts."""
     mesh = XfccAuthenticator(["127.0.0.1"], CALLERS)
     for header in (ISTIO, f'URI="{PORTAL}"', f"Hash=1;URI={OTHER},{ISTIO}", f"uri={PORTAL}"):
@@ -45,8 +45,8 @@ def test_the_nearest_hops_word_counts() -> None:
         ([], "127.0.0.1", False),
     ],
 )
-def test_an_untrusted_hop_is_not_heard(hops: list[str], peer: str, trusted: bool) -> None:
-    """Whoever is not on the list of hops may say what he likes: it is as if he had said nothing."""
+def test_untrusted_clients_are_ignored(hops: list[str], peer: str, trusted: bool) -> None:
+    """The header of a client that is not a trusted proxy is ignored."""
     assert (XfccAuthenticator(hops, CALLERS).find_caller(ISTIO, peer) is not None) == trusted
 
 
@@ -70,14 +70,14 @@ def test_an_untrusted_hop_is_not_heard(hops: list[str], peer: str, trusted: bool
         '"',
     ],
 )
-def test_a_trusted_hop_that_names_nobody_we_know(header: str) -> None:
-    """A stranger's certificate, two callers in one, a malformed or endless header: refused, nobody is guessed."""
+def test_an_unknown_or_malformed_certificate_is_refused(header: str) -> None:
+    """An unknown certificate, two callers in one, and a malformed or too long header are refused."""
     with pytest.raises(Unauthenticated):
         XfccAuthenticator(["127.0.0.1"], CALLERS).find_caller(header, "127.0.0.1")
 
 
-def test_nothing_told() -> None:
-    """Without the header there is no proof, and no mistake either."""
+def test_no_header() -> None:
+    """Without the header there is no caller and no error."""
     assert XfccAuthenticator(["127.0.0.1"], CALLERS).find_caller("", "127.0.0.1") is None
 
 
@@ -92,13 +92,13 @@ _VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20
 def test_what_envoy_writes_is_read(elements: list[list[tuple[str, str]]]) -> None:
     """Elements, keys and values of any kind, quoted as Envoy quotes them: the last element's URIs come out."""
     header = ",".join(";".join(f"{key}={_quoted(value)}" for key, value in pairs) for pairs in elements)
-    told = tuple(_escaped(value) for key, value in elements[-1] if key == "URI")
-    assert last_element_uris(header) == told
+    expected = tuple(_escaped(value) for key, value in elements[-1] if key == "URI")
+    assert last_element_uris(header) == expected
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_survived(header: str) -> None:
-    """Whatever is sent, the reading ends, and what it finds stood in the header."""
+def test_any_text(header: str) -> None:
+    """Parsing any text ends, and the result is part of the text."""
     assert all(uri in header for uri in last_element_uris(header))
 
 
@@ -111,7 +111,7 @@ def _quoted(value: str) -> str:
 
 
 def _needs_quotes(value: str) -> bool:
-    return any(each in value for each in ',;="\\')
+    return any(char in value for char in ',;="\\')
 
 
 @pytest.mark.parametrize(

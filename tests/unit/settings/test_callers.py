@@ -1,4 +1,4 @@
-"""The tables [auth], [[callers]], [cors] and [limits]: what a sound one becomes, and every mistake by its name."""
+"""The tables [auth], [[callers]], [cors] and [limits]: the loaded values, and the errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ algorithms = ["RS256"]
 
 
 def test_without_authentication(read: Read) -> None:
-    """The default: everybody on this machine, counted in memory, no page from elsewhere."""
+    """The defaults: no authentication, rates counted in memory, no origins."""
     settings = read(CMDB, SECRET="hush")
     assert (settings.auth.required, settings.auth.callers, settings.auth.jwt) == (False, (), None)
     assert (settings.cors.origins, settings.limits.storage.value) == ((), "memory://")
 
 
 def test_callers(read: Read, tmp_path: Path) -> None:
-    """Everything that can be said of a caller, digests from a file and in capitals too."""
+    """A caller with all its settings; a digest may be in a file and in upper case."""
     (tmp_path / "digest").write_text(_DIGEST.upper() + "\n")
     text = f"""
     [auth]
@@ -67,8 +67,8 @@ def test_callers(read: Read, tmp_path: Path) -> None:
     ]
 
 
-def test_an_issuer(read: Read) -> None:
-    """What tokens are checked against, with the defaults of what need not be said."""
+def test_issuer(read: Read) -> None:
+    """The issuer of tokens, with the defaults of the optional settings."""
     issuer = read(_JWT + CMDB, SECRET="hush").auth.jwt
     assert issuer is not None
     assert (issuer.issuer, issuer.audience) == ("https://login.example.com/", "module-gateway")
@@ -77,7 +77,7 @@ def test_an_issuer(read: Read) -> None:
 
 
 def test_origins_and_storage(read: Read) -> None:
-    """Exact origins, and a Redis whose password shows itself to nobody."""
+    """Origins are loaded as written; repr does not show the password of Redis."""
     origins = '["https://a.example.com", "http://localhost:3000", "http://[::1]:8080"]'
     text = f"[cors]\norigins = {origins}\nmax_age_seconds = 60\n"
     settings = read(text + '[limits]\nstorage = "redis://:hush@redis:6379/0"' + CMDB, SECRET="x")
@@ -174,29 +174,29 @@ _ORIGIN: Final = "must be an origin as browsers send it: scheme, lower-case host
         ("[limits]\nrate = 1", "limits.rate: is not a setting"),
     ],
 )
-def test_mistakes(errors: Errors, text: str, expected: str) -> None:
-    """Each mistake is told by the name of its setting, in one line, and nothing starts."""
+def test_errors(errors: Errors, text: str, expected: str) -> None:
+    """Each error is one line that begins with the path of the setting."""
     lines = errors(text + CMDB, SECRET="hush")
     assert any(line.startswith(expected) for line in lines), lines
 
 
-def test_what_is_not_installed(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis without its client is a mistake of the configuration, not a crash at the start."""
+def test_redis_without_its_client(errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis without its client library is a configuration error."""
     monkeypatch.setattr("gateway.settings.schemas.find_spec", lambda _name: None)
-    told = errors('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
-    assert told == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
+    lines = errors('[limits]\nstorage = "redis://x"' + CMDB, SECRET="hush")
+    assert lines == ["limits.storage: needs the extra: pip install module-gateway[redis]"]
 
 
-def test_what_the_journal_says_of_its_url() -> None:
-    """Whoever opens journals is asked, and what he says stands beside the other mistakes."""
+def test_journal_url() -> None:
+    """The journal's own error about its URL is reported with the other errors."""
     document = {"server": {"port": 1}, "journal": {"url": "sqlite:///x/"}}
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as caught:
         parse_settings(document, {}, {}, lambda url: f"{len(url)} is too much")
-    assert told.value.errors[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
+    assert caught.value.errors[:2] == ("server.port: is not a setting", "journal.url: 12 is too much")
 
 
 def test_passthrough(read: Read) -> None:
-    """A connection that acts with its callers' own credentials needs none of its own."""
+    """A connection that passes the callers' credentials through needs no credentials of its own."""
     text = """
     [backends.pm]
     type = "projectman"
@@ -209,14 +209,16 @@ def test_passthrough(read: Read) -> None:
     app_secret = "env:SECRET"
     credentials = "passthrough"
     """
-    pm, cmdb = (each.options for each in read(text, SECRET="hush").backends)
+    pm, cmdb = (backend.options for backend in read(text, SECRET="hush").backends)
     assert pm.auth == Passthrough()
     assert (cmdb.username, cmdb.passthrough) == ("", True)
 
 
-def test_the_open_door(errors: Errors, read: Read) -> None:
-    """Without authentication nothing starts but on a loopback address, and with it anywhere."""
-    told = errors(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
-    assert told == ["auth.mode: is none, which is allowed on a loopback address only, and GATEWAY_BIND is 0.0.0.0:8000"]
+def test_loopback_only_without_authentication(errors: Errors, read: Read) -> None:
+    """Without authentication the bind address must be a loopback address; with it any address is allowed."""
+    lines = errors(CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000")
+    assert lines == [
+        "auth.mode: is none, which is allowed on a loopback address only, and GATEWAY_BIND is 0.0.0.0:8000"
+    ]
     required = '[auth]\nmode = "required"' + _CALLER
     assert read(required + CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every kind of mistake, all at once, one line each."""
+"""Configuration errors: every kind, all at once, one line each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ credentials = "token"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        # nothing at all
+        # no backends
         ("", "backends: at least one [backends.NAME] is needed"),
         ("[backends]", "backends: at least one [backends.NAME] is needed"),
         # wrong types
@@ -77,14 +77,14 @@ credentials = "token"
         (CMDB + "setle_seconds = 1", "backends.cmdb.setle_seconds: is not a setting"),
         (CMDB + "region = 'cn-north-4'", "backends.cmdb.region: is not a setting"),
         (_PM + "user = 'robot'", "backends.pm.user: is not a setting"),
-        # words that are none of the allowed ones
+        # not one of the allowed words
         (CMDB.replace('type = "cmdb"', 'type = "jira"'), "backends.cmdb.type: must be one of cmdb, projectman"),
         (CMDB + "route = 'rest'", "backends.cmdb.route: must be one of esb, apigw"),
         (_PM + "credentials = 'none'", "backends.pm.credentials: must be one of aksk, token"),
         (_PM + "omitted_description = ''", "backends.pm.omitted_description: must be one of refused, kept"),
         (_PM.replace("cn-north-4", "cn-north-9"), "backends.pm.region: must be one of cn-north-4,"),
         ("[auth]\nmode = 'maybe'" + CMDB, "auth.mode: must be one of"),
-        # empty texts and texts of the wrong shape
+        # empty strings and strings of the wrong form
         (CMDB.replace('app_code = "gateway"', 'app_code = ""'), "backends.cmdb.app_code: must be a non-empty string"),
         (CMDB + "tenant_id = 'a b'", "backends.cmdb.tenant_id: must be a tenant's id"),
         (_PM + "default_owner = 'me'", "backends.pm.default_owner: must be 32 of 0-9 a-z"),
@@ -110,7 +110,7 @@ credentials = "token"
             CMDB + f"ca_file = '{__file__}'",
             "backends.cmdb.ca_file: must be the path of a readable file of PEM certificates",
         ),
-        # attributes that may never be written
+        # reserved attributes
         *(
             (CMDB + f"attributes = ['team', '{name}']", "backends.cmdb.attributes[2]: must ")
             for name in (
@@ -125,8 +125,8 @@ credentials = "token"
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(errors: Errors, text: str, expected: str) -> None:
-    """The line says where, in the file's own words, and what would be right."""
+def test_an_error_is_one_line(errors: Errors, text: str, expected: str) -> None:
+    """The line contains the path of the setting and what would be accepted."""
     (line,) = errors(text, SECRET="s", EMPTY="")
     assert line.startswith(expected)
 
@@ -154,14 +154,14 @@ def test_a_mistake_is_told_in_one_line(errors: Errors, text: str, expected: str)
         ),
     ],
 )
-def test_an_address_that_is_none_is_refused(errors: Errors, address: str) -> None:
-    """Scheme, host, port and path; no credentials, no query, nothing that a request would stumble over later."""
+def test_an_invalid_url_is_refused(errors: Errors, address: str) -> None:
+    """A URL has a scheme, a host, a port and a path; no credentials, no query, no fragment."""
     text = CMDB.replace('"https://bkapi.example.com"', f"'''{address}'''")
     assert errors(text, SECRET="s") == ["backends.cmdb.base_url: must be an address such as https://host/path"]
 
 
-def test_all_mistakes_are_told_at_once(errors: Errors) -> None:
-    """An operator corrects a file once."""
+def test_all_errors_are_reported_at_once(errors: Errors) -> None:
+    """The lines are in the order of the file; missing settings follow."""
     text = "[server]\ndeadline_seconds = 0\nspeed = 1\n[other]\n" + CMDB + "route = 'x'\n" + _TOKEN + "[backends.X]\n"
     assert errors(text) == [
         "server.deadline_seconds: must be greater than 0 and at most 600",
@@ -179,15 +179,15 @@ def test_all_mistakes_are_told_at_once(errors: Errors) -> None:
     ]
 
 
-def test_a_file_that_is_no_text_cannot_be_read(errors: Errors, tmp_path: Path) -> None:
-    """A secret in bytes that are no UTF-8 is a mistake like a missing one."""
+def test_a_secret_file_must_be_utf8(errors: Errors, tmp_path: Path) -> None:
+    """A file that is not UTF-8 is reported like one that does not exist."""
     (tmp_path / "secret").write_bytes(b"\xff\xfe")
-    (told,) = errors(CMDB.replace("env:SECRET", f"file:{tmp_path}/secret"))
-    assert told.endswith("secret cannot be read")
+    (line,) = errors(CMDB.replace("env:SECRET", f"file:{tmp_path}/secret"))
+    assert line.endswith("secret cannot be read")
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "example.com:80", ":8000", "8000", ""])
-def test_without_authentication_it_answers_its_own_machine_only(errors: Errors, bind: str) -> None:
-    """auth.mode none on an address that others can reach does not start."""
-    (told,) = errors(CMDB, SECRET="s", GATEWAY_BIND=bind)
-    assert told.startswith("auth.mode: is none, which is allowed on a loopback address only")
+def test_without_authentication_other_addresses_are_refused(errors: Errors, bind: str) -> None:
+    """auth.mode none with an address that others can reach is an error."""
+    (line,) = errors(CMDB, SECRET="s", GATEWAY_BIND=bind)
+    assert line.startswith("auth.mode: is none, which is allowed on a loopback address only")

@@ -31,29 +31,30 @@ _ENVIRON: Final = {
 }
 
 
-def test_a_private_authority_is_read_when_the_process_starts(read: Read) -> None:
-    """The file holds at least one certificate."""
+def test_a_ca_file_is_read_at_start(read: Read) -> None:
+    """The file has at least one certificate; an empty path means the public authorities."""
     certifi = pytest.importorskip("certifi")
     options = read(_CMDB + f"ca_file = '{certifi.where()}'", SECRET="s").backends[0].options
     assert options.limits.ca_file == certifi.where()
+    assert not read(_CMDB + "ca_file = ''", SECRET="s").backends[0].options.limits.ca_file
 
 
 @pytest.mark.parametrize("name", ["config/gateway.example.toml", "gateway/cli/sandbox.toml"])
-def test_the_repositorys_own_configurations_are_sound(name: str) -> None:
-    """They start, given the variables that they name, and write no secret out."""
+def test_the_configurations_of_the_repository_are_valid(name: str) -> None:
+    """They load with the variables that they name, and contain no secret."""
     settings = load_settings({**_ENVIRON, "GATEWAY_CONFIG": str(_ROOT / name)})
     assert {connection.type for connection in settings.backends} == {"cmdb", "projectman"}
     assert settings.warnings == ()
 
 
-def test_what_the_example_comments_out_is_sound_too(tmp_path: Path) -> None:
+def test_the_commented_out_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     """Every line that starts with `# name =` is a setting that exists."""
     text = (_ROOT / "config" / "gateway.example.toml").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("# [") or (line.startswith("# ") and " = " in line)]
     skipped = ("# ca_file", "# default_owner")  # a file that is not here, a word in place of an id
-    kept = [line for line in lines if not line.startswith(skipped)]
-    assert len(kept) >= 3
-    for line in kept:
+    settings = [line for line in lines if not line.startswith(skipped)]
+    assert len(settings) >= 3
+    for line in settings:
         text = text.replace(line, line.removeprefix("# "))
     path = tmp_path / "all.toml"
     path.write_text(text, encoding="utf-8")
@@ -64,19 +65,19 @@ def test_what_the_example_comments_out_is_sound_too(tmp_path: Path) -> None:
     ("content", "expected"),
     [(None, "No such file"), (b"[server", "Expected"), (b"\xff", "codec"), (b"a = 1\na = 2", "overwrite")],
 )
-def test_a_file_that_is_no_toml_is_one_mistake(tmp_path: Path, content: bytes | None, expected: str) -> None:
-    """Its path, and what the reader said."""
+def test_an_unreadable_file_is_one_error(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    """The line has the path and the parser's message."""
     path = tmp_path / "gateway.toml"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
         load_toml(str(path))
-    (mistake,) = caught.value.errors
-    assert mistake.startswith(f"{path}: ")
-    assert expected in mistake
+    (line,) = caught.value.errors
+    assert line.startswith(f"{path}: ")
+    assert expected in line
 
 
 def test_a_file_must_be_named() -> None:
-    """Nothing is looked for in places that nobody named."""
+    """There is no default path."""
     with pytest.raises(ConfigurationError, match="GATEWAY_CONFIG"):
         load_settings({})

@@ -1,4 +1,4 @@
-"""What a sound configuration becomes: values, defaults, secrets that show themselves to nobody."""
+"""The values of a valid configuration: defaults, references, secrets."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ access_key = "AK"
 """
 
 
-def test_what_is_not_said_has_its_default(read: Read) -> None:
-    """The shortest file that starts."""
+def test_defaults(read: Read) -> None:
+    """The shortest valid file."""
     settings = read(_CMDB, SECRET="hush")
     assert (settings.bind, settings.deadline_seconds, settings.warnings) == ("127.0.0.1:8000", 10.0, ())
     (connection,) = settings.backends
@@ -45,8 +45,8 @@ def test_what_is_not_said_has_its_default(read: Read) -> None:
     assert (options.limits.circuit_failures, options.limits.circuit_seconds) == (10, 10.0)
 
 
-def test_how_a_backend_is_protected_can_be_said(read: Read) -> None:
-    """Every connection has these; whole numbers may be 0 where that means none."""
+def test_transport_settings(read: Read) -> None:
+    """Every connection has these settings; 0 disables some of them."""
     said = """
         idle_seconds = 4
         requests_per_second = 0.5
@@ -71,19 +71,19 @@ def test_how_a_backend_is_protected_can_be_said(read: Read) -> None:
         ("route = 'apigw'\nrequests_per_second = 30", 30.0),
     ],
 )
-def test_the_api_gateways_rate_is_known(read: Read, said: str, rate: float) -> None:
-    """documented: cmdb.md §1b: 100 a second for an application; an operator may know better, or want none."""
+def test_default_rate_of_the_api_gateway(read: Read, said: str, rate: float) -> None:
+    """documented: cmdb.md §1b: 100 requests a second for an application; the setting overrides it, and 0 removes it."""
     assert read(_CMDB + said, SECRET="hush").backends[0].options.limits.requests_per_second == rate
 
 
-def test_two_connections_of_one_type_are_two_backends(read: Read) -> None:
+def test_two_connections_of_one_type(read: Read) -> None:
     """The table's name is the connection's name."""
     settings = read(_CMDB + _CMDB.replace("backends.cmdb", "backends.cmdb-2"), SECRET="hush")
     assert [connection.name for connection in settings.backends] == ["cmdb", "cmdb-2"]
 
 
 def test_env_and_file_are_resolved_everywhere(read: Read, tmp_path: Path) -> None:
-    """Any text may stand elsewhere; the line feed that editors leave at the end of a file is no part of it."""
+    """Any string can be a reference; line feeds at the end of a file are removed."""
     (tmp_path / "secret").write_text("hush, \n quiet\r\n", encoding="utf-8")
     text = _CMDB.replace("env:SECRET", f"file:{tmp_path}/secret").replace('"gateway"', '"env:NAME"')
     options = read(text, NAME="robot").backends[0].options
@@ -91,7 +91,7 @@ def test_env_and_file_are_resolved_everywhere(read: Read, tmp_path: Path) -> Non
     assert (options.app_code, options.username) == ("robot", "robot")
 
 
-def test_a_region_says_where_to_go(read: Read) -> None:
+def test_a_region_determines_the_addresses(read: Read) -> None:
     """documented: projectman.md §7: the service's and IAM's addresses follow from the region."""
     signed = read(_PM + "region = 'cn-north-4'", SECRET="hush").backends[0].options
     assert signed.base_url == "https://projectman-ext.cn-north-4.myhuaweicloud.com"
@@ -115,8 +115,8 @@ def test_a_region_says_where_to_go(read: Read) -> None:
 
 
 @pytest.mark.parametrize(("word", "kept"), [("", False), ("refused", False), ("kept", True)])
-def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> None:
-    """Temporary keys, the owner of last resort, what becomes of a description."""
+def test_optional_projectman_settings(read: Read, word: str, kept: bool) -> None:
+    """Temporary keys, the default owner, and the handling of an omitted description."""
     said = f"omitted_description = '{word}'\n" if word else ""
     owner, project = "0" * 32, "a" * 32
     text = f"""
@@ -135,22 +135,22 @@ def test_everything_else_is_what_was_said(read: Read, word: str, kept: bool) -> 
     "address",
     ["http://127.0.0.1:8001", "https://[::1]:443/a", "https://h", "https://h.example/a-b/~c/v1.0", "http://h:1/"],
 )
-def test_an_address_is_kept_without_its_last_slash(read: Read, address: str) -> None:
-    """Paths are put behind it."""
+def test_a_url_loses_its_last_slash(read: Read, address: str) -> None:
+    """Paths are appended to it."""
     text = _CMDB.replace("https://bkapi.example.com/api/bk-cmdb/prod/", address)
     assert read(text, SECRET="s").backends[0].options.base_url == address.rstrip("/")
 
 
-def test_a_secret_written_out_is_allowed_and_warned_about(read: Read) -> None:
-    """One line a secret; what is named by env: or file: is not warned about."""
+def test_a_literal_secret_causes_a_warning(read: Read) -> None:
+    """One line per secret; references cause no warning."""
     settings = read(_CMDB.replace("env:SECRET", "hush") + _PM + "region = 'cn-north-4'", SECRET="s")
     (warning,) = settings.warnings
     assert warning.startswith("backends.cmdb.app_secret: is written out in the file")
     assert "hush" not in warning
 
 
-def test_secrets_show_themselves_to_nobody(read: Read) -> None:
-    """Settings may be printed, compared and logged."""
+def test_repr_hides_secrets(read: Read) -> None:
+    """Settings can be printed and logged."""
     text = _CMDB + _PM + "region = 'cn-north-4'\nsecurity_token = 'env:SECRET'"
     settings = read(text, SECRET="hush")
     assert "hush" not in repr(settings)
@@ -173,8 +173,8 @@ def test_secrets_show_themselves_to_nobody(read: Read) -> None:
         ("localhost.example.com:80", False),
     ],
 )
-def test_what_can_be_reached_from_this_machine_only(bind: str, own: bool) -> None:
-    """Loopback addresses, their name, and sockets in the file system."""
+def test_loopback(bind: str, own: bool) -> None:
+    """Loopback addresses, localhost and unix sockets are reachable from this machine only."""
     assert is_loopback(bind) is own
 
 
@@ -192,8 +192,9 @@ def test_flags_are_true_or_false(value: bool) -> None:
         parse_settings(document, {}, {"toy": _ToySchema})
 
 
-def test_a_backend_is_found_by_being_there() -> None:
-    """A folder is a type; it offers options and a connection."""
-    types = discover()
-    assert {"cmdb", "projectman"} <= types.keys()
-    assert all(callable(each.create_backend) for each in types.values())
+def test_backends_are_discovered() -> None:
+    """A package is a type; it provides an OptionsSchema and create_backend."""
+    plugins = discover()
+    assert {"cmdb", "projectman"} <= plugins.keys()
+    assert all(issubclass(plugin.OptionsSchema, SettingsSchema) for plugin in plugins.values())
+    assert all(callable(plugin.create_backend) for plugin in plugins.values())
