@@ -35,9 +35,12 @@ def create_backends(clock: VirtualClock) -> dict[str, Backend]:
     """Return the real adapter_client by connection name."""
     types = discover()
     settings = parse_settings(
-        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.parse_options for name, each in types.items()}
+        _DOCUMENT, {"SECRET": "canary-secret"}, {name: plugin.parse_options for name, plugin in types.items()}
     )
-    return {each.name: types[each.type].create_backend(each.name, each.options, clock) for each in settings.backends}
+    return {
+        config.name: types[config.type].create_backend(config.name, config.options, clock)
+        for config in settings.backends
+    }
 
 
 def capabilities(name: str) -> Capabilities:

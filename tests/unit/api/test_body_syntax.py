@@ -83,7 +83,7 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
 
 
 @pytest.mark.parametrize(
-    ("sent", "refusal"),
+    ("arguments", "expected"),
     [
         pytest.param({"data": b" " * 10_000_000, **AS_JSON}, LARGE, id="10-megabytes"),
         pytest.param({"data": b" " * (KIB_64 + 1), **AS_JSON}, LARGE, id="a-byte-too-long"),
@@ -109,12 +109,12 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
 )
 @pytest.mark.parametrize("target", ["POST /modules", "PATCH /modules/cmdb.1.10.1"])
 def test_headers_refused(
-    client: FlaskClient, cmdb: FakeBackend, target: str, sent: dict[str, Any], refusal: tuple[int, str]
+    client: FlaskClient, cmdb: FakeBackend, target: str, arguments: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     """A body that is too large, not declared as JSON or encoded, and an Accept without JSON, have their own codes."""
     method, path = target.split()
-    stream = {"input_stream": io.BytesIO(sent["input_stream"])} if "input_stream" in sent else {}
-    assert_problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
+    stream = {"input_stream": io.BytesIO(arguments["input_stream"])} if "input_stream" in arguments else {}
+    assert_problem(client.open(path, method=method, **{**arguments, **stream}), *expected)
     assert cmdb.sent == []
 
 
