@@ -1,7 +1,7 @@
 """A fake of the port `gateway.domain.backend.Backend`: modules in memory, and a record of the calls.
 
-Like an adapter it parses a ref and a cursor before it "sends" anything; what it proves is about the api and the
-provisioning in front of it, never about a backend.
+Like an adapter, it parses a ref and a cursor before it records a call. It serves tests of the API and of provisioning,
+and proves nothing about a backend.
 """
 
 from __future__ import annotations

@@ -126,10 +126,27 @@ def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=UTF-8", 'Application/JSON;charset="utf-8"']
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=UTF-8",
+        'Application/JSON;charset="utf-8"',
+        "application/json; charset=utf8",
+    ],
 )
 @pytest.mark.parametrize(
-    "accept", [None, "*/*", "application/json", "application/problem+json", "text/html, */*;q=0.1"]
+    "accept",
+    [
+        None,
+        "*/*",
+        "*",
+        "application/*",
+        "application/json",
+        "Application/JSON; charset=utf8",
+        "application/problem+json",
+        "text/html, */*;q=0.1",
+        "text/html, image/gif, image/jpeg, *; q=.2",
+    ],
 )
 def test_headers_accepted(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
     """The usual forms of Content-Type and Accept are accepted."""

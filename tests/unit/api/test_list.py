@@ -93,9 +93,10 @@ def test_unknown_connection(client: FlaskClient, name: str) -> None:
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", "alive"), ("/readyz", "ready")])
 def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) -> None:
-    """Liveness and readiness do not depend on a backend."""
+    """Liveness and readiness depend neither on a backend nor on the Accept header."""
     cmdb.state = "unreachable"
-    assert client.get(path).get_json() == {"status": status}
+    for accept in ("*/*", "text/plain", "application/json;q=0"):
+        assert client.get(path, headers={"Accept": accept}).get_json() == {"status": status}
     assert cmdb.sent == []
 
 
