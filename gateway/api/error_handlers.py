@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Flask, Request, Response, got_request_exception, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Translate, translation
@@ -86,7 +88,7 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 _RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
 #: Accept headers that need no parsing.
-_JSON_ACCEPT: Final = frozenset({None, "*/*", JSON})
+_JSON_ACCEPT: Final = frozenset({"*/*", JSON})
 #: Media types and ranges that include JSON; `*` alone is sent by old Java clients.
 _ACCEPTABLE: Final = frozenset({JSON, PROBLEM_TYPE, "application/*", "*/*", "*"})
 _ACCEPT_EXEMPT: Final = ("/docs", "/livez", "/metrics", "/readyz")
@@ -125,9 +127,10 @@ def init_app(app: Flask) -> None:
 
 def check_accept(incoming: Request) -> None:
     """Raise NotAcceptable if the Accept header excludes JSON; probes, metrics and the documentation are exempt."""
-    if incoming.environ.get("HTTP_ACCEPT") in _JSON_ACCEPT:
+    header = incoming.environ.get("HTTP_ACCEPT")
+    if header is None or header in _JSON_ACCEPT:
         return
-    accepted = incoming.accept_mimetypes
+    accepted = parse_accept_header(header.replace("=.", "=0."), MIMEAccept)  # old Java clients send q=.2
     if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT):
         return
     media_types = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality > 0}
