@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Flask, Request, Response, got_request_exception, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Translate, translation
@@ -86,7 +88,10 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 _RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
 #: Accept headers that need no parsing.
-_JSON_ACCEPT: Final = frozenset({None, "*/*", JSON})
+_JSON_ACCEPT: Final = frozenset({"*/*", JSON})
+#: Media types and ranges that include JSON; `*` alone is sent by old Java clients.
+_ACCEPTABLE: Final = frozenset({JSON, PROBLEM_TYPE, "application/*", "*/*", "*"})
+_ACCEPT_EXEMPT: Final = ("/docs", "/livez", "/metrics", "/readyz")
 _WRITE_METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _HTTP_EXCEPTIONS: Final[Mapping[int | None, type[GatewayError]]] = {
     400: InvalidJson,
@@ -121,13 +126,15 @@ def init_app(app: Flask) -> None:
 
 
 def check_accept(incoming: Request) -> None:
-    """Raise NotAcceptable if the Accept header excludes JSON; the documentation and the metrics are not JSON."""
-    if incoming.environ.get("HTTP_ACCEPT") in _JSON_ACCEPT:
+    """Raise NotAcceptable if the Accept header excludes JSON; probes, metrics and the documentation are exempt."""
+    header = incoming.environ.get("HTTP_ACCEPT")
+    if header is None or header in _JSON_ACCEPT:
         return
-    accepted = incoming.accept_mimetypes
-    if not accepted or incoming.path.startswith(("/docs", "/metrics")):
+    accepted = parse_accept_header(header.replace("=.", "=0."), MIMEAccept)  # old Java clients send q=.2
+    if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT):
         return
-    if not (accepted[JSON] or accepted[PROBLEM_TYPE]):
+    media_types = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality > 0}
+    if media_types.isdisjoint(_ACCEPTABLE):
         raise NotAcceptable
 
 

@@ -31,7 +31,8 @@ def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
 
 
 def _has_media_type(request: Request, media_types: Sequence[str]) -> bool:
-    return request.mimetype in media_types and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
+    charset = request.mimetype_params.get("charset", "utf-8")
+    return request.mimetype in media_types and charset.lower() in {"utf-8", "utf8"}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:

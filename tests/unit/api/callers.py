@@ -9,12 +9,14 @@ from gateway.domain.callers import AllowRule
 from gateway.settings import AuthConfig, CallerConfig
 
 
-def caller(name: str, *allow: str, **proofs: Any) -> CallerConfig:
+def caller(name: str, *allow: str, **credentials: Any) -> CallerConfig:
     """Return a caller whose API key is `NAME-key`, unless other credentials are given."""
-    usual = (
-        {} if proofs.keys() & {"claims", "spiffe"} else {"key_digests": (sha256(f"{name}-key".encode()).hexdigest(),)}
+    defaults = (
+        {}
+        if credentials.keys() & {"claims", "spiffe"}
+        else {"key_digests": (sha256(f"{name}-key".encode()).hexdigest(),)}
     )
-    return CallerConfig(name=name, allow=tuple(map(AllowRule.parse, allow)), **(usual | proofs))
+    return CallerConfig(name=name, allow=tuple(map(AllowRule.parse, allow)), **(defaults | credentials))
 
 
 def auth(*entries: CallerConfig, **settings: Any) -> AuthConfig:

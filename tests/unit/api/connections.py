@@ -37,7 +37,10 @@ def create_backends(clock: VirtualClock) -> dict[str, Backend]:
     settings = parse_settings(
         _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.OptionsSchema for name, each in types.items()}
     )
-    return {each.name: types[each.type].create_backend(each.name, each.options, clock) for each in settings.backends}
+    return {
+        config.name: types[config.type].create_backend(config.name, config.options, clock)
+        for config in settings.backends
+    }
 
 
 def capabilities(name: str) -> Capabilities:

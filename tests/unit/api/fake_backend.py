@@ -1,7 +1,7 @@
 """A fake of the port `gateway.domain.backend.Backend`: modules in memory, and a record of the calls.
 
-Like an adapter it parses a ref and a cursor before it "sends" anything; what it proves is about the api and the
-provisioning in front of it, never about a backend.
+Like an adapter, it parses a ref and a cursor before it records a call. It serves tests of the API and of provisioning,
+and proves nothing about a backend.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _REF: Final = re.compile(r"[0-9A-Za-z]{1,32}\.[0-9]{1,9}\.([0-9]{1,9})", re.ASCI
 
 @dataclass
 class FakeBackend:
-    """A connection; `fails` makes an operation raise, `takes` is the upstream time of each operation in seconds."""
+    """A connection; `fails` makes an operation raise, `takes` is the upstream time of module operation in seconds."""
 
     name: str
     capabilities: Capabilities
     scopes: tuple[str, ...]
-    parents: tuple[str, ...] = ()  # there from the beginning; modules become parents by being created
+    parents: tuple[str, ...] = ()  # exist from the start; a created module can become a parent too
     state: ConnectionState = "unused"
     fails: dict[str, Exception] = field(default_factory=dict)
     takes: float = 0.0
@@ -46,7 +46,7 @@ class FakeBackend:
     @property
     def writes(self) -> list[tuple[str, Any]]:
         """Return the recorded writes."""
-        return [each for each in self.sent if each[0] in WRITES]
+        return [call for call in self.sent if call[0] in WRITES]
 
     def scope_of(self, ref: str) -> str:
         _parse(ref)
@@ -91,9 +91,9 @@ class FakeBackend:
         if query.scope not in self.scopes:
             raise ScopeNotFound
         start = int(cursor or "0")
-        found = [each for each in self.modules.values() if _matches(each, query)]
-        more = len(found) > start + page_size
-        return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
+        matches = [module for module in self.modules.values() if _matches(module, query)]
+        more = len(matches) > start + page_size
+        return Page(tuple(matches[start : start + page_size]), str(start + page_size) if more else None)
 
     def get(self, ref: str, call: CallContext) -> Module:
         native_id = _parse(ref)
@@ -104,22 +104,22 @@ class FakeBackend:
         native_id = _parse(ref)
         self._send("update", patch, call)
         old = self._module(native_id)
-        given: dict[str, Any] = {"attributes": {**old.attributes, **patch.attributes}}
-        given |= {} if isinstance(patch.name, Unset) else {"name": patch.name}
-        given |= {} if isinstance(patch.description, Unset) else {"description": patch.description}
-        given |= {} if isinstance(patch.owners, Unset) else {"owners": tuple(map(Owner, patch.owners or ()))}
-        self.modules[native_id] = replace(old, **given)
+        changes: dict[str, Any] = {"attributes": {**old.attributes, **patch.attributes}}
+        changes |= {} if isinstance(patch.name, Unset) else {"name": patch.name}
+        changes |= {} if isinstance(patch.description, Unset) else {"description": patch.description}
+        changes |= {} if isinstance(patch.owners, Unset) else {"owners": tuple(map(Owner, patch.owners or ()))}
+        self.modules[native_id] = replace(old, **changes)
         return self.modules[native_id]
 
     def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
         native_id = _parse(ref)
         self._send("delete", (ref, cascade), call)
         self._module(native_id)
-        if not cascade and any(each.parent == native_id for each in self.modules.values()):
+        if not cascade and any(module.parent == native_id for module in self.modules.values()):
             raise ModuleNotEmpty
-        gone = [each for key, each in self.modules.items() if native_id in {key, each.parent}]
-        self.modules = {key: each for key, each in self.modules.items() if each not in gone}
-        return [each.ref for each in gone]
+        deleted = [module for key, module in self.modules.items() if native_id in {key, module.parent}]
+        self.modules = {key: module for key, module in self.modules.items() if module not in deleted}
+        return [module.ref for module in deleted]
 
     def _send(self, operation: str, what: object, call: CallContext) -> None:
         self.sent.append((operation, what))
@@ -135,7 +135,9 @@ class FakeBackend:
 
     def _matches_of(self, draft: ModuleDraft) -> tuple[Module, ...]:
         key = self.natural_key(draft)
-        return tuple(each for each in self.modules.values() if (each.scope, each.parent or "", each.name) == key)
+        return tuple(
+            module for module in self.modules.values() if (module.scope, module.parent or "", module.name) == key
+        )
 
     def _module(self, native_id: str) -> Module:
         if native_id not in self.modules:
@@ -145,9 +147,9 @@ class FakeBackend:
 
 def body(backend: FakeBackend, /, **changes: Any) -> dict[str, Any]:
     """Return the body of a valid create on this backend, with changes."""
-    given: dict[str, Any] = {"backend": backend.name, "scope": backend.scopes[0], "name": "demo", "owners": [OWNER]}
-    given |= {"parent": backend.parents[0]} if backend.parents else {}
-    return given | changes
+    document: dict[str, Any] = {"backend": backend.name, "scope": backend.scopes[0], "name": "demo", "owners": [OWNER]}
+    document |= {"parent": backend.parents[0]} if backend.parents else {}
+    return document | changes
 
 
 def members(module: Mapping[str, Any], *names: str) -> dict[str, Any]:

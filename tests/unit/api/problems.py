@@ -25,4 +25,4 @@ def assert_problem(response: TestResponse, status: int, code: str, outcome: str 
 
 def field_errors(problem: dict[str, Any]) -> set[tuple[str, str]]:
     """Return the pointers and codes of a problem's field errors."""
-    return {(each["pointer"], each["code"]) for each in problem["errors"]}
+    return {(error["pointer"], error["code"]) for error in problem["errors"]}

@@ -42,7 +42,7 @@ ACTIONS: Final = ("create", "read", "update", "delete")
 class RequestCase(NamedTuple):
     """A request; `adopt` and `preview` are creates with a query parameter, `async` is one with Prefer."""
 
-    way: str
+    kind: str
     connection: str
     scope: str
 
@@ -53,14 +53,14 @@ NEEDS: Final = {
 }  # fmt: skip
 
 
-def oracle(allow: list[str], ask: RequestCase) -> str:
+def oracle(allow: list[str], case: RequestCase) -> str:
     """Return the expected result: *allowed*, *forbidden*, or *unknown* for an invisible connection."""
     rules = [rule.split(":") for rule in allow]
-    if all(rule[1] not in ("*", ask.connection) for rule in rules):
+    if all(rule[1] not in ("*", case.connection) for rule in rules):
         return "unknown"
-    for action in NEEDS[ask.way]:
+    for action in NEEDS[case.kind]:
         covering = [r for r in rules if r[0] == "*" or action in r[0].split(",")]
-        covering = [r for r in covering if r[1] in ("*", ask.connection) and r[2] in ("*", ask.scope)]
+        covering = [r for r in covering if r[1] in ("*", case.connection) and r[2] in ("*", case.scope)]
         if not covering:
             return "forbidden"
     return "allowed"
@@ -90,7 +90,7 @@ def _total(document: Any) -> int:
 
 
 @pytest.fixture(scope="module")
-def _opened() -> Iterator[Connections]:
+def _connections() -> Iterator[Connections]:
     """Start both twins once; the tests do not depend on modules that earlier requests created."""
     with ExitStack() as stack:
         one, two = (stack.enter_context(running(twin())) for twin in (cmdb_twin, projectman_twin))
@@ -106,10 +106,10 @@ def _opened() -> Iterator[Connections]:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, socket_enabled: None) -> Connections:
+def connections(request: pytest.FixtureRequest, socket_enabled: None) -> Connections:
     """The connections, for a test that may open sockets."""
-    opened: Connections = request.getfixturevalue("_opened")
-    return opened
+    running_twins: Connections = request.getfixturevalue("_connections")
+    return running_twins
 
 
 _RULES = st.builds(
@@ -120,60 +120,60 @@ _RULES = st.builds(
     ),
 )
 _REQUESTS = st.sampled_from(
-    [RequestCase(way, name, scope) for way in NEEDS for name, scopes in SCOPES.items() for scope in scopes]
+    [RequestCase(kind, name, scope) for kind in NEEDS for name, scopes in SCOPES.items() for scope in scopes]
 )
 
 
-def _send(client: FlaskClient, ask: RequestCase) -> Any:
-    rest = "10.7" if ask.connection.startswith("cmdb") else "7"
-    address = f"/modules/{ask.connection}.{ask.scope}.{rest}"
-    own: dict[str, Any] = (
-        {"parent": "10"} if ask.connection.startswith("cmdb") else {"owners": [projectman_stand.OWNER]}
+def _send(client: FlaskClient, case: RequestCase) -> Any:
+    rest = "10.7" if case.connection.startswith("cmdb") else "7"
+    address = f"/modules/{case.connection}.{case.scope}.{rest}"
+    fields: dict[str, Any] = (
+        {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [projectman_stand.OWNER]}
     )
-    body = {"backend": ask.connection, "scope": ask.scope, "name": "somebody", **own}
-    headers = key("somebody")
-    if ask.way == "list":
-        return client.get("/modules", query_string={"backend": ask.connection, "scope": ask.scope}, headers=headers)
-    if ask.way == "get":
+    body = {"backend": case.connection, "scope": case.scope, "name": "portal", **fields}
+    headers = key("portal")
+    if case.kind == "list":
+        return client.get("/modules", query_string={"backend": case.connection, "scope": case.scope}, headers=headers)
+    if case.kind == "get":
         return client.get(address, headers=headers)
-    if ask.way == "update":
+    if case.kind == "update":
         return client.patch(address, json={"name": "else"}, headers=headers)
-    if ask.way == "delete":
+    if case.kind == "delete":
         return client.delete(address, headers=headers)
-    query = {"adopt": {"if_exists": "adopt"}, "preview": {"validate_only": "true"}}.get(ask.way, {})
-    more = {"Prefer": "respond-async"} if ask.way == "async" else {}
+    query = {"adopt": {"if_exists": "adopt"}, "preview": {"validate_only": "true"}}.get(case.kind, {})
+    more = {"Prefer": "respond-async"} if case.kind == "async" else {}
     return client.post("/modules", json=body, query_string=query, headers={**headers, **more})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(allow=st.lists(_RULES, min_size=1, max_size=4), asks=st.lists(_REQUESTS, min_size=1, max_size=4))
-def test_oracle(world: Connections, build: Any, allow: list[str], asks: list[RequestCase]) -> None:
+@given(allow=st.lists(_RULES, min_size=1, max_size=4), cases=st.lists(_REQUESTS, min_size=1, max_size=4))
+def test_oracle(connections: Connections, build: Any, allow: list[str], cases: list[RequestCase]) -> None:
     """For random allow-lists and requests, the result equals the oracle's; no forbidden request reaches a backend."""
-    app: Flask = build(world.backends, auth(caller("somebody", *allow)))
+    app: Flask = build(connections.backends, auth(caller("portal", *allow)))
     client = app.test_client()
-    for ask in asks:
-        before = world.request_count()
-        response = _send(client, ask)
+    for case in cases:
+        before = connections.request_count()
+        response = _send(client, case)
         code = None if response.status_code < 400 else response.get_json()["code"]
-        document = {"forbidden": "forbidden", "backend_unknown": "unknown", "module_not_found": "unknown"}.get(
+        result = {"forbidden": "forbidden", "backend_unknown": "unknown", "module_not_found": "unknown"}.get(
             str(code), "allowed"
         )
-        expected = oracle(allow, ask)
+        expected = oracle(allow, case)
         if code == "module_not_found" and expected == "allowed":
             continue  # the caller may read it, but it does not exist
-        assert document == expected, (ask, response.status_code, code)
+        assert result == expected, (case, response.status_code, code)
         if expected != "allowed":
-            assert world.request_count() == before, (ask, code)
+            assert connections.request_count() == before, (case, code)
 
 
 @given(allow=st.lists(_RULES, max_size=4))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_visible_connections(world: Connections, build: Any, allow: list[str]) -> None:
+def test_visible_connections(connections: Connections, build: Any, allow: list[str]) -> None:
     """/backends and /backends/{name} show exactly the connections that the allow-list names."""
-    client = build(world.backends, auth(caller("somebody", *allow))).test_client()
-    listed = {each["name"] for each in client.get("/backends", headers=key("somebody")).get_json()["backends"]}
+    client = build(connections.backends, auth(caller("portal", *allow))).test_client()
+    names = {backend["name"] for backend in client.get("/backends", headers=key("portal")).get_json()["backends"]}
     named = {rule.split(":")[1] for rule in allow}
-    assert listed == ({*SCOPES} if "*" in named else named)
+    assert names == ({*SCOPES} if "*" in named else named)
     for name in SCOPES:
-        status = client.get(f"/backends/{name}", headers=key("somebody")).status_code
-        assert status == (200 if name in listed else 404)
+        status = client.get(f"/backends/{name}", headers=key("portal")).status_code
+        assert status == (200 if name in names else 404)

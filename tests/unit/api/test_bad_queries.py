@@ -22,7 +22,7 @@ def _token(*parts: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("path", "mistake"),
+    ("path", "expected"),
     [
         ("/modules", ("/backend", "required")),
         ("/modules?scope=1", ("/backend", "required")),
@@ -59,13 +59,13 @@ def _token(*parts: object) -> str:
         ("/modules/cmdb.1.10.1?fields=name", ("/fields", "unknown_field")),
     ],
 )
-def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, mistake: tuple[str, str] | None) -> None:
+def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, expected: tuple[str, str] | None) -> None:
     """A parameter that is unknown, empty, repeated or malformed is 422 with its name as the pointer."""
     response = client.get(path)
-    if mistake is None:
+    if expected is None:
         assert response.status_code == 200
         return
-    assert mistake in field_errors(assert_problem(response, 422, "validation_failed"))
+    assert expected in field_errors(assert_problem(response, 422, "validation_failed"))
     assert cmdb.sent == []
 
 
@@ -89,7 +89,7 @@ def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, p
     """A write with an invalid parameter is refused, and nothing is sent."""
     sent: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
     problem = assert_problem(client.open(path, method=method, **sent), 422, "validation_failed")
-    assert {each["pointer"] for each in problem["errors"]} == {pointer}
+    assert {error["pointer"] for error in problem["errors"]} == {pointer}
     assert cmdb.sent == []
 
 

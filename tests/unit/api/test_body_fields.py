@@ -112,14 +112,14 @@ def test_create_refused(
         problem = assert_problem(
             response, 422, "unsupported_field" if code == "unsupported_field" else "validation_failed"
         )
-        assert {each["pointer"] for each in problem["errors"]} == {pointer}
+        assert {error["pointer"] for error in problem["errors"]} == {pointer}
         assert code is None or (pointer, code) in field_errors(problem)
     assert backend.sent == []
 
 
 def test_all_errors_reported(client: FlaskClient, cmdb: FakeBackend) -> None:
     """All errors of a request are reported in one response."""
-    sent = {
+    payload = {
         "backend": "cmdb",
         "scope": "x",
         "name": "a b",
@@ -128,7 +128,7 @@ def test_all_errors_reported(client: FlaskClient, cmdb: FakeBackend) -> None:
         "attributes": {"nope": 1, "service_category_id": "2", "remark": "fine"},
         "extra": None,
     }
-    problem = assert_problem(client.post("/modules", json=sent), 422, "validation_failed")
+    problem = assert_problem(client.post("/modules", json=payload), 422, "validation_failed")
     assert field_errors(problem) == {
         ("/scope", "pattern"),
         ("/parent", "required"),
@@ -158,7 +158,7 @@ def test_allowed_pattern(client: FlaskClient, projectman: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "code", "mistake"),
+    ("backend", "code", "expected"),
     [
         ("nope", "backend_unknown", ("/backend", "backend_unknown")),
         ("", "backend_unknown", ("/backend", "backend_unknown")),
@@ -169,10 +169,10 @@ def test_allowed_pattern(client: FlaskClient, projectman: FakeBackend) -> None:
         (["cmdb"], "validation_failed", ("/backend", "type")),
     ],
 )
-def test_backend(client: FlaskClient, cmdb: FakeBackend, backend: Any, code: str, mistake: tuple[str, str]) -> None:
+def test_backend(client: FlaskClient, cmdb: FakeBackend, backend: Any, code: str, expected: tuple[str, str]) -> None:
     """An unknown connection is 422 backend_unknown at /backend; a name that is not a string is a type error."""
     problem = assert_problem(client.post("/modules", json=body(cmdb, backend=backend)), 422, code)
-    assert field_errors(problem) == {mistake}
+    assert field_errors(problem) == {expected}
     assert cmdb.sent == []
 
 
@@ -184,16 +184,16 @@ def test_backend_missing(client: FlaskClient) -> None:
 
 def test_null_means_absent(client: FlaskClient, cmdb: FakeBackend) -> None:
     """In a create null means *absent*: null for a field that the backend lacks, and empty attributes, are accepted."""
-    sent = body(cmdb, description=None, owners=None, attributes={"remark": None})
-    assert client.post("/modules", json=sent).status_code == 201
+    payload = body(cmdb, description=None, owners=None, attributes={"remark": None})
+    assert client.post("/modules", json=payload).status_code == 201
     draft = cmdb.writes[0][1]
     assert (draft.description, draft.owners, draft.attributes) == (None, None, {})
 
 
 def test_accepted_forms(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Ids may be integers, owners may be objects as in responses, and a name is trimmed."""
-    sent = body(cmdb, scope=1, parent=10, name=" \u3000demo\t", owners=[{"id": "admin", "display_name": None}, "b"])
-    document = client.post("/modules", json=sent).get_json()
+    payload = body(cmdb, scope=1, parent=10, name=" \u3000demo\t", owners=[{"id": "admin", "display_name": None}, "b"])
+    document = client.post("/modules", json=payload).get_json()
     assert (document["scope"], document["parent"], document["name"]) == ("1", "10", "demo")
     assert [owner["id"] for owner in document["owners"]] == ["admin", "b"]
 

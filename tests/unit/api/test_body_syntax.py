@@ -83,7 +83,7 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
 
 
 @pytest.mark.parametrize(
-    ("sent", "refusal"),
+    ("arguments", "expected"),
     [
         pytest.param({"data": b" " * 10_000_000, **AS_JSON}, LARGE, id="10-megabytes"),
         pytest.param({"data": b" " * (KIB_64 + 1), **AS_JSON}, LARGE, id="a-byte-too-long"),
@@ -109,12 +109,12 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
 )
 @pytest.mark.parametrize("target", ["POST /modules", "PATCH /modules/cmdb.1.10.1"])
 def test_headers_refused(
-    client: FlaskClient, cmdb: FakeBackend, target: str, sent: dict[str, Any], refusal: tuple[int, str]
+    client: FlaskClient, cmdb: FakeBackend, target: str, arguments: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     """A body that is too large, not declared as JSON or encoded, and an Accept without JSON, have their own codes."""
     method, path = target.split()
-    stream = {"input_stream": io.BytesIO(sent["input_stream"])} if "input_stream" in sent else {}
-    assert_problem(client.open(path, method=method, **{**sent, **stream}), *refusal)
+    stream = {"input_stream": io.BytesIO(arguments["input_stream"])} if "input_stream" in arguments else {}
+    assert_problem(client.open(path, method=method, **{**arguments, **stream}), *expected)
     assert cmdb.sent == []
 
 
@@ -126,10 +126,27 @@ def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=UTF-8", 'Application/JSON;charset="utf-8"']
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=UTF-8",
+        'Application/JSON;charset="utf-8"',
+        "application/json; charset=utf8",
+    ],
 )
 @pytest.mark.parametrize(
-    "accept", [None, "*/*", "application/json", "application/problem+json", "text/html, */*;q=0.1"]
+    "accept",
+    [
+        None,
+        "*/*",
+        "*",
+        "application/*",
+        "application/json",
+        "Application/JSON; charset=utf8",
+        "application/problem+json",
+        "text/html, */*;q=0.1",
+        "text/html, image/gif, image/jpeg, *; q=.2",
+    ],
 )
 def test_headers_accepted(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
     """The usual forms of Content-Type and Accept are accepted."""

@@ -25,7 +25,7 @@ PROTECTED = (
 
 
 @pytest.fixture
-def closed(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClient:
+def auth_client(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClient:
     """The service for two callers with keys and one with a client certificate, all without restrictions."""
     entries = (
         caller("one", "*:*:*", acting_user="alice"),
@@ -57,40 +57,40 @@ def closed(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClien
         {"X-Api-Key": "wrong", "Authorization": "Bearer one-key"},
     ],
 )
-def test_unauthenticated(closed: FlaskClient, method: str, path: str, headers: dict[str, str]) -> None:
+def test_unauthenticated(auth_client: FlaskClient, method: str, path: str, headers: dict[str, str]) -> None:
     """A missing, wrong or malformed credential is 401 with WWW-Authenticate, also beside a valid one."""
-    response = closed.open(path, method=method, headers=headers)
+    response = auth_client.open(path, method=method, headers=headers)
     assert_problem(response, 401, "unauthenticated")
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="module-gateway"'
 
 
 @pytest.mark.parametrize("path", PUBLIC_PATHS)
-def test_public_paths(closed: FlaskClient, path: str) -> None:
+def test_public_paths(auth_client: FlaskClient, path: str) -> None:
     """Probes, metrics and documentation need no credential."""
-    with closed.get(path) as response:
+    with auth_client.get(path) as response:
         assert response.status_code in {200, 308}
 
 
-def test_no_such_address_needs_no_proof(closed: FlaskClient) -> None:
+def test_unknown_path(auth_client: FlaskClient) -> None:
     """An unknown path is 404 and an unknown method 405, without a credential."""
-    assert_problem(closed.get("/nothing"), 404, "not_found")
-    assert_problem(closed.put("/modules"), 405, "method_not_allowed")
+    assert_problem(auth_client.get("/nothing"), 404, "not_found")
+    assert_problem(auth_client.put("/modules"), 405, "method_not_allowed")
 
 
 @pytest.mark.parametrize(
     "headers", [key("one"), {"Authorization": "Bearer one-key"}, {"Authorization": "bearer  one-key"}]
 )
-def test_api_key(closed: FlaskClient, headers: dict[str, str]) -> None:
+def test_api_key(auth_client: FlaskClient, headers: dict[str, str]) -> None:
     """The key is taken from either header; the scheme's case does not count (RFC 9110, 11.1)."""
-    assert closed.get("/backends", headers=headers).status_code == 200
+    assert auth_client.get("/backends", headers=headers).status_code == 200
 
 
-def test_client_certificate(closed: FlaskClient) -> None:
+def test_client_certificate(auth_client: FlaskClient) -> None:
     """The X-Forwarded-Client-Cert header of a trusted proxy authenticates; that of another peer does not."""
     headers = {"X-Forwarded-Client-Cert": f"Hash=1;URI={PORTAL}"}
-    assert closed.get("/backends", headers=headers).status_code == 200
-    stranger = closed.get("/backends", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"})
-    assert_problem(stranger, 401, "unauthenticated")
+    assert auth_client.get("/backends", headers=headers).status_code == 200
+    response = auth_client.get("/backends", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"})
+    assert_problem(response, 401, "unauthenticated")
 
 
 def test_rate_limit(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
@@ -105,36 +105,36 @@ def test_rate_limit(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
     assert not cmdb.sent
 
 
-def test_operations_of_another_caller(closed: FlaskClient, cmdb: FakeBackend) -> None:
+def test_operations_of_another_caller(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
     """Another caller's operation is 404."""
-    made = closed.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
-    address = made.headers["Location"]
-    assert closed.get(address, headers=key("one")).status_code == 200
-    assert_problem(closed.get(address, headers=key("two")), 404, "operation_not_found")
+    response = auth_client.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
+    address = response.headers["Location"]
+    assert auth_client.get(address, headers=key("one")).status_code == 200
+    assert_problem(auth_client.get(address, headers=key("two")), 404, "operation_not_found")
 
 
-def test_idempotency_keys_of_two_callers(closed: FlaskClient, cmdb: FakeBackend) -> None:
+def test_idempotency_keys_of_two_callers(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
     """Two callers with the same Idempotency-Key have two creates."""
-    first = closed.post("/modules", json=body(cmdb), headers={**key("one"), "Idempotency-Key": "k"})
-    second = closed.post("/modules", json=body(cmdb, name="other"), headers={**key("two"), "Idempotency-Key": "k"})
+    first = auth_client.post("/modules", json=body(cmdb), headers={**key("one"), "Idempotency-Key": "k"})
+    second = auth_client.post("/modules", json=body(cmdb, name="other"), headers={**key("two"), "Idempotency-Key": "k"})
     assert (first.status_code, second.status_code) == (201, 201)
     assert "Idempotency-Replayed" not in second.headers
 
 
-def test_acting_user(closed: FlaskClient, cmdb: FakeBackend) -> None:
+def test_acting_user(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
     """The user that a backend hears of comes from the caller's entry, on reads and on the create's own way alike."""
-    seen: list[str | None] = []
+    users: list[str | None] = []
     send = cmdb._send
 
     def record(operation: str, what: Any, call: CallContext) -> None:
-        seen.append(call.user)
+        users.append(call.user)
         send(operation, what, call)
 
     cmdb._send = record  # type: ignore[method-assign]
-    closed.post("/modules", json=body(cmdb), headers=key("one"))
-    closed.get("/modules?backend=cmdb&scope=1", headers=key("one"))
-    closed.get("/modules?backend=cmdb&scope=1", headers=key("two"))
-    assert (set(seen[:-1]), seen[-1]) == ({"alice"}, None)
+    auth_client.post("/modules", json=body(cmdb), headers=key("one"))
+    auth_client.get("/modules?backend=cmdb&scope=1", headers=key("one"))
+    auth_client.get("/modules?backend=cmdb&scope=1", headers=key("two"))
+    assert (set(users[:-1]), users[-1]) == ({"alice"}, None)
 
 
 @pytest.fixture
@@ -147,22 +147,22 @@ def passthrough_client(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -
 
 def test_passthrough_credential(passthrough_client: FlaskClient, cmdb: FakeBackend, projectman: FakeBackend) -> None:
     """The caller's credential reaches only the connection that passes it through, in a create too."""
-    seen: dict[str, set[str | None]] = {"cmdb": set(), "projectman": set()}
+    credentials: dict[str, set[str | None]] = {"cmdb": set(), "projectman": set()}
     for backend in (cmdb, projectman):
-        _record_credentials(backend, seen[backend.name])
+        _record_credentials(backend, credentials[backend.name])
     for backend in (cmdb, projectman):
         passthrough_client.post("/modules", json=body(backend), headers={"X-Auth-Token": "own"})
         passthrough_client.get(
             f"/modules?backend={backend.name}&scope={backend.scopes[0]}", headers={"X-Auth-Token": "own"}
         )
-    assert seen == {"cmdb": {None}, "projectman": {"own"}}
+    assert credentials == {"cmdb": {None}, "projectman": {"own"}}
 
 
-def _record_credentials(backend: FakeBackend, seen: set[str | None]) -> None:
+def _record_credentials(backend: FakeBackend, credentials: set[str | None]) -> None:
     send = backend._send
 
     def record(operation: str, what: Any, call: CallContext) -> None:
-        seen.add(call.credential)
+        credentials.add(call.credential)
         send(operation, what, call)
 
     backend._send = record  # type: ignore[method-assign]
@@ -179,14 +179,14 @@ def test_rejected_credential(passthrough_client: FlaskClient, projectman: FakeBa
     """A rejected credential of the caller is 401; a rejected one of the gateway is 502."""
     for backend in (projectman, cmdb):
         backend.fails["list"] = BackendRejectedCredentials()
-    own = {"X-Auth-Token": "own"}
+    headers = {"X-Auth-Token": "own"}
     assert_problem(
-        passthrough_client.get(f"/modules?backend=projectman&scope={projectman.scopes[0]}", headers=own),
+        passthrough_client.get(f"/modules?backend=projectman&scope={projectman.scopes[0]}", headers=headers),
         401,
         "unauthenticated",
     )
     assert_problem(
-        passthrough_client.get("/modules?backend=cmdb&scope=1", headers=own), 502, "backend_rejected_credentials"
+        passthrough_client.get("/modules?backend=cmdb&scope=1", headers=headers), 502, "backend_rejected_credentials"
     )
 
 
@@ -194,6 +194,6 @@ def test_credential_not_stored(passthrough_client: FlaskClient, projectman: Fake
     """Neither the operation nor the representation of the call contains the credential."""
     projectman.fails["create"] = OutcomeUnknown()
     headers = {"X-Auth-Token": "own-secret", "Prefer": "respond-async"}
-    made = passthrough_client.post("/modules", json=body(projectman), headers=headers)
-    assert "own-secret" not in passthrough_client.get(made.headers["Location"]).get_data(as_text=True)
+    response = passthrough_client.post("/modules", json=body(projectman), headers=headers)
+    assert "own-secret" not in passthrough_client.get(response.headers["Location"]).get_data(as_text=True)
     assert "own-secret" not in repr(CallContext("r", 0.0, credential="own-secret"))

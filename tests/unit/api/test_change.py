@@ -15,16 +15,16 @@ from tests.unit.api.problems import assert_problem, field_errors
 
 
 @pytest.fixture
-def there(client: FlaskClient, cmdb: FakeBackend) -> str:
+def module_path(client: FlaskClient, cmdb: FakeBackend) -> str:
     """The path of a module in CMDB."""
-    sent = body(cmdb, owners=["a", "b"], attributes={"remark": "x", "bk_module_type": "1"})
-    address = client.post("/modules", json=sent).headers["Location"]
+    payload = body(cmdb, owners=["a", "b"], attributes={"remark": "x", "bk_module_type": "1"})
+    location = client.post("/modules", json=payload).headers["Location"]
     cmdb.sent.clear()
-    return address
+    return location
 
 
 @pytest.fixture
-def tree(client: FlaskClient, projectman: FakeBackend) -> str:
+def parent_path(client: FlaskClient, projectman: FakeBackend) -> str:
     """The path of a module in ProjectMan that has a child."""
     first = client.post("/modules", json=body(projectman, description="text"))
     client.post("/modules", json=body(projectman, name="child", parent=first.get_json()["native_id"]))
@@ -33,35 +33,35 @@ def tree(client: FlaskClient, projectman: FakeBackend) -> str:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
-def test_merge(client: FlaskClient, cmdb: FakeBackend, there: str, content_type: str) -> None:
+def test_merge(client: FlaskClient, cmdb: FakeBackend, module_path: str, content_type: str) -> None:
     """An absent member stays as it is; both content types mean the same; the changed module is returned."""
-    response = client.patch(there, data=json.dumps({"name": " renamed "}), content_type=content_type)
+    response = client.patch(module_path, data=json.dumps({"name": " renamed "}), content_type=content_type)
     document = response.get_json()
     assert (response.status_code, response.headers["Gateway-Outcome"]) == (200, "applied")
     assert (document["name"], [owner["id"] for owner in document["owners"]]) == ("renamed", ["a", "b"])
     assert cmdb.sent == [("update", ModulePatch(name="renamed"))]
-    assert client.get(there).get_json() == document
+    assert client.get(module_path).get_json() == document
 
 
-def test_null_values(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
+def test_null_values(client: FlaskClient, cmdb: FakeBackend, module_path: str) -> None:
     """Null empties the owners and single attributes of a module; the others are not changed."""
-    document = client.patch(there, json={"owners": None, "attributes": {"remark": None}}).get_json()
+    document = client.patch(module_path, json={"owners": None, "attributes": {"remark": None}}).get_json()
     assert document["owners"] == []
     assert document["attributes"] == {"remark": None, "bk_module_type": "1"}
     assert cmdb.sent == [("update", ModulePatch(owners=None, attributes={"remark": None}))]
 
 
-def test_null_description(client: FlaskClient, projectman: FakeBackend, tree: str) -> None:
+def test_null_description(client: FlaskClient, projectman: FakeBackend, parent_path: str) -> None:
     """Null empties a description; on a backend without descriptions it changes nothing."""
-    assert client.patch(tree, json={"description": None}).get_json()["description"] is None
+    assert client.patch(parent_path, json={"description": None}).get_json()["description"] is None
     assert projectman.sent == [("update", ModulePatch(description=None))]
     assert ModulePatch().description is UNSET
 
 
 @pytest.mark.parametrize("patch", [{}, {"description": None}, {"attributes": {}}])
-def test_empty_patch(client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any]) -> None:
+def test_empty_patch(client: FlaskClient, cmdb: FakeBackend, module_path: str, patch: dict[str, Any]) -> None:
     """A patch without changes sends no write; the module is read and returned."""
-    response = client.patch(there, json=patch)
+    response = client.patch(module_path, json=patch)
     assert (response.status_code, response.get_json()["name"]) == (200, "demo")
     assert cmdb.writes == []
     assert [operation for operation, _ in cmdb.sent] == ["get"]
@@ -75,9 +75,11 @@ def test_empty_patch(client: FlaskClient, cmdb: FakeBackend, there: str, patch: 
     ],
 )
 @pytest.mark.parametrize("value", ["1", None])
-def test_immutable_fields(client: FlaskClient, cmdb: FakeBackend, there: str, field: str, value: str | None) -> None:
+def test_immutable_fields(
+    client: FlaskClient, cmdb: FakeBackend, module_path: str, field: str, value: str | None
+) -> None:
     """Moving a module or setting a system field is 422 immutable_field, whatever the value."""
-    problem = assert_problem(client.patch(there, json={"name": "renamed", field: value}), 422, "immutable_field")
+    problem = assert_problem(client.patch(module_path, json={"name": "renamed", field: value}), 422, "immutable_field")
     assert field_errors(problem) == {(f"/{field}", "immutable_field")}
     assert cmdb.sent == []
 
@@ -110,32 +112,39 @@ def test_immutable_fields(client: FlaskClient, cmdb: FakeBackend, there: str, fi
     ],
 )
 def test_refused(
-    client: FlaskClient, cmdb: FakeBackend, there: str, patch: dict[str, Any], code: str, expected: set[tuple[str, str]]
+    client: FlaskClient,
+    cmdb: FakeBackend,
+    module_path: str,
+    patch: dict[str, Any],
+    code: str,
+    expected: set[tuple[str, str]],
 ) -> None:
     """The rules of a create apply to a patch: all errors are reported, and nothing is sent."""
-    assert field_errors(assert_problem(client.patch(there, json=patch), 422, code)) == expected
+    assert field_errors(assert_problem(client.patch(module_path, json=patch), 422, code)) == expected
     assert cmdb.sent == []
 
 
 @pytest.mark.parametrize("owners", [None, []])
-def test_mandatory_owner(client: FlaskClient, projectman: FakeBackend, tree: str, owners: list[str] | None) -> None:
+def test_mandatory_owner(
+    client: FlaskClient, projectman: FakeBackend, parent_path: str, owners: list[str] | None
+) -> None:
     """A patch cannot remove a mandatory owner."""
-    problem = assert_problem(client.patch(tree, json={"owners": owners}), 422, "validation_failed")
+    problem = assert_problem(client.patch(parent_path, json={"owners": owners}), 422, "validation_failed")
     assert field_errors(problem) == {("/owners", "required")}
     assert projectman.sent == []
 
 
-def test_update_only(client: FlaskClient, there: str) -> None:
+def test_update_only(client: FlaskClient, module_path: str) -> None:
     """An attribute that is writable by updates only is accepted here (and refused in a create)."""
-    document = client.patch(there, json={"attributes": {"host_apply_enabled": True}}).get_json()
+    document = client.patch(module_path, json={"attributes": {"host_apply_enabled": True}}).get_json()
     assert document["attributes"]["host_apply_enabled"] is True
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_unknown_module(client: FlaskClient, method: str) -> None:
     """An unknown id is 404."""
-    sent: dict[str, Any] = {"json": {"owners": [OWNER]}} if method == "PATCH" else {}
-    assert_problem(client.open("/modules/cmdb.1.10.9", method=method, **sent), 404, "module_not_found")
+    payload: dict[str, Any] = {"json": {"owners": [OWNER]}} if method == "PATCH" else {}
+    assert_problem(client.open("/modules/cmdb.1.10.9", method=method, **payload), 404, "module_not_found")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_unknown_module(client: FlaskClient, method: str) -> None:
 def test_name_taken(
     client: FlaskClient,
     cmdb: FakeBackend,
-    there: str,
+    module_path: str,
     fails: dict[str, Exception],
     patch: dict[str, Any],
     existing: str | None,
@@ -159,23 +168,23 @@ def test_name_taken(
     """A name that is taken is 409, with the id of the existing module if it can be found."""
     client.post("/modules", json=body(cmdb, name="taken"))
     cmdb.fails |= {"update": ModuleAlreadyExists(), **fails}
-    problem = assert_problem(client.patch(there, json=patch), 409, "module_already_exists")
+    problem = assert_problem(client.patch(module_path, json=patch), 409, "module_already_exists")
     assert problem.get("existing") == existing
 
 
-def test_delete(client: FlaskClient, cmdb: FakeBackend, there: str) -> None:
+def test_delete(client: FlaskClient, cmdb: FakeBackend, module_path: str) -> None:
     """A delete is 204 without a body; the module no longer exists."""
-    response = client.delete(there)
+    response = client.delete(module_path)
     assert (response.status_code, response.data, response.headers["Gateway-Outcome"]) == (204, b"", "applied")
     assert "Content-Type" not in response.headers
     assert [operation for operation, _ in cmdb.sent] == ["delete"]
-    assert_problem(client.delete(there), 404, "module_not_found")
+    assert_problem(client.delete(module_path), 404, "module_not_found")
 
 
-def test_cascade(client: FlaskClient, projectman: FakeBackend, tree: str) -> None:
+def test_cascade(client: FlaskClient, projectman: FakeBackend, parent_path: str) -> None:
     """A module with children is deleted only with cascade=true, together with them."""
-    assert_problem(client.delete(tree), 409, "module_not_empty")
-    assert_problem(client.delete(f"{tree}?cascade=false"), 409, "module_not_empty")
+    assert_problem(client.delete(parent_path), 409, "module_not_empty")
+    assert_problem(client.delete(f"{parent_path}?cascade=false"), 409, "module_not_empty")
     assert len(projectman.modules) == 2
-    assert client.delete(f"{tree}?cascade=true").status_code == 204
+    assert client.delete(f"{parent_path}?cascade=true").status_code == 204
     assert projectman.modules == {}

@@ -49,8 +49,8 @@ def client(app: Flask) -> FlaskClient:
 
 
 def _preflight(client: FlaskClient, path: str = "/modules", origin: str = PORTAL, method: str = "POST") -> TestResponse:
-    asked = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "x-api-key"}
-    return client.options(path, headers=asked)
+    headers = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "x-api-key"}
+    return client.options(path, headers=headers)
 
 
 def _cors_headers(response: TestResponse) -> dict[str, str]:
@@ -129,8 +129,8 @@ def test_configured_origin(client: FlaskClient, cmdb: FakeBackend, method: str, 
 def test_other_origin(client: FlaskClient, cmdb: FakeBackend, origin: str, method: str, path: str, status: int) -> None:
     """A request of any other origin gets the response of a request without Origin."""
     cmdb.fails["delete"] = RuntimeError()
-    sent = {"Origin": origin.encode().decode("latin-1"), "X-Request-Id": "same"}
-    response = client.open(path, method=method, headers=sent, buffered=True)
+    headers = {"Origin": origin.encode().decode("latin-1"), "X-Request-Id": "same"}
+    response = client.open(path, method=method, headers=headers, buffered=True)
     plain = client.open(path, method=method, headers={"X-Request-Id": "same"}, buffered=True)
     assert response.status_code == status
     assert (response.data, _stable_headers(response)) == (plain.data, _stable_headers(plain))
@@ -166,7 +166,7 @@ def test_disabled(app: Flask, origins: list[str]) -> None:
 @pytest.fixture
 def auth_client(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskClient:
     """The service with authentication and one configured origin."""
-    gateway = AppDependencies(
+    dependencies = AppDependencies(
         backends={cmdb.name: cmdb},
         provisioner=Provisioner(
             journal=journal,
@@ -182,7 +182,7 @@ def auth_client(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> Fla
         authenticator=identity.create_authenticator(auth(caller("portal", "*:*:*")), clock),
         cors=CorsConfig((PORTAL,), 60.5),
     )
-    return create_api(gateway).test_client()
+    return create_api(dependencies).test_client()
 
 
 def test_settings(auth_client: FlaskClient) -> None:

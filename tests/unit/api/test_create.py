@@ -37,10 +37,10 @@ def test_created(client: FlaskClient, request: pytest.FixtureRequest, name: str)
 def test_all_fields_sent(client: FlaskClient, projectman: FakeBackend) -> None:
     """Every field of the body reaches the backend."""
     parent = client.post("/modules", json=body(projectman)).get_json()["native_id"]
-    sent = body(projectman, name="模块", parent=int(parent), description="d" * 255)
-    document = client.post("/modules", json=sent).get_json()
+    payload = body(projectman, name="模块", parent=int(parent), description="d" * 255)
+    document = client.post("/modules", json=payload).get_json()
     assert members(document, "name", "parent", "description") == members(
-        sent | {"parent": parent}, "name", "parent", "description"
+        payload | {"parent": parent}, "name", "parent", "description"
     )
     assert document["owners"] == [{"id": OWNER, "name": None, "display_name": None}]
 
@@ -64,25 +64,25 @@ def test_name_taken_without_parent(client: FlaskClient, projectman: FakeBackend)
 
 
 @pytest.mark.parametrize("if_exists", ["error", "adopt"])
-@pytest.mark.parametrize("found", [None, BackendUnavailable()])
+@pytest.mark.parametrize("lookup_error", [None, BackendUnavailable()])
 def test_name_taken_not_found(
-    client: FlaskClient, cmdb: FakeBackend, if_exists: str, found: BackendUnavailable | None
+    client: FlaskClient, cmdb: FakeBackend, if_exists: str, lookup_error: BackendUnavailable | None
 ) -> None:
     """If the existing module is not found, or the lookup fails, the problem has no `existing`."""
     cmdb.fails["create"] = ModuleAlreadyExists()
-    if found is not None:
-        cmdb.fails["find"] = found
+    if lookup_error is not None:
+        cmdb.fails["find"] = lookup_error
     problem = assert_problem(
         client.post(f"/modules?if_exists={if_exists}", json=body(cmdb)), 409, "module_already_exists"
     )
     assert "existing" not in problem
 
 
-@pytest.mark.parametrize("again", [{}, {"owners": None}, {"owners": ["b", "a"]}, {"attributes": {"remark": None}}])
-def test_adopted(client: FlaskClient, cmdb: FakeBackend, again: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{}, {"owners": None}, {"owners": ["b", "a"]}, {"attributes": {"remark": None}}])
+def test_adopted(client: FlaskClient, cmdb: FakeBackend, changes: dict[str, Any]) -> None:
     """if_exists=adopt returns the existing module if every field of the body is equal: 200, not applied."""
     first = client.post("/modules", json=body(cmdb, owners=["a", "b"], attributes={"remark": "x"})).get_json()
-    response = client.post("/modules?if_exists=adopt", json=body(cmdb, owners=["a", "b"]) | again)
+    response = client.post("/modules?if_exists=adopt", json=body(cmdb, owners=["a", "b"]) | changes)
     assert (response.status_code, response.get_json()) == (200, first)
     assert response.headers["Location"] == f"/modules/{first['id']}"
     assert response.headers["Gateway-Outcome"] == "not_applied"
@@ -97,8 +97,8 @@ def test_adopt_creates(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_adopt_differs(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A module of this name with other values is 409 with a diff by JSON pointer."""
     first = client.post("/modules", json=body(cmdb, owners=["a"], attributes={"remark": "x"})).get_json()
-    sent = body(cmdb, owners=["b"], attributes={"remark": "y", "service_category_id": 2})
-    problem = assert_problem(client.post("/modules?if_exists=adopt", json=sent), 409, "module_exists_differently")
+    payload = body(cmdb, owners=["b"], attributes={"remark": "y", "service_category_id": 2})
+    problem = assert_problem(client.post("/modules?if_exists=adopt", json=payload), 409, "module_exists_differently")
     assert problem["existing"] == first["id"]
     assert problem["diff"] == {
         "/owners": {"wanted": ["b"], "found": ["a"]},
@@ -155,7 +155,7 @@ def test_would_conflict_target(
     cmdb.fails |= fails
     document = client.post("/modules?validate_only=true", json=body(cmdb, **change)).get_json()
     assert document["would"] == "conflict"
-    assert [each.get("code") for each in document["checks"]] == [None, code]
+    assert [check.get("code") for check in document["checks"]] == [None, code]
     assert _operations(cmdb) == ["check_place"]
 
 

@@ -29,19 +29,19 @@ class References(HTMLParser):
         self.inline: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.found |= {value for name in ("src", "href") if (value := given.get(name))}
-        self.inline += [name for name in given if name == "style" or name.startswith("on")]
-        if tag == "style" or (tag == "script" and "src" not in given):
+        attributes = dict(attrs)
+        self.found |= {value for name in ("src", "href") if (value := attributes.get(name))}
+        self.inline += [name for name in attributes if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in attributes):
             self.inline.append(tag)
 
 
 @pytest.fixture
 def page(client: FlaskClient) -> References:
     """The page's references."""
-    found = References()
-    found.feed(client.get("/docs", buffered=True).get_data(as_text=True))
-    return found
+    urls = References()
+    urls.feed(client.get("/docs", buffered=True).get_data(as_text=True))
+    return urls
 
 
 def test_references(client: FlaskClient, page: References) -> None:
@@ -77,8 +77,8 @@ def test_style_sheets(client: FlaskClient) -> None:
 def test_policy(client: FlaskClient, path: str) -> None:
     """The policy permits scripts, styles and requests of this host only, and neither evaluation nor frames."""
     directives = dict(
-        each.strip().split(" ", 1)
-        for each in client.get(path, buffered=True).headers["Content-Security-Policy"].split(";")
+        directive.strip().split(" ", 1)
+        for directive in client.get(path, buffered=True).headers["Content-Security-Policy"].split(";")
     )
     assert directives == {
         "default-src": "'none'",
@@ -111,10 +111,10 @@ def test_other_files(client: FlaskClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/docs.js"])
-@pytest.mark.parametrize("given", ["bytes=0-9", "bytes=99999999-", "bytes=-0", "pages=1"])
-def test_range(client: FlaskClient, path: str, given: str) -> None:
+@pytest.mark.parametrize("value", ["bytes=0-9", "bytes=99999999-", "bytes=-0", "pages=1"])
+def test_range(client: FlaskClient, path: str, value: str) -> None:
     """A Range header is ignored, as HTTP permits: the whole file is sent."""
-    response = client.get(path, headers={"Range": given}, buffered=True)
+    response = client.get(path, headers={"Range": value}, buffered=True)
     assert response.status_code == 200
     assert len(response.data) > 50
 

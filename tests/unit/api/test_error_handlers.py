@@ -74,15 +74,15 @@ def test_unexpected_error(
     """An unexpected exception is 500 without its text; the outcome of a write is unknown, and the traceback logged."""
     method, path = target.split()
     cmdb.fails[operation] = RuntimeError("secret words")
-    sent: dict[str, Any] = (
+    arguments: dict[str, Any] = (
         {"json": body(cmdb) if method == "POST" else {"name": "x"}} if method in {"POST", "PATCH"} else {}
     )
-    response = client.open(path, method=method, **sent)
+    response = client.open(path, method=method, **arguments)
     problem = assert_problem(response, 500, "internal", outcome)
     assert problem.keys() == ALWAYS
     assert "secret" not in response.text
     assert "RuntimeError" not in response.text
-    record = next(each for each in caplog.records if each.levelno == logging.ERROR)
+    record = next(record for record in caplog.records if record.levelno == logging.ERROR)
     assert record.message == "unexpected error"
     assert record.fields == {"request_id": problem["request_id"]}  # type: ignore[attr-defined] # set by `extra`
     assert record.exc_info is not None
@@ -96,7 +96,7 @@ def test_unexpected_error_in_create(client: FlaskClient, cmdb: FakeBackend, capl
     assert response.status_code in {500, 504}
     assert_problem(response, response.status_code, response.get_json()["code"], "unknown")
     assert "secret" not in response.text
-    assert any(each.exc_info and each.exc_info[1] is cmdb.fails["create"] for each in caplog.records)
+    assert any(record.exc_info and record.exc_info[1] is cmdb.fails["create"] for record in caplog.records)
 
 
 @pytest.mark.parametrize("code", sorted(set(CONTRACT) - {"internal"}))

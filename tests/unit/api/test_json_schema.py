@@ -47,7 +47,7 @@ def _values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return a strategy for values of a property; some break a rule that has no strategy here."""
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     text = st.from_regex(schema["pattern"]) if "pattern" in schema else st.text(max_size=300)
-    made = {
+    strategies = {
         "null": st.none(),
         "string": st.sampled_from(schema["enum"]) if "enum" in schema else text,
         "integer": st.integers(schema.get("minimum"), schema.get("maximum")),
@@ -55,17 +55,19 @@ def _values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         "boolean": st.booleans(),
         "array": st.lists(_values(schema["items"]), max_size=3) if "items" in schema else st.nothing(),
     }
-    return st.one_of(*(made[each] for each in types))
+    return st.one_of(*(strategies[name] for name in types))
 
 
 def _bodies(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     properties = schema["properties"]
     inner = properties.get("attributes", {"properties": {}})["properties"]
-    made = {name: _values(each) for name, each in properties.items() if name not in {"backend", "attributes"}}
+    strategies = {name: _values(value) for name, value in properties.items() if name not in {"backend", "attributes"}}
     if inner:
-        made["attributes"] = st.fixed_dictionaries({}, optional={name: _values(each) for name, each in inner.items()})
-    required = {name: made.pop(name) for name in schema["required"] if name in made}
-    return st.fixed_dictionaries({"backend": st.just(properties["backend"]["const"]), **required}, optional=made)
+        strategies["attributes"] = st.fixed_dictionaries(
+            {}, optional={name: _values(value) for name, value in inner.items()}
+        )
+    required = {name: strategies.pop(name) for name in schema["required"] if name in strategies}
+    return st.fixed_dictionaries({"backend": st.just(properties["backend"]["const"]), **required}, optional=strategies)
 
 
 #: Values that callers send by accident.
@@ -76,17 +78,21 @@ JUNK = st.one_of(
 )  # fmt: skip
 
 
-def _is_accepted_form(sent: dict[str, Any], schema: dict[str, Any]) -> bool:
+def _is_accepted_form(document: dict[str, Any], schema: dict[str, Any]) -> bool:
     """Return whether the body uses a form that the gateway accepts besides the one in the schema."""
-    known, attributes = schema["properties"], sent.get("attributes")
+    properties, attributes = schema["properties"], document.get("attributes")
     return (
-        any(type(sent.get(name)) is int for name in ("scope", "parent"))  # ids as integers
-        or any(isinstance(each, dict) for each in _listed(sent.get("owners")))  # owners as objects
-        or (isinstance(name := sent.get("name"), str) and strip_whitespace(name) != name)  # white space around a name
-        or ("description" in sent and "description" not in known and sent["description"] is None)  # null means absent
-        or (attributes == {} and "attributes" not in known)
+        any(type(document.get(name)) is int for name in ("scope", "parent"))  # ids as integers
+        or any(isinstance(owner, dict) for owner in _listed(document.get("owners")))  # owners as objects
+        or (
+            isinstance(name := document.get("name"), str) and strip_whitespace(name) != name
+        )  # white space around a name
+        or (
+            "description" in document and "description" not in properties and document["description"] is None
+        )  # null means absent
+        or (attributes == {} and "attributes" not in properties)
         or any(
-            type(each) is float and each.is_integer() for each in _listed(attributes)
+            type(value) is float and value.is_integer() for value in _listed(attributes)
         )  # 1.0 is an integer in JSON Schema
     )
 
@@ -97,8 +103,8 @@ def _listed(value: object) -> list[Any]:
 
 @pytest.fixture(params=["cmdb", "projectman"])
 def backend(request: pytest.FixtureRequest) -> FakeBackend:
-    found: FakeBackend = request.getfixturevalue(request.param)
-    return found
+    backend: FakeBackend = request.getfixturevalue(request.param)
+    return backend
 
 
 @pytest.fixture
@@ -121,25 +127,25 @@ def test_valid(schema: dict[str, Any]) -> None:
 @given(data=st.data())
 def test_agrees(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], data: st.DataObject) -> None:
     """A body is accepted exactly if it is valid under the schema and its x- rules."""
-    sent = data.draw(_bodies(schema))
+    document = data.draw(_bodies(schema))
     for name in data.draw(st.lists(st.sampled_from([*schema["properties"], "attributes", "extra"]), max_size=1)):
-        sent[name] = data.draw(JUNK)
+        document[name] = data.draw(JUNK)
     for name in data.draw(
-        st.lists(st.sampled_from(schema["required"]), max_size=1) if len(sent) % 3 == 0 else st.just([])
+        st.lists(st.sampled_from(schema["required"]), max_size=1) if len(document) % 3 == 0 else st.just([])
     ):
-        sent.pop(name, None)
-    assume(not _is_accepted_form(sent, schema))
-    _agree(client, backend, schema, sent)
+        document.pop(name, None)
+    assume(not _is_accepted_form(document, schema))
+    _agree(client, backend, schema, document)
 
 
-def _agree(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], sent: dict[str, Any]) -> None:
+def _agree(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any], document: dict[str, Any]) -> None:
     backend.sent.clear()
     backend.modules.clear()
-    response = client.post("/modules", json=sent)
-    refused = [each.message for each in Validator(schema).iter_errors(sent)]
-    if refused:
+    response = client.post("/modules", json=document)
+    errors = [error.message for error in Validator(schema).iter_errors(document)]
+    if errors:
         assert_problem(response, 422, response.get_json()["code"])
-    assert bool(backend.writes) == (not refused), (sent, refused, response.text)
+    assert bool(backend.writes) == (not errors), (document, errors, response.text)
 
 
 DIGITS = ("0", "1", "01", "-1", "1\n", "١", "2147483647", "2147483648", f"{2**63 - 1}", f"{2**63}", "9" * 19, "")
@@ -175,8 +181,8 @@ def test_agrees_at_limits(
 def test_fields(client: FlaskClient, name: str) -> None:
     """/backends/{name} describes every field: name, meaning, rules, readable, writable."""
     document, rules = client.get(f"/backends/{name}").get_json(), capabilities(name)
-    fields = {each["name"]: each for each in document["fields"]}
-    assert fields.keys() == {*rules.fields, *(f"attributes.{each.name}" for each in rules.attributes)}
+    fields = {field["name"]: field for field in document["fields"]}
+    assert fields.keys() == {*rules.fields, *(f"attributes.{field.name}" for field in rules.attributes)}
     for field in (*rules.fields.values(), *rules.attributes):
         shown = fields[field.name if field.name in fields else f"attributes.{field.name}"]
         assert (shown["required"], shown["readable"]) == (field.required, field.readable)

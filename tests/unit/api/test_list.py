@@ -16,39 +16,39 @@ LIST = "/modules?backend=cmdb&scope=1"
 
 
 @pytest.fixture
-def seven(client: FlaskClient, cmdb: FakeBackend) -> list[str]:
+def seven_ids(client: FlaskClient, cmdb: FakeBackend) -> list[str]:
     """The ids of seven modules; the last two are in another set."""
-    sent = [body(cmdb, name=f"m{index}", parent="10" if index < 5 else "11") for index in range(7)]
-    ids = [client.post("/modules", json=each).get_json()["id"] for each in sent]
+    documents = [body(cmdb, name=f"m{index}", parent="10" if index < 5 else "11") for index in range(7)]
+    ids = [client.post("/modules", json=document).get_json()["id"] for document in documents]
     cmdb.sent.clear()
     return ids
 
 
 @pytest.mark.parametrize(("size", "pages"), [(1, 7), (2, 4), (3, 3), (7, 1), (200, 1)])
-def test_pages(client: FlaskClient, seven: list[str], size: int, pages: int) -> None:
+def test_pages(client: FlaskClient, seven_ids: list[str], size: int, pages: int) -> None:
     """The pages contain every module once, in one order, and at most page_size each."""
-    found, token = [], ""
+    ids, token = [], ""
     for page in range(1, pages + 1):
         document = client.get(f"{LIST}&page_size={size}{token}").get_json()
         assert document.keys() == {"modules", "next_page_token"}
         assert 0 < len(document["modules"]) <= size
-        found += [module["id"] for module in document["modules"]]
+        ids += [module["id"] for module in document["modules"]]
         assert (document["next_page_token"] is None) == (page == pages)
         token = f"&page_token={document['next_page_token']}"
-    assert found == seven
+    assert ids == seven_ids
 
 
-@pytest.mark.usefixtures("seven")
+@pytest.mark.usefixtures("seven_ids")
 def test_page_size_may_change(client: FlaskClient) -> None:
     """A token is bound to the filter, not to the page size."""
     token = client.get(f"{LIST}&page_size=2").get_json()["next_page_token"]
     assert len(client.get(f"{LIST}&page_token={token}&page_size=4").get_json()["modules"]) == 4
 
 
-def test_filters(client: FlaskClient, cmdb: FakeBackend, seven: list[str]) -> None:
+def test_filters(client: FlaskClient, cmdb: FakeBackend, seven_ids: list[str]) -> None:
     """parent, name and include=built_in are passed to the backend; the default page size is 50."""
     document = client.get(f"{LIST}&parent=11&name=%20m6&include=built_in").get_json()
-    assert [module["id"] for module in document["modules"]] == seven[6:]
+    assert [module["id"] for module in document["modules"]] == seven_ids[6:]
     query = ModuleQuery(scope="1", parent="11", name="m6", include_built_in=True)
     assert cmdb.sent == [("list", (query, 50, None))]
 
@@ -59,14 +59,14 @@ def test_empty(client: FlaskClient) -> None:
     assert document == {"modules": [], "next_page_token": None}
 
 
-def test_times(client: FlaskClient, cmdb: FakeBackend, seven: list[str]) -> None:
+def test_times(client: FlaskClient, cmdb: FakeBackend, seven_ids: list[str]) -> None:
     """Times are RFC 3339 in UTC with milliseconds; an unknown time is null."""
     moment = datetime(2022, 2, 22, 12, 25, 19, 49_999, tzinfo=UTC)
     cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment)
-    document = client.get(f"/modules/{seven[0]}").get_json()
+    document = client.get(f"/modules/{seven_ids[0]}").get_json()
     assert (document["created_at"], document["updated_at"]) == ("2022-02-22T12:25:19.049Z", None)
     cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment.astimezone(timezone(timedelta(hours=8))))
-    assert client.get(f"/modules/{seven[0]}").get_json()["created_at"] == "2022-02-22T12:25:19.049Z"
+    assert client.get(f"/modules/{seven_ids[0]}").get_json()["created_at"] == "2022-02-22T12:25:19.049Z"
 
 
 def test_utf8(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -93,9 +93,10 @@ def test_unknown_connection(client: FlaskClient, name: str) -> None:
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", "alive"), ("/readyz", "ready")])
 def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) -> None:
-    """Liveness and readiness do not depend on a backend."""
+    """Liveness and readiness depend neither on a backend nor on the Accept header."""
     cmdb.state = "unreachable"
-    assert client.get(path).get_json() == {"status": status}
+    for accept in ("*/*", "text/plain", "application/json;q=0"):
+        assert client.get(path, headers={"Accept": accept}).get_json() == {"status": status}
     assert cmdb.sent == []
 
 

@@ -20,21 +20,21 @@ LIST = "/modules?backend=cmdb&scope=1"
 
 
 @pytest.mark.parametrize(
-    "given",
+    "request_id",
     ["a", "x" * 128, "0198c2d4-8d0b-7e4d", "Root=1-5759e988-bd862e3fe1be46a994272793", "a.b_c:d@e/f+g=="],
 )
-def test_request_id_valid(client: FlaskClient, given: str) -> None:
+def test_request_id_valid(client: FlaskClient, request_id: str) -> None:
     """A request id of up to 128 permitted characters is returned."""
-    assert client.get("/livez", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
+    assert client.get("/livez", headers={"X-Request-Id": request_id}).headers["X-Request-Id"] == request_id
 
 
 @pytest.mark.parametrize(
-    "given",
+    "request_id",
     [None, "", " ", "x" * 129, "a b", "a,b", 'a"b', "a;b", "<script>", "a\tb", "ï", "{}", "a%0d%0aX: y", "${jndi:x}"],
 )
-def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, given: str | None) -> None:
+def test_request_id_replaced(client: FlaskClient, cmdb: FakeBackend, request_id: str | None) -> None:
     """Any other request id is replaced by a new one; the request is not refused."""
-    headers = {} if given is None else {"X-Request-Id": given}
+    headers = {} if request_id is None else {"X-Request-Id": request_id}
     response = client.get("/modules?backend=cmdb&scope=2", headers=headers)
     assert assert_problem(response, 422, "scope_not_found")["request_id"] == "request-1"
     assert len(cmdb.sent) == 1
@@ -51,8 +51,8 @@ def test_call_context(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytes
     """The call to the backend has the same request id, and a deadline of ten seconds."""
     calls = []
     monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
-    client.get(LIST, headers={"X-Request-Id": "mine"})
-    assert [(call.request_id, call.deadline - 1_800_000_000.0) for call in calls] == [("mine", 10.0)]
+    client.get(LIST, headers={"X-Request-Id": "caller-id"})
+    assert [(call.request_id, call.deadline - 1_800_000_000.0) for call in calls] == [("caller-id", 10.0)]
     assert cmdb.sent == []
 
 
@@ -142,8 +142,8 @@ def log() -> Any:
 
 def test_access_log(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
     """A request is one line with method, route, status, code, outcome and id, without body and query."""
-    sent = body(cmdb, scope="2", name="hidden")
-    client.post("/modules?if_exists=adopt", json=sent, headers={"X-Request-Id": "mine"})
+    document = body(cmdb, scope="2", name="hidden")
+    client.post("/modules?if_exists=adopt", json=document, headers={"X-Request-Id": "caller-id"})
     (line,) = log()
     assert line["message"] == "request"
     assert {
@@ -155,7 +155,7 @@ def test_access_log(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
         "status": 422,
         "code": "scope_not_found",
         "outcome": "not_applied",
-        "request_id": "mine",
+        "request_id": "caller-id",
         "remote": "127.0.0.1",
     }
     assert "hidden" not in json.dumps(line)

@@ -149,12 +149,12 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "method", "sent", "status"), REQUESTS)
+@pytest.mark.parametrize(("path", "method", "arguments", "status"), REQUESTS)
 def test_chosen_requests(
-    served: Any, cmdb: FakeBackend, path: str, method: str, sent: dict[str, Any], status: int
+    served: Any, cmdb: FakeBackend, path: str, method: str, arguments: dict[str, Any], status: int
 ) -> None:
     """Successful requests, which are seldom generated, get a described response too."""
     if method == "post":
-        sent = sent | {"body": body(cmdb) | sent["body"]}
-    case = served[path][method].Case(**sent, media_type="application/json" if "body" in sent else None)
+        arguments = arguments | {"body": body(cmdb) | arguments["body"]}
+    case = served[path][method].Case(**arguments, media_type="application/json" if "body" in arguments else None)
     assert case.call_and_validate(checks=CHECKS).status_code == status

@@ -47,7 +47,7 @@ def test_unknown(client: FlaskClient, cmdb: FakeBackend) -> None:
     address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
     document = client.get(address).get_json()
     assert (document["state"], document["outcome"]) == ("reconciling", "unknown")
-    assert [members(each, "at", "what") for each in document["evidence"]] == [
+    assert [members(evidence, "at", "what") for evidence in document["evidence"]] == [
         {"at": "2027-01-15T08:00:00.000Z", "what": "outcome_unknown"}
     ]
     assert document["settles_at"].startswith("2027-01-15T08:0")
@@ -106,8 +106,8 @@ def test_request_timeout(
     """The deadline is the caller's timeout less 50 ms, if that is earlier than the gateway's."""
     calls: list[Any] = []
     monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
-    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
-    client.get("/modules?backend=cmdb&scope=1", headers=sent)
+    encoded = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    client.get("/modules?backend=cmdb&scope=1", headers=encoded)
     assert calls[0].deadline - 1_800_000_000.0 == pytest.approx(seconds)
 
 

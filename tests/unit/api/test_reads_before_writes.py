@@ -47,7 +47,7 @@ def test_unknown_outcome(client: FlaskClient, cmdb: FakeBackend, target: str, op
     """A write of unknown outcome is 504 and is sent once."""
     cmdb.fails[operation] = OutcomeUnknown()
     assert_problem(_send(client, cmdb, target), 504, "outcome_unknown", "unknown")
-    assert [each for each, _ in cmdb.writes] == [operation]
+    assert [name for name, _ in cmdb.writes] == [operation]
 
 
 @pytest.mark.parametrize(("path", "operation"), READS)

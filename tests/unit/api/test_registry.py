@@ -57,9 +57,9 @@ CONTRACT = {
 
 def test_frozen(client: FlaskClient) -> None:
     """/errors lists exactly these codes with status, outcome and retryable, sorted by code."""
-    document = client.get("/errors").get_json()["errors"]
-    assert {each["code"]: (each["status"], each["outcome"], each["retryable"]) for each in document} == CONTRACT
-    assert [each["code"] for each in document] == sorted(CONTRACT)
+    errors = client.get("/errors").get_json()["errors"]
+    assert {error["code"]: (error["status"], error["outcome"], error["retryable"]) for error in errors} == CONTRACT
+    assert [error["code"] for error in errors] == sorted(CONTRACT)
 
 
 def test_statuses() -> None:
@@ -81,8 +81,8 @@ def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
 @pytest.mark.parametrize("code", CONTRACT)
 def test_texts(client: FlaskClient, code: str) -> None:
     """Every code has a title of one line and a distinct, longer meaning."""
-    document = {each["code"]: each for each in client.get("/errors").get_json()["errors"]}
-    assert document[code]["title"].strip()
-    assert "\n" not in document[code]["title"]
-    assert len(document[code]["meaning"]) > len(document[code]["title"])
-    assert [each["meaning"] for each in document.values()].count(document[code]["meaning"]) == 1
+    errors = {error["code"]: error for error in client.get("/errors").get_json()["errors"]}
+    assert errors[code]["title"].strip()
+    assert "\n" not in errors[code]["title"]
+    assert len(errors[code]["meaning"]) > len(errors[code]["title"])
+    assert [error["meaning"] for error in errors.values()].count(errors[code]["meaning"]) == 1
