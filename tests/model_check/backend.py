@@ -1,7 +1,7 @@
-"""A backend in virtual time, with the twins' semantics and every way of losing an answer that the facts know.
+"""A backend on virtual time, with the semantics of the twins and each known way to lose a response.
 
-It does *not* keep names unique when told so: then a second send of the same create would show as a second module,
-where a real backend's unique index would hide the mistake.
+With `unique` off it accepts a name twice: a second send of one create then shows as a second module, which a real
+backend's unique index would hide.
 """
 
 from __future__ import annotations
@@ -17,78 +17,77 @@ from gateway.domain.errors import (
     BackendPermissionDenied,
     BackendTimeout,
     BackendUnavailable,
-    GatewayError,
     ModuleAlreadyExists,
     OutcomeUnknown,
 )
 from gateway.domain.module import Module, ModuleDraft, Owner
 from tests.model_check.scheduler import Process, Scheduler, VirtualRuntime
 
-#: What may become of a create; the late ones commit up to 120 s after the request (facts: CMDB's transactions).
+#: The faults of a create; a late commit comes up to 120 s after the request (CMDB's transactions).
 FAULTS = (
     "none",
-    "slow",  # answers, but after the caller has left
+    "slow",  # responds after the caller's deadline
     "refused",
     "not_sent",
-    "lost_before",  # the request is lost: never applied, and nobody knows
-    "lost_after",  # applied, the reply is lost
-    "late",  # the reply is lost, and the commit comes much later
-    "hung",  # no reply until the hard timeout; applied or not
+    "lost_before",  # the request is lost and never applied; the outcome is unknown
+    "lost_after",  # applied, the response is lost
+    "late",  # the response is lost, and the commit comes much later
+    "hung",  # no response until the hard timeout; applied or not
 )
 WINDOW = 130.0
 HARD_TIMEOUT = 35.0
 
 
 @dataclass(frozen=True)
-class Made:
-    """One module in the backend, and the operation whose send made it."""
+class StoredModule:
+    """One module in the backend, and the operation whose send created it."""
 
     module: Module
-    operation_id: str | None  # None: somebody else made it, past the gateway
-    at: float
+    operation_id: str | None  # None: created without the gateway
+    created_at: float
 
 
 @dataclass
-class World:
-    """What is in the backend: the ground truth, shared by all replicas' connections."""
+class BackendState:
+    """The content of the backend, which all replicas share: the truth that the invariants are checked against."""
 
     scheduler: Scheduler
-    chance: random.Random
+    rng: random.Random
     unique: bool
     first_id: int
-    tells_time: bool
-    made: list[Made] = field(default_factory=list)
+    returns_created_at: bool
+    modules: list[StoredModule] = field(default_factory=list)
     visited: Counter[str] = field(default_factory=Counter)
     sends: Counter[str] = field(default_factory=Counter)
-    pending: int = 0  # commits still to come
+    pending: int = 0  # commits that are still due
     read_lag: float = 0.0
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
 
     def commit(self, draft: ModuleDraft, operation_id: str | None) -> Module | None:
-        """Apply a create, at last; None where the name is taken and names are unique here."""
+        """Apply a create; return None if the name is taken and names are unique."""
         self.pending -= operation_id is not None
-        if self.unique and any(each.module.name == draft.name for each in self.made):
+        if self.unique and any(stored.module.name == draft.name for stored in self.modules):
             return None
-        number = str(self.first_id + len(self.made))
-        instant = datetime.fromtimestamp(self.scheduler.now, UTC) if self.tells_time else None
+        native_id = str(self.first_id + len(self.modules))
+        created_at = datetime.fromtimestamp(self.scheduler.now, UTC) if self.returns_created_at else None
         module = Module(
             backend="sim",
-            ref=number,
-            native_id=number,
+            ref=native_id,
+            native_id=native_id,
             scope=draft.scope,
             parent=draft.parent,
             name=draft.name,
             description=draft.description,
             owners=tuple(Owner(owner) for owner in draft.owners or ()),
-            created_at=instant,
+            created_at=created_at,
         )
-        self.made.append(Made(module, operation_id, self.scheduler.now))
+        self.modules.append(StoredModule(module, operation_id, self.scheduler.now))
         return module
 
 
 class SimulatedBackend:
-    """One replica's connection; implements what the machine asks of a Backend."""
+    """One replica's connection; implements the methods of Backend that provisioning calls."""
 
     name = "sim"
     state = "reachable"
@@ -104,39 +103,39 @@ class SimulatedBackend:
         hard_timeout_seconds=HARD_TIMEOUT,
     )
 
-    def __init__(self, world: World, runtime: VirtualRuntime) -> None:
-        self._world = world
+    def __init__(self, state: BackendState, runtime: VirtualRuntime) -> None:
+        self._shared = state
         self._runtime = runtime
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         return (draft.scope, draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Send once; the request travels, is worked on and answered, or not."""
-        world, chance = self._world, self._world.chance
+        """Receive one create: the request is delayed, applied and answered, or not, as the fault says."""
+        shared, rng = self._shared, self._shared.rng
         if call.deadline <= self._runtime.monotonic():
             raise BackendUnavailable("too late")
-        fault = chance.choice(FAULTS)
-        world.visited[f"fault:{fault}"] += 1
+        fault = rng.choice(FAULTS)
+        shared.visited[f"fault:{fault}"] += 1
         if fault == "not_sent":
-            self._runtime.sleep(chance.choice([0.0, 3.0]))
+            self._runtime.sleep(rng.choice([0.0, 3.0]))
             raise BackendUnavailable("refused")
-        world.sends[str(call.operation_id)] += 1
-        self._runtime.sleep(chance.choice([0.001, 0.05, 1.0]))
-        answer: list[Module | GatewayError | None] = []
-        commits_in = {"slow": chance.uniform(5, 30), "late": chance.uniform(1, 119), "hung": chance.uniform(1, 119)}
-        applies = fault not in {"refused", "lost_before"} and not (fault == "hung" and chance.random() < 0.5)
-        if applies:
-            # The commit is the backend's own doing: it happens whether or not the sender is still alive.
-            when = world.scheduler.now + commits_in.get(fault, 0.0)
-            world.pending += 1
-            world.scheduler.at(when, lambda: answer.append(world.commit(draft, call.operation_id)))
-        return self._reply(fault, answer, call)
+        shared.sends[str(call.operation_id)] += 1
+        self._runtime.sleep(rng.choice([0.001, 0.05, 1.0]))
+        committed: list[Module | None] = []
+        commit_delays = {"slow": rng.uniform(5, 30), "late": rng.uniform(1, 119), "hung": rng.uniform(1, 119)}
+        is_applied = fault not in {"refused", "lost_before"} and not (fault == "hung" and rng.random() < 0.5)
+        if is_applied:
+            # The backend commits whether or not the sender is still alive.
+            commit_at = shared.scheduler.now + commit_delays.get(fault, 0.0)
+            shared.pending += 1
+            shared.scheduler.at(commit_at, lambda: committed.append(shared.commit(draft, call.operation_id)))
+        return self._respond(fault, committed, call)
 
-    def _reply(self, fault: str, answer: list[Module | GatewayError | None], call: CallContext) -> Module:
-        chance = self._world.chance
+    def _respond(self, fault: str, committed: list[Module | None], call: CallContext) -> Module:
+        rng = self._shared.rng
         if fault in {"lost_before", "lost_after", "late"}:
-            self._runtime.sleep(chance.choice([0.01, 2.0, 12.0]))
+            self._runtime.sleep(rng.choice([0.01, 2.0, 12.0]))
             raise OutcomeUnknown
         if fault == "refused":
             self._runtime.sleep(0.01)
@@ -144,22 +143,26 @@ class SimulatedBackend:
         if fault == "hung":
             self._runtime.sleep(max(call.deadline - self._runtime.monotonic(), 0.0))
             raise OutcomeUnknown
-        while not answer:
+        while not committed:
             if self._runtime.monotonic() >= call.deadline:
                 raise OutcomeUnknown
             self._runtime.sleep(0.25)
-        if not isinstance(answer[0], Module):
+        if not isinstance(committed[0], Module):
             raise ModuleAlreadyExists
-        return answer[0]
+        return committed[0]
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """Read what has been committed, a while ago where reads lag behind."""
-        world = self._world
-        self._runtime.sleep(world.chance.choice([0.0, 0.02, 0.5]))
-        if world.scheduler.now < world.unreadable_until:
-            world.visited["fault:unreadable"] += 1
+        """Return what was committed before the read lag."""
+        shared = self._shared
+        self._runtime.sleep(shared.rng.choice([0.0, 0.02, 0.5]))
+        if shared.scheduler.now < shared.unreadable_until:
+            shared.visited["fault:unreadable"] += 1
             raise BackendTimeout
-        if world.read_lag:
-            world.visited["fault:read_lag"] += 1
-        seen = world.scheduler.now - world.read_lag
-        return tuple(made.module for made in world.made if made.module.name == draft.name and made.at <= seen)
+        if shared.read_lag:
+            shared.visited["fault:read_lag"] += 1
+        visible_until = shared.scheduler.now - shared.read_lag
+        return tuple(
+            stored.module
+            for stored in shared.modules
+            if stored.module.name == draft.name and stored.created_at <= visible_until
+        )

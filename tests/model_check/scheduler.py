@@ -1,6 +1,6 @@
-"""Virtual time for whole processes: greenlets that run one at a time, and a clock that jumps to whoever is next.
+"""Processes on virtual time: greenlets that run one at a time, and a clock that jumps to the next event.
 
-A replica that is killed is never resumed: nothing of it runs any more, no `finally`, no handler, as with SIGKILL.
+A process that was killed is never resumed: no `finally` and no handler of it runs, as after SIGKILL.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ EPOCH = 1_800_000_000.0
 
 @dataclass
 class Process:
-    """Something that can be killed, and all its greenlets with it."""
+    """A process that can be killed together with all of its greenlets."""
 
     name: str
     alive: bool = True
-    greenlets: list[greenlet] = field(default_factory=list)  # kept: collecting one would run its handlers
+    greenlets: list[greenlet] = field(default_factory=list)  # referenced, because collecting one would run its handlers
 
 
 class Scheduler:
@@ -29,40 +29,40 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.now = EPOCH
-        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = itertools.count()
         self._hub = getcurrent()
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Do something at a time."""
-        heapq.heappush(self._waiting, (time, next(self._numbers), action))
+        """Schedule an action."""
+        heapq.heappush(self._events, (time, next(self._sequence), action))
 
-    def run(self, until: float) -> None:
-        """Let time pass until then, or until nobody has anything to do."""
+    def run(self, end: float) -> None:
+        """Run the scheduled actions up to a time, then advance the clock to it."""
         self._hub = getcurrent()
-        while self._waiting and self._waiting[0][0] <= until:
-            self.now, _, action = heapq.heappop(self._waiting)
+        while self._events and self._events[0][0] <= end:
+            self.now, _, action = heapq.heappop(self._events)
             action()
-        self.now = max(self.now, until)
+        self.now = max(self.now, end)
 
     def spawn(self, process: Process, work: Callable[[], None]) -> None:
-        """Begin work in a process, now."""
+        """Start work in a process at the current time."""
         worker = greenlet(work, parent=self._hub)
         process.greenlets.append(worker)
         self.at(self.now, lambda: self._resume(process, worker))
 
     def pause(self, process: Process, seconds: float) -> None:
-        """Let others run for so long; called from within a greenlet."""
+        """Suspend the current greenlet for some seconds."""
         worker = getcurrent()
         self.at(self.now + max(seconds, 0.0), lambda: self._resume(process, worker))
         self._hub.switch()
 
     def park(self) -> None:
-        """Let others run until somebody resumes us."""
+        """Suspend the current greenlet until `wake`."""
         self._hub.switch()
 
     def wake(self, process: Process, worker: greenlet) -> None:
-        """Resume a parked greenlet, soon."""
+        """Schedule the resumption of a parked greenlet."""
         self.at(self.now, lambda: self._resume(process, worker))
 
     @staticmethod
@@ -72,38 +72,38 @@ class Scheduler:
             worker.switch()
 
 
-class VirtualSignal:
-    """Something that happens once in virtual time."""
+class VirtualEvent:
+    """An event on virtual time; implements Event."""
 
     def __init__(self, scheduler: Scheduler, process: Process) -> None:
         self._scheduler = scheduler
         self._process = process
-        self._happened = False
-        self._waiting: list[greenlet] = []
+        self._is_set = False
+        self._waiters: list[greenlet] = []
 
     def set(self) -> None:
-        self._happened = True
-        for worker in self._waiting:
+        self._is_set = True
+        for worker in self._waiters:
             self._scheduler.wake(self._process, worker)
-        self._waiting.clear()
+        self._waiters.clear()
 
     def wait(self, seconds: float) -> bool:
-        if not self._happened:
+        if not self._is_set:
             worker = getcurrent()
-            self._waiting.append(worker)
-            self._scheduler.at(self._scheduler.now + seconds, lambda: self._give_up(worker))
+            self._waiters.append(worker)
+            self._scheduler.at(self._scheduler.now + seconds, lambda: self._time_out(worker))
             self._scheduler.park()
-        return self._happened
+        return self._is_set
 
-    def _give_up(self, worker: greenlet) -> None:
-        if worker in self._waiting:
-            self._waiting.remove(worker)
+    def _time_out(self, worker: greenlet) -> None:
+        if worker in self._waiters:
+            self._waiters.remove(worker)
             self._scheduler.wake(self._process, worker)
 
 
 @dataclass
 class VirtualRuntime:
-    """A process's view of time; implements Runtime."""
+    """The time and concurrency of one process; implements Runtime."""
 
     scheduler: Scheduler
     process: Process
@@ -120,5 +120,5 @@ class VirtualRuntime:
     def spawn(self, work: Callable[[], None]) -> None:
         self.scheduler.spawn(self.process, work)
 
-    def event(self) -> VirtualSignal:
-        return VirtualSignal(self.scheduler, self.process)
+    def event(self) -> VirtualEvent:
+        return VirtualEvent(self.scheduler, self.process)
