@@ -17,10 +17,11 @@ ADAPTER = "gateway.transport.connection_pool.PooledAdapter.send"
 
 @pytest.fixture
 def wire() -> Iterator[responses.RequestsMock]:
-    """A mock of the adapter; `responses` builds its answers with HTTPAdapter's public `build_response`."""
-    build_response = HTTPAdapter().build_response
+    """A mock of the adapter; `responses` needs two more public members of requests' HTTPAdapter."""
+    published = HTTPAdapter()
     with (
-        mock.patch.object(PooledAdapter, "build_response", build_response, create=True),
+        mock.patch.object(PooledAdapter, "build_response", published.build_response, create=True),
+        mock.patch.object(PooledAdapter, "max_retries", published.max_retries, create=True),
         responses.RequestsMock(assert_all_requests_are_fired=True, target=ADAPTER) as requests_mock,
     ):
         yield requests_mock
