@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from unittest import mock
 
 import pytest
+from requests.adapters import HTTPAdapter
 
 from gateway.domain.backend import CallContext
+from gateway.transport.connection_pool import PooledAdapter
 from tests.contract.stand import Stand, find_stands
 
 _NAMES = itertools.count(1)
@@ -30,3 +33,14 @@ def call() -> CallContext:
 def new_name() -> Callable[[], str]:
     """Names that nothing has yet, and that every backend takes."""
     return lambda: f"contract-{next(_NAMES)}"
+
+
+@pytest.fixture(autouse=True)
+def members_that_responses_needs() -> Iterator[None]:
+    """`responses` needs two more public members of requests' HTTPAdapter than a BaseAdapter has."""
+    published = HTTPAdapter()
+    with (
+        mock.patch.object(PooledAdapter, "build_response", published.build_response, create=True),
+        mock.patch.object(PooledAdapter, "max_retries", published.max_retries, create=True),
+    ):
+        yield
