@@ -1,8 +1,6 @@
-"""The backends: one folder each, found by being there.
+"""The backends: one package each, discovered at start.
 
-A folder here is a package that offers `parse_options(table) -> options` and
-`connect(name, options, clock, surroundings) -> Backend`; its name is the `type` of a connection. Nothing else
-needs to know it.
+A package in this folder is a BackendPlugin; its name is the `type` of a connection in the configuration.
 """
 
 from __future__ import annotations
@@ -18,18 +16,18 @@ from gateway.settings import Table
 
 
 class BackendPlugin(Protocol):
-    """What a backend's package offers."""
+    """What a backend's package defines."""
 
     def parse_options(self, table: Table) -> Any:
-        """Read a connection's settings; mistakes are noted in the table."""
+        """Read a connection's settings; errors are added to the table."""
         ...
 
     def create_backend(self, name: str, options: Any, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
-        """Make a connection; nothing is sent yet."""
+        """Create a connection; nothing is sent yet."""
         ...
 
 
 def discover() -> Mapping[str, BackendPlugin]:
-    """Import every backend there is, by its type."""
-    found = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    return {name: cast("BackendPlugin", import_module(f"{__name__}.{name}")) for name in sorted(found)}
+    """Import every backend and return them by type."""
+    names = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    return {name: cast("BackendPlugin", import_module(f"{__name__}.{name}")) for name in sorted(names)}

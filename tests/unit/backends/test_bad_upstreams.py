@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from gateway.transport import TransportSettings
-from tests.unit.backends.serving import (
+from tests.unit.backends.service_client import (
     GOOD,
     IMPATIENT,
     INVALID,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.unit.backends.connections import CMDB_MODULE, OWNER, PM_NODE, envelope, found, tree
-from tests.unit.backends.serving import INVALID, UNKNOWN, Build, app, ask, check, goes_on, said
+from tests.unit.backends.service_client import INVALID, UNKNOWN, Build, app, ask, check, goes_on, said
 from tests.unit.transport.rawserver import RawServer
 
 pytestmark = pytest.mark.loopback

@@ -19,8 +19,9 @@ from tests.unit.backends.exchanges import Exchange
 _ESB: Final = "/api/c/compapi/v2/cc"
 _FIELDS: Final = [
     *("bk_module_id", "bk_module_name", "bk_set_id", "operator", "create_time", "last_time"),
+    *("bk_created_by", "default"),
     *("bk_module_type", "bk_bak_operator", "service_category_id", "service_template_id", "host_apply_enabled"),
-    *("set_template_id", "default", "bk_supplier_account", "bk_created_by", "bk_updated_by", "team"),
+    *("set_template_id", "bk_supplier_account", "bk_updated_by", "team"),
 ]
 _SET_FIELDS: Final = ["bk_set_id", "set_template_id"]
 _FOUND: Final = {"count": 1, "info": [CMDB_MODULE]}

@@ -32,8 +32,8 @@ from gateway.domain.errors import (
 from gateway.domain.module import ModuleQuery
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import PROJECT, projectman_options
-from tests.unit.backends.projectman.refusing import URL, refused
-from tests.unit.backends.projectman.service import BASE
+from tests.unit.backends.projectman.rejected_create import URL, refused
+from tests.unit.backends.projectman.service_stub import BASE
 
 #: documented: projectman.md §4c, by what a code means and with the status it comes with; from the facts, not the table
 MEANT: Final[dict[type[GatewayError], str]] = {

@@ -13,7 +13,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import ModuleNotFound, ValidationFailed
 from gateway.domain.module import ModulePatch, ModuleQuery
 from tests.unit.backends.connections import PROJECT
-from tests.unit.backends.projectman.service import DRAFT, Service, node
+from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
 
 LIST = "GET P/modules?limit=100&offset={}"
 
@@ -31,7 +31,7 @@ def walk(backend: ProjectManBackend, call: CallContext, size: int, query: Module
     raise AssertionError("the list does not end")
 
 
-def test_250_modules_are_three_calls(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_250_modules_are_three_calls(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """documented: projectman.md §6, 12: offsets 0, 100, 200 with limit 100, and no fourth call."""
     service.nodes = [node(number) for number in range(1, 251)]
     assert len(backend.find_by_natural_key(DRAFT, call)) == 0
@@ -40,7 +40,7 @@ def test_250_modules_are_three_calls(service: Service, backend: ProjectManBacken
 
 @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (99, 1), (100, 1), (101, 2), (200, 2)])
 def test_no_call_is_made_that_the_total_makes_needless(
-    service: Service, backend: ProjectManBackend, call: CallContext, count: int, calls: int
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, count: int, calls: int
 ) -> None:
     """A short page ends the list, and so does the total."""
     service.nodes = [node(number) for number in range(1, count + 1)]
@@ -49,7 +49,7 @@ def test_no_call_is_made_that_the_total_makes_needless(
 
 
 def test_a_short_page_ends_a_list_that_tells_no_total(
-    service: Service, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """documented: projectman.md §2: all fields of a list are optional."""
     reply = service._reply
@@ -60,7 +60,7 @@ def test_a_short_page_ends_a_list_that_tells_no_total(
 
 
 def test_a_server_that_ignores_the_offset_is_not_asked_for_ever(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """documented: projectman.md §2: stop at a page that brings no new id."""
     service.nodes = [{"module_id": number, "module_name": "m"} for number in range(1, 1001)]
@@ -70,7 +70,9 @@ def test_a_server_that_ignores_the_offset_is_not_asked_for_ever(
     assert len(walk(backend, call, 40)) <= 200  # resumed in the middle it cannot know what was shown, but ends
 
 
-def test_offsets_end_where_the_service_says(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_offsets_end_where_the_service_says(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
     """documented: projectman.md §1: offset at most 10000."""
     service.nodes = [{"module_id": number, "module_name": "m"} for number in range(1, 10_301)]
     assert len(walk(backend, call, 20_000)) == 10_100
@@ -82,7 +84,7 @@ TREES = st.lists(st.integers(0, 3), min_size=0, max_size=230)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(children=TREES, size=st.integers(1, 60))
 def test_any_page_size_shows_every_module_once_in_order(
-    children: list[int], size: int, backend: ProjectManBackend, service: Service, call: CallContext
+    children: list[int], size: int, backend: ProjectManBackend, service: ServiceStub, call: CallContext
 ) -> None:
     """However a list is cut, its pages together are the list."""
     numbers = iter(range(1, 10_000))
@@ -103,7 +105,12 @@ def test_any_page_size_shows_every_module_once_in_order(
 )
 @pytest.mark.parametrize("size", [1, 2, 50])
 def test_filters_hold_over_pages(
-    service: Service, backend: ProjectManBackend, call: CallContext, query: dict[str, Any], ids: list[str], size: int
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    query: dict[str, Any],
+    ids: list[str],
+    size: int,
 ) -> None:
     """Parent and name are compared here, for ProjectMan filters nothing."""
     service.nodes = [node(1, node(2, parent_module_id=1), node(3, parent_module_id=1)), node(4)]
@@ -112,7 +119,7 @@ def test_filters_hold_over_pages(
 
 @pytest.mark.parametrize("cursor", ["", "0", "0.0.0", "5.0", "-100.0", "100", "x.y", "100.x", "٣.0", "1000000.0"])
 def test_a_cursor_that_is_none_is_refused(
-    backend: ProjectManBackend, service: Service, cursor: str, call: CallContext
+    backend: ProjectManBackend, service: ServiceStub, cursor: str, call: CallContext
 ) -> None:
     """Only an aligned offset reaches the service."""
     if cursor == "":
@@ -123,13 +130,15 @@ def test_a_cursor_that_is_none_is_refused(
     assert service.asked == []
 
 
-def test_a_cursor_behind_the_end_ends_the_list(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
+def test_a_cursor_behind_the_end_ends_the_list(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
     """An offset that the service would refuse is not sent."""
     page = backend.list(ModuleQuery(scope=PROJECT), 10, "10100.0", call)
     assert (page.modules, page.next_cursor, service.asked) == ((), None, [])
 
 
-def test_one_module_is_read_off_the_list(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
+def test_one_module_is_read_off_the_list(backend: ProjectManBackend, service: ServiceStub, call: CallContext) -> None:
     """A child too; the pages behind it are not asked for."""
     service.nodes = [node(number) for number in range(1, 151)]
     service.nodes[0]["children"] = [node(900, parent_module_id=1)]
@@ -155,7 +164,7 @@ def test_one_module_is_read_off_the_list(backend: ProjectManBackend, service: Se
     ],
 )
 def test_an_id_that_is_none_of_ours_is_not_found(
-    backend: ProjectManBackend, service: Service, ref: str, call: CallContext
+    backend: ProjectManBackend, service: ServiceStub, ref: str, call: CallContext
 ) -> None:
     """It is parsed before any address is built: nothing is sent."""
     for ask in (

@@ -15,16 +15,16 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendUnavailable
 from gateway.transport import UpstreamResponse
 from tests.conftest import VirtualClock
-from tests.unit.backends.projectman.cloud import IAM, Cloud, says
-from tests.unit.backends.projectman.service import DRAFT
+from tests.unit.backends.projectman.iam_stub import IAM, IamStub, says
+from tests.unit.backends.projectman.service_stub import DRAFT
 
 
 def test_a_token_is_asked_for_in_the_documented_words(
-    cloud: Cloud, by_token: ProjectManBackend, call: CallContext
+    iam: IamStub, by_token: ProjectManBackend, call: CallContext
 ) -> None:
     """documented: projectman.md §3a: password, scope project, no catalog; and the token goes out as X-Auth-Token."""
     by_token.create(DRAFT, call)
-    (request,) = cloud.iam
+    (request,) = iam.iam
     assert (request.method, request.url) == ("POST", f"{IAM}/v3/auth/tokens?nocatalog=true")
     assert request.headers == {"Content-Type": "application/json;charset=utf8"}
     assert json.loads(request.body or b"") == {
@@ -36,7 +36,7 @@ def test_a_token_is_asked_for_in_the_documented_words(
             "scope": {"project": {"name": "cn-north-4"}},
         }
     }
-    assert (request.is_write, cloud.tokens) == (False, ["token-1"])
+    assert (request.is_write, iam.tokens) == (False, ["token-1"])
 
 
 @pytest.mark.parametrize(
@@ -44,46 +44,46 @@ def test_a_token_is_asked_for_in_the_documented_words(
     [(86400.0, 86400.0 - 601.0, 86400.0 - 599.0), (600.0, 299.0, 301.0), (1000.0, 499.0, 501.0)],
 )
 def test_a_token_is_kept_until_shortly_before_its_end(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, lifetime: float, kept: float, renewed: float
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, lifetime: float, kept: float, renewed: float
 ) -> None:
     """Ten minutes early, or at half of a short life."""
-    cloud.lifetime = lifetime
+    iam.lifetime = lifetime
     start = clock.now()
     for after, issued in ((0.0, 1), (kept, 1), (renewed, 2)):
         clock.seconds = start + after
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
-        assert cloud.issued == issued
+        assert iam.issued == issued
 
 
 @pytest.mark.parametrize("body", [None, {}, {"token": {}}, {"token": {"expires_at": "soon"}}, {"token": None}, []])
 def test_a_token_of_unknown_life_is_kept_a_quarter_of_an_hour(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, body: Any
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, body: Any
 ) -> None:
     """Where IAM does not say, nothing is assumed."""
-    cloud.answer = says(201, body, **{"X-Subject-Token": "token"})
+    iam.answer = says(201, body, **{"X-Subject-Token": "token"})
     start = clock.now()
     for after, asked in ((0.0, 1), (899.0, 1), (901.0, 2)):
         clock.seconds = start + after
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
-        assert len(cloud.iam) == asked
+        assert len(iam.iam) == asked
 
 
 @pytest.mark.parametrize("expired", [False, True])
 def test_twenty_who_wait_share_one_token(
-    cloud: Cloud,
+    iam: IamStub,
     by_token: ProjectManBackend,
     clock: VirtualClock,
     expired: bool,
 ) -> None:
     """One asks IAM, the others take what he got: for the first token as for the next."""
     everybody = threading.Barrier(20)
-    issue = cloud.answer
+    issue = iam.answer
 
     def slowly() -> UpstreamResponse:
         time.sleep(0.1)  # long enough for the others to come and wait
         return issue()
 
-    cloud.answer = slowly
+    iam.answer = slowly
     if expired:
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
 
@@ -92,7 +92,7 @@ def test_twenty_who_wait_share_one_token(
                 everybody.wait(timeout=10)
             return token != "token-1"
 
-        cloud.valid = valid
+        iam.valid = valid
 
     def ask(_: int) -> None:
         if not expired:
@@ -101,22 +101,22 @@ def test_twenty_who_wait_share_one_token(
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(ask, range(20)))
-    assert len(cloud.iam) == (2 if expired else 1)
+    assert len(iam.iam) == (2 if expired else 1)
 
 
 def test_who_waits_for_a_token_does_not_wait_past_his_deadline(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock
 ) -> None:
     """While another asks IAM, a caller without time is told that nothing was sent."""
     asked, answered = threading.Event(), threading.Event()
-    issue = cloud.answer
+    issue = iam.answer
 
     def slowly() -> UpstreamResponse:
         asked.set()
         answered.wait(timeout=10)
         return issue()
 
-    cloud.answer = slowly
+    iam.answer = slowly
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(by_token.find_by_natural_key, DRAFT, CallContext("first", clock.monotonic() + 10))
         asked.wait(timeout=10)

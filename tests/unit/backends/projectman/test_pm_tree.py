@@ -8,20 +8,20 @@ from typing import Any, Final
 import pytest
 
 from gateway.backends.projectman.adapter import ProjectManBackend
-from gateway.backends.projectman.schemas import Origin
-from gateway.backends.projectman.tree import list_tree
+from gateway.backends.projectman.schemas import ModuleSource
+from gateway.backends.projectman.tree import flatten_tree
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendReplyInvalid
 from gateway.domain.module import Module, ModuleQuery, Owner
 from gateway.transport import UpstreamResponse
 from tests.unit.backends.connections import OWNER, PROJECT
-from tests.unit.backends.projectman.service import Service, node
+from tests.unit.backends.projectman.service_stub import ServiceStub, node
 
 Shape = list[tuple[str, str | None, int | None]]
 
 
 def flat(*nodes: Any) -> list[Module]:
-    return [each.read() for each in list_tree(Origin("projectman", PROJECT), list(nodes))]
+    return flatten_tree(ModuleSource("projectman", PROJECT), list(nodes))
 
 
 def shape(modules: list[Module]) -> Shape:
@@ -77,7 +77,7 @@ def test_a_node_is_told_once() -> None:
 
 
 def test_a_node_on_two_tops_of_a_page_is_listed_once(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """A child that is listed at the top as well is one module."""
     service.nodes = [bare(1, bare(2)), bare(2, parent_module_id=1), bare(1)]
@@ -86,7 +86,7 @@ def test_a_node_on_two_tops_of_a_page_is_listed_once(
 
 
 def test_two_that_name_each_other_are_deleted_once_each(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """A circle has no end to wait for."""
     service.nodes = [bare(1, parent_module_id=2), bare(2, parent_module_id=1)]
@@ -120,7 +120,7 @@ def test_nesting_without_end_is_walked_without_recursion() -> None:
 
 
 def test_json_nested_without_end_is_an_invalid_reply(
-    service: Service, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the parser cannot hold is no reply, and no crash."""
     piece = '{"module_id": 1, "module_name": "m", "children": ['
@@ -159,7 +159,7 @@ def test_an_owner_without_id_is_none(owner: Any) -> None:
     "told", [None, [], "m", 7, {}, {"module_id": 1}, {"module_name": "m"}, {"module_id": 1.5, "module_name": "m"}]
 )
 def test_what_is_no_module_makes_the_page_invalid(
-    service: Service, backend: ProjectManBackend, call: CallContext, told: Any
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, told: Any
 ) -> None:
     """At the top or below it: a page that describes no module is an invalid reply."""
     for nodes in ([told], [{**bare(1), "children": [told]}]):
@@ -170,7 +170,7 @@ def test_what_is_no_module_makes_the_page_invalid(
 
 @pytest.mark.parametrize("body", [None, [], {}, {"modules": None}, {"modules": {}}, {"total": 3}])
 def test_a_reply_without_modules_is_invalid(
-    service: Service, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: Any
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: Any
 ) -> None:
     """documented: projectman.md §4b: a 200 of anything else is a success without fields to the vendor's client."""
     monkeypatch.setattr(

@@ -23,20 +23,20 @@ from gateway.domain.module import ModuleDraft, ModulePatch
 from gateway.transport import UpstreamRequest
 from tests.unit.backends.connections import OWNER, PROJECT
 from tests.unit.backends.projectman.conftest import Connect
-from tests.unit.backends.projectman.service import DRAFT, Service, node
+from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
 
 _OTHER: Final = "e" * 32
 _REF: Final = f"{PROJECT}.1"
 
 
 @pytest.fixture
-def service(service: Service) -> Service:
+def service(service: ServiceStub) -> ServiceStub:
     service.nodes = [node(1), node(2, node(3, node(4), node(5))), node(6)]
     return service
 
 
 def test_a_patch_without_description_is_refused(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """The old one cannot be read back, and an update would replace it: nothing is sent."""
     with pytest.raises(DescriptionRequired) as caught:
@@ -57,7 +57,7 @@ def test_a_patch_without_description_is_refused(
     ],
 )
 def test_an_update_sends_the_whole_module(
-    service: Service,
+    service: ServiceStub,
     connect: Connect,
     call: CallContext,
     changes: dict[str, Any],
@@ -70,7 +70,7 @@ def test_an_update_sends_the_whole_module(
     assert service.bodies[-1] == {"module_name": "m1", "owner": {"user_id": OWNER}, **sent}
 
 
-def test_an_updated_module_keeps_its_place(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_an_updated_module_keeps_its_place(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """The reply tells neither parent nor depth nor children; they cannot have changed."""
     module = backend.update(f"{PROJECT}.3", ModulePatch(description="d"), call)
     assert (module.parent, module.depth, module.has_children) == ("2", 1, True)  # the depth is what the node says
@@ -79,7 +79,7 @@ def test_an_updated_module_keeps_its_place(service: Service, backend: ProjectMan
 
 @pytest.mark.parametrize("owners", [None, ()])
 def test_without_owners_the_default_owner_takes_over(
-    service: Service, connect: Connect, call: CallContext, owners: Any
+    service: ServiceStub, connect: Connect, call: CallContext, owners: Any
 ) -> None:
     """Emptied owners mean the connection's own; without one they are the request's mistake, and nothing is sent."""
     connect(default_owner=_OTHER).update(_REF, ModulePatch(description="d", owners=owners), call)
@@ -91,7 +91,7 @@ def test_without_owners_the_default_owner_takes_over(
 
 
 def test_a_module_without_owner_has_none_to_keep(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """ProjectMan wants an owner on every update."""
     service.nodes = [node(1, owner=None)]
@@ -112,7 +112,7 @@ def test_a_module_without_owner_has_none_to_keep(
     ],
 )
 def test_a_create_sends_what_was_given(
-    service: Service, connect: Connect, call: CallContext, draft: ModuleDraft, sent: dict[str, Any]
+    service: ServiceStub, connect: Connect, call: CallContext, draft: ModuleDraft, sent: dict[str, Any]
 ) -> None:
     """To the singular path; the default owner only where none is named; the parent as an integer."""
     module = connect(default_owner=_OTHER).create(draft, call)
@@ -127,7 +127,9 @@ def test_the_natural_key_is_project_and_name(backend: ProjectManBackend) -> None
     assert backend.natural_key(DRAFT) == (PROJECT, "demo")
 
 
-def test_the_place_of_a_create_is_looked_for(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
+def test_the_place_of_a_create_is_looked_for(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
     """A parent on any level will do; at the top there is nothing to look for."""
     backend.check_target(DRAFT, call)
     backend.check_target(ModuleDraft(scope=PROJECT, parent="5", name="a"), call)
@@ -137,14 +139,16 @@ def test_the_place_of_a_create_is_looked_for(backend: ProjectManBackend, service
     assert backend.state == "reachable"
 
 
-def test_a_branch_is_deleted_from_the_leaves(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_a_branch_is_deleted_from_the_leaves(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
     """No module goes before what is below it, for what happens to children is not documented."""
     backend.delete(f"{PROJECT}.2", cascade=True, call=call)
     assert service.writes == [f"DELETE P/modules/{number}" for number in (5, 4, 3, 2)]
 
 
 def test_a_branch_is_deleted_only_when_that_was_asked(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """Without cascade a module with children stays."""
     with pytest.raises(ModuleNotEmpty):
@@ -155,7 +159,7 @@ def test_a_branch_is_deleted_only_when_that_was_asked(
 
 @pytest.mark.parametrize("cascade", [False, True])
 def test_the_deletion_of_nothing_is_not_found(
-    service: Service,
+    service: ServiceStub,
     backend: ProjectManBackend,
     call: CallContext,
     cascade: bool,
@@ -168,7 +172,7 @@ def test_the_deletion_of_nothing_is_not_found(
 
 @pytest.mark.parametrize(("at", "error"), [(5, BackendPermissionDenied), (4, OutcomeUnknown), (2, OutcomeUnknown)])
 def test_a_cascade_that_stops_half_way_is_unknown(
-    service: Service, backend: ProjectManBackend, call: CallContext, at: int, error: type[GatewayError]
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, at: int, error: type[GatewayError]
 ) -> None:
     """Refused at the first module nothing was applied; refused later, something was."""
 
@@ -184,7 +188,7 @@ def test_a_cascade_that_stops_half_way_is_unknown(
 
 @pytest.mark.parametrize("body", [{"error_code": "PM.10001002", "error_msg": "不合法的token"}])
 def test_an_error_inside_a_success_is_one(
-    service: Service, backend: ProjectManBackend, call: CallContext, body: dict[str, Any]
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, body: dict[str, Any]
 ) -> None:
     """documented: projectman.md §4b: the vendor's client takes a 200 with an error body for a success."""
     service.refusal = (200, body)
@@ -194,7 +198,7 @@ def test_an_error_inside_a_success_is_one(
 
 @pytest.mark.parametrize(("status", "body"), [(204, None), (200, None), (200, {}), (202, {"status": "success"})])
 def test_a_deletion_is_confirmed_by_any_success(
-    service: Service, backend: ProjectManBackend, call: CallContext, status: int, body: Any
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, status: int, body: Any
 ) -> None:
     """documented: projectman.md §1: 204 without a body; another success, empty or an object, is believed too."""
     service.refusal = (status, body)

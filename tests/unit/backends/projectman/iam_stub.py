@@ -11,7 +11,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import GatewayError
 from gateway.transport import UpstreamRequest, UpstreamResponse
 from tests.conftest import VirtualClock
-from tests.unit.backends.projectman.service import Service
+from tests.unit.backends.projectman.service_stub import ServiceStub
 
 IAM: Final = "https://iam.example.com"
 
@@ -36,7 +36,7 @@ NOT_EXPIRED: Final = [
 ]
 
 
-class Cloud(Service):
+class IamStub(ServiceStub):
     """IAM and the service; `answer` is what IAM says, `valid` decides on tokens."""
 
     def __init__(self, clock: VirtualClock) -> None:

@@ -12,8 +12,8 @@ from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, RateLimited
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import projectman_options
-from tests.unit.backends.projectman.refusing import refused
-from tests.unit.backends.projectman.service import BASE
+from tests.unit.backends.projectman.rejected_create import refused
+from tests.unit.backends.projectman.service_stub import BASE
 
 
 @pytest.fixture

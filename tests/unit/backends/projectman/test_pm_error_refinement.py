@@ -24,7 +24,7 @@ from gateway.domain.errors import (
 from gateway.domain.module import ModuleDraft, ModulePatch
 from gateway.transport import UpstreamRequest, UpstreamResponse
 from tests.unit.backends.connections import OWNER, PROJECT
-from tests.unit.backends.projectman.service import Service, node
+from tests.unit.backends.projectman.service_stub import ServiceStub, node
 
 _STRANGER: Final = "f" * 32
 #: A code that nobody has published, with either status that the facts call doubtful.
@@ -47,7 +47,7 @@ def delete(backend: ProjectManBackend, call: CallContext) -> None:
 
 
 @pytest.fixture
-def service(service: Service) -> Service:
+def service(service: ServiceStub) -> ServiceStub:
     service.nodes = [node(1), node(2, node(3, parent_module_id=2))]
     return service
 
@@ -72,7 +72,12 @@ def refused(act: Act, backend: ProjectManBackend, call: CallContext) -> GatewayE
     ],
 )
 def test_what_is_in_the_way_is_found(
-    service: Service, backend: ProjectManBackend, call: CallContext, refusal: Any, act: Act, error: type[GatewayError]
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    refusal: Any,
+    act: Act,
+    error: type[GatewayError],
 ) -> None:
     """Name, parent and owner are held against lists and members; the service's own code goes along."""
     service.refusal = refusal
@@ -87,7 +92,7 @@ def test_what_is_in_the_way_is_found(
 @pytest.mark.parametrize("act", [update(name="new"), delete])
 @pytest.mark.parametrize("refusal", [*UNMAPPED, (404, None)])
 def test_a_module_that_went_meanwhile_is_not_found(
-    service: Service, backend: ProjectManBackend, call: CallContext, act: Act, refusal: Any
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act, refusal: Any
 ) -> None:
     """It was there when it was read, and is gone when it is looked for after the refusal."""
     service.refusal = refusal
@@ -110,7 +115,12 @@ def test_a_module_that_went_meanwhile_is_not_found(
     ],
 )
 def test_where_nothing_is_in_the_way_the_refusal_stands(
-    service: Service, backend: ProjectManBackend, call: CallContext, act: Act, refusal: Any, error: type[GatewayError]
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    act: Act,
+    refusal: Any,
+    error: type[GatewayError],
 ) -> None:
     """Name free, parent and owner there, module there: nobody can say more than the service did."""
     service.refusal = refusal
@@ -130,7 +140,12 @@ def test_where_nothing_is_in_the_way_the_refusal_stands(
     ],
 )
 def test_what_needs_no_explanation_is_not_looked_into(
-    service: Service, backend: ProjectManBackend, call: CallContext, act: Act, refusal: Any, error: type[GatewayError]
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    act: Act,
+    refusal: Any,
+    error: type[GatewayError],
 ) -> None:
     """A known code, another status, an accident: no list is read afterwards."""
     service.refusal = refusal
@@ -140,7 +155,7 @@ def test_what_needs_no_explanation_is_not_looked_into(
 
 @pytest.mark.parametrize("act", [create("m1"), update(name="m2"), delete])
 def test_a_diagnosis_that_fails_leaves_the_refusal(
-    service: Service, backend: ProjectManBackend, call: CallContext, act: Act
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act
 ) -> None:
     """The service refused: that it cannot be read now does not change what became of the write."""
     service.refusal = UNMAPPED[0]
@@ -153,7 +168,7 @@ def test_a_diagnosis_that_fails_leaves_the_refusal(
     [(create("m1"), ModuleAlreadyExists), (create(parent="99"), ParentNotFound), (create(), BackendError)],
 )
 def test_members_are_asked_for_only_where_all_else_is_well(
-    service: Service, backend: ProjectManBackend, call: CallContext, act: Act, error: type[GatewayError]
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act, error: type[GatewayError]
 ) -> None:
     """A connection that may not read members still learns that the name is taken."""
     service.refusal = UNMAPPED[0]
@@ -161,7 +176,7 @@ def test_members_are_asked_for_only_where_all_else_is_well(
     assert type(refused(act, backend, call)) is error
 
 
-def test_members_are_read_page_by_page(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_members_are_read_page_by_page(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """documented: projectman.md §1, helpers: at most 100 at a time."""
     service.refusal = UNMAPPED[0]
     service.members = [f"{number:032d}" for number in range(100)]
@@ -172,7 +187,7 @@ def test_members_are_read_page_by_page(service: Service, backend: ProjectManBack
     ]
 
 
-def test_members_are_not_read_for_ever(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_members_are_not_read_for_ever(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """A service that ignores the offset is asked once more, and no further."""
     service.refusal = UNMAPPED[0]
     service.members = [f"{number:032d}" for number in range(100)]
@@ -181,7 +196,7 @@ def test_members_are_not_read_for_ever(service: Service, backend: ProjectManBack
     assert len([line for line in service.asked if "members" in line]) == 2
 
 
-def test_members_end_where_offsets_do(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_members_end_where_offsets_do(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """documented: projectman.md §1: offset at most 10000: who stands behind that is not looked for."""
     service.refusal = UNMAPPED[0]
     service.members = [f"{number:032d}" for number in range(10_001)]
@@ -191,7 +206,7 @@ def test_members_end_where_offsets_do(service: Service, backend: ProjectManBacke
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"members": null}'])
 def test_members_that_make_no_sense_leave_the_refusal(
-    service: Service, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: bytes
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """Nobody can tell whether the owner is a member: the service's refusal stands."""
     service.refusal = UNMAPPED[0]

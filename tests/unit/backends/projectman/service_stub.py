@@ -25,7 +25,7 @@ def node(number: int, *children: dict[str, Any], **changes: Any) -> dict[str, An
 
 
 @dataclass
-class Service:
+class ServiceStub:
     """Stands in for transport and service: lists `nodes`, has `members`, refuses a write as `refusal` says."""
 
     nodes: list[dict[str, Any]] = field(default_factory=list)

@@ -10,7 +10,7 @@ import responses
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError
 from tests.unit.backends.connections import OWNER, PROJECT, tree
-from tests.unit.backends.projectman.service import BASE, DRAFT
+from tests.unit.backends.projectman.service_stub import BASE, DRAFT
 
 URL: Final = f"{BASE}/v4/projects/{PROJECT}"
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import pytest
 import responses
+from marshmallow import ValidationError
 
-from gateway.backends.cmdb.routes import Place
-from gateway.backends.cmdb.schemas import read_module
+from gateway.backends.cmdb.client import ModulePath
+from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module
 from gateway.domain.backend import Backend, CallContext
+from gateway.domain.capabilities import FieldSpec
 from gateway.domain.errors import OutcomeUnknown
-from gateway.domain.module import Module, ModulePatch, Owner
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 from tests.unit.backends.cmdb.conftest import BASE, DRAFT, Answer
 from tests.unit.backends.connections import CMDB_MODULE, envelope, found
 
@@ -20,8 +22,11 @@ _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
 _INSTANT: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
 
 
-def read(document: Any) -> Module:
-    return read_module("cmdb", Place(1, 10), document, attributes=["bk_module_type", "team"])
+SCHEMA: Final = create_schema([FieldSpec(name="bk_module_type"), FieldSpec(name="team"), FieldSpec(name="items")])
+
+
+def load(document: Any) -> Module:
+    return load_module(SCHEMA, document, backend="cmdb", path=ModulePath(1, 10))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,7 @@ def read(document: Any) -> Module:
 )
 def test_the_times_of_all_versions_are_one_instant(told: str, instant: datetime) -> None:
     """Local time with an offset, UTC, fractions of any length: one instant in UTC."""
-    module = read({**CMDB_MODULE, "create_time": told, "last_time": told})
+    module = load({**CMDB_MODULE, "create_time": told, "last_time": told})
     assert module.created_at == module.updated_at == instant
     assert module.created_at is not None
     assert module.created_at.tzinfo is UTC
@@ -53,7 +58,7 @@ def test_the_times_of_all_versions_are_one_instant(told: str, instant: datetime)
 )
 def test_what_is_no_instant_is_null_and_named(told: Any) -> None:
     """A time is never invented: no zone, no such day, no text, out of range: null, and listed as unavailable."""
-    module = read({**CMDB_MODULE, "create_time": told, "last_time": told})
+    module = load({**CMDB_MODULE, "create_time": told, "last_time": told})
     assert (module.created_at, module.updated_at) == (None, None)
     assert module.unavailable == ("description", "created_at", "updated_at")
 
@@ -85,7 +90,7 @@ def test_a_reply_of_the_id_alone_is_enough(backend: Backend, answer_create: Answ
 )
 def test_owners_are_told_apart_by_commas(told: dict[str, Any], owners: tuple[Owner, ...]) -> None:
     """documented: cmdb.md §2, operator: comma-joined, empty or null."""
-    module = read({**CMDB_MODULE, **told})
+    module = load({**CMDB_MODULE, **told})
     assert module.owners == owners
     assert "owners" not in module.unavailable
 
@@ -93,12 +98,12 @@ def test_owners_are_told_apart_by_commas(told: dict[str, Any], owners: tuple[Own
 @pytest.mark.parametrize(("default", "built_in"), [(0, False), (1, True), (2, True), (3, True), (5, True)])
 def test_default_tells_what_is_built_in(default: int, built_in: bool) -> None:
     """documented: cmdb.md §2, default."""
-    assert read({**CMDB_MODULE, "default": default}).built_in is built_in
+    assert load({**CMDB_MODULE, "default": default}).built_in is built_in
 
 
 def test_unknown_keys_are_ignored_and_listed_attributes_kept() -> None:
     """documented: cmdb.md §8, custom attributes appear in any row; only those of the connection are shown."""
-    module = read({**CMDB_MODULE, "team": None, "another": {"deep": [1]}})
+    module = load({**CMDB_MODULE, "team": None, "another": {"deep": [1]}})
     assert module.attributes == {"bk_module_type": "1", "team": None}
     assert (module.ref, module.native_id, module.scope, module.parent) == ("1.10.37825", "37825", "1", "10")
 
@@ -113,8 +118,8 @@ def test_unknown_keys_are_ignored_and_listed_attributes_kept() -> None:
 )
 def test_a_row_without_name_or_set_is_no_module(document: dict[str, Any], set_id: int) -> None:
     """Outside the reply to a create there is nobody to take them from."""
-    with pytest.raises(ValueError, match="name or set"):
-        read_module("cmdb", Place(1, set_id), document, attributes=[])
+    with pytest.raises(ValidationError, match="name or set"):
+        load_module(SCHEMA, document, backend="cmdb", path=ModulePath(1, set_id))
 
 
 def test_a_change_that_cannot_be_read_back_is_unknown(
@@ -125,3 +130,28 @@ def test_a_change_that_cannot_be_read_back_is_unknown(
     wire.post(f"{_CC}/search_module/", body=found())
     with pytest.raises(OutcomeUnknown):
         backend.update("1.10.5", ModulePatch(name="a"), call)
+
+
+def test_only_given_values_are_dumped() -> None:
+    """A custom attribute with the name of a method of dict is left out too; owners that are None are cleared."""
+    draft = ModuleDraft(scope="1", parent="10", name="a", attributes={"team": "core"})
+    assert dump_draft(SCHEMA, draft) == {"bk_parent_id": 10, "bk_module_name": "a", "team": "core"}
+    assert dump_patch(SCHEMA, ModulePatch()) == {}
+    assert dump_patch(SCHEMA, ModulePatch(owners=None, attributes={"items": 1})) == {"operator": "", "items": 1}
+
+
+def test_a_custom_attribute_may_have_the_name_of_a_field() -> None:
+    """`owners`, `name` and `load` are attributes like any other."""
+    schema = create_schema([FieldSpec(name=name) for name in ("owners", "name", "load")])
+    values = {"owners": "a", "name": "b", "load": "c"}
+    module = load_module(schema, {**CMDB_MODULE, **values}, backend="cmdb", path=ModulePath(1, 10))
+    assert (module.name, module.owners, module.attributes) == ("test", (Owner("admin"),), values)
+    assert dump_patch(schema, ModulePatch(name="n", attributes=values)) == {"bk_module_name": "n", **values}
+
+
+def test_an_attribute_that_is_not_writable_is_not_dumped() -> None:
+    """It is loaded only."""
+    schema = create_schema([FieldSpec(name="default", writable=())])
+    assert dump_patch(schema, ModulePatch(attributes={"default": 1})) == {}
+    module = load_module(schema, {**CMDB_MODULE, "default": 1}, backend="cmdb", path=ModulePath(1, 10))
+    assert (module.built_in, module.attributes) == (True, {"default": 1})

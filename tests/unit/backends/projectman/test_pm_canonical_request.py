@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.backends.projectman import signature
-from gateway.backends.projectman.auth import Signed
-from gateway.backends.projectman.signature import authorization
+from gateway.backends.projectman.auth import AkSkAuth
+from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
 from gateway.settings import Secret
 from tests.conftest import VirtualClock
@@ -87,24 +87,24 @@ def test_every_request_is_signed_as_documented(
     url = f"https://host.example.com/{path}{'' if query is None else f'?{query}'}{end}"
     signed = {**headers, "X-Sdk-Date": " 20270115T080000Z"}
     expected = _step_by_step(method, url, signed, body)
-    assert authorization(method, url, signed, body, key=_KEY) == expected
-    assert authorization(method, url, signed, body, key=_KEY) == expected
+    assert authorization_header(method, url, signed, body, key=_KEY) == expected
+    assert authorization_header(method, url, signed, body, key=_KEY) == expected
 
 
 def test_a_request_without_a_date_is_not_signed() -> None:
     """Nobody could tell how old it is."""
     with pytest.raises(KeyError, match="x-sdk-date"):
-        authorization("GET", "http://h/", {"Host": "h"}, b"", key=_KEY)
+        authorization_header("GET", "http://h/", {"Host": "h"}, b"", key=_KEY)
 
 
 def test_what_is_kept_is_bounded() -> None:
     """Ids without end do not fill the memory, and leave the queries where they are."""
     headers = {"X-Sdk-Date": "20270115T080000Z"}
-    authorization("GET", "http://h/modules?limit=100&offset=0", headers, b"", key=_KEY)
+    authorization_header("GET", "http://h/modules?limit=100&offset=0", headers, b"", key=_KEY)
     made = signature._canonical_query.cache_info().misses
-    for number in range(signature._PATHS + 10):
-        authorization("PUT", f"http://h/modules/{number}?limit=100&offset=0", headers, b"", key=_KEY)
-    assert signature._canonical_path.cache_info().currsize == signature._PATHS
+    for number in range(signature._MAX_PATHS + 10):
+        authorization_header("PUT", f"http://h/modules/{number}?limit=100&offset=0", headers, b"", key=_KEY)
+    assert signature._canonical_path.cache_info().currsize == signature._MAX_PATHS
     assert signature._canonical_query.cache_info().misses == made
     assert signature._canonical_query.cache_info().maxsize is not None
 
@@ -113,7 +113,7 @@ def test_what_is_kept_is_bounded() -> None:
 def test_the_date_goes_with_the_clock(token: str | None, project: str, clock: VirtualClock, call: CallContext) -> None:
     """Requests of one second tell one date, those of the next another; each date is signed."""
     identity = access_key(security_token=None if token is None else Secret(token), iam_project_id=project)
-    signed = Signed(identity, "h", clock)
+    signed = AkSkAuth(identity, "h", clock)
     for tick in (0.0, 0.75, 0.25, 86_400.5):
         clock.seconds += tick
         headers = dict(signed.headers("GET", "http://h/a", b"", call))
@@ -122,4 +122,4 @@ def test_the_date_goes_with_the_clock(token: str | None, project: str, clock: Vi
         assert headers.get("X-Security-Token") == token
         assert headers.get("X-Project-Id", "") == project
         key = (identity.access_key, identity.secret_key.value)
-        assert mark == authorization("GET", "http://h/a", headers, b"", key=key)
+        assert mark == authorization_header("GET", "http://h/a", headers, b"", key=key)
