@@ -1,4 +1,4 @@
-"""The wire, mocked: every exchange that was canned must happen, and no other."""
+"""A mock of the transport's adapter: every registered exchange must happen, and no other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import responses
 
-#: What `responses` stands in for; it looks for requests' own adapter where it is told nothing.
+#: The method that `responses` replaces; its default is requests' own adapter.
 ADAPTER = "gateway.transport.connection_pool.PooledAdapter.send"
 
 

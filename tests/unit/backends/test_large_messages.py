@@ -18,10 +18,10 @@ from tests.unit.backends.connections import (
     PM_NODE,
     PROJECT,
     cmdb_options,
-    found,
+    list_response,
     password,
     projectman_options,
-    tree,
+    search_response,
 )
 
 # A worker must not be stopped by one response: quadratic patterns take more than this for 60 KB, linear ones 1 ms.
@@ -102,14 +102,14 @@ def test_a_projectman_token(run: str) -> None:
 def test_a_cmdb_module(run: str) -> None:
     """Every text of a module."""
     row = {**CMDB_MODULE, "bk_module_name": run, "operator": run, "create_time": run, "last_time": run, "team": run}
-    module = cmdb(Canned(200, found(row))).get("1.10.37825", CallContext("r", 1e6))
+    module = cmdb(Canned(200, search_response(row))).get("1.10.37825", CallContext("r", 1e6))
     assert module.name == run
 
 
 def test_a_projectman_module(run: str) -> None:
     """Every text of a node, and texts in the place of numbers."""
     node = {**PM_NODE, "module_name": run, "description": run, "owner": {"user_id": run, "nick_name": run}}
-    module = projectman(Canned(200, tree(node))).get(f"{PROJECT}.46691", CallContext("r", 1e6))
+    module = projectman(Canned(200, list_response(node))).get(f"{PROJECT}.46691", CallContext("r", 1e6))
     assert module.name == run
     numbers = {"module_id": run, "parent_module_id": run, "deepth": run, "is_parent": run}
-    fails(projectman(Canned(200, tree({**node, **numbers}))), f"{PROJECT}.46691")
+    fails(projectman(Canned(200, list_response({**node, **numbers}))), f"{PROJECT}.46691")

@@ -19,10 +19,10 @@ from tests.unit.backends.connections import (
     PM_NODE,
     PROJECT,
     cmdb_options,
-    found,
+    list_response,
     password,
     projectman_options,
-    tree,
+    search_response,
 )
 
 URL: Final = "https://backend.example.com"
@@ -82,7 +82,7 @@ def test_cmdb_counts_it_once(
     """The same code in a response to a read or to a write; a delete reads the module first."""
     unmapped = {"result": False, "code": 1155555, "message": "new"}
     if name == "delete":
-        wire.post(f"{URL}/api/c/compapi/v2/cc/search_module/", body=found(CMDB_MODULE))
+        wire.post(f"{URL}/api/c/compapi/v2/cc/search_module/", body=search_response(CMDB_MODULE))
     component = "search_module" if name == "list" else f"{name}_module"
     wire.post(f"{URL}/api/c/compapi/v2/cc/{component}/", json=unmapped)
     backend = cmdb.create_backend("cmdb-1", cmdb_options(URL), clock, BackendServices(metrics=metrics))
@@ -101,7 +101,7 @@ def test_projectman_counts_it_once(
     if name == "list":
         wire.get(f"{project}/modules?limit=100&offset=0", json=unmapped, status=400)
     else:
-        wire.get(f"{project}/modules?limit=100&offset=0", body=tree(PM_NODE))
+        wire.get(f"{project}/modules?limit=100&offset=0", body=list_response(PM_NODE))
         wire.get(f"{project}/members?limit=100&offset=0", json={"total": 1, "members": [{"user_id": OWNER}]})
         wire.post(f"{project}/module", json=unmapped, status=400)
         wire.put(f"{project}/modules/46691", json=unmapped, status=400)

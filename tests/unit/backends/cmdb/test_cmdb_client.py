@@ -1,4 +1,4 @@
-"""CMDB's three envelopes: who answered, what it says about itself, and what is none; documented: cmdb.md §0, §4."""
+"""CMDB's three envelopes, and responses that are not envelopes; documented: cmdb.md §0, §4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from tests.unit.backends.cmdb.conftest import DRAFT, Answer
+from tests.unit.backends.cmdb.conftest import DRAFT, SetResponse
 from tests.unit.backends.connections import CMDB_MODULE
 
 #: documented: cmdb.md §4, the no-permission body of the apiserver, raw keys, no `data`
@@ -29,39 +29,39 @@ _PERMISSION: Final = {
     "system_name": "配置平台",
     "actions": [{"id": "create_biz_topology", "name": "业务拓扑新建", "related_resource_types": []}],
 }
-Refuse = Callable[..., GatewayError]
+Fail = Callable[..., GatewayError]
 
 
 @pytest.fixture
-def refuse(backend: Backend, answer_create: Answer, call: CallContext) -> Refuse:
-    """Send a create, answer it so, return the error."""
+def fail(backend: Backend, set_create_response: SetResponse, call: CallContext) -> Fail:
+    """A function that sends a create, which gets the given response, and returns the error."""
 
-    def refuse(answer: Any, status: int = 200, **headers: str) -> GatewayError:
-        answer_create(answer, status, **headers)
+    def fail(response: Any, status: int = 200, **headers: str) -> GatewayError:
+        set_create_response(response, status, **headers)
         with pytest.raises(GatewayError) as caught:
             backend.create(DRAFT, call)
         return caught.value
 
-    return refuse
+    return fail
 
 
-def fault(error: GatewayError) -> UpstreamFailure:
+def failure_of(error: GatewayError) -> UpstreamFailure:
     assert error.context.failure is not None
     return error.context.failure
 
 
-def test_a_permission_is_passed_on(refuse: Refuse) -> None:
-    """What the user needs in order to apply for the right travels along, untouched."""
+def test_a_permission_is_passed_on(fail: Fail) -> None:
+    """The error contains what the user needs to apply for the permission, unchanged."""
     body = {"result": False, "bk_error_code": 9900403, "bk_error_msg": "没有操作的权限", "permission": _PERMISSION}
-    error = refuse(body)
+    error = fail(body)
     assert type(error) is BackendPermissionDenied
     assert error.context.permission == _PERMISSION
 
 
 @pytest.mark.parametrize("permission", [None, "none", [], 7])
-def test_what_is_no_permission_is_left_out(refuse: Refuse, permission: Any) -> None:
-    """The old ESB drops it, others say null; neither is passed on."""
-    error = refuse({"result": False, "code": 9900403, "message": "m", "permission": permission})
+def test_another_value_than_an_object_is_no_permission(fail: Fail, permission: Any) -> None:
+    """The old ESB omits it, others write null."""
+    error = fail({"result": False, "code": 9900403, "message": "m", "permission": permission})
     assert error.context.permission is None
 
 
@@ -74,60 +74,60 @@ def test_what_is_no_permission_is_left_out(refuse: Refuse, permission: Any) -> N
         b"",
     ],
 )
-def test_the_gateways_header_is_an_error_with_200_too(refuse: Refuse, body: Any) -> None:
-    """The ESB gateway rewrites every status to 200; its header X-Bkapi-Error-Code tells, whatever the body says."""
-    error = refuse(body, X_Bkapi_Error_Code="1642902")
+def test_the_gateways_error_header_is_an_error_with_status_200(fail: Fail, body: Any) -> None:
+    """The ESB gateway rewrites every status to 200; its header X-Bkapi-Error-Code marks an error, for every body."""
+    error = fail(body, X_Bkapi_Error_Code="1642902")
     assert type(error) is RateLimited
-    assert fault(error).code == "1642902"
+    assert failure_of(error).code == "1642902"
 
 
-def test_the_bodys_code_comes_before_the_headers(refuse: Refuse) -> None:
-    """Both are given and differ: the body is nearer to who refused."""
-    error = refuse({"code": 1640001, "message": "m", "result": False}, 400, X_Bkapi_Error_Code="1642902")
+def test_the_bodys_code_comes_before_the_headers(fail: Fail) -> None:
+    """If both are present and differ, the code in the body is used."""
+    error = fail({"code": 1640001, "message": "m", "result": False}, 400, X_Bkapi_Error_Code="1642902")
     assert type(error) is BackendRejectedCredentials
 
 
 @pytest.mark.parametrize("text", [b"404: Page Not Found", b"405: Method Not Allowed"])
-def test_a_plain_text_404_inside_a_200_is_one(refuse: Refuse, text: bytes) -> None:
-    """documented: cmdb.md §5, the last row of CMDB's table: an unknown route, the status is not copied."""
-    error = refuse(text)
+def test_a_plain_text_404_with_status_200_is_a_404(fail: Fail, text: bytes) -> None:
+    """documented: cmdb.md §5, the last row of CMDB's table: an unknown route; the status is not copied."""
+    error = fail(text)
     assert type(error) is BackendMisconfigured
-    assert fault(error).status == int(text[:3])
+    assert failure_of(error).status == int(text[:3])
 
 
 @pytest.mark.parametrize("body", [{"detail": "The content does not exist"}, b"<h1>Not Found</h1>"])
-def test_a_404_of_the_web_framework_is_a_wrong_address(refuse: Refuse, body: Any) -> None:
-    """documented: cmdb.md §5, ESB's last row: Django's JSON or page without a code."""
-    assert type(refuse(body, 404)) is BackendMisconfigured
+def test_a_404_of_the_web_framework_is_a_wrong_address(fail: Fail, body: Any) -> None:
+    """documented: cmdb.md §5, ESB's last row: Django's JSON or HTML page without a code."""
+    assert type(fail(body, 404)) is BackendMisconfigured
 
 
 @pytest.mark.parametrize(
     ("status", "write"), [(200, OutcomeUnknown), (409, BackendError), (400, BackendError), (503, OutcomeUnknown)]
 )
 def test_an_unmapped_code_falls_back_by_status_and_is_logged(
-    refuse: Refuse, status: int, write: type[GatewayError], caplog: pytest.LogCaptureFixture
+    fail: Fail, status: int, write: type[GatewayError], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A code that nobody knows proves what its status proves; the log has code and words."""
+    """The status determines the error; the log contains the code and the message."""
     with caplog.at_level(logging.INFO, "gateway.backends"):
-        error = refuse({"result": False, "code": 1155555, "message": "new in 3.99"}, status)
+        error = fail({"result": False, "code": 1155555, "message": "new in 3.99"}, status)
     assert type(error) is write
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")
     assert (record.levelname, record.getMessage()) == ("WARNING", "unmapped backend code")
-    told = record.__dict__["fields"]
-    assert (told["code"], told["status"], told["upstream_message"]) == ("1155555", status, "new in 3.99")
+    fields = record.__dict__["fields"]
+    assert (fields["code"], fields["status"], fields["upstream_message"]) == ("1155555", status, "new in 3.99")
 
 
 @pytest.mark.parametrize("code", [0, None, "", "abc", True, -5, 12, 1.5, [], "1199014\n", 10**12])
-def test_what_is_no_code_is_none(refuse: Refuse, code: Any) -> None:
-    """A code is an integer of four to ten digits, or those digits; a refusal without one proves nothing."""
-    error = refuse({"result": False, "code": code, "message": "m", "data": None})
+def test_other_values_are_not_codes(fail: Fail, code: Any) -> None:
+    """A code is an integer of four to ten digits, or these digits as text; without a code the outcome is unknown."""
+    error = fail({"result": False, "code": code, "message": "m", "data": None})
     assert type(error) is OutcomeUnknown
-    assert fault(error).code is None
+    assert failure_of(error).code is None
 
 
-def test_a_code_in_digits_is_a_code(refuse: Refuse) -> None:
+def test_a_code_in_digits_is_a_code(fail: Fail) -> None:
     """documented: cmdb.md §5, coerce numeric strings."""
-    assert refuse({"result": False, "code": "1199014", "message": "m"}).code == "module_already_exists"
+    assert fail({"result": False, "code": "1199014", "message": "m"}).code == "module_already_exists"
 
 
 @pytest.mark.parametrize(
@@ -141,16 +141,14 @@ def test_a_code_in_digits_is_a_code(refuse: Refuse) -> None:
         ({}, None),
     ],
 )
-def test_how_long_to_wait_is_read_from_the_headers(
-    refuse: Refuse, headers: dict[str, str], seconds: float | None
-) -> None:
-    """documented: cmdb.md §5, X-Bkapi-RateLimit-Reset, no Retry-After; the standard one counts where it comes."""
-    error = refuse({"code": 1642901, "message": "m", "result": False}, 429, **headers)
+def test_the_retry_time_is_read_from_the_headers(fail: Fail, headers: dict[str, str], seconds: float | None) -> None:
+    """documented: cmdb.md §5, X-Bkapi-RateLimit-Reset and no Retry-After; the standard header takes precedence."""
+    error = fail({"code": 1642901, "message": "m", "result": False}, 429, **headers)
     assert error.context.retry_after == seconds
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "told"),
+    ("body", "headers", "request_id"),
     [
         ({"request_id": "e43d"}, {}, "e43d"),
         ({}, {"X_Bkapi_Request_ID": "a"}, "a"),
@@ -161,23 +159,23 @@ def test_how_long_to_wait_is_read_from_the_headers(
         ({}, {}, None),
     ],
 )
-def test_the_request_id_is_read_where_each_puts_it(
-    refuse: Refuse, body: dict[str, Any], headers: dict[str, str], told: str | None
+def test_the_request_id_is_read_from_body_or_headers(
+    fail: Fail, body: dict[str, Any], headers: dict[str, str], request_id: str | None
 ) -> None:
     """documented: cmdb.md §4, ids: ESB's in the body, the API gateway's and CMDB's in headers."""
-    error = refuse({"result": False, "code": 1199014, "message": "m", **body}, **headers)
-    assert fault(error).request_id == told
+    error = fail({"result": False, "code": 1199014, "message": "m", **body}, **headers)
+    assert failure_of(error).request_id == request_id
 
 
-def test_a_success_of_another_status_is_none(refuse: Refuse) -> None:
-    """result:true inside a 500 is no success."""
-    assert type(refuse({"result": True, "code": 0, "data": CMDB_MODULE}, 500)) is OutcomeUnknown
+def test_a_success_with_an_error_status_is_an_error(fail: Fail) -> None:
+    """result:true with status 500 is not a success."""
+    assert type(fail({"result": True, "code": 0, "data": CMDB_MODULE}, 500)) is OutcomeUnknown
 
 
-def test_a_refusal_is_logged_with_its_words(refuse: Refuse, caplog: pytest.LogCaptureFixture) -> None:
-    """The backend's words go to the log, cut short, and not into the error."""
+def test_an_error_is_logged_with_its_message(fail: Fail, caplog: pytest.LogCaptureFixture) -> None:
+    """The log contains the backend's message, truncated; the error does not."""
     with caplog.at_level(logging.INFO, "gateway.backends"):
-        error = refuse({"result": False, "code": 1199065, "message": "secret internals " * 100})
+        error = fail({"result": False, "code": 1199065, "message": "secret internals " * 100})
     assert type(error) is BackendUnavailable
     assert "internals" not in str(error)
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")

@@ -1,4 +1,4 @@
-"""CMDB's documents read into modules: every version's times, short replies, odd rows; documented: cmdb.md §2, §8."""
+"""Modules loaded from CMDB's documents, of every version, and dumped; documented: cmdb.md §2, §8."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gateway.domain.backend import Backend, CallContext
 from gateway.domain.capabilities import FieldSpec
 from gateway.domain.errors import OutcomeUnknown
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
-from tests.unit.backends.cmdb.conftest import BASE, DRAFT, Answer
-from tests.unit.backends.connections import CMDB_MODULE, envelope, found
+from tests.unit.backends.cmdb.conftest import BASE, DRAFT, SetResponse
+from tests.unit.backends.connections import CMDB_MODULE, envelope, search_response
 
 _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
-_INSTANT: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
+_TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
 
 
 SCHEMA: Final = create_schema([FieldSpec(name="bk_module_type"), FieldSpec(name="team"), FieldSpec(name="items")])
@@ -30,42 +30,44 @@ def load(document: Any) -> Module:
 
 
 @pytest.mark.parametrize(
-    ("told", "instant"),
+    ("value", "time"),
     [
-        ("2022-02-22T12:25:19.049Z", _INSTANT),  # documented: cmdb.md §0, from 3.14.8
-        ("2022-02-22T20:25:19.049+08:00", _INSTANT),  # documented: cmdb.md §0, up to 3.14.7
-        ("2022-02-22T20:25:19.05+08:00", _INSTANT.replace(microsecond=50000)),  # documented: cmdb.md §8, zeros trimmed
-        ("2022-02-22T20:25:19.1+08:00", _INSTANT.replace(microsecond=100000)),
-        ("2022-02-22T12:25:19Z", _INSTANT.replace(microsecond=0)),
-        ("2022-02-22T07:25:19.049123456-05:00", _INSTANT.replace(microsecond=49123)),
+        ("2022-02-22T12:25:19.049Z", _TIME),  # documented: cmdb.md §0, from 3.14.8
+        ("2022-02-22T20:25:19.049+08:00", _TIME),  # documented: cmdb.md §0, up to 3.14.7
+        ("2022-02-22T20:25:19.05+08:00", _TIME.replace(microsecond=50000)),  # documented: cmdb.md §8, zeros trimmed
+        ("2022-02-22T20:25:19.1+08:00", _TIME.replace(microsecond=100000)),
+        ("2022-02-22T12:25:19Z", _TIME.replace(microsecond=0)),
+        ("2022-02-22T07:25:19.049123456-05:00", _TIME.replace(microsecond=49123)),
     ],
 )
-def test_the_times_of_all_versions_are_one_instant(told: str, instant: datetime) -> None:
-    """Local time with an offset, UTC, fractions of any length: one instant in UTC."""
-    module = load({**CMDB_MODULE, "create_time": told, "last_time": told})
-    assert module.created_at == module.updated_at == instant
+def test_the_times_of_all_versions_load_as_utc(value: str, time: datetime) -> None:
+    """Local time with an offset, UTC, and fractions of any length load as UTC."""
+    module = load({**CMDB_MODULE, "create_time": value, "last_time": value})
+    assert module.created_at == module.updated_at == time
     assert module.created_at is not None
     assert module.created_at.tzinfo is UTC
     assert module.unavailable == ("description",)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "value",
     [
         *(None, "", "yesterday", 1645532719, 1.5, True, [], {}, "2022-02-22", "2022-02-22 12:25:19"),
         *("2022-02-30T00:00:00Z", "0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-08:00"),
     ],
 )
-def test_what_is_no_instant_is_null_and_named(told: Any) -> None:
-    """A time is never invented: no zone, no such day, no text, out of range: null, and listed as unavailable."""
-    module = load({**CMDB_MODULE, "create_time": told, "last_time": told})
+def test_another_value_is_no_time(value: Any) -> None:
+    """Without a zone, of an impossible date, of another type or out of range: None, and listed as unavailable."""
+    module = load({**CMDB_MODULE, "create_time": value, "last_time": value})
     assert (module.created_at, module.updated_at) == (None, None)
     assert module.unavailable == ("description", "created_at", "updated_at")
 
 
-def test_a_reply_of_the_id_alone_is_enough(backend: Backend, answer_create: Answer, call: CallContext) -> None:
-    """documented: cmdb.md §2, old ESB: the rest is what was asked for, and what nobody told is named."""
-    answer_create({"result": True, "code": 0, "message": "", "data": {"bk_module_id": 10}})
+def test_a_response_with_only_the_id_is_enough(
+    backend: Backend, set_create_response: SetResponse, call: CallContext
+) -> None:
+    """documented: cmdb.md §2, old ESB: name and parent are the draft's, other fields are listed as unavailable."""
+    set_create_response({"result": True, "code": 0, "message": "", "data": {"bk_module_id": 10}})
     assert backend.create(DRAFT, call) == Module(
         backend="cmdb",
         ref="1.10.10",
@@ -80,7 +82,7 @@ def test_a_reply_of_the_id_alone_is_enough(backend: Backend, answer_create: Answ
 
 
 @pytest.mark.parametrize(
-    ("told", "owners"),
+    ("fields", "owners"),
     [
         ({"operator": "admin,tom"}, (Owner("admin"), Owner("tom"))),
         ({"operator": "admin,,tom,"}, (Owner("admin"), Owner("tom"))),
@@ -88,21 +90,21 @@ def test_a_reply_of_the_id_alone_is_enough(backend: Backend, answer_create: Answ
         ({"operator": None}, ()),
     ],
 )
-def test_owners_are_told_apart_by_commas(told: dict[str, Any], owners: tuple[Owner, ...]) -> None:
+def test_owners_are_separated_by_commas(fields: dict[str, Any], owners: tuple[Owner, ...]) -> None:
     """documented: cmdb.md §2, operator: comma-joined, empty or null."""
-    module = load({**CMDB_MODULE, **told})
+    module = load({**CMDB_MODULE, **fields})
     assert module.owners == owners
     assert "owners" not in module.unavailable
 
 
 @pytest.mark.parametrize(("default", "built_in"), [(0, False), (1, True), (2, True), (3, True), (5, True)])
-def test_default_tells_what_is_built_in(default: int, built_in: bool) -> None:
+def test_default_marks_built_in_modules(default: int, built_in: bool) -> None:
     """documented: cmdb.md §2, default."""
     assert load({**CMDB_MODULE, "default": default}).built_in is built_in
 
 
-def test_unknown_keys_are_ignored_and_listed_attributes_kept() -> None:
-    """documented: cmdb.md §8, custom attributes appear in any row; only those of the connection are shown."""
+def test_unknown_keys_are_ignored_and_configured_attributes_loaded() -> None:
+    """documented: cmdb.md §8, custom attributes appear in any row; only the connection's are loaded."""
     module = load({**CMDB_MODULE, "team": None, "another": {"deep": [1]}})
     assert module.attributes == {"bk_module_type": "1", "team": None}
     assert (module.ref, module.native_id, module.scope, module.parent) == ("1.10.37825", "37825", "1", "10")
@@ -116,8 +118,8 @@ def test_unknown_keys_are_ignored_and_listed_attributes_kept() -> None:
         ({"bk_module_id": 5, "bk_module_name": "a"}, 0),
     ],
 )
-def test_a_row_without_name_or_set_is_no_module(document: dict[str, Any], set_id: int) -> None:
-    """Outside the reply to a create there is nobody to take them from."""
+def test_a_row_without_name_or_set_is_invalid(document: dict[str, Any], set_id: int) -> None:
+    """Only a create has a draft to take them from."""
     with pytest.raises(ValidationError, match="name or set"):
         load_module(SCHEMA, document, backend="cmdb", path=ModulePath(1, set_id))
 
@@ -125,14 +127,14 @@ def test_a_row_without_name_or_set_is_no_module(document: dict[str, Any], set_id
 def test_a_change_that_cannot_be_read_back_is_unknown(
     backend: Backend, wire: responses.RequestsMock, call: CallContext
 ) -> None:
-    """update_module answers nothing; when the module is gone right after, nobody can say what was applied."""
+    """The response to update_module contains no module; if it cannot be read afterwards, the outcome is unknown."""
     wire.post(f"{_CC}/update_module/", body=envelope(None))
-    wire.post(f"{_CC}/search_module/", body=found())
+    wire.post(f"{_CC}/search_module/", body=search_response())
     with pytest.raises(OutcomeUnknown):
         backend.update("1.10.5", ModulePatch(name="a"), call)
 
 
-def test_only_given_values_are_dumped() -> None:
+def test_only_values_that_are_set_are_dumped() -> None:
     """A custom attribute with the name of a method of dict is left out too; owners that are None are cleared."""
     draft = ModuleDraft(scope="1", parent="10", name="a", attributes={"team": "core"})
     assert dump_draft(SCHEMA, draft) == {"bk_parent_id": 10, "bk_module_name": "a", "team": "core"}

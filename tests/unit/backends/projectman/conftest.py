@@ -1,4 +1,4 @@
-"""A ProjectMan connection on the virtual clock, and a double of the service that keeps what it was asked."""
+"""ProjectMan connections on the virtual clock, over stubs of the service and of IAM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Connect = Callable[..., ProjectManBackend]
 
 @pytest.fixture
 def connect(service: ServiceStub, clock: VirtualClock) -> Connect:
-    """Build a backend over the service; keywords change its options."""
+    """A function that creates a backend over the service; keywords change its options."""
 
     def over(**changes: Any) -> ProjectManBackend:
         return ProjectManBackend("projectman", projectman_options(BASE, **changes), service, clock)  # type: ignore[arg-type] # quacks like a transport
@@ -34,7 +34,7 @@ def connect(service: ServiceStub, clock: VirtualClock) -> Connect:
 
 @pytest.fixture
 def backend(connect: Connect) -> ProjectManBackend:
-    """The backend with its plain options."""
+    """A backend with the default options."""
     return connect()
 
 
@@ -46,6 +46,6 @@ def iam(clock: VirtualClock) -> IamStub:
 
 @pytest.fixture
 def by_token(iam: IamStub, clock: VirtualClock) -> ProjectManBackend:
-    """A backend that authorizes itself with tokens."""
+    """A backend that authenticates with tokens."""
     options = projectman_options(BASE, identity=password(IAM))
     return ProjectManBackend("projectman", options, iam, clock)  # type: ignore[arg-type] # quacks like a transport

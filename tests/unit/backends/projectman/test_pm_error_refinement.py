@@ -1,4 +1,4 @@
-"""Refusals without a public code, explained by looking; documented: projectman.md §4c, the last paragraphs."""
+"""Refusals without a published code are explained by listing; documented: projectman.md §4c, the last paragraphs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gateway.transport import UpstreamRequest, UpstreamResponse
 from tests.unit.backends.connections import OWNER, PROJECT
 from tests.unit.backends.projectman.service_stub import ServiceStub, node
 
-_STRANGER: Final = "f" * 32
-#: A code that nobody has published, with either status that the facts call doubtful.
-UNMAPPED: Final = [(400, {"error_code": "PM.09999999", "error_msg": "…"}), (404, {"error_code": "PM.09999999"})]
+_NOT_A_MEMBER: Final = "f" * 32
+#: An unpublished code, with either status that the facts call ambiguous.
+UNPUBLISHED: Final = [(400, {"error_code": "PM.09999999", "error_msg": "…"}), (404, {"error_code": "PM.09999999"})]
 Act = Callable[[ProjectManBackend, CallContext], Any]
 
 
@@ -58,20 +58,20 @@ def refused(act: Act, backend: ProjectManBackend, call: CallContext) -> GatewayE
     return caught.value
 
 
-@pytest.mark.parametrize("refusal", UNMAPPED)
+@pytest.mark.parametrize("refusal", UNPUBLISHED)
 @pytest.mark.parametrize(
     ("act", "error"),
     [
         (create("m1"), ModuleAlreadyExists),
         (create("m3", parent="2"), ModuleAlreadyExists),
         (create(parent="99"), ParentNotFound),
-        (create(owner=_STRANGER), OwnerNotFound),
-        (create("m1", parent="99", owner=_STRANGER), ModuleAlreadyExists),
+        (create(owner=_NOT_A_MEMBER), OwnerNotFound),
+        (create("m1", parent="99", owner=_NOT_A_MEMBER), ModuleAlreadyExists),
         (update(name="m2"), ModuleAlreadyExists),
-        (update(name="new", owners=(_STRANGER,)), OwnerNotFound),
+        (update(name="new", owners=(_NOT_A_MEMBER,)), OwnerNotFound),
     ],
 )
-def test_what_is_in_the_way_is_found(
+def test_the_cause_is_found(
     service: ServiceStub,
     backend: ProjectManBackend,
     call: CallContext,
@@ -79,29 +79,29 @@ def test_what_is_in_the_way_is_found(
     act: Act,
     error: type[GatewayError],
 ) -> None:
-    """Name, parent and owner are held against lists and members; the service's own code goes along."""
+    """Name, parent and owner are compared with modules and members; the error contains the service's code."""
     service.refusal = refusal
-    found = refused(act, backend, call)
-    assert type(found) is error
-    assert [each.pointer for each in found.errors] == ([error.pointer] if error.pointer else [])
-    assert found.context.failure is not None
-    assert found.context.failure.code == "PM.09999999"
+    raised = refused(act, backend, call)
+    assert type(raised) is error
+    assert [field_error.pointer for field_error in raised.errors] == ([error.pointer] if error.pointer else [])
+    assert raised.context.failure is not None
+    assert raised.context.failure.code == "PM.09999999"
     assert len(service.writes) == 1
 
 
 @pytest.mark.parametrize("act", [update(name="new"), delete])
-@pytest.mark.parametrize("refusal", [*UNMAPPED, (404, None)])
-def test_a_module_that_went_meanwhile_is_not_found(
+@pytest.mark.parametrize("refusal", [*UNPUBLISHED, (404, None)])
+def test_a_module_deleted_meanwhile_is_not_found(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act, refusal: Any
 ) -> None:
-    """It was there when it was read, and is gone when it is looked for after the refusal."""
+    """It existed when it was read, and is missing when the project is listed after the refusal."""
     service.refusal = refusal
 
-    def goes(request: UpstreamRequest) -> None:
+    def delete_module(request: UpstreamRequest) -> None:
         if request.is_write:
             service.nodes = []
 
-    service.failing = goes
+    service.fail = delete_module
     assert type(refused(act, backend, call)) is ModuleNotFound
 
 
@@ -109,12 +109,12 @@ def test_a_module_that_went_meanwhile_is_not_found(
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
-        (UNMAPPED[0], BackendError),
+        (UNPUBLISHED[0], BackendError),
         ((400, "<html>"), BackendError),
         ((400, {"error_code": "PM.02152002"}), BackendError),
     ],
 )
-def test_where_nothing_is_in_the_way_the_refusal_stands(
+def test_without_a_cause_the_error_is_unchanged(
     service: ServiceStub,
     backend: ProjectManBackend,
     call: CallContext,
@@ -122,7 +122,7 @@ def test_where_nothing_is_in_the_way_the_refusal_stands(
     refusal: Any,
     error: type[GatewayError],
 ) -> None:
-    """Name free, parent and owner there, module there: nobody can say more than the service did."""
+    """The name is unused, and parent, owner and module exist: the original error is raised."""
     service.refusal = refusal
     assert type(refused(act, backend, call)) is error
 
@@ -139,7 +139,7 @@ def test_where_nothing_is_in_the_way_the_refusal_stands(
         (update(name="m2"), (400, {"error_code": "PM.02152001", "error_msg": "m"}), ValidationFailed),
     ],
 )
-def test_what_needs_no_explanation_is_not_looked_into(
+def test_an_unambiguous_error_is_not_refined(
     service: ServiceStub,
     backend: ProjectManBackend,
     call: CallContext,
@@ -147,19 +147,19 @@ def test_what_needs_no_explanation_is_not_looked_into(
     refusal: Any,
     error: type[GatewayError],
 ) -> None:
-    """A known code, another status, an accident: no list is read afterwards."""
+    """After a published code, another status or an unknown outcome no list is read."""
     service.refusal = refusal
     assert type(refused(act, backend, call)) is error
-    assert service.asked[-1] == service.writes[0]
+    assert service.requests[-1] == service.writes[0]
 
 
 @pytest.mark.parametrize("act", [create("m1"), update(name="m2"), delete])
-def test_a_diagnosis_that_fails_leaves_the_refusal(
+def test_a_refinement_that_fails_leaves_the_error_unchanged(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act
 ) -> None:
-    """The service refused: that it cannot be read now does not change what became of the write."""
-    service.refusal = UNMAPPED[0]
-    service.failing = lambda request: BackendUnavailable() if service.writes and not request.is_write else None
+    """The write was refused, although the service cannot be read now."""
+    service.refusal = UNPUBLISHED[0]
+    service.fail = lambda request: BackendUnavailable() if service.writes and not request.is_write else None
     assert type(refused(act, backend, call)) is BackendError
 
 
@@ -167,49 +167,53 @@ def test_a_diagnosis_that_fails_leaves_the_refusal(
     ("act", "error"),
     [(create("m1"), ModuleAlreadyExists), (create(parent="99"), ParentNotFound), (create(), BackendError)],
 )
-def test_members_are_asked_for_only_where_all_else_is_well(
+def test_members_are_read_last(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, act: Act, error: type[GatewayError]
 ) -> None:
-    """A connection that may not read members still learns that the name is taken."""
-    service.refusal = UNMAPPED[0]
-    service.failing = lambda request: BackendUnavailable() if "/members?" in request.url else None
+    """A connection without permission to read members still reports a duplicate name."""
+    service.refusal = UNPUBLISHED[0]
+    service.fail = lambda request: BackendUnavailable() if "/members?" in request.url else None
     assert type(refused(act, backend, call)) is error
 
 
 def test_members_are_read_page_by_page(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
     """documented: projectman.md §1, helpers: at most 100 at a time."""
-    service.refusal = UNMAPPED[0]
+    service.refusal = UNPUBLISHED[0]
     service.members = [f"{number:032d}" for number in range(100)]
-    assert type(refused(create(owner=_STRANGER), backend, call)) is OwnerNotFound
-    assert [line.partition("?")[2] for line in service.asked if "members" in line] == [
+    assert type(refused(create(owner=_NOT_A_MEMBER), backend, call)) is OwnerNotFound
+    assert [line.partition("?")[2] for line in service.requests if "members" in line] == [
         "limit=100&offset=0",
         "limit=100&offset=100",
     ]
 
 
-def test_members_are_not_read_for_ever(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
-    """A service that ignores the offset is asked once more, and no further."""
-    service.refusal = UNMAPPED[0]
+def test_reading_members_ends_without_a_new_id(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """A service that ignores the offset gets one more request."""
+    service.refusal = UNPUBLISHED[0]
     service.members = [f"{number:032d}" for number in range(100)]
     service.ignores_offset = True
-    assert type(refused(create(owner=_STRANGER), backend, call)) is OwnerNotFound
-    assert len([line for line in service.asked if "members" in line]) == 2
+    assert type(refused(create(owner=_NOT_A_MEMBER), backend, call)) is OwnerNotFound
+    assert len([line for line in service.requests if "members" in line]) == 2
 
 
-def test_members_end_where_offsets_do(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
-    """documented: projectman.md §1: offset at most 10000: who stands behind that is not looked for."""
-    service.refusal = UNMAPPED[0]
+def test_reading_members_ends_at_the_last_offset(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """documented: projectman.md §1: offset at most 10000; later members are not read."""
+    service.refusal = UNPUBLISHED[0]
     service.members = [f"{number:032d}" for number in range(10_001)]
-    assert type(refused(create(owner=_STRANGER), backend, call)) is OwnerNotFound
-    assert service.asked[-1] == "GET P/members?limit=100&offset=9900"
+    assert type(refused(create(owner=_NOT_A_MEMBER), backend, call)) is OwnerNotFound
+    assert service.requests[-1] == "GET P/members?limit=100&offset=9900"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"members": null}'])
-def test_members_that_make_no_sense_leave_the_refusal(
+def test_an_invalid_list_of_members_leaves_the_error_unchanged(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
-    """Nobody can tell whether the owner is a member: the service's refusal stands."""
-    service.refusal = UNMAPPED[0]
+    """It is unknown whether the owner is a member: the original error is raised."""
+    service.refusal = UNPUBLISHED[0]
     send = service.send
     monkeypatch.setattr(
         service,
@@ -218,4 +222,4 @@ def test_members_that_make_no_sense_leave_the_refusal(
             UpstreamResponse(200, {}, body, is_write=False) if "/members?" in request.url else send(request, call)
         ),
     )
-    assert type(refused(create(owner=_STRANGER), backend, call)) is BackendError
+    assert type(refused(create(owner=_NOT_A_MEMBER), backend, call)) is BackendError
