@@ -78,20 +78,6 @@ class Loader:
         return loaded
 
 
-class Dumper:
-    """Dumps mappings as its schema does; what is not given is not written."""
-
-    def __init__(self, schema: Schema) -> None:
-        self._steps = tuple(
-            (field.data_key or name, field.attribute or name, field._serialize)  # noqa: SLF001 - what fields override
-            for name, field in schema.dump_fields.items()
-        )
-
-    def dump(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a document."""
-        return {key: serialize(given[name], name, given) for key, name, serialize in self._steps if name in given}
-
-
 def _step(name: str, field: fields.Field[Any]) -> _Step:
     as_is: type | None = getattr(field, "as_is", _AS_IS.get(type(field)))
     bounds = _range(field)

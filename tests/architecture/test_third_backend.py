@@ -1,4 +1,4 @@
-"""A third backend is one folder: nothing that exists changes, and the suite runs over it by itself."""
+"""A third backend is one folder: no existing line changes, and the contract suite discovers it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _SERVE = """
-import json, tests.architecture.plug
+import json, tests.architecture.plugin
 from gateway.app import create_app
 from gateway.backends import discover
 from gateway.settings import parse_settings
 document = {"backends": {"box": {"type": "toy", "shelf": "shelf"}}}
 settings = parse_settings(document, {}, {name: type_.OptionsSchema for name, type_ in discover().items()})
 client = create_app(settings).test_client()
-made = client.post("/modules", json={"backend": "box", "scope": "shelf", "name": "bear"})
-told = client.get("/backends/box")
+created = client.post("/modules", json={"backend": "box", "scope": "shelf", "name": "bear"})
+backend = client.get("/backends/box")
 refused = client.post("/modules", json={"backend": "box", "scope": "SHELF", "name": "bear"})
-print(json.dumps([made.status_code, made.json["id"], told.json["title"], refused.json["errors"][0]["pointer"]]))
+pointer = refused.json["errors"][0]["pointer"]
+print(json.dumps([created.status_code, created.json["id"], backend.json["title"], pointer]))
 """
 
 
 def test_the_contract_suite_finds_and_passes_it() -> None:
-    """With its folder in place the suite runs over the toy, every test but the one on children, and passes."""
-    command = [sys.executable, "-m", "pytest", "-p", "tests.architecture.plug", "tests/contract/test_suite.py"]
+    """The suite passes for the toy; only the test of children is skipped."""
+    command = [sys.executable, "-m", "pytest", "-p", "tests.architecture.plugin", "tests/contract/test_suite.py"]
     run = _run([*command, "-q", "-k", "toy", "-p", "no:cacheprovider", "-p", "no:cov"])
     assert run.returncode == 0, run.stdout + run.stderr
     summary = re.search(r"(\d+) passed, (\d+) skipped", run.stdout)
@@ -37,7 +38,7 @@ def test_the_contract_suite_finds_and_passes_it() -> None:
 
 
 def test_the_service_serves_it() -> None:
-    """With its folder in place and a table in the configuration, /modules and /backends speak of the toy."""
+    """/modules and /backends serve a configured toy."""
     run = _run([sys.executable, "-c", _SERVE])
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == [201, "box.1", "A box of toys", "/scope"]

@@ -1,4 +1,4 @@
-"""Opens each stand once and hands it to every test of the suite."""
+"""Provides every backend fixture to every test of the suite."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gateway.domain.backend import CallContext
 from gateway.transport.connection_pool import PooledAdapter
 from tests.contract.stand import Stand, find_stands
 
-_NAMES = itertools.count(1)
+_NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(params=[pytest.param(opener, id=name) for name, opener in find_stands()])
-def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
-    with request.param() as opened:
-        yield opened
+@pytest.fixture(params=[pytest.param(factory, id=name) for name, factory in find_fixtures()])
+def testbed(request: pytest.FixtureRequest) -> Iterator[BackendFixture]:
+    with request.param() as fixture:
+        yield fixture
 
 
 @pytest.fixture
 def call() -> CallContext:
-    """Ten seconds on the machine's clock: the twins answer in real time."""
+    """A call with a deadline in ten seconds on the machine's clock: the twins respond in real time."""
     return CallContext("contract-suite", time.monotonic() + 10.0)
 
 

@@ -16,9 +16,9 @@ from gateway.backends import cmdb, projectman
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, OwnerNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
-from tests.contract.stands.cmdb import options as cmdb_options
-from tests.contract.stands.projectman import OWNER, PROJECT
-from tests.contract.stands.projectman import options as projectman_options
+from tests.contract.fixtures.cmdb import options as cmdb_options
+from tests.contract.fixtures.projectman import OWNER, PROJECT
+from tests.contract.fixtures.projectman import options as projectman_options
 from tests.unit.backends.conftest import ADAPTER
 
 BASE: Final = "http://backend.test"
@@ -210,9 +210,9 @@ CASES: Final = [
                     "bk_set_id": 10,
                     "fields": [
                         "bk_module_id", "bk_module_name", "bk_set_id", "operator", "create_time", "last_time",
+                        "bk_created_by", "default",
                         "bk_module_type", "bk_bak_operator", "service_category_id", "service_template_id",
-                        "host_apply_enabled", "set_template_id", "default", "bk_supplier_account",
-                        "bk_created_by", "bk_updated_by",
+                        "host_apply_enabled", "set_template_id", "bk_supplier_account", "bk_updated_by",
                     ],
                     "condition": {"bk_module_id": 37825},
                     "page": {"start": 0, "limit": 1, "sort": "bk_module_id"},

@@ -1,4 +1,4 @@
-"""BlueKing CMDB: modules live in a set of a business."""
+"""BlueKing CMDB: a module belongs to a set of a business."""
 
 from gateway.backends.cmdb.adapter import create_backend
 from gateway.backends.cmdb.options import OptionsSchema

@@ -1,4 +1,4 @@
-"""How the gateway says to BlueKing who it is, and for whom it acts: one header, never the body."""
+"""The headers that authenticate a request at BlueKing: the application, and the user it acts for."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import Unauthenticated
 
 
-class Credentials:
-    """The application's code and secret, and a user: the caller's own, or the connection's."""
+class AuthHeaders:
+    """The application's code and secret, and a user: the caller's, or the connection's."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._app = {"bk_app_code": options.app_code, "bk_app_secret": options.app_secret.value}
-        self._fixed = {
+        self._static = {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "Blueking-Language": "en",  # the ESB reads this one
-            "X-Bkcmdb-Language": "en",  # the API gateway passes on this one
+            "Blueking-Language": "en",  # read by the ESB
+            "X-Bkcmdb-Language": "en",  # passed on by the API gateway
             **({"X-Bk-Tenant-Id": options.tenant_id} if options.tenant_id else {}),
         }
-        self._usual = self._headers({"bk_username": options.username})
+        self._default = self._headers({"bk_username": options.username})
 
     def headers(self, call: CallContext) -> Mapping[str, str]:
-        """Return the headers of a call: messages come in English, for the log."""
+        """Return the headers of a request; raises Unauthenticated if the caller's token is needed and missing."""
         if self._options.passthrough:
             if call.credential is None:
                 raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
             return self._headers({"bk_token": call.credential})
-        return self._usual if call.user is None else self._headers({"bk_username": call.user})
+        return self._default if call.user is None else self._headers({"bk_username": call.user})
 
     def _headers(self, user: Mapping[str, str]) -> Mapping[str, str]:
-        return {**self._fixed, "X-Bkapi-Authorization": json.dumps({**self._app, **user})}
+        return {**self._static, "X-Bkapi-Authorization": json.dumps({**self._app, **user})}

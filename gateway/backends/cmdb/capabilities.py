@@ -1,4 +1,4 @@
-"""What CMDB can keep of a module, and its rules (source: src/common/valid/valid.go, the model's attributes)."""
+"""The fields of a CMDB module and their rules (source: src/common/valid/valid.go, the model's attributes)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 from gateway.backends.cmdb.options import Options
 from gateway.domain.capabilities import INT64_MAX, Capabilities, FieldSpec
 
-#: In which a caller sends his bk_token, as the login page of BlueKing has set it in a cookie of that name.
+#: The request header for the caller's bk_token, which BlueKing's login page sets in a cookie of that name.
 CREDENTIAL_HEADER: Final = "X-Bk-Token"
 _ID: Final = r"[1-9][0-9]{0,18}"
 _ID_ALLOWED: Final = "a positive integer, in digits"
 _USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
 
-#: Shown in `attributes`, in this order; what an operator lists comes behind them.
+#: The members of `attributes`, in this order; the connection's custom attributes follow.
 ATTRIBUTES: Final = (
     FieldSpec(
         name="bk_module_type",
@@ -28,9 +28,7 @@ ATTRIBUTES: Final = (
         allowed=f"user names joined by commas, no spaces: {_USERS}",
         max_bytes=2000,
     ),
-    FieldSpec(
-        name="service_category_id", kind="integer", meaning="The service category; CMDB's default where not given."
-    ),
+    FieldSpec(name="service_category_id", kind="integer", meaning="The service category; CMDB's default if not given."),
     FieldSpec(
         name="service_template_id",
         kind="integer",
@@ -44,17 +42,15 @@ ATTRIBUTES: Final = (
         meaning="Whether host attributes are applied automatically.",
     ),
     FieldSpec(name="set_template_id", kind="integer", writable=(), meaning="The set template the module came from."),
-    FieldSpec(
-        name="default", kind="integer", writable=(), meaning="0: an ordinary module; else what CMDB built it for."
-    ),
+    FieldSpec(name="default", kind="integer", writable=(), meaning="0: an ordinary module; else a built-in one."),
     FieldSpec(name="bk_supplier_account", writable=(), meaning="The supplier account, 0 in practice."),
-    FieldSpec(name="bk_created_by", writable=(), meaning="Who created the module."),
-    FieldSpec(name="bk_updated_by", writable=(), meaning="Who changed it last."),
+    FieldSpec(name="bk_created_by", writable=(), meaning="The user who created the module."),
+    FieldSpec(name="bk_updated_by", writable=(), meaning="The user who changed the module last."),
 )
 
 
 def capabilities(options: Options) -> Capabilities:
-    """Describe a connection."""
+    """Return the capabilities of a connection."""
     return Capabilities(
         type="cmdb",
         title="BlueKing CMDB",
@@ -78,9 +74,9 @@ def capabilities(options: Options) -> Capabilities:
         ),
         name=FieldSpec(
             name="name",
-            meaning="bk_module_name, unique in its set; case counts.",
+            meaning="bk_module_name, unique in its set, case-sensitive.",
             required=True,
-            # White space is Go's \s. Control characters CMDB would take; no one can type, see or find them again.
+            # White space is Go's \s. Control characters, which CMDB accepts, are refused: they are invisible.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
             allowed='1 to 256 bytes without white space, control characters and \\ | / : * , < > " ? #',
             max_length=256,

@@ -1,15 +1,17 @@
-"""CMDB's codes and what they mean here.
+"""The error codes of CMDB, ESB and API gateway, the errors that they mean, and how they are read from a response.
 
 Sources: src/common/errInfo.go with resources/errors (CMDB), common/errors.py (ESB), bk-core/errorx.lua (API gateway).
 A key is a code, `code:word` (a language-independent word of the message), `operation:code` or `@status`.
-`unsure`: the code comes from behind the write, so it proves nothing about it.
+`unknown_on_write`: the code is also returned after a write was applied, so it proves nothing.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
-from gateway.domain.error_mapping import ErrorRule, ErrorTable, field_error, unknown_on_write
+from gateway.domain.error_mapping import ErrorRule, ErrorTable, UpstreamFailure, field_error, unknown_on_write
 from gateway.domain.errors import (
     BackendError,
     BackendMisconfigured,
@@ -29,6 +31,7 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
+from gateway.transport import UpstreamResponse
 
 _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1101000": unknown_on_write(BackendError),  # Failed to create instance
@@ -72,7 +75,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed
     "1199035": ValidationFailed,  # %s exceed the limit %d
     "1199038": ValidationFailed,  # need data %s is null
-    "1199045": BackendMisconfigured,  # no matched rules (the address fits no route)
+    "1199045": BackendMisconfigured,  # no matched rules (the path matches no route)
     "1199046": BackendUnavailable,  # Authorize request failed.
     "1199047": BackendPermissionDenied,  # Do not have access permission.
     "1199048": BackendPermissionDenied,  # Permission Denied
@@ -91,12 +94,14 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199998:app is not verified": BackendRejectedCredentials,
     "1199998:user is not set": BackendRejectedCredentials,
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
-    "9900403": BackendPermissionDenied,  # CCNoPermission, sent along with `permission`
+    "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
     "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
 }
 
 _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
-    "1306000": unknown_on_write(BackendError),  # forms, authentication, components and non-JSON replies all say this
+    "1306000": unknown_on_write(
+        BackendError
+    ),  # forms, authentication, components and non-JSON responses share this code
     "1306000:APP authentication failed": BackendRejectedCredentials,
     "1306000:User authentication failed": BackendRejectedCredentials,
     "1306000:bk_app_code": BackendRejectedCredentials,  # APP Code [bk_app_code] cannot be empty
@@ -153,7 +158,7 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
 }
 
-#: Without a code: proxies in between, and pages of ESB's own web framework.
+#: Responses without a code: from proxies, and from ESB's web framework.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -168,8 +173,8 @@ _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@5xx": unknown_on_write(BackendUnavailable),
 }
 
-#: The fields of ours that CMDB's complaints about a parameter point to.
-_POINTERS: Final = {
+#: CMDB's parameter names in messages, and the fields of the caller's request that they refer to.
+_FIELD_POINTERS: Final = {
     "bk_bak_operator": "/attributes/bk_bak_operator",
     "bk_module_name": "/name",
     "bk_module_type": "/attributes/bk_module_type",
@@ -178,11 +183,64 @@ _POINTERS: Final = {
     "service_category_id": "/attributes/service_category_id",
     "service_template_id": "/attributes/service_template_id",
 }
-_COMPLAINTS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016", "1199073")
-_LOCATED: Final = {
+_ARGUMENT_ERRORS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016", "1199073")
+_FIELD_ERRORS: Final = {
     f"{code}:{word}": field_error(pointer, ValidationFailed)
-    for code in _COMPLAINTS
-    for word, pointer in _POINTERS.items()
+    for code in _ARGUMENT_ERRORS
+    for word, pointer in _FIELD_POINTERS.items()
 }
 
-ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_LOCATED})
+ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS})
+
+#: The language-independent words of messages: parameter names in quotes (CMDB) or brackets (ESB), and the fixed English
+#: texts of ESB, API gateway and apiserver that distinguish refusals. Each alternative is linear in the message's size.
+_MESSAGE_TOKEN: Final = re.compile(
+    r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
+    r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified|connection refused)"
+)
+#: In seconds; a Retry-After that is a date is ignored.
+_RETRY_AFTER_HEADERS: Final = ("Retry-After", "X-Bkapi-RateLimit-Reset")
+_REQUEST_ID_HEADERS: Final = ("X-Bkapi-Request-ID", "X-Request-Id", "Cc_Request_Id")
+
+
+def parse_failure(
+    response: UpstreamResponse,
+    body: Mapping[str, Any],
+    *,
+    backend: str,
+    operation: str,
+    status: int,
+    header_code: str | None,
+) -> UpstreamFailure:
+    """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message."""
+    message = str(body.get("bk_error_msg", body.get("message", "")))
+    token = _MESSAGE_TOKEN.search(message)
+    permission = body.get("permission")
+    return UpstreamFailure(
+        backend=backend,
+        operation=operation,
+        is_write=response.is_write,
+        status=status,
+        code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code),
+        token=next(filter(None, token.groups())) if token else None,
+        message=message,
+        request_id=_request_id(response, body),
+        retry_after=_retry_after(response),
+        permission=permission if isinstance(permission, dict) else None,
+    )
+
+
+def _parse_code(value: Any) -> str | None:
+    """Return an integer, or one in digits, as text; 0 and every other value is no code."""
+    text = str(value)
+    return text if re.fullmatch(r"[1-9][0-9]{3,9}", text, re.ASCII) else None
+
+
+def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | None:
+    value = body.get("request_id") or next(filter(None, map(response.headers.get, _REQUEST_ID_HEADERS)), None)
+    return value if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", value) else None
+
+
+def _retry_after(response: UpstreamResponse) -> float | None:
+    values = (response.headers.get(name, "") for name in _RETRY_AFTER_HEADERS)
+    return next((float(value) for value in values if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII)), None)

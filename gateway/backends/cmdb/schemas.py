@@ -1,114 +1,132 @@
-"""CMDB's format of a module: documents read into ours, drafts and patches written into theirs."""
+"""CMDB's format of a module: one schema loads its documents and dumps drafts and patches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from gateway.backends.cmdb.routes import Place
-from gateway.domain.capabilities import INT64_MAX
+from gateway.backends.cmdb.client import ModulePath
+from gateway.domain.capabilities import INT64_MAX, FieldSpec
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Owner
-from gateway.hotpath.schemas import Dumper, Loader
+
+_POSITIVE: Final = validate.Range(1, INT64_MAX)
+_NOT_NEGATIVE: Final = validate.Range(0, INT64_MAX)
 
 
-class Instant(fields.Field[datetime | None]):
-    """RFC 3339, fractions of any length, zone as the version writes it; what is no instant reads as null."""
+class CommaSeparatedUsers(fields.Field[Sequence[Owner]]):
+    """Owners as user names joined by commas; the empty string means no owner."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:  # noqa: ARG002 - marshmallow's signature
-        try:
-            instant = datetime.fromisoformat(value)
-            return instant.astimezone(UTC) if instant.tzinfo else None
-        except (TypeError, ValueError, OverflowError):  # the last: year 1 or 9999 in a zone of its own
-            return None
-
-
-class ModuleDocument(Schema):
-    """A module as CMDB tells it; only the id is certain to be there (old versions answer nothing else)."""
-
-    class Meta:
-        """Ignore what we do not know: custom attributes appear in any row."""
-
-        unknown = EXCLUDE
-
-    bk_module_id = fields.Integer(required=True, strict=True, validate=validate.Range(1, INT64_MAX))
-    bk_set_id = fields.Integer(strict=True, validate=validate.Range(0, INT64_MAX))
-    bk_module_name = fields.String()
-    operator = fields.String(allow_none=True)
-    default = fields.Integer(strict=True)
-    bk_created_by = fields.String(allow_none=True)
-    create_time = Instant(allow_none=True)
-    last_time = Instant(allow_none=True)
-
-
-class Users(fields.Field[Sequence[str] | None]):
-    """Owners as CMDB keeps them: user names joined by commas; none is the empty text."""
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Sequence[Owner]:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, str):
+            raise ValidationError("Not a string.")
+        return tuple(Owner(user) for user in value.split(",") if user)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:  # noqa: ARG002 - the same
         return ",".join(value or ())
 
 
-class ChangesDocument(Schema):
-    """What is sent to create or change a module; what is not given is not sent."""
+class LenientDateTime(fields.Field[datetime | None]):
+    """RFC 3339 with any number of fraction digits and any zone; every other value loads as None."""
 
-    bk_parent_id = fields.Integer(attribute="parent")
-    bk_module_name = fields.String(attribute="name")
-    operator = Users(attribute="owners")
-
-
-_DOCUMENT: Final = Loader(ModuleDocument())
-_CHANGES: Final = Dumper(ChangesDocument())
-
-
-def write_draft(draft: ModuleDraft) -> dict[str, Any]:
-    """Return the attributes of a new module; the parent is sent although the set stands in the path, and is equal."""
-    given: dict[str, Any] = {"parent": draft.parent, "name": draft.name}
-    if draft.owners is not None:
-        given["owners"] = draft.owners
-    return {**_CHANGES.dump(given), **draft.attributes}
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:  # noqa: ARG002 - marshmallow's signature
+        try:
+            time = datetime.fromisoformat(value)
+            return time.astimezone(UTC) if time.tzinfo else None
+        except (TypeError, ValueError, OverflowError):  # OverflowError: year 1 or 9999 in another zone than UTC
+            return None
 
 
-def write_patch(patch: ModulePatch) -> dict[str, Any]:
-    """Return the attributes that change."""
-    given = {"name": patch.name, "owners": patch.owners}
-    changes = _CHANGES.dump({key: value for key, value in given.items() if value is not UNSET})
-    return {**changes, **patch.attributes}
+def _id_or_none(number: int) -> str | None:
+    return str(number) if number else None
 
 
-def read_module(
-    backend: str, place: Place, document: Any, *, attributes: Sequence[str], draft: ModuleDraft | None = None
-) -> Module:
-    """Read one document; what it leaves out is taken from the draft or null. Raises ValueError where it is none."""
-    try:
-        told = _DOCUMENT.load(document)
-    except ValidationError as error:
-        raise ValueError(str(error.messages)) from None
-    name = told.get("bk_module_name") or (draft.name if draft else None)
-    parent = told.get("bk_set_id") or place.set
-    if not name or not parent:
-        raise ValueError("name or set is missing")
-    told_of = {
-        "owners": "operator" in told,
-        "created_at": told.get("create_time") is not None,
-        "updated_at": told.get("last_time") is not None,
+class ModuleSchema(Schema):
+    """A module: CMDB's names are the data keys, ours the attributes.
+
+    Only the id is always present; old versions return nothing else after a create.
+    """
+
+    class Meta:
+        """Ignore unknown fields: every row may contain custom attributes."""
+
+        unknown = EXCLUDE
+
+    native_id = fields.Integer(
+        data_key="bk_module_id", strict=True, required=True, validate=_POSITIVE, post_load=str, load_only=True
+    )
+    name = fields.String(data_key="bk_module_name")
+    parent = fields.Integer(
+        data_key="bk_set_id", strict=True, validate=_NOT_NEGATIVE, post_load=_id_or_none, load_only=True
+    )
+    parent_to_write = fields.Integer(data_key="bk_parent_id", attribute="parent", dump_only=True)
+    owners = CommaSeparatedUsers(data_key="operator", allow_none=True)
+    created_at = LenientDateTime(data_key="create_time", allow_none=True, load_only=True)
+    updated_at = LenientDateTime(data_key="last_time", allow_none=True, load_only=True)
+    created_by = fields.String(data_key="bk_created_by", allow_none=True, load_only=True)
+    built_in = fields.Integer(data_key="default", strict=True, post_load=bool, load_only=True)
+
+    def get_attribute(self, obj: Mapping[str, Any], attr: str, default: Any) -> Any:
+        """Return the value of a key such as `name` or `attributes.team`.
+
+        marshmallow's own look-up also returns methods of a dict, for an attribute named `items`.
+        """
+        group, _, key = attr.rpartition(".")
+        return (obj[group] if group else obj).get(key, default)
+
+
+def create_schema(attributes: Sequence[FieldSpec]) -> Schema:
+    """Return the schema of a connection: ModuleSchema with one more field for each attribute."""
+    extra: dict[str, fields.Field[Any]] = {
+        f"attribute_{spec.name}": fields.Raw(
+            data_key=spec.name, attribute=f"attributes.{spec.name}", allow_none=True, load_only=not spec.writable
+        )
+        for spec in attributes
     }
-    ref = f"{place.biz}.{parent}.{told['bk_module_id']}"
+    return ModuleSchema.from_dict(extra, name="ConnectionModuleSchema")()
+
+
+def dump_draft(schema: Schema, draft: ModuleDraft) -> dict[str, Any]:
+    """Return the attributes of a new module; CMDB requires bk_parent_id although it equals the set of the path."""
+    values: dict[str, Any] = {"parent": draft.parent, "name": draft.name, "attributes": draft.attributes}
+    return _dump(schema, values if draft.owners is None else {**values, "owners": draft.owners})
+
+
+def dump_patch(schema: Schema, patch: ModulePatch) -> dict[str, Any]:
+    """Return the attributes that change; owners of None are written as the empty string."""
+    values = {"name": patch.name, "owners": patch.owners, "attributes": patch.attributes}
+    return _dump(schema, {key: value for key, value in values.items() if value is not UNSET})
+
+
+def load_module(
+    schema: Schema, document: Any, *, backend: str, path: ModulePath, draft: ModuleDraft | None = None
+) -> Module:
+    """Return a module; name and set are taken from the request if the document does not contain them.
+
+    Raises marshmallow's ValidationError if the document is not a module.
+    """
+    data = schema.load(document)
+    name = data.pop("name", None) or (draft.name if draft else None)
+    parent = data.pop("parent", None) or _id_or_none(path.set)
+    if not name or not parent:
+        raise ValidationError("name or set is missing")
+    known = {"owners": "owners" in data, "created_at": data.get("created_at"), "updated_at": data.get("updated_at")}
+    data["owners"] = data.get("owners") or ()
     return Module(
+        **data,
         backend=backend,
-        ref=ref,
-        native_id=str(told["bk_module_id"]),
-        scope=str(place.biz),
-        parent=str(parent),
+        ref=f"{path.biz}.{parent}.{data['native_id']}",
+        scope=str(path.biz),
+        parent=parent,
         name=name,
-        owners=tuple(Owner(user) for user in (told.get("operator") or "").split(",") if user),
-        attributes={key: document[key] for key in attributes if key in document},
         depth=1,
         has_children=False,
-        built_in=bool(told.get("default", 0)),
-        created_at=told.get("create_time"),
-        updated_at=told.get("last_time"),
-        created_by=told.get("bk_created_by"),
-        unavailable=("description", *(ours for ours, known in told_of.items() if not known)),
+        unavailable=("description", *(field for field, is_known in known.items() if not is_known)),
     )
+
+
+def _dump(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = schema.dump(values)
+    return document

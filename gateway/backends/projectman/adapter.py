@@ -1,4 +1,4 @@
-"""The adapter for ProjectMan: our words into theirs and back; what it has no call for is read off the list."""
+"""The ProjectMan adapter: a scope is a project, and a parent is another module of the project."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.backends.projectman.auth import credentials
+from marshmallow import ValidationError
+
+from gateway.backends.projectman.auth import create_auth
 from gateway.backends.projectman.capabilities import PROJECT_ID, capabilities
-from gateway.backends.projectman.client import PAGE, Client
-from gateway.backends.projectman.error_refinement import Diagnosis
+from gateway.backends.projectman.client import PAGE_SIZE, ProjectManClient
+from gateway.backends.projectman.error_refinement import ErrorRefiner
 from gateway.backends.projectman.options import Options
-from gateway.backends.projectman.schemas import Origin, read_module, write
-from gateway.backends.projectman.tree import Listed
+from gateway.backends.projectman.schemas import ModuleSource, dump_module, load_module
+from gateway.backends.projectman.tree import subtree_of
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
@@ -28,6 +30,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
 from gateway.domain.runtime import Clock
+from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamResponse
 
 _REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
@@ -35,150 +38,147 @@ _CURSOR: Final = re.compile(r"([0-9]{1,5})\.([0-9]{1,6})", re.ASCII)
 
 
 def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
-    """Make a connection to ProjectMan in one region."""
+    """Create a connection to ProjectMan in one region."""
     transport = UpstreamClient(options.limits, clock, name, services)
-    return ProjectManBackend(name, options, transport, clock)
+    return ProjectManBackend(name, options, transport, clock, services.metrics)
 
 
 class ProjectManBackend:
-    """ProjectMan; implements Backend. A scope is a project, a parent another module of it."""
+    """ProjectMan; implements Backend. Its API has no call that reads one module, so reads use the list."""
 
-    def __init__(self, name: str, options: Options, transport: UpstreamClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        transport: UpstreamClient,
+        clock: Clock,
+        metrics: UpstreamMetrics | None = None,
+    ) -> None:
         self.name: Final = name
         self.capabilities: Final = capabilities(options)
         self._options = options
-        self._client = Client(name, options.base_url, credentials(name, options, transport, clock), transport)
+        auth = create_auth(name, options, transport, clock, metrics)
+        self._client = ProjectManClient(name, options.base_url, auth, transport, metrics)
 
     @property
     def state(self) -> ConnectionState:
-        """Return what the last exchange showed."""
+        """The state that the last exchange showed."""
         return self._client.transport.state
 
     def scope_of(self, ref: str) -> str:
-        """Return the project, the first half."""
-        return _parse(ref)[0]
+        """Return the project, the first part."""
+        return _parse_ref(ref)[0]
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
-        """Return project and name: a name is unique in its project, whatever the parent."""
+        """Return project and name: a name is unique in its project, for all parents."""
         return (draft.scope, draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Send CreateProjectModule once, to the singular path."""
+        """Send CreateProjectModule once."""
         owner = draft.owners[0] if draft.owners else self._options.default_owner
-        document = write(draft.name, owner, draft.description, draft.parent)
+        document = dump_module(draft.name, owner, draft.description, draft.parent)
         try:
-            reply = self._client.ask("create", "POST", f"{draft.scope}/module", call, document)
+            response = self._client.request("create", "POST", f"{draft.scope}/module", call, document)
         except GatewayError as error:
-            raise Diagnosis(self._client, draft.scope, call).of_create(
-                error, draft.name, draft.parent, owner
-            ) from error
-        return self._read(reply, draft.scope, draft)
+            refiner = ErrorRefiner(self._client, draft.scope, call)
+            raise refiner.refine_create(error, draft.name, draft.parent, owner) from error
+        return self._parse_module(response, draft.scope, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """Read the project's modules for the name."""
-        listed = self._client.listed(draft.scope, call, ("module_name", draft.name))
-        return tuple(each.read() for each in listed if each.name == draft.name)
+        """List the project's modules and return those with the name."""
+        modules = self._client.list_modules(draft.scope, call, ("module_name", draft.name))
+        return tuple(module for module in modules if module.name == draft.name)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        """Read the project's modules for the parent."""
-        listed = self._client.listed(draft.scope, call)
-        if draft.parent is not None and all(each.native_id != draft.parent for each in listed):
+        """List the project's modules; raise ParentNotFound if the parent is not one of them."""
+        modules = self._client.list_modules(draft.scope, call)
+        if draft.parent is not None and all(module.native_id != draft.parent for module in modules):
             raise ParentNotFound
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """Flatten page after page of the tree; the cursor is an offset of theirs and a place on that page."""
+        """Flatten the tree page by page; the cursor is the offset of a page and an index in it."""
         offset, skip = _parse_cursor(cursor)
-        found: list[Module] = []
-        for at, listed in self._client.pages(query.scope, call, offset):
-            for index in range(skip if at == offset else 0, len(listed)):
-                if not _matches(listed[index], query):
+        result: list[Module] = []
+        for page_offset, modules in self._client.pages(query.scope, call, offset):
+            for index in range(skip if page_offset == offset else 0, len(modules)):
+                if not _matches(modules[index], query):
                     continue
-                if len(found) == page_size:
-                    return Page(tuple(found), f"{at}.{index}")
-                found.append(listed[index].read())
-        return Page(tuple(found), None)
+                if len(result) == page_size:
+                    return Page(tuple(result), f"{page_offset}.{index}")
+                result.append(modules[index])
+        return Page(tuple(result), None)
 
     def get(self, ref: str, call: CallContext) -> Module:
-        """Read the list up to the module: there is no call that reads one."""
-        project, native_id = _parse(ref)
-        for _, listed in self._client.pages(project, call, holding=("module_id", native_id)):
-            for each in listed:
-                if each.native_id == native_id:
-                    return each.read()
+        """List the project's modules up to the page that contains the module."""
+        project, native_id = _parse_ref(ref)
+        for _, modules in self._client.pages(project, call, node_filter=("module_id", native_id)):
+            for module in modules:
+                if module.native_id == native_id:
+                    return module
         raise ModuleNotFound
 
     def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-        """Read, merge and send the whole: an update replaces name, owner and description."""
-        _parse(ref)
+        """Read the module, merge the patch and send all fields: an update replaces name, owner and description."""
+        _parse_ref(ref)
         if patch.description is UNSET and not self._options.keeps_omitted_description:
             raise DescriptionRequired(errors=[FieldError("/description", "required", DescriptionRequired.title)])
         old = self.get(ref, call)
         name = old.name if isinstance(patch.name, Unset) else patch.name
-        owner = self._owner(old, patch)
+        owner = self._merge_owner(old, patch)
         description = None if isinstance(patch.description, Unset) else patch.description or ""
         path = f"{old.scope}/modules/{old.native_id}"
         try:
-            reply = self._client.ask("update", "PUT", path, call, write(name, owner, description))
+            response = self._client.request("update", "PUT", path, call, dump_module(name, owner, description))
         except GatewayError as error:
-            raise Diagnosis(self._client, old.scope, call).of_update(error, old.native_id, name, owner) from error
-        new = self._read(reply, old.scope)
+            refiner = ErrorRefiner(self._client, old.scope, call)
+            raise refiner.refine_update(error, old.native_id, name, owner) from error
+        new = self._parse_module(response, old.scope)
         unavailable = tuple(field for field in new.unavailable if field != "depth")
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
     def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
-        """Delete from the leaves up: whether ProjectMan deletes children itself is not documented."""
-        project, native_id = _parse(ref)
-        doomed = [each.read() for each in _branch(self._client.listed(project, call), native_id)]
-        if len(doomed) > 1 and not cascade:
+        """Delete a module after its descendants: whether ProjectMan deletes these itself is not documented."""
+        project, native_id = _parse_ref(ref)
+        to_delete = subtree_of(self._client.list_modules(project, call), native_id)
+        if len(to_delete) > 1 and not cascade:
             raise ModuleNotEmpty("The module has children; cascade=true deletes them too.")
-        for done, module in enumerate(reversed(doomed)):
+        for count, module in enumerate(reversed(to_delete)):
             try:
                 self._delete_one(project, module.native_id, call)
             except GatewayError as error:
-                if done == 0:
+                if count == 0:
                     raise
-                raise OutcomeUnknown(f"{done} of {len(doomed)} modules were deleted; repeat the request.") from error
-        return [module.ref for module in doomed]
+                detail = f"{count} of {len(to_delete)} modules were deleted; repeat the request."
+                raise OutcomeUnknown(detail) from error
+        return [module.ref for module in to_delete]
 
     def _delete_one(self, project: str, native_id: str, call: CallContext) -> None:
         try:
-            reply = self._client.ask("delete", "DELETE", f"{project}/modules/{native_id}", call)
+            response = self._client.request("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:
-            raise Diagnosis(self._client, project, call).of_delete(error, native_id) from error
-        if reply.body and not isinstance(reply.json(), dict):
-            raise reply.invalid("it confirms no deletion")
+            raise ErrorRefiner(self._client, project, call).refine_delete(error, native_id) from error
+        if response.body and not isinstance(response.json(), dict):
+            raise response.invalid("it confirms no deletion")
 
-    def _owner(self, old: Module, patch: ModulePatch) -> str:
-        kept = old.owners[0].id if old.owners else ""
-        given = kept if isinstance(patch.owners, Unset) else next(iter(patch.owners or ()), "")
-        owner = given or self._options.default_owner
+    def _merge_owner(self, old: Module, patch: ModulePatch) -> str:
+        owners = [owner.id for owner in old.owners] if isinstance(patch.owners, Unset) else patch.owners
+        owner = owners[0] if owners else self._options.default_owner
         if not owner:
             raise ValidationFailed(errors=[FieldError("/owners", "required", "The module has no owner to keep.")])
         return owner
 
-    def _read(self, reply: UpstreamResponse, project: str, draft: ModuleDraft | None = None) -> Module:
+    def _parse_module(self, response: UpstreamResponse, project: str, draft: ModuleDraft | None = None) -> Module:
         try:
-            return read_module(Origin(self.name, project), reply.json(), draft)
-        except ValueError as error:
-            raise reply.invalid("it describes no module") from error
+            return load_module(ModuleSource(self.name, project), response.json(), draft)
+        except ValidationError as error:
+            raise response.invalid("it describes no module") from error
 
 
-def _branch(listed: list[Listed], native_id: str) -> list[Listed]:
-    """Return the module and all below it, parents first; ModuleNotFound where it is not there."""
-    branch = [each for each in listed if each.native_id == native_id]
-    if not branch:
-        raise ModuleNotFound
-    for parent in branch:  # grows while it is walked: children behind their parents
-        branch += [child for child in listed if child.parent == parent.native_id and child not in branch]
-    return branch
+def _matches(module: Module, query: ModuleQuery) -> bool:
+    return query.parent in {None, module.parent} and query.name in {None, module.name}
 
 
-def _matches(listed: Listed, query: ModuleQuery) -> bool:
-    return query.parent in {None, listed.parent} and query.name in {None, listed.name}
-
-
-def _parse(ref: str) -> tuple[str, str]:
-    """Read our own part of an id; anything else is the id of no module."""
+def _parse_ref(ref: str) -> tuple[str, str]:
     match = _REF.fullmatch(ref)
     if match is None or int(match[2]) > INT64_MAX:
         raise ModuleNotFound
@@ -187,6 +187,6 @@ def _parse(ref: str) -> tuple[str, str]:
 
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = _CURSOR.fullmatch(cursor or "0.0")
-    if match is None or int(match[1]) % PAGE:
+    if match is None or int(match[1]) % PAGE_SIZE:
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
     return int(match[1]), int(match[2])

@@ -1,164 +1,178 @@
-"""How the gateway says to Huawei Cloud who it is: by signing each request, or by a token from IAM."""
+"""How a request is authorized at Huawei Cloud: by a signature, by a token from IAM, or by the caller's token."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from gateway.backends.projectman.errors import ERRORS, read_fault
-from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, IamPassword, Options, Passthrough
-from gateway.backends.projectman.signature import authorization
+from gateway.backends.projectman.errors import ERRORS, parse_failure
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, Options, Passthrough, IamPassword
+from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError, Unauthenticated
 from gateway.domain.runtime import Clock
+from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest
 
 _JSON: Final = {"Content-Type": "application/json"}
-#: A token is exchanged so long before its end that no request in flight outlives it; seconds.
-_EARLY: Final = 600.0
-#: Where that fails it is tried again after so long; seconds.
-_AGAIN: Final = 30.0
-#: Wrong passwords lock the user: after a refusal nobody asks again for so long; seconds.
-_REJECTED: Final = 300.0
+#: A token is replaced this many seconds before it expires, so that no request in flight outlives it.
+_REFRESH_MARGIN: Final = 600.0
+#: The delay before the next attempt, in seconds, if an early replacement fails.
+_RETRY_DELAY: Final = 30.0
+#: How long rejected credentials are not sent again, in seconds: repeated wrong passwords lock the user.
+_REJECTED_BACKOFF: Final = 300.0
+#: The lifetime of a token without a readable expiry time, in seconds.
+_DEFAULT_LIFETIME: Final = 900.0
 
 
-class Credentials(Protocol):
-    """What authorizes a request."""
+class UpstreamAuth(Protocol):
+    """Authorizes requests to ProjectMan."""
 
     def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:
-        """Return the headers that this very request needs."""
+        """Return the headers that authorize this request."""
         ...
 
-    def renew(self, used: Mapping[str, str], call: CallContext) -> bool:
-        """Fetch anew what expired; False where that cannot help. `used` are the headers that were refused."""
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:
+        """Replace the expired credential in `headers`; return False if there is no other."""
         ...
 
 
-def credentials(name: str, options: Options, transport: UpstreamClient, clock: Clock) -> Credentials:
-    """Choose by the connection's configuration."""
+def create_auth(
+    name: str, options: Options, transport: UpstreamClient, clock: Clock, metrics: UpstreamMetrics | None = None
+) -> UpstreamAuth:
+    """Return the kind of authorization that the connection's options configure."""
     if isinstance(options.auth, IamPassword):
-        return Token(name, options.auth, transport, clock)
+        return IamTokenAuth(name, options.auth, transport, clock, metrics)
     if isinstance(options.auth, Passthrough):
-        return Forwarded()
-    return Signed(options.auth, urlsplit(options.base_url).netloc, clock)
+        return PassthroughAuth()
+    return AkSkAuth(options.auth, urlsplit(options.base_url).netloc, clock)
 
 
-class Signed:
-    """AK and SK: every request carries its own signature, nothing expires."""
+class AkSkAuth:
+    """Signs every request with an access key and a secret key, which do not expire."""
 
     def __init__(self, identity: AccessKey, host: str, clock: Clock) -> None:
         self._identity = identity
         self._host = host
         self._clock = clock
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
-        """Sign host, date, content type and, where configured, project and security token."""
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+        """Sign host, date, content type and, if configured, project and security token."""
         identity = self._identity
-        signed = {**_JSON, "Host": self._host, "X-Sdk-Date": _date(int(self._clock.now()))}
+        signed = {**_JSON, "Host": self._host, "X-Sdk-Date": _format_date(int(self._clock.now()))}
         if identity.iam_project_id:
             signed["X-Project-Id"] = identity.iam_project_id
         if identity.security_token is not None:
             signed["X-Security-Token"] = identity.security_token.value
         key = (identity.access_key, identity.secret_key.value)
-        return {**signed, "Authorization": authorization(method, url, signed, body, key=key)}
+        return {**signed, "Authorization": authorization_header(method, url, signed, body, key=key)}
 
-    def renew(self, used: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - Credentials
-        """Say no: a refused signature is a wrong key."""
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - UpstreamAuth
+        """Return False: a rejected signature means a wrong key."""
         return False
 
 
 @lru_cache(maxsize=2)
-def _date(now: int) -> str:
-    """Write a time as the vendor does; all requests of one second share it."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+def _format_date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-class Forwarded:
-    """The caller's own token, as he sent it; nothing is kept of it."""
+class PassthroughAuth:
+    """Sends the caller's token and stores nothing."""
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
-        """Send it on."""
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+        """Return the caller's token; raises Unauthenticated if there is none."""
         if call.credential is None:
             raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
         return {**_JSON, CREDENTIAL_HEADER: call.credential}
 
-    def renew(self, used: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - Credentials
-        """Say no: only the caller can fetch another."""
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - UpstreamAuth
+        """Return False: only the caller can obtain another token."""
         return False
 
 
-class _Held(NamedTuple):
-    """A token, and the wall-clock seconds from which on another one is wanted, and needed."""
+@dataclass(frozen=True, slots=True)
+class _CachedToken:
+    """A token, and when to replace it and when it expires, in seconds of the wall clock."""
 
     value: str
-    until: float  # a new one is fetched
-    ends: float
+    refresh_at: float
+    expires_at: float
 
 
-class Token:
-    """A token from IAM, shared by all requests and fetched by one of them while the others wait."""
+class IamTokenAuth:
+    """A token from IAM that all requests share; one request fetches it while the others wait."""
 
-    def __init__(self, name: str, identity: IamPassword, transport: UpstreamClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        identity: IamPassword,
+        transport: UpstreamClient,
+        clock: Clock,
+        metrics: UpstreamMetrics | None = None,
+    ) -> None:
         self._name = name
         self._identity = identity
         self._transport = transport
         self._clock = clock
+        self._metrics = metrics
         self._lock = threading.Lock()
-        self._held = _Held("", 0.0, 0.0)
+        self._token = _CachedToken("", 0.0, 0.0)
         self._rejected_until = 0.0
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - Credentials
-        """Send the token, a new one where the old is near its end."""
-        held = self._held
-        if held.until <= self._clock.now():
-            held = self._renewed(held, call)
-        return {**_JSON, CREDENTIAL_HEADER: held.value}
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+        """Return the token, after replacing it if it expires soon."""
+        token = self._token
+        if token.refresh_at <= self._clock.now():
+            token = self._refresh_early(token, call)
+        return {**_JSON, CREDENTIAL_HEADER: token.value}
 
-    def renew(self, used: Mapping[str, str], call: CallContext) -> bool:
-        """Fetch a new token, unless another request has done so since."""
-        self._refresh(call, lambda held: held.value == used.get(CREDENTIAL_HEADER))
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:
+        """Fetch a new token, unless another request has already replaced the rejected one."""
+        self._refresh(call, lambda token: token.value == headers.get(CREDENTIAL_HEADER))
         return True
 
-    def _renewed(self, held: _Held, call: CallContext) -> _Held:
-        """Fetch ahead of time; while that fails the old token is used on, to its end."""
+    def _refresh_early(self, token: _CachedToken, call: CallContext) -> _CachedToken:
+        """Fetch a new token; if that fails, return the present one as long as it is valid."""
         try:
-            return self._refresh(call, lambda held: held.until <= self._clock.now())
+            return self._refresh(call, lambda token: token.refresh_at <= self._clock.now())
         except GatewayError:
-            if held.ends <= self._clock.now():
+            if token.expires_at <= self._clock.now():
                 raise
-            if self._held is held:  # nobody has fetched another meanwhile
-                self._held = held._replace(until=min(self._clock.now() + _AGAIN, held.ends))
-            return self._held
+            if self._token is token:  # no other request has replaced it
+                self._token = replace(token, refresh_at=min(self._clock.now() + _RETRY_DELAY, token.expires_at))
+            return self._token
 
-    def _refresh(self, call: CallContext, stale: Callable[[_Held], bool]) -> _Held:
-        left = call.deadline - self._clock.monotonic()
-        if not self._lock.acquire(timeout=max(left, 0.0)):
+    def _refresh(self, call: CallContext, is_stale: Callable[[_CachedToken], bool]) -> _CachedToken:
+        remaining = call.deadline - self._clock.monotonic()
+        if not self._lock.acquire(timeout=max(remaining, 0.0)):
             raise BackendUnavailable("No token was to be had before the deadline; nothing was sent.")
         try:
-            if stale(self._held):
-                self._held = self._fetch(call)
-            return self._held
+            if is_stale(self._token):
+                self._token = self._fetch(call)
+            return self._token
         finally:
             self._lock.release()
 
-    def _fetch(self, call: CallContext) -> _Held:
+    def _fetch(self, call: CallContext) -> _CachedToken:
         if self._clock.monotonic() < self._rejected_until:
             raise BackendRejectedCredentials("IAM has rejected these credentials; it is not asked again for a while.")
-        reply = self._transport.send(self._request(), call)
-        value = reply.headers.get("X-Subject-Token")
-        if reply.ok and value:
-            self._transport.hide(value, instead_of=self._held.value)
-            return _held(value, reply.json(), self._clock.now())
-        if reply.ok:
-            raise reply.invalid("it carries no token")
-        error: GatewayError = ERRORS.to_error(read_fault(reply, self._name, "token"))
+        response = self._transport.send(self._request(), call)
+        value = response.headers.get("X-Subject-Token")
+        if response.ok and value:
+            self._transport.hide(value, instead_of=self._token.value)
+            return _parse_token(value, response.json(), self._clock.now())
+        if response.ok:
+            raise response.invalid("it carries no token")
+        error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
         if isinstance(error, BackendRejectedCredentials):
-            self._rejected_until = self._clock.monotonic() + _REJECTED
+            self._rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF
         raise error
 
     def _request(self) -> UpstreamRequest:
@@ -176,11 +190,10 @@ class Token:
         )
 
 
-def _held(value: str, body: Any, now: float) -> _Held:
-    """Read until when to use a token; where IAM does not say, a quarter of an hour is safe."""
+def _parse_token(value: str, body: Any, now: float) -> _CachedToken:
     try:
-        ends = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
+        expires_at = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
     except (KeyError, TypeError, ValueError):
-        return _Held(value, now + 900.0, now + 900.0)
-    # A token of a short life is used for half of it rather than never.
-    return _Held(value, max(ends - _EARLY, now + (ends - now) / 2), ends)
+        return _CachedToken(value, now + _DEFAULT_LIFETIME, now + _DEFAULT_LIFETIME)
+    # A token with a lifetime shorter than the margin is used for half of its lifetime.
+    return _CachedToken(value, max(expires_at - _REFRESH_MARGIN, now + (expires_at - now) / 2), expires_at)

@@ -1,4 +1,4 @@
-"""What ProjectMan can keep of a module, and its rules (source: the vendor's page on creating a module)."""
+"""The fields of a ProjectMan module and their rules (source: the vendor's page on creating a module)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gateway.domain.capabilities import Capabilities, FieldSpec
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
 _INT32_MAX: Final = 2**31 - 1
-#: The page writes \u4E00-\u9FA5-_ in a class: after the range, the hyphen is a literal one.
+#: The page has \u4E00-\u9FA5-_ in a character class; the hyphen after the range is literal.
 _NAME: Final = r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}"
 
 
 def capabilities(options: Options) -> Capabilities:
-    """Describe a connection."""
+    """Return the capabilities of a connection."""
     return Capabilities(
         type="projectman",
         title="Huawei Cloud ProjectMan",
@@ -44,7 +44,7 @@ def capabilities(options: Options) -> Capabilities:
         ),
         description=FieldSpec(
             name="description",
-            meaning="Told only in the reply to a create or update; it cannot be read back.",
+            meaning="Contained only in the response to a create or update; it cannot be read back.",
             readable=False,
             max_length=255,
         ),
@@ -64,7 +64,7 @@ def capabilities(options: Options) -> Capabilities:
         limits={"levels": 3, "modules_per_project": 350},
         notes=(
             "An update replaces the description: "
-            + ("left out, it is kept." if options.keeps_omitted_description else "it must be sent along."),
+            + ("it is kept if it is left out." if options.keeps_omitted_description else "it is required."),
             *((f"Without owners, {options.default_owner} is the owner.",) if options.default_owner else ()),
         ),
     )

@@ -1,4 +1,4 @@
-"""ProjectMan's four calls: authorized, repeated once where a token had expired, their refusals read."""
+"""ProjectMan's calls: authorized, sent again once if a token has expired, and their errors mapped."""
 
 from __future__ import annotations
 
@@ -6,116 +6,123 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from marshmallow import ValidationError
+
 from gateway import json_codec
-from gateway.backends.projectman.auth import Credentials
-from gateway.backends.projectman.errors import ERRORS, EXPIRED, WRITES, has_code, read_fault
-from gateway.backends.projectman.schemas import Origin
-from gateway.backends.projectman.tree import Holding, Listed, branches, list_tree, name_tops
+from gateway.backends.projectman.auth import UpstreamAuth
+from gateway.backends.projectman.errors import ERRORS, TOKEN_EXPIRED, contains_error, parse_failure
+from gateway.backends.projectman.schemas import ModuleSource
+from gateway.backends.projectman.tree import NodeFilter, filter_subtrees, flatten_tree, top_level_ids
 from gateway.domain.backend import CallContext
 from gateway.domain.error_mapping import UpstreamFailure
+from gateway.domain.module import Module
+from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
-#: The documentation says at most 100 in old versions, 1000 in new ones; an offset must be a multiple of it.
-PAGE: Final = 100
-_LAST_OFFSET: Final = 10_000
-#: A refused signature is answered with the whole request as the gateway in front saw it; these must not be logged.
+#: The documented maximum is 100 in old versions and 1000 in new ones; an offset must be a multiple of the limit.
+PAGE_SIZE: Final = 100
+_MAX_OFFSET: Final = 10_000
+#: The API gateway's response to a wrong signature repeats these headers of the request; they must not be logged.
 _SECRET_HEADERS: Final = ("X-Auth-Token", "X-Security-Token", "Authorization")
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """One connection's way to the service; raises GatewayErrors and nothing else."""
+class ProjectManClient:
+    """Sends the requests of one connection; raises GatewayErrors only."""
 
     name: str
     base_url: str
-    credentials: Credentials
+    auth: UpstreamAuth
     transport: UpstreamClient
+    metrics: UpstreamMetrics | None = None
 
-    def ask(
+    def request(
         self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
     ) -> UpstreamResponse:
-        """Send one request and return its reply of success."""
+        """Send one request and return the response if it is a success."""
         url = f"{self.base_url}/v4/projects/{path}"
         body = None if document is None else json_codec.write(document)
-        repeated = False
+        is_repeat = False
         while True:
-            headers = self.credentials.headers(method, url, body or b"", call)
+            headers = self.auth.headers(method, url, body or b"", call)
             request = UpstreamRequest(
                 method=method,
                 url=url,
                 headers={**headers, "X-Request-Id": call.request_id},
                 body=body,
-                is_write=operation in WRITES,
+                is_write=method != "GET",
             )
-            reply = self.transport.send(request, call)
-            if reply.ok and not has_code(reply.json()):
-                return reply
-            fault = _redacted(read_fault(reply, self.name, operation), headers)
-            # The gateway in front refused it: the service never saw the request, so a write may go out again.
-            if repeated or EXPIRED.isdisjoint(fault.lookup_keys()) or not self.credentials.renew(headers, call):
-                raise ERRORS.to_error(fault)
-            repeated = True
+            response = self.transport.send(request, call)
+            if response.ok and not contains_error(response.json()):
+                return response
+            failure = _without_secrets(parse_failure(response, self.name, operation), headers)
+            # The API gateway rejected the token before the service received the request: a write can be sent again.
+            has_expired = not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
+            if is_repeat or not has_expired or not self.auth.refresh_rejected(headers, call):
+                raise ERRORS.to_error(failure, self.metrics)
+            is_repeat = True
 
     def pages(
-        self, project: str, call: CallContext, offset: int = 0, holding: Holding | None = None
-    ) -> Iterator[tuple[int, list[Listed]]]:
-        """Yield the pages of a project's tree, flattened, each with its offset, from an aligned offset on.
+        self, project: str, call: CallContext, offset: int = 0, node_filter: NodeFilter | None = None
+    ) -> Iterator[tuple[int, list[Module]]]:
+        """Yield the offset and the flattened modules of each page, starting at a multiple of PAGE_SIZE.
 
-        A page that shows anything but modules is refused as a whole, but none of them is read here: few of a hundred
-        are asked for. With `holding`, only the branches that hold what is looked for are listed.
+        A page with anything but modules is an invalid response. With a filter, only the matching top-level nodes are
+        loaded. A module on several pages is yielded once.
         """
-        origin = Origin(self.name, project)
+        source = ModuleSource(self.name, project)
         seen: set[str] = set()
-        tops: set[str] = set()
-        while offset <= _LAST_OFFSET:
-            reply = self.ask("list", "GET", f"{project}/modules?limit={PAGE}&offset={offset}", call)
-            nodes, total = _array(reply, "modules")
-            new: dict[str, Listed] = {}
+        top_ids: set[str] = set()
+        while offset <= _MAX_OFFSET:
+            response = self.request("list", "GET", f"{project}/modules?limit={PAGE_SIZE}&offset={offset}", call)
+            nodes, total = _list_of(response, "modules")
             try:
-                for each in list_tree(origin, branches(nodes, holding)):
-                    if each.native_id not in seen and each.native_id not in new:
-                        new[each.native_id] = each
-            except ValueError as error:
-                raise reply.invalid("it describes no module") from error
-            yield offset, list(new.values())
-            # The total is of the top level or of all modules: either way no more than this are to come.
-            if len(nodes) < PAGE or (isinstance(total, int) and offset + PAGE >= total):
+                modules = flatten_tree(source, filter_subtrees(nodes, node_filter))
+            except ValidationError as error:
+                raise response.invalid("it describes no module") from error
+            unseen: dict[str, Module] = {}
+            for module in modules:
+                if module.native_id not in seen:
+                    unseen.setdefault(module.native_id, module)
+            yield offset, list(unseen.values())
+            # The total counts the top level or all modules; in both cases it is not less than the top level.
+            if len(nodes) < PAGE_SIZE or (isinstance(total, int) and offset + PAGE_SIZE >= total):
                 return
-            known = len(tops)
-            tops |= name_tops(nodes)
-            if len(tops) == known:
+            page_ids = top_level_ids(nodes)
+            if page_ids <= top_ids:  # the service ignores the offset
                 return
-            seen.update(new)
-            offset += PAGE
+            top_ids |= page_ids
+            seen.update(unseen)
+            offset += PAGE_SIZE
 
-    def listed(self, project: str, call: CallContext, holding: Holding | None = None) -> list[Listed]:
-        """Return all modules of a project, or those of the branches that hold what is looked for; none is read."""
-        return [each for _, page in self.pages(project, call, holding=holding) for each in page]
+    def list_modules(self, project: str, call: CallContext, node_filter: NodeFilter | None = None) -> list[Module]:
+        """Return all modules of a project, or those in the top-level nodes that match the filter."""
+        return [module for _, page in self.pages(project, call, node_filter=node_filter) for module in page]
 
     def member_ids(self, project: str, call: CallContext) -> set[str]:
         """Return the user ids of a project's members."""
-        found: set[str] = set()
-        for offset in range(0, _LAST_OFFSET, PAGE):
-            reply = self.ask("members", "GET", f"{project}/members?limit={PAGE}&offset={offset}", call)
-            members, _ = _array(reply, "members")
-            new = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - found
-            found |= new
-            if len(members) < PAGE or not new:
+        user_ids: set[str] = set()
+        for offset in range(0, _MAX_OFFSET, PAGE_SIZE):
+            response = self.request("members", "GET", f"{project}/members?limit={PAGE_SIZE}&offset={offset}", call)
+            members, _ = _list_of(response, "members")
+            new_ids = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - user_ids
+            user_ids |= new_ids
+            if len(members) < PAGE_SIZE or not new_ids:
                 break
-        return found
+        return user_ids
 
 
-def _array(reply: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
-    """Return what a page lists, and how many it says there are."""
-    body = reply.json()
-    listed = body.get(key) if isinstance(body, dict) else None
-    if not isinstance(listed, list):
-        raise reply.invalid(f"it lists no {key}")
-    return listed, body.get("total")
+def _list_of(response: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
+    """Return the list of a page, and its total."""
+    body = response.json()
+    items = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(items, list):
+        raise response.invalid(f"it lists no {key}")
+    return items, body.get("total")
 
 
-def _redacted(fault: UpstreamFailure, headers: Mapping[str, str]) -> UpstreamFailure:
-    message = fault.message
+def _without_secrets(failure: UpstreamFailure, headers: Mapping[str, str]) -> UpstreamFailure:
+    message = failure.message
     for secret in filter(None, map(headers.get, _SECRET_HEADERS)):
         message = message.replace(secret, "…")
-    return replace(fault, message=message)
+    return replace(failure, message=message)

@@ -1,13 +1,15 @@
-"""Why ProjectMan refused, found out by looking: it publishes no code for a duplicate, a missing parent or module."""
+"""The cause of a refusal without a published code, found by listing the project.
+
+ProjectMan publishes no code for a duplicate name, a missing parent or a missing module.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from gateway.backends.projectman.client import Client
+from gateway.backends.projectman.client import ProjectManClient
 from gateway.backends.projectman.errors import ERRORS
-from gateway.backends.projectman.tree import Listed
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import (
     BackendError,
@@ -18,57 +20,61 @@ from gateway.domain.errors import (
     OwnerNotFound,
     ParentNotFound,
 )
+from gateway.domain.module import Module
 
-_DOUBTFUL: Final = frozenset({400, 404})
-_Causes = Iterator[tuple[bool, type[GatewayError]]]  # whether it holds is found out one after the other
+_AMBIGUOUS_STATUSES: Final = frozenset({400, 404})
+#: Possible causes, each with whether it applies; evaluated one at a time, because the last needs a further request.
+_Candidates = Iterator[tuple[bool, type[GatewayError]]]
 
 
-class Diagnosis:
-    """What one refused request wanted, held against what the project has."""
+class ErrorRefiner:
+    """Compares one refused request with the present state of its project."""
 
-    def __init__(self, client: Client, project: str, call: CallContext) -> None:
+    def __init__(self, client: ProjectManClient, project: str, call: CallContext) -> None:
         self._client = client
         self._project = project
         self._call = call
 
-    def of_create(self, error: GatewayError, name: str, parent: str | None, owner: str) -> GatewayError:
-        """Explain the refusal of a create: the name is taken, the parent or the owner is not there."""
+    def refine_create(self, error: GatewayError, name: str, parent: str | None, owner: str) -> GatewayError:
+        """Return why a create failed: the name exists, or the parent or the owner does not."""
 
-        def causes(modules: Sequence[Listed]) -> _Causes:
+        def candidates(modules: Sequence[Module]) -> _Candidates:
             yield any(module.name == name for module in modules), ModuleAlreadyExists
-            yield parent is not None and all(module.native_id != parent for module in modules), ParentNotFound
-            yield self._is_no_member(owner), OwnerNotFound
+            yield parent is not None and _is_missing(parent, modules), ParentNotFound
+            yield self._is_not_member(owner), OwnerNotFound
 
-        return self._explain(error, causes)
+        return self._first_matching_cause(error, candidates)
 
-    def of_update(self, error: GatewayError, native_id: str, name: str, owner: str) -> GatewayError:
-        """Explain the refusal of an update: the module is gone, the name is taken, the owner is not there."""
+    def refine_update(self, error: GatewayError, native_id: str, name: str, owner: str) -> GatewayError:
+        """Return why an update failed: the module does not exist, another has the name, or the owner is unknown."""
 
-        def causes(modules: Sequence[Listed]) -> _Causes:
-            yield all(module.native_id != native_id for module in modules), ModuleNotFound
+        def candidates(modules: Sequence[Module]) -> _Candidates:
+            yield _is_missing(native_id, modules), ModuleNotFound
             yield any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists
-            yield self._is_no_member(owner), OwnerNotFound
+            yield self._is_not_member(owner), OwnerNotFound
 
-        return self._explain(error, causes)
+        return self._first_matching_cause(error, candidates)
 
-    def of_delete(self, error: GatewayError, native_id: str) -> GatewayError:
-        """Explain the refusal of a delete: the module is gone."""
+    def refine_delete(self, error: GatewayError, native_id: str) -> GatewayError:
+        """Return why a delete failed: the module does not exist."""
 
-        def causes(modules: Sequence[Listed]) -> _Causes:
-            yield all(module.native_id != native_id for module in modules), ModuleNotFound
+        def candidates(modules: Sequence[Module]) -> _Candidates:
+            yield _is_missing(native_id, modules), ModuleNotFound
 
-        return self._explain(error, causes)
+        return self._first_matching_cause(error, candidates)
 
-    def _explain(self, error: GatewayError, causes: Callable[[Sequence[Listed]], _Causes]) -> GatewayError:
-        """Return the first cause that holds; the refusal itself where none does or nobody can tell."""
-        fault = error.context.failure
-        if fault is None or fault.status not in _DOUBTFUL:
+    def _first_matching_cause(
+        self, error: GatewayError, candidates: Callable[[Sequence[Module]], _Candidates]
+    ) -> GatewayError:
+        """Return the first cause that applies, or the original error if none does or the project cannot be read."""
+        failure = error.context.failure
+        if failure is None or failure.status not in _AMBIGUOUS_STATUSES:
             return error
-        if not isinstance(error, BackendError) and (fault.code is None or fault.code in ERRORS.rows):
+        if not isinstance(error, BackendError) and (failure.code is None or failure.code in ERRORS.rows):
             return error
         try:
-            modules = self._client.listed(self._project, self._call)
-            cause = next((cause for holds, cause in causes(modules) if holds), None)
+            modules = self._client.list_modules(self._project, self._call)
+            cause = next((cause for applies, cause in candidates(modules) if applies), None)
         except GatewayError:
             return error
         if cause is None:
@@ -76,5 +82,9 @@ class Diagnosis:
         errors = (FieldError(cause.pointer, cause.code, cause.title),) if cause.pointer else ()
         return cause(errors=errors, context=error.context)
 
-    def _is_no_member(self, owner: str) -> bool:
+    def _is_not_member(self, owner: str) -> bool:
         return owner not in self._client.member_ids(self._project, self._call)
+
+
+def _is_missing(native_id: str, modules: Sequence[Module]) -> bool:
+    return all(module.native_id != native_id for module in modules)

@@ -1,9 +1,9 @@
-"""ProjectMan's, API Gateway's and IAM's codes, and what they mean here.
+"""The error codes of ProjectMan, API Gateway and IAM, the errors that they mean, and how they are read from a response.
 
-Sources: the vendor's public error pages; nearly everything comes as 400, so the code decides and the status helps out.
-A key is a code, `code:word` (a word of the message that no language changes), `code@status`, `operation:@status` or
-`@status`. `unsure`: the code comes from behind the write, so it proves nothing about it.
-No public code exists for a duplicate name, a missing parent or a missing module: see diagnosis.py.
+Source: the vendor's public error pages. Nearly every error has status 400, so the code decides before the status.
+A key is a code, `code:word` (a language-independent word of the message), `code@status`, `operation:@status` or
+`@status`. `unknown_on_write`: the code is also returned after a write was applied, so it proves nothing.
+No code is published for a duplicate name, a missing parent or a missing module: see error_refinement.py.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ from gateway.domain.errors import (
 )
 from gateway.transport import UpstreamResponse
 
-WRITES: Final = frozenset({"create", "update", "delete"})
-
 _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "APIGW.0101": BackendMisconfigured,  # The API does not exist or has not been published
     "APIGW.0103": BackendUnavailable,  # The backend does not exist
     "APIGW.0104": BackendUnavailable,  # The plug-in configuration is not found
     "APIGW.0105": BackendUnavailable,  # The backend configuration is not found
     "APIGW.0106": BackendUnavailable,  # Orchestration error
-    "APIGW.0201": unknown_on_write(BackendError),  # API request error: the status tells which
+    "APIGW.0201": unknown_on_write(BackendError),  # API request error: the status distinguishes the causes
     "APIGW.0201@400": ValidationFailed,  # API request error
     "APIGW.0201@413": PayloadTooLarge,  # Request body too large
     "APIGW.0201@414": PayloadTooLarge,  # Request URI too large
@@ -95,7 +93,7 @@ _PROJECTMAN: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "PM.10002006": ModuleAlreadyExists,  # name already used in tenant
 }
 
-#: Without a code, or with one that nobody has published: IAM answers by status, proxies with pages.
+#: Responses without a published code: IAM's, which differ by status, and those of proxies.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -108,71 +106,75 @@ _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@429": RateLimited,
     "@4xx": BackendError,
     "@5xx": unknown_on_write(BackendUnavailable),
-    "delete:@404": BackendError,  # perhaps the module is gone: diagnosed by listing
-    "token:@400": BackendRejectedCredentials,  # Keystone: the body is not as IAM wants it
+    "delete:@404": BackendError,  # the module may be missing: error_refinement.py lists the project
+    "token:@400": BackendRejectedCredentials,  # Keystone: invalid request body
     "token:@401": BackendRejectedCredentials,  # Keystone: The username or password is wrong.
     "token:@403": BackendRejectedCredentials,  # Keystone: no programmatic access
     "token:@404": BackendRejectedCredentials,  # Keystone: no such project or domain
-    "update:@404": BackendError,  # the same as for delete
+    "update:@404": BackendError,  # as for delete
 }
 
 ERRORS: Final = ErrorTable({**_API_GATEWAY, **_PROJECTMAN, **_STATUS})
 
-#: Refused before the service saw the request because the token's time is over: fetch a new one, send once more.
-EXPIRED: Final = frozenset({"APIGW.0307", "APIGW.0301:token expires", "APIGW.0301:decrypt token fail", "PM.10001002"})
+#: The token has expired: API Gateway refuses the request before the service receives it.
+TOKEN_EXPIRED: Final = frozenset(
+    {"APIGW.0307", "APIGW.0301:token expires", "APIGW.0301:decrypt token fail", "PM.10001002"}
+)
 
-_TOKEN: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
-_THROTTLE: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
-_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_MESSAGE_TOKEN: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
+_THROTTLE_RE: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
+_UNIT_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _LOCKED_SECONDS: Final = 300.0
-#: The service's own limit comes without a figure: a second is the shortest that its neighbours count in.
-_PAUSES: Final = {"PM.02153001": 1.0}
-#: The pairs under which the family's services keep code and message.
-_SPELLINGS: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+#: The service's own rate limit states no time; one second is the shortest period of the API gateway's limits.
+_DEFAULT_RETRY_AFTER: Final = {"PM.02153001": 1.0}
+#: The keys of code and message, which differ between services.
+_ERROR_KEYS: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
 
 
-def has_code(body: Any) -> bool:
-    """Tell whether a reply of success carries an error all the same."""
+def contains_error(body: Any) -> bool:
+    """Return whether the body of a response with status 2xx describes an error."""
     return isinstance(body, dict) and ("error_code" in body or "errorCode" in body)
 
 
-def read_fault(reply: UpstreamResponse, backend: str, operation: str) -> UpstreamFailure:
-    """Read any of the four shapes of error there are; one that is none of them has no code."""
-    body = reply.json()
-    told: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    inner = told.get("error")
-    code, message = _code_and_message(inner if isinstance(inner, dict) else told)
-    token = _TOKEN.search(message)
+def parse_failure(response: UpstreamResponse, backend: str, operation: str) -> UpstreamFailure:
+    """Read an error response in any of the four documented shapes; every other shape has no code."""
+    body = response.json()
+    document: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    nested = document.get("error")
+    code, message = _code_and_message(nested if isinstance(nested, dict) else document)
+    token = _MESSAGE_TOKEN.search(message)
+    headers = response.headers
     return UpstreamFailure(
         backend=backend,
         operation=operation,
-        is_write=operation in WRITES,
-        status=reply.status,
+        is_write=response.is_write,
+        status=response.status,
         code=code,
         token=token[1] if token else None,
         message=message,
-        request_id=_request_id(reply.headers.get("X-Request-Id"), reply.headers.get("X-IAM-Trace-Id"), told),
-        retry_after=_retry_after(reply, code, message),
+        request_id=_request_id(headers.get("X-Request-Id"), headers.get("X-IAM-Trace-Id"), document.get("request_id")),
+        retry_after=_retry_after(response, code, message),
     )
 
 
-def _code_and_message(told: Mapping[str, Any]) -> tuple[str | None, str]:
-    for code_key, message_key in _SPELLINGS:
-        code = told.get(code_key)
+def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str]:
+    for code_key, message_key in _ERROR_KEYS:
+        code = document.get(code_key)
         if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{1,63}", code, re.ASCII):
-            return re.sub(r"^APIG\.", "APIGW.", code), str(told.get(message_key, ""))
-    return None, str(told.get("message", ""))
+            return re.sub(r"^APIG\.", "APIGW.", code), str(document.get(message_key, ""))
+    return None, str(document.get("message", ""))
 
 
-def _request_id(*told: Any) -> str | None:
-    ids = (each.get("request_id") if isinstance(each, Mapping) else each for each in told)
-    return next((i for i in ids if isinstance(i, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", i)), None)
+def _request_id(*values: Any) -> str | None:
+    return next(
+        (value for value in values if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", value)), None
+    )
 
 
-def _retry_after(reply: UpstreamResponse, code: str | None, message: str) -> float | None:
-    header = reply.headers.get("Retry-After", "")
+def _retry_after(response: UpstreamResponse, code: str | None, message: str) -> float | None:
+    header = response.headers.get("Retry-After", "")
     if re.fullmatch(r"[0-9]{1,6}", header, re.ASCII):
         return float(header)
-    if (throttle := _THROTTLE.search(message)) is not None:
-        return float(throttle[1]) * _SECONDS[throttle[2]]
-    return _LOCKED_SECONDS if "AK access failed" in message else _PAUSES.get(code or "")
+    if (throttle := _THROTTLE_RE.search(message)) is not None:
+        return float(throttle[1]) * _UNIT_SECONDS[throttle[2]]
+    return _LOCKED_SECONDS if "AK access failed" in message else _DEFAULT_RETRY_AFTER.get(code or "")

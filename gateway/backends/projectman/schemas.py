@@ -1,8 +1,8 @@
-"""ProjectMan's format of a module: replies and trees read into ours, drafts and patches written into theirs."""
+"""ProjectMan's format of a module: one schema loads responses and nodes of a list, and dumps request bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,119 +10,98 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.module import Module, ModuleDraft, Owner
-from gateway.hotpath.schemas import Dumper, Loader
-
-_POSITIVE: Final = validate.Range(1, INT64_MAX)
 
 
-class Whole(fields.Integer):
-    """An integer, or one in digits; half a module there is not, and cutting it off would name another."""
+class SingleOwner(fields.Field[Sequence[Owner]]):
+    """The owner: an object with id and names when it is loaded, only the id when it is dumped."""
 
-    as_is = int
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Sequence[Owner]:  # noqa: ARG002 - marshmallow's signature
+        if not isinstance(value, dict):
+            raise ValidationError("Not an object.")
+        user_id, *names = (value.get(key) for key in ("user_id", "user_name", "nick_name"))
+        if not all(text is None or isinstance(text, str) for text in (user_id, *names)):
+            raise ValidationError("Not an object of strings.")
+        return (Owner(user_id, *names),) if user_id else ()
 
-    def _validated(self, value: Any) -> int:
-        if isinstance(value, float) and not value.is_integer():
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Mapping[str, str]:  # noqa: ARG002 - the same
+        return {"user_id": value}
 
 
-class OwnerDocument(Schema):
-    """Who owns a module, as ProjectMan tells it."""
+def _refuse_fraction(value: Any) -> Any:
+    """Refuse 1.5, of which marshmallow's Integer would make 1, the id of another module."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValidationError("Not an integer.")
+    return value
+
+
+def _id_or_none(number: int) -> str | None:
+    return str(number) if number else None
+
+
+class ModuleSchema(Schema):
+    """A module: ProjectMan's names are the data keys, ours the attributes. Only id and name are always present."""
 
     class Meta:
-        """Ignore what we do not know."""
+        """Ignore unknown fields; tree.py reads `children`."""
 
         unknown = EXCLUDE
 
-    user_id = fields.String(allow_none=True)
-    user_name = fields.String(allow_none=True)
-    nick_name = fields.String(allow_none=True)
-
-
-class ModuleDocument(Schema):
-    """A module in a reply or a node of a list's tree; only id and name are certain to be there."""
-
-    class Meta:
-        """Ignore what we do not know; `children` are walked by hand."""
-
-        unknown = EXCLUDE
-
-    module_id = Whole(required=True, validate=_POSITIVE)
-    module_name = fields.String(required=True)
+    native_id = fields.Integer(
+        data_key="module_id",
+        required=True,
+        load_only=True,
+        pre_load=_refuse_fraction,
+        validate=validate.Range(1, INT64_MAX),
+        post_load=str,
+    )
+    name = fields.String(data_key="module_name", required=True)
+    owners = SingleOwner(data_key="owner", allow_none=True)
     description = fields.String(allow_none=True)
-    owner = fields.Nested(OwnerDocument, allow_none=True)
-    parent_module_id = Whole(allow_none=True)
-    deepth = fields.Integer(allow_none=True)
-    is_parent = fields.Boolean(allow_none=True)
+    parent = fields.Integer(
+        data_key="parent_module_id", allow_none=True, pre_load=_refuse_fraction, post_load=_id_or_none
+    )
+    depth = fields.Integer(data_key="deepth", allow_none=True, load_only=True)
+    has_children = fields.Boolean(data_key="is_parent", allow_none=True, load_only=True)
 
 
-class OwnerReference(Schema):
-    """The owner as it is sent: by id."""
-
-    user_id = fields.String(attribute="owner")
-
-
-class ChangesDocument(Schema):
-    """What is sent to create or update a module; what is not given is not sent."""
-
-    module_name = fields.String(attribute="name")
-    owner = fields.Function(lambda values: {"user_id": values["owner"]})
-    description = fields.String()
-    parent_module_id = fields.Integer(attribute="parent")
-
-
-_DOCUMENT: Final = Loader(ModuleDocument())
-_CHANGES: Final = Dumper(ChangesDocument())
+_SCHEMA: Final = ModuleSchema()
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Whose modules are read: the connection and the project."""
+class ModuleSource:
+    """The connection and the project that modules are loaded from."""
 
     backend: str
     project: str
 
 
-def write(name: str, owner: str, description: str | None, parent: str | None = None) -> Mapping[str, Any]:
-    """Return the body of a create or update; a description of None is left out."""
-    given = {"name": name, "owner": owner, "description": description, "parent": parent}
-    return _CHANGES.dump({key: value for key, value in given.items() if value is not None})
+def dump_module(name: str, owner: str, description: str | None, parent: str | None = None) -> Mapping[str, Any]:
+    """Return the body of a create or update; None is left out."""
+    values = {"name": name, "owners": owner, "description": description, "parent": parent}
+    document: dict[str, Any] = _SCHEMA.dump({key: value for key, value in values.items() if value is not None})
+    return document
 
 
-def read_module(origin: Origin, document: Any, draft: ModuleDraft | None = None) -> Module:
-    """Read one document; a reply to a create tells no place, the draft does. Raises ValueError where it is none."""
-    try:
-        told = _DOCUMENT.load(document)
-    except ValidationError as error:
-        raise ValueError(str(error.messages)) from None
-    parent = draft.parent if draft else _text(told.get("parent_module_id"))
-    depth = (None if parent else 1) if draft else told.get("deepth")
+def load_module(source: ModuleSource, document: Any, draft: ModuleDraft | None = None) -> Module:
+    """Return a module; the response to a create contains no position in the tree, so it is taken from the draft.
+
+    Raises marshmallow's ValidationError if the document is not a module.
+    """
+    data = {"parent": None, **_SCHEMA.load(document)}
+    if draft is not None:
+        data |= {"parent": draft.parent, "depth": None if draft.parent else 1, "has_children": False}
+    data["owners"] = data.get("owners") or ()
     unavailable = {
-        "description": "description" not in told,
-        "owners": not (told.get("owner") or {}).get("user_id"),
-        "depth": depth is None,
+        "description": "description" not in data,
+        "owners": not data["owners"],
+        "depth": data.get("depth") is None,
         "created_at": True,
         "updated_at": True,
     }
     return Module(
-        backend=origin.backend,
-        ref=f"{origin.project}.{told['module_id']}",
-        native_id=str(told["module_id"]),
-        scope=origin.project,
-        parent=parent,
-        name=told["module_name"],
-        description=told.get("description"),
-        owners=_owners(told.get("owner") or {}),
-        depth=depth,
-        has_children=False if draft else told.get("is_parent"),
-        unavailable=tuple(field for field, missing in unavailable.items() if missing),
+        **data,
+        backend=source.backend,
+        ref=f"{source.project}.{data['native_id']}",
+        scope=source.project,
+        unavailable=tuple(field for field, is_unavailable in unavailable.items() if is_unavailable),
     )
-
-
-def _owners(told: Mapping[str, Any]) -> tuple[Owner, ...]:
-    user_id = told.get("user_id")
-    return (Owner(user_id, told.get("user_name"), told.get("nick_name")),) if user_id else ()
-
-
-def _text(number: int | None) -> str | None:
-    return None if not number else str(number)

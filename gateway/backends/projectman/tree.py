@@ -1,160 +1,107 @@
-"""The tree that a list shows: flattened, looked through, and read only where somebody asks for a module."""
+"""The tree of modules: the nodes of a page, filtered and flattened depth first, and the subtree of a module."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import NoneType
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
-from gateway.backends.projectman.schemas import Origin, read_module
-from gateway.domain.capabilities import INT64_MAX
+from gateway.backends.projectman.schemas import ModuleSource, load_module
+from gateway.domain.errors import ModuleNotFound
 from gateway.domain.module import Module
 
-#: Of which types the fields of a document are, where it is as usual.
-Usual = tuple[tuple[str, tuple[type, ...]], ...]
-_USUAL: Final[Usual] = (
-    ("module_id", (int,)),
-    ("module_name", (str,)),
-    ("description", (str, NoneType)),
-    ("owner", (dict, NoneType)),
-    ("parent_module_id", (int, NoneType)),
-    ("deepth", (int, NoneType)),
-    ("is_parent", (bool, NoneType)),
-)
-_USUAL_OWNER: Final[Usual] = tuple((key, (str, NoneType)) for key in ("user_id", "user_name", "nick_name"))
-
-#: A field of a node, and what it must say.
-Holding = tuple[Literal["module_id", "module_name"], str]
+#: A field of a node, and its value as text.
+NodeFilter = tuple[Literal["module_id", "module_name"], str]
 
 
-@dataclass(slots=True, eq=False)
-class Listed:
-    """A module as a list shows it: told from the others at once, and read where somebody asks for it."""
+def flatten_tree(source: ModuleSource, nodes: list[Any]) -> list[Module]:
+    """Return the modules of a page, parents before children; raises ValidationError if a node is not a module.
 
-    origin: Origin
-    node: Any
-    native_id: str
-    parent: str | None
-    name: str
-    level: int = 1
-    has_children: bool = False  # on this page; the node may know of others
-
-    def read(self) -> Module:
-        """Read the node; what it does not tell, its place does."""
-        module = read_module(self.origin, self.node)
-        has_children = self.has_children or bool(module.has_children)
-        if module.depth and module.has_children is has_children and module.parent == self.parent:
-            return module
-        unavailable = tuple(field for field in module.unavailable if field != "depth")
-        depth = module.depth or self.level
-        return replace(module, parent=self.parent, depth=depth, has_children=has_children, unavailable=unavailable)
-
-
-def list_tree(origin: Origin, nodes: list[Any]) -> list[Listed]:
-    """Flatten the nodes of one page, depth first, parents before children; raises ValueError where one is none.
-
-    Whether `children` holds the next level or all descendants is not documented; both are understood. The parent is
-    what the node says, else the node around it.
+    The documentation does not say whether `children` contains the next level or all descendants; both are accepted.
+    The parent of a module is the one that its node names, or else the node that encloses it.
     """
-    listed: list[Listed] = []
+    modules: list[Module] = []
     for node in nodes:
-        top = _list_one(origin, node)
-        has_children = "children" in node and node["children"]
-        listed += _depth_first(top, _collect(origin, top)) if has_children else [top]
-    return listed
+        top = load_module(source, node)
+        modules += _depth_first(top, _group_by_parent(source, node, top))
+    return modules
 
 
-def branches(nodes: list[Any], holding: Holding | None) -> list[Any]:
-    """Return the nodes of one page, or those that hold what is looked for, in themselves or below."""
-    if holding is None:
-        return nodes
-    field, value = holding
-    return [
-        node
-        for node in nodes
-        if type(node) is not dict  # what is no node is kept, for whoever reads it to refuse
-        or str(node[field] if field in node else None) == value  # noqa: SIM401 - a page has a hundred: no calls
-        or ("children" in node and node["children"] and _holds(node["children"], field, value))
-    ]
+def filter_subtrees(nodes: list[Any], node_filter: NodeFilter | None) -> list[Any]:
+    """Return the top-level nodes that match the filter or have a descendant that does; without a filter, all.
+
+    What is not a node matches every filter, so that loading it raises ValidationError.
+    """
+    return nodes if node_filter is None else [node for node in nodes if _subtree_contains(node, *node_filter)]
 
 
-def name_tops(nodes: list[Any]) -> set[str]:
-    """Return what tells each node of the top level from the others."""
+def top_level_ids(nodes: list[Any]) -> set[str]:
+    """Return the ids of the top-level nodes."""
     return {str(node.get("module_id")) for node in nodes}
 
 
-def _holds(children: Any, field: str, value: str) -> bool:
-    """Look through a branch as it came; what is no node counts as found."""
-    waiting = [*children] if type(children) is list else []
-    for each in waiting:  # grows while it is walked
-        if type(each) is not dict or str(each.get(field)) == value:
+def subtree_of(modules: Sequence[Module], native_id: str) -> Sequence[Module]:
+    """Return a module and its descendants, parents first; raises ModuleNotFound."""
+    children: dict[str | None, list[Module]] = {}
+    for module in modules:
+        children.setdefault(module.parent, []).append(module)
+    queue = [module for module in modules if module.native_id == native_id]
+    if not queue:
+        raise ModuleNotFound
+    for module in queue:  # grows during the iteration
+        # Two modules that name each other as parent must not end in a loop.
+        queue += [child for child in children.pop(module.native_id, []) if child.native_id != native_id]
+    return queue
+
+
+def _subtree_contains(top: Any, field: str, value: str) -> bool:
+    queue = [top]
+    for node in queue:  # grows during the iteration
+        if not isinstance(node, dict) or str(node.get(field)) == value:
             return True
-        if "children" in each:
-            waiting += _children(each)
+        queue += _children(node)
     return False
 
 
-def _list_one(origin: Origin, node: Any) -> Listed:
-    """Tell a node from others, and read it only where there is doubt that it can be read; raises ValueError."""
-    if _is_usual(node):
-        parent = node["parent_module_id"] if "parent_module_id" in node else None  # noqa: SIM401 - no calls
-        return Listed(origin, node, str(node["module_id"]), str(parent) if parent else None, node["module_name"])
-    module = read_module(origin, node)
-    return Listed(origin, node, module.native_id, module.parent, module.name)
-
-
-def _is_usual(node: Any) -> bool:
-    """Tell whether nothing in a node could keep it from being read."""
-    if type(node) is not dict or "module_id" not in node or "module_name" not in node:
-        return False
-    if not _fits(node, _USUAL) or not 0 < node["module_id"] <= INT64_MAX:
-        return False
-    return "owner" not in node or node["owner"] is None or _fits(node["owner"], _USUAL_OWNER)
-
-
-def _fits(document: Mapping[str, Any], usual: Usual) -> bool:
-    for key, types in usual:  # noqa: SIM110 - no generator for each of a hundred nodes
-        if key in document and type(document[key]) not in types:
-            return False
-    return True
-
-
-def _collect(origin: Origin, top: Listed) -> dict[str, list[Listed]]:
-    """List all that is below a node, each under its parent's id."""
-    below: dict[str, list[Listed]] = {}
-    known = {top.native_id}
-    waiting = [(child, top.native_id) for child in _children(top.node)]
-    for child, around in waiting:  # grows while it is walked
-        each = _list_one(origin, child)
-        if each.native_id in known:
+def _group_by_parent(source: ModuleSource, top_node: Any, top: Module) -> dict[str | None, list[Module]]:
+    """Return the descendants of a top-level node by the id of their parent; each id is taken once."""
+    groups: dict[str | None, list[Module]] = {}
+    ids = {top.native_id}
+    queue = [(child, top.native_id) for child in _children(top_node)]
+    for node, enclosing_id in queue:  # grows during the iteration
+        module = load_module(source, node)
+        if module.native_id in ids:
             continue
-        known.add(each.native_id)
-        each.parent = each.parent or around
-        below.setdefault(each.parent, []).append(each)
-        children = _children(child)
-        if children:
-            waiting += [(grandchild, each.native_id) for grandchild in children]
-    for parent in [parent for parent in below if parent not in known]:
-        # A parent that the page does not show: its children stand under the top.
-        below.setdefault(top.native_id, []).extend(below.pop(parent))
-    return below
+        ids.add(module.native_id)
+        if module.parent is None:
+            module = replace(module, parent=enclosing_id)
+        groups.setdefault(module.parent, []).append(module)
+        queue += [(child, module.native_id) for child in _children(node)]
+    for parent in [parent for parent in groups if parent not in ids]:
+        # The page does not contain this parent: its children are listed below the top-level node.
+        groups.setdefault(top.native_id, []).extend(groups.pop(parent))
+    return groups
 
 
-def _depth_first(top: Listed, below: Mapping[str, list[Listed]]) -> list[Listed]:
-    listed: list[Listed] = []
-    waiting = [top]
-    while waiting:
-        each = waiting.pop()
-        listed.append(each)
-        if each.native_id in below:
-            each.has_children = True
-            for child in below[each.native_id]:
-                child.level = each.level + 1
-            waiting += reversed(below[each.native_id])
-    return listed
+def _depth_first(top: Module, groups: Mapping[str | None, list[Module]]) -> list[Module]:
+    modules: list[Module] = []
+    stack = [(top, 1)]
+    while stack:
+        module, level = stack.pop()
+        children = groups.get(module.native_id, ())
+        modules.append(_complete(module, level, has_children=bool(children or module.has_children)))
+        stack += [(child, level + 1) for child in reversed(children)]
+    return modules
 
 
-def _children(node: Any) -> list[Any]:
-    children = node["children"] if type(node) is dict and "children" in node else None
-    return children if type(children) is list else []
+def _complete(module: Module, level: int, *, has_children: bool) -> Module:
+    """Fill in what the node leaves out and its position determines."""
+    if module.depth and module.has_children is has_children:
+        return module
+    unavailable = tuple(field for field in module.unavailable if field != "depth")
+    return replace(module, depth=module.depth or level, has_children=has_children, unavailable=unavailable)
+
+
+def _children(node: Mapping[str, Any]) -> list[Any]:
+    children = node.get("children")
+    return children if isinstance(children, list) else []

@@ -24,8 +24,8 @@ from gateway.domain.backend import Backend
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
 from gateway.twins.server import running
-from tests.contract.stands import cmdb as cmdb_stand
-from tests.contract.stands import projectman as projectman_stand
+from tests.contract.fixtures import cmdb as cmdb_stand
+from tests.contract.fixtures import projectman as projectman_stand
 from tests.unit.api.callers import auth, caller, key
 
 pytestmark = pytest.mark.loopback

@@ -1,4 +1,4 @@
-"""Connections as tests configure them, and what their backends answer when all is well."""
+"""Connections as the tests configure them, and documented responses of their backends."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ def projectman_options(base_url: str, **changes: Any) -> projectman.Options:
 
 
 def envelope(data: Any) -> bytes:
-    """CMDB's success; documented: cmdb.md §4."""
-    told = {"result": True, "code": 0, "message": "success", "permission": None, "data": data}
-    return json.dumps(told).encode()
+    """Return CMDB's envelope of a success; documented: cmdb.md §4."""
+    document = {"result": True, "code": 0, "message": "success", "permission": None, "data": data}
+    return json.dumps(document).encode()
 
 
-def found(*modules: dict[str, Any]) -> bytes:
-    """CMDB's reply to a search; documented: cmdb.md §1, reading."""
+def search_response(*modules: dict[str, Any]) -> bytes:
+    """Return CMDB's response to a search; documented: cmdb.md §1, reading."""
     return envelope({"count": len(modules), "info": list(modules)})
 
 
-def tree(*nodes: dict[str, Any]) -> bytes:
-    """ProjectMan's reply to a list; documented: projectman.md §2."""
+def list_response(*nodes: dict[str, Any]) -> bytes:
+    """Return ProjectMan's response to a list; documented: projectman.md §2."""
     return json.dumps({"total": len(nodes), "modules": list(nodes)}).encode()

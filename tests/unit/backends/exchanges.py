@@ -1,4 +1,4 @@
-"""Canned exchanges: a reply is played only to a request of exactly this method, address, headers and body."""
+"""Exchanges: a response is returned only to a request with exactly this method, URL, headers and body."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Matcher = Callable[[PreparedRequest], tuple[bool, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """What is expected and what is answered; `body` and `answer` are JSON unless they are bytes or None."""
+    """A request and its response; `body` and `response` are JSON unless they are bytes or None."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: Any = None
-    answer: Any = None
+    response: Any = None
     status: int = 200
-    answer_headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
 
-    def play(self, wire: responses.RequestsMock) -> None:
-        answer = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
+    def register(self, wire: responses.RequestsMock) -> None:
+        response = self.response if isinstance(self.response, bytes) else json.dumps(self.response).encode()
         wire.add(
             self.method,
             self.url,
-            body=b"" if self.answer is None else answer,
+            body=b"" if self.response is None else response,
             status=self.status,
-            headers=dict(self.answer_headers),
+            headers=dict(self.response_headers),
             match=[self._matches_headers, self._matches_body],
         )
 

@@ -1,4 +1,4 @@
-"""Replies of the right shape with a wrong type in them: nothing is guessed."""
+"""Responses with values of a wrong type are invalid."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from typing import Any, Final
 
 import pytest
 
-from tests.unit.backends.connections import CMDB_MODULE, OWNER, PM_NODE, envelope, found, tree
-from tests.unit.backends.serving import INVALID, UNKNOWN, Build, app, ask, check, goes_on, said
+from tests.unit.backends.connections import CMDB_MODULE, OWNER, PM_NODE, envelope, list_response, search_response
+from tests.unit.backends.service_client import (
+    INVALID,
+    UNKNOWN,
+    Build,
+    app,
+    check,
+    check_still_works,
+    respond_with,
+    send,
+)
 from tests.unit.transport.rawserver import RawServer
 
 pytestmark = pytest.mark.loopback
 
 
-def variants(sound: dict[str, Any], wrong: dict[str, list[Any]]) -> list[Any]:
-    """Return the module with one wrong value at a time, without each key it needs, and what is no module at all."""
-    spoilt: list[Any] = [{**sound, key: value} for key, values in wrong.items() for value in values]
-    return [*spoilt, None, [], "UPSTREAM WORDS", 7]
+def variants(valid: dict[str, Any], wrong: dict[str, list[Any]]) -> list[Any]:
+    """Return the module with one wrong value at a time, and values that are not modules."""
+    variants: list[Any] = [{**valid, key: value} for key, values in wrong.items() for value in values]
+    return [*variants, None, [], "UPSTREAM WORDS", 7]
 
 
 _CMDB_WRONG: Final = variants(
@@ -43,14 +52,17 @@ _PM_WRONG: Final = variants(
 
 @pytest.mark.parametrize(
     ("backend", "body"),
-    [*(("cmdb", found(wrong)) for wrong in _CMDB_WRONG), *(("projectman", tree(wrong)) for wrong in _PM_WRONG)],
+    [
+        *(("cmdb", search_response(wrong)) for wrong in _CMDB_WRONG),
+        *(("projectman", list_response(wrong)) for wrong in _PM_WRONG),
+    ],
 )
-def test_a_wrong_type_in_a_list_is_an_invalid_reply(build: Build, backend: str, body: bytes) -> None:
-    """One row that is no module makes the reply invalid; nothing is guessed, nothing escapes as a 500."""
-    with RawServer(said(body)) as server:
+def test_a_wrong_type_in_a_list_is_an_invalid_response(build: Build, backend: str, body: bytes) -> None:
+    """One invalid row makes the response invalid; it does not become a 500."""
+    with RawServer(respond_with(body)) as server:
         service = app(build, server.url)
-        check(ask(service, backend, "list"), INVALID, None)
-        goes_on(service, server, backend)
+        check(send(service, backend, "list"), INVALID, None)
+        check_still_works(service, server, backend)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +76,9 @@ def test_a_wrong_type_in_a_list_is_an_invalid_reply(build: Build, backend: str, 
         *(("projectman", json.dumps(wrong).encode()) for wrong in _PM_WRONG),
     ],
 )
-def test_a_wrong_type_in_the_reply_to_a_create_is_unknown(build: Build, backend: str, body: bytes) -> None:
-    """The module is probably there, but nobody can say under which id."""
-    with RawServer(said(body)) as server:
+def test_a_wrong_type_in_the_response_to_a_create_is_unknown(build: Build, backend: str, body: bytes) -> None:
+    """The module probably exists, but its id is unknown."""
+    with RawServer(respond_with(body)) as server:
         service = app(build, server.url)
-        check(ask(service, backend, "create"), UNKNOWN, "unknown")
-        goes_on(service, server, backend)
+        check(send(service, backend, "create"), UNKNOWN, "unknown")
+        check_still_works(service, server, backend)

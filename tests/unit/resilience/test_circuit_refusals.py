@@ -13,8 +13,8 @@ import pytest
 from gateway.backends.cmdb import errors as cmdb_errors
 from gateway.backends.cmdb.adapter import CmdbBackend
 from gateway.backends.projectman import errors as projectman_errors
-from gateway.backends.projectman.auth import credentials
-from gateway.backends.projectman.client import Client
+from gateway.backends.projectman.auth import create_auth
+from gateway.backends.projectman.client import ProjectManClient
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendUnavailable, GatewayError
 from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest, UpstreamResponse
@@ -84,9 +84,9 @@ def ask_cmdb(transport: UpstreamClient, clock: VirtualClock) -> None:
 
 
 def ask_projectman(transport: UpstreamClient, clock: VirtualClock) -> None:
-    who = credentials("pm", projectman_options("http://h"), transport, clock)
-    client = Client("pm", "http://h", who, transport)
-    client.ask("list", "GET", f"{PROJECT}/modules", CallContext("r", clock.monotonic() + 20.0))
+    who = create_auth("pm", projectman_options("http://h"), transport, clock)
+    client = ProjectManClient("pm", "http://h", who, transport)
+    client.request("list", "GET", f"{PROJECT}/modules", CallContext("r", clock.monotonic() + 20.0))
 
 
 CASES: Final = [

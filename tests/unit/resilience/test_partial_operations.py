@@ -30,9 +30,9 @@ from gateway.twins.cmdb import create_twin as create_cmdb
 from gateway.twins.projectman import create_twin as create_projectman
 from gateway.twins.server import running
 from tests.conftest import VirtualClock
-from tests.contract.stands import cmdb as cmdb_stand
-from tests.contract.stands import projectman as projectman_stand
-from tests.contract.stands.ledger import effective_writes
+from tests.contract.fixtures import cmdb as cmdb_stand
+from tests.contract.fixtures import projectman as projectman_stand
+from tests.contract.fixtures.ledger import effective_writes
 from tests.unit.transport.doubles import After
 
 pytestmark = pytest.mark.loopback

@@ -15,8 +15,8 @@ from gateway.backends.projectman.capabilities import capabilities as projectman_
 from gateway.domain.capabilities import Capabilities, strip_whitespace
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
-from tests.contract.stands.cmdb import options as cmdb_options
-from tests.contract.stands.projectman import OWNER, PROJECT, options
+from tests.contract.fixtures.cmdb import options as cmdb_options
+from tests.contract.fixtures.projectman import OWNER, PROJECT, options
 from tests.unit.validation_parity.signing import signed
 
 _CONTROLS: Final = {chr(code) for code in (*range(0x20), 0x7F)}

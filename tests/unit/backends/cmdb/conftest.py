@@ -1,4 +1,4 @@
-"""A CMDB connection on the virtual clock, and the exchanges that its writes and reads consist of."""
+"""A CMDB connection on the virtual clock, and the exchange of a create."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.backends.connections import cmdb_options
 from tests.unit.backends.exchanges import Exchange
 
 BASE: Final = "https://bkapi.example.com"
-#: documented: cmdb.md §1 (auth in the one header) and §4 (the two languages)
+#: documented: cmdb.md §1 (authentication in one header) and §4 (the two language headers)
 HEADERS: Final = {
     "X-Bkapi-Authorization": '{"bk_app_code": "gateway", "bk_app_secret": "canary-app-secret", "bk_username": "admin"}',
     "Content-Type": "application/json",
@@ -26,7 +26,7 @@ HEADERS: Final = {
     "X-Request-Id": "test-request",
 }
 DRAFT: Final = ModuleDraft(scope="1", parent="10", name="test")
-Answer = Callable[..., None]
+SetResponse = Callable[..., None]
 
 
 @pytest.fixture
@@ -42,18 +42,18 @@ def apigw(clock: VirtualClock) -> Backend:
 
 
 @pytest.fixture
-def answer_create(wire: responses.RequestsMock) -> Answer:
-    """Answer the create of DRAFT over the ESB."""
+def set_create_response(wire: responses.RequestsMock) -> SetResponse:
+    """A function that sets the response to the create of DRAFT over the ESB."""
 
-    def answer(answer: Any, status: int = 200, **headers: str) -> None:
+    def set_response(response: Any, status: int = 200, **headers: str) -> None:
         Exchange(
             method="POST",
             url=f"{BASE}/api/c/compapi/v2/cc/create_module/",
             headers=HEADERS,
             body={"bk_biz_id": 1, "bk_set_id": 10, "data": {"bk_parent_id": 10, "bk_module_name": "test"}},
-            answer=answer,
+            response=response,
             status=status,
-            answer_headers={name.replace("_", "-"): value for name, value in headers.items()},
-        ).play(wire)
+            response_headers={name.replace("_", "-"): value for name, value in headers.items()},
+        ).register(wire)
 
-    return answer
+    return set_response

@@ -31,10 +31,10 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.module import ModulePatch, ModuleQuery
-from tests.unit.backends.cmdb.conftest import BASE, DRAFT, HEADERS, Answer
+from tests.unit.backends.cmdb.conftest import BASE, DRAFT, HEADERS, SetResponse
 
-#: documented: cmdb.md §5, all three tables, by what a code means; written from the facts, not from the table
-MEANT: Final[dict[type[GatewayError], str]] = {
+#: documented: cmdb.md §5, all three tables, by error; derived from the facts, not from the adapter's table
+CODES_BY_ERROR: Final[dict[type[GatewayError], str]] = {
     BackendError: "1101000 1101003 1101007 1101164 1101166 1199052 1199998 1199999 1306000 1650070",
     BackendMisconfigured: "1101084 1199045 1306203 1306206 1306207 1306208 1306209 1306404 1306405 1640401 1650002"
     " 1650801",
@@ -54,8 +54,8 @@ MEANT: Final[dict[type[GatewayError], str]] = {
     ValidationFailed: "1108036 1199000 1199006 1199007 1199009 1199010 1199011 1199015 1199016 1199035 1199038 1199073"
     " 1199089 1306406 1306407",
 }
-#: documented: the same, retry **U**: the outcome of a write is not known
-UNSURE: Final = frozenset(
+#: documented: the same, retry **U**: the outcome of a write is unknown
+UNKNOWN_ON_WRITE: Final = frozenset(
     [
         "1101000",
         "1101003",
@@ -81,28 +81,28 @@ UNSURE: Final = frozenset(
         "1650401",
     ]
 )
-_CODES: Final = {code: error for error, codes in MEANT.items() for code in codes.split()}
-#: One reply for each status that has a row of its own, and one for each class of them.
+_CODES: Final = {code: error for error, codes in CODES_BY_ERROR.items() for code in codes.split()}
+#: The status of the response for each row of a status class.
 _STATUSES: Final = {"@": 200, "@3xx": 302, "@4xx": 422, "@5xx": 503}
 
 
 def test_the_facts_and_the_table_name_the_same_codes() -> None:
-    """No documented code is missing, none is invented, and each means what the facts say."""
+    """No documented code is missing, none is added, and each maps to the documented error."""
     rows = {key: row for key, row in ERRORS.rows.items() if key.isdigit()}
     assert {key: row.error for key, row in rows.items()} == _CODES
-    assert {key for key, row in rows.items() if row.unknown_on_write} == UNSURE
+    assert {key for key, row in rows.items() if row.unknown_on_write} == UNKNOWN_ON_WRITE
 
 
 @pytest.mark.parametrize("key", ERRORS.rows)
 def test_every_row_reaches_a_registered_error(key: str) -> None:
-    """A row's class is published under its code, and what a row points to is a JSON pointer."""
+    """A row's error is in the registry under its code, and its pointer is a JSON pointer."""
     row = ERRORS.rows[key]
     assert REGISTRY[row.error.code] is row.error
     assert row.pointer is None or row.pointer.startswith("/")
 
 
-def canned(key: str, dialect: str) -> tuple[int, dict[str, Any]]:
-    """Return the status and body that documented: cmdb.md §0 and §5 give a row's code, and the row's word in it."""
+def documented_response(key: str, dialect: str) -> tuple[int, dict[str, Any]]:
+    """Return the status and body of a row's code, with the row's word; documented: cmdb.md §0 and §5."""
     if key.startswith("@"):
         return _STATUSES.get(key) or int(key[1:]), {"result": False, "message": "no code"}
     code, _, word = key.removeprefix("create:").partition(":")
@@ -114,29 +114,29 @@ def canned(key: str, dialect: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize("dialect", ["raw", "renamed"])
 @pytest.mark.parametrize("key", ERRORS.rows)
-def test_every_row_is_what_a_create_meets(
-    key: str, dialect: str, backend: Backend, answer_create: Answer, call: CallContext
+def test_a_create_raises_the_error_of_every_row(
+    key: str, dialect: str, backend: Backend, set_create_response: SetResponse, call: CallContext
 ) -> None:
-    """Either spelling of a code raises its row's class; where the code proves nothing the create is unknown."""
-    status, body = canned(key, dialect)
-    answer_create(body, status)
+    """Either spelling of a code raises its row's error; an `unknown_on_write` row raises OutcomeUnknown."""
+    status, body = documented_response(key, dialect)
+    set_create_response(body, status)
     row = ERRORS.rows.get(f"create:{key}", ERRORS.rows[key])
     with pytest.raises(GatewayError) as caught:
         backend.create(DRAFT, call)
     assert caught.type is (OutcomeUnknown if row.unknown_on_write else row.error)
-    fault = caught.value.context.failure
-    assert fault is not None
-    assert (fault.status, fault.code) == (status, None if key.startswith("@") else re.findall(r"\d+", key)[0])
+    failure = caught.value.context.failure
+    assert failure is not None
+    assert (failure.status, failure.code) == (status, None if key.startswith("@") else re.findall(r"\d+", key)[0])
     pointer = row.pointer or caught.type.pointer
-    assert [each.pointer for each in caught.value.errors] == ([pointer] if pointer else [])
+    assert [field_error.pointer for field_error in caught.value.errors] == ([pointer] if pointer else [])
 
 
 @pytest.mark.parametrize("key", [key for key in ERRORS.rows if not key.startswith("create:")])
-def test_every_row_is_what_a_list_meets(
+def test_a_list_raises_the_error_of_every_row(
     key: str, backend: Backend, wire: responses.RequestsMock, call: CallContext
 ) -> None:
-    """A read has no unknown outcome: it meets the row's class."""
-    status, body = canned(key, "renamed")
+    """A read has no unknown outcome: it raises the row's error."""
+    status, body = documented_response(key, "renamed")
     wire.post(f"{BASE}/api/c/compapi/v2/cc/search_module/", json=body, status=status)
     with pytest.raises(GatewayError) as caught:
         backend.list(ModuleQuery(scope="1"), 50, None, call)
@@ -168,19 +168,27 @@ def test_every_row_is_what_a_list_meets(
         (1199019, "No relevant data found", "validation_failed", "/attributes/service_category_id"),
     ],
 )
-def test_words_that_no_language_changes_tell_more(
-    code: int, message: str, error: str, pointer: str | None, backend: Backend, answer_create: Answer, call: CallContext
+def test_language_independent_words_refine_the_error(
+    code: int,
+    message: str,
+    error: str,
+    pointer: str | None,
+    backend: Backend,
+    set_create_response: SetResponse,
+    call: CallContext,
 ) -> None:
     """documented: cmdb.md §4 (the quoted parameter) and §5 (ESB's bracketed ones, the fixed English texts)."""
-    answer_create({"result": False, "code": code, "message": message, "data": None})
+    set_create_response({"result": False, "code": code, "message": message, "data": None})
     with pytest.raises(GatewayError) as caught:
         backend.create(DRAFT, call)
     assert caught.value.code == error
-    assert [each.pointer for each in caught.value.errors] == ([pointer] if pointer else [])
+    assert [field_error.pointer for field_error in caught.value.errors] == ([pointer] if pointer else [])
 
 
-def test_an_update_of_nothing_is_not_found(backend: Backend, wire: responses.RequestsMock, call: CallContext) -> None:
-    """1199019 means the service category on a create only; documented: cmdb.md §3."""
+def test_an_update_of_an_unknown_module_is_not_found(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext
+) -> None:
+    """Only on a create does 1199019 refer to the service category; documented: cmdb.md §3."""
     body = {"result": False, "code": 1199019, "message": "No relevant data found", "data": None}
     wire.post(f"{BASE}/api/c/compapi/v2/cc/update_module/", json=body)
     with pytest.raises(ModuleNotFound):

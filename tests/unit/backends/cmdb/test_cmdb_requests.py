@@ -1,4 +1,4 @@
-"""What CMDB is asked, to the letter, over both routes; documented: cmdb.md §1 (a) and (b)."""
+"""The exact requests to CMDB over both routes; documented: cmdb.md §1 (a) and (b)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from tests.unit.backends.exchanges import Exchange
 _ESB: Final = "/api/c/compapi/v2/cc"
 _FIELDS: Final = [
     *("bk_module_id", "bk_module_name", "bk_set_id", "operator", "create_time", "last_time"),
+    *("bk_created_by", "default"),
     *("bk_module_type", "bk_bak_operator", "service_category_id", "service_template_id", "host_apply_enabled"),
-    *("set_template_id", "default", "bk_supplier_account", "bk_created_by", "bk_updated_by", "team"),
+    *("set_template_id", "bk_supplier_account", "bk_updated_by", "team"),
 ]
 _SET_FIELDS: Final = ["bk_set_id", "set_template_id"]
-_FOUND: Final = {"count": 1, "info": [CMDB_MODULE]}
-_NOTHING: Final = {"count": 0, "info": []}
-_A_SET: Final = {"count": 1, "info": [{"bk_set_id": 10, "set_template_id": 0, "default": 0}]}
+_ONE_MODULE: Final = {"count": 1, "info": [CMDB_MODULE]}
+_NO_ROWS: Final = {"count": 0, "info": []}
+_ONE_SET: Final = {"count": 1, "info": [{"bk_set_id": 10, "set_template_id": 0, "default": 0}]}
 
 
 def search(route: str, biz: int, set_id: int, condition: Any, limit: int, data: Any) -> Exchange:
@@ -48,12 +49,12 @@ def search_set(route: str, condition: Any, data: Any) -> Exchange:
 
 
 def exchange(method: str, path: str, body: Any, data: Any) -> Exchange:
-    answer = {"result": True, "code": 0, "message": "success", "permission": None, "data": data}
-    return Exchange(method=method, url=BASE + path, headers=HEADERS, body=body, answer=answer)
+    response = {"result": True, "code": 0, "message": "success", "permission": None, "data": data}
+    return Exchange(method=method, url=BASE + path, headers=HEADERS, body=body, response=response)
 
 
 def write(route: str, operation: str, data: Any, sent: Any = None) -> Exchange:
-    """Return the exchange of one write on set 10 of business 1, and on module 37825 where there is one."""
+    """Return the exchange of one write to set 10 of business 1, for module 37825 unless it is a create."""
     method = {"create": "POST", "update": "PUT", "delete": "DELETE"}[operation]
     ids: dict[str, Any] = {"bk_biz_id": 1, "bk_set_id": 10}
     path = "/api/v3/module/1/10"
@@ -96,45 +97,47 @@ CASES: Final[dict[str, Case]] = {
     ),
     "get": (
         lambda backend, call: backend.get(_REF, call),
-        lambda route: [search(route, 1, 10, _BY_ID, 1, _FOUND)],
+        lambda route: [search(route, 1, 10, _BY_ID, 1, _ONE_MODULE)],
     ),
     "update": (
         lambda backend, call: backend.update(_REF, _PATCH, call),
-        lambda route: [write(route, "update", None, _PATCH_SENT), search(route, 1, 10, _BY_ID, 1, _FOUND)],
+        lambda route: [write(route, "update", None, _PATCH_SENT), search(route, 1, 10, _BY_ID, 1, _ONE_MODULE)],
     ),
     "delete": (
         lambda backend, call: backend.delete(_REF, cascade=False, call=call),
-        lambda route: [search(route, 1, 10, _BY_ID, 1, _FOUND), write(route, "delete", None)],
+        lambda route: [search(route, 1, 10, _BY_ID, 1, _ONE_MODULE), write(route, "delete", None)],
     ),
     "find": (
         lambda backend, call: backend.find_by_natural_key(DRAFT, call),
-        lambda route: [search(route, 1, 10, {"bk_module_name": "test"}, 2, _FOUND)],
+        lambda route: [search(route, 1, 10, {"bk_module_name": "test"}, 2, _ONE_MODULE)],
     ),
     "find by template": (
         lambda backend, call: backend.find_by_natural_key(
             ModuleDraft(scope="1", parent="10", name="x", attributes={"service_template_id": 7}), call
         ),
-        lambda route: [search(route, 1, 10, {"service_template_id": 7}, 2, _FOUND)],
+        lambda route: [search(route, 1, 10, {"service_template_id": 7}, 2, _ONE_MODULE)],
     ),
-    "check_place": (
+    "check the target": (
         lambda backend, call: backend.check_target(DRAFT, call),
-        lambda route: [search_set(route, {"bk_set_id": 10}, _A_SET)],
+        lambda route: [search_set(route, {"bk_set_id": 10}, _ONE_SET)],
     ),
     "list a business": (
         lambda backend, call: backend.list(ModuleQuery(scope="1"), 50, None, call),
-        lambda route: [search(route, 1, 0, {"default": 0}, 51, _FOUND)],
+        lambda route: [search(route, 1, 0, {"default": 0}, 51, _ONE_MODULE)],
     ),
     "list a set by name": (
         lambda backend, call: backend.list(
             ModuleQuery(scope="1", parent="10", name="test", include_built_in=True), 1, "37824", call
         ),
-        lambda route: [search(route, 1, 10, {"bk_module_name": "test", "bk_module_id": {"$gt": 37824}}, 2, _FOUND)],
+        lambda route: [
+            search(route, 1, 10, {"bk_module_name": "test", "bk_module_id": {"$gt": 37824}}, 2, _ONE_MODULE)
+        ],
     ),
     "list an empty set": (
         lambda backend, call: backend.list(ModuleQuery(scope="1", parent="10"), 50, None, call),
         lambda route: [
-            search(route, 1, 10, {"default": 0}, 51, _NOTHING),
-            search_set(route, {"bk_set_id": 10}, _A_SET),
+            search(route, 1, 10, {"default": 0}, 51, _NO_ROWS),
+            search_set(route, {"bk_set_id": 10}, _ONE_SET),
         ],
     ),
 }
@@ -142,28 +145,26 @@ CASES: Final[dict[str, Case]] = {
 
 @pytest.mark.parametrize("route", ["esb", "apigw"])
 @pytest.mark.parametrize("name", CASES)
-def test_each_call_is_sent_to_the_letter(
+def test_every_request_is_exact(
     name: str, route: Any, wire: responses.RequestsMock, clock: VirtualClock, call: CallContext
 ) -> None:
     """Method, path, body and headers are the documented ones, on the ESB and on the API gateway."""
     act, exchanges = CASES[name]
-    for each in exchanges(route):
-        each.play(wire)
-    told = act(create_backend("cmdb", cmdb_options(BASE, route), clock), call)
-    if isinstance(told, Module):
-        assert told.id == "cmdb.1.10.37825"
+    for expected in exchanges(route):
+        expected.register(wire)
+    result = act(create_backend("cmdb", cmdb_options(BASE, route), clock), call)
+    if isinstance(result, Module):
+        assert result.id == "cmdb.1.10.37825"
 
 
-def test_a_tenant_is_named_where_one_is_configured(
-    wire: responses.RequestsMock, clock: VirtualClock, call: CallContext
-) -> None:
+def test_a_configured_tenant_is_sent(wire: responses.RequestsMock, clock: VirtualClock, call: CallContext) -> None:
     """documented: cmdb.md §6, X-Bk-Tenant-Id of 3.15."""
-    each = search("esb", 1, 10, _BY_ID, 1, _FOUND)
+    expected = search("esb", 1, 10, _BY_ID, 1, _ONE_MODULE)
     Exchange(
-        method=each.method,
-        url=each.url,
+        method=expected.method,
+        url=expected.url,
         headers={**HEADERS, "X-Bk-Tenant-Id": "default"},
-        body=each.body,
-        answer=each.answer,
-    ).play(wire)
+        body=expected.body,
+        response=expected.response,
+    ).register(wire)
     create_backend("cmdb", cmdb_options(BASE, tenant_id="default"), clock).get(_REF, call)

@@ -1,4 +1,4 @@
-"""A ProjectMan connection on the virtual clock, and a double of the service that keeps what it was asked."""
+"""ProjectMan connections on the virtual clock, over stubs of the service and of IAM."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 from gateway.backends.projectman.adapter import ProjectManBackend
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import password, projectman_options
-from tests.unit.backends.projectman.cloud import IAM, Cloud
-from tests.unit.backends.projectman.service import BASE, Service
+from tests.unit.backends.projectman.iam_stub import IAM, IamStub
+from tests.unit.backends.projectman.service_stub import BASE, ServiceStub
 
 
 @pytest.fixture
-def service() -> Service:
-    return Service()
+def service() -> ServiceStub:
+    return ServiceStub()
 
 
 Connect = Callable[..., ProjectManBackend]
 
 
 @pytest.fixture
-def connect(service: Service, clock: VirtualClock) -> Connect:
-    """Build a backend over the service; keywords change its options."""
+def connect(service: ServiceStub, clock: VirtualClock) -> Connect:
+    """A function that creates a backend over the service; keywords change its options."""
 
     def over(**changes: Any) -> ProjectManBackend:
         return ProjectManBackend("projectman", projectman_options(BASE, **changes), service, clock)  # type: ignore[arg-type] # quacks like a transport
@@ -34,18 +34,18 @@ def connect(service: Service, clock: VirtualClock) -> Connect:
 
 @pytest.fixture
 def backend(connect: Connect) -> ProjectManBackend:
-    """The backend with its plain options."""
+    """A backend with the default options."""
     return connect()
 
 
 @pytest.fixture
-def cloud(clock: VirtualClock) -> Cloud:
+def iam(clock: VirtualClock) -> IamStub:
     """IAM and the service behind one transport."""
-    return Cloud(clock)
+    return IamStub(clock)
 
 
 @pytest.fixture
-def by_token(cloud: Cloud, clock: VirtualClock) -> ProjectManBackend:
-    """A backend that authorizes itself with tokens."""
-    options = projectman_options(BASE, auth=password(IAM))
-    return ProjectManBackend("projectman", options, cloud, clock)  # type: ignore[arg-type] # quacks like a transport
+def by_token(iam: IamStub, clock: VirtualClock) -> ProjectManBackend:
+    """A backend that authenticates with tokens."""
+    options = projectman_options(BASE, identity=password(IAM))
+    return ProjectManBackend("projectman", options, iam, clock)  # type: ignore[arg-type] # quacks like a transport

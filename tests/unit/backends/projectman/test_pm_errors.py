@@ -1,4 +1,4 @@
-"""ProjectMan's, API Gateway's and IAM's refusals: each row of the table, through the adapter, in all shapes."""
+"""Every row of the table of ProjectMan's, API Gateway's and IAM's codes, through the adapter."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from gateway.domain.errors import (
 from gateway.domain.module import ModuleQuery
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import PROJECT, projectman_options
-from tests.unit.backends.projectman.refusing import URL, refused
-from tests.unit.backends.projectman.service import BASE
+from tests.unit.backends.projectman.rejected_create import URL, refused
+from tests.unit.backends.projectman.service_stub import BASE
 
-#: documented: projectman.md §4c, by what a code means and with the status it comes with; from the facts, not the table
-MEANT: Final[dict[type[GatewayError], str]] = {
+#: documented: projectman.md §4c, by error, each code with its status; derived from the facts, not from the table
+CODES_BY_ERROR: Final[dict[type[GatewayError], str]] = {
     BackendError: "PM.02152002/400",
     BackendMisconfigured: "APIGW.0101/404 APIGW.0607/400",
     BackendPermissionDenied: "APIGW.0302/403 APIGW.0304/403 APIGW.0306/403 APIGW.0310/403 APIGW.0401/403"
@@ -54,8 +54,8 @@ MEANT: Final[dict[type[GatewayError], str]] = {
     ScopeNotFound: "PM.02152005/400",
     ValidationFailed: "APIGW.0201/400 APIGW.0602/400 PM.02152001/400 PM.02152003/400 PM.02175006/400 PM.02174103/400",
 }
-#: documented: the same, a POST only after a look at the list: the outcome of a write is not known
-UNSURE: Final = frozenset(
+#: documented: the same, a POST only after listing: the outcome of a write is unknown
+UNKNOWN_ON_WRITE: Final = frozenset(
     [
         "APIGW.0201/502",
         "APIGW.0201/504",
@@ -71,43 +71,43 @@ UNSURE: Final = frozenset(
         "PM.02175000/400",
     ]
 )
-CASES: Final = [(case, error) for error, cases in MEANT.items() for case in cases.split()]
+CASES: Final = [(case, error) for error, cases in CODES_BY_ERROR.items() for case in cases.split()]
 
 
 @pytest.fixture
 def backend(clock: VirtualClock) -> Backend:
-    """The connection, with a key pair."""
+    """A connection with a key pair."""
     return create_backend("projectman", projectman_options(BASE), clock)
 
 
 def test_the_facts_and_the_table_name_the_same_codes() -> None:
-    """No documented code is missing, and none is invented."""
+    """No documented code is missing, and none is added."""
     in_table = {re.split("[@:]", key)[0] for key in ERRORS.rows if key.startswith(("APIGW", "PM"))}
     assert in_table == {case.partition("/")[0] for case, _ in CASES}
 
 
 @pytest.mark.parametrize("key", ERRORS.rows)
 def test_every_row_reaches_a_registered_error(key: str) -> None:
-    """A row's class is published under its code, and what a row points to is a JSON pointer."""
+    """A row's error is in the registry under its code, and its pointer is a JSON pointer."""
     row = ERRORS.rows[key]
     assert REGISTRY[row.error.code] is row.error
     assert row.pointer is None or row.pointer.startswith("/")
 
 
 @pytest.mark.parametrize(("case", "error"), CASES)
-def test_every_code_is_what_a_create_meets(
+def test_a_create_raises_the_error_of_every_code(
     case: str, error: type[GatewayError], wire: responses.RequestsMock, backend: Backend, call: CallContext
 ) -> None:
-    """The code decides and the status helps out; where neither proves anything the create is unknown."""
+    """The code, then the status, determines the error; if neither proves a refusal the outcome is unknown."""
     code, _, status = case.partition("/")
-    found = refused(wire, backend, call, int(status), {"error_code": code, "error_msg": "…"})
-    assert type(found) is (OutcomeUnknown if case in UNSURE else error)
-    assert found.context.failure is not None
-    assert (found.context.failure.status, found.context.failure.code) == (int(status), code)
+    raised = refused(wire, backend, call, int(status), {"error_code": code, "error_msg": "…"})
+    assert type(raised) is (OutcomeUnknown if case in UNKNOWN_ON_WRITE else error)
+    assert raised.context.failure is not None
+    assert (raised.context.failure.status, raised.context.failure.code) == (int(status), code)
 
 
 @pytest.mark.parametrize(("case", "error"), CASES)
-def test_every_code_is_what_a_list_meets(
+def test_a_list_raises_the_error_of_every_code(
     case: str, error: type[GatewayError], wire: responses.RequestsMock, backend: Backend, call: CallContext
 ) -> None:
     """A read has no unknown outcome."""
@@ -146,7 +146,7 @@ def test_without_a_known_code_the_status_decides(
     read: type[GatewayError],
     body: Any,
 ) -> None:
-    """Pages of proxies and codes that nobody has published; the latter are logged as unmapped."""
+    """Pages of proxies and unpublished codes; the latter are logged as unmapped."""
     with caplog.at_level(logging.INFO, "gateway.backends"):
         assert type(refused(wire, backend, call, status, body)) is create
     first = next(record for record in caplog.records if record.name == "gateway.backends")

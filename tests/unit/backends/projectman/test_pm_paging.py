@@ -1,4 +1,4 @@
-"""ProjectMan's pages and ours: aligned offsets, no call too many, every module once."""
+"""Pages of ProjectMan and of the gateway: aligned offsets, no unnecessary request, every module once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import ModuleNotFound, ValidationFailed
 from gateway.domain.module import ModulePatch, ModuleQuery
 from tests.unit.backends.connections import PROJECT
-from tests.unit.backends.projectman.service import DRAFT, Service, node
+from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
 
 LIST = "GET P/modules?limit=100&offset={}"
 
 
 def walk(backend: ProjectManBackend, call: CallContext, size: int, query: ModuleQuery | None = None) -> list[str]:
-    """Read page after page to the end."""
+    """Return the ids of all pages."""
     ids: list[str] = []
     cursor: str | None = None
     for _ in range(2000):
@@ -31,46 +31,48 @@ def walk(backend: ProjectManBackend, call: CallContext, size: int, query: Module
     raise AssertionError("the list does not end")
 
 
-def test_250_modules_are_three_calls(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
-    """documented: projectman.md §6, 12: offsets 0, 100, 200 with limit 100, and no fourth call."""
+def test_250_modules_are_three_requests(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
+    """documented: projectman.md §6, 12: offsets 0, 100, 200 with limit 100, and no fourth request."""
     service.nodes = [node(number) for number in range(1, 251)]
     assert len(backend.find_by_natural_key(DRAFT, call)) == 0
-    assert service.asked == [LIST.format(0), LIST.format(100), LIST.format(200)]
+    assert service.requests == [LIST.format(0), LIST.format(100), LIST.format(200)]
 
 
 @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (99, 1), (100, 1), (101, 2), (200, 2)])
-def test_no_call_is_made_that_the_total_makes_needless(
-    service: Service, backend: ProjectManBackend, call: CallContext, count: int, calls: int
+def test_no_request_is_sent_beyond_the_total(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, count: int, calls: int
 ) -> None:
     """A short page ends the list, and so does the total."""
     service.nodes = [node(number) for number in range(1, count + 1)]
     backend.check_target(DRAFT, call)
-    assert len(service.asked) == calls
+    assert len(service.requests) == calls
 
 
-def test_a_short_page_ends_a_list_that_tells_no_total(
-    service: Service, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
+def test_a_short_page_ends_a_list_without_a_total(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """documented: projectman.md §2: all fields of a list are optional."""
-    reply = service._reply
-    monkeypatch.setattr(service, "_reply", lambda document: reply({**document, "total": None}))
+    respond = service._respond
+    monkeypatch.setattr(service, "_respond", lambda document: respond({**document, "total": None}))
     service.nodes = [node(number) for number in range(1, 151)]
     backend.check_target(DRAFT, call)
-    assert service.asked == [LIST.format(0), LIST.format(100)]
+    assert service.requests == [LIST.format(0), LIST.format(100)]
 
 
-def test_a_server_that_ignores_the_offset_is_not_asked_for_ever(
-    service: Service, backend: ProjectManBackend, call: CallContext
+def test_a_list_ends_if_the_server_ignores_the_offset(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
-    """documented: projectman.md §2: stop at a page that brings no new id."""
+    """documented: projectman.md §2: stop at a page without a new id."""
     service.nodes = [{"module_id": number, "module_name": "m"} for number in range(1, 1001)]
     service.ignores_offset = True
     assert walk(backend, call, 1000) == [str(number) for number in range(1, 101)]
-    assert len(service.asked) == 2
+    assert len(service.requests) == 2
     assert len(walk(backend, call, 40)) <= 200  # resumed in the middle it cannot know what was shown, but ends
 
 
-def test_offsets_end_where_the_service_says(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
+def test_offsets_end_at_the_documented_maximum(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
     """documented: projectman.md §1: offset at most 10000."""
     service.nodes = [{"module_id": number, "module_name": "m"} for number in range(1, 10_301)]
     assert len(walk(backend, call, 20_000)) == 10_100
@@ -82,9 +84,9 @@ TREES = st.lists(st.integers(0, 3), min_size=0, max_size=230)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(children=TREES, size=st.integers(1, 60))
 def test_any_page_size_shows_every_module_once_in_order(
-    children: list[int], size: int, backend: ProjectManBackend, service: Service, call: CallContext
+    children: list[int], size: int, backend: ProjectManBackend, service: ServiceStub, call: CallContext
 ) -> None:
-    """However a list is cut, its pages together are the list."""
+    """The pages of any size together are the list."""
     numbers = iter(range(1, 10_000))
     service.nodes = [node(next(numbers), *(node(next(numbers)) for _ in range(count))) for count in children]
     total = sum(children) + len(children)
@@ -103,38 +105,45 @@ def test_any_page_size_shows_every_module_once_in_order(
 )
 @pytest.mark.parametrize("size", [1, 2, 50])
 def test_filters_hold_over_pages(
-    service: Service, backend: ProjectManBackend, call: CallContext, query: dict[str, Any], ids: list[str], size: int
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    query: dict[str, Any],
+    ids: list[str],
+    size: int,
 ) -> None:
-    """Parent and name are compared here, for ProjectMan filters nothing."""
+    """The adapter compares parent and name, because ProjectMan has no filters."""
     service.nodes = [node(1, node(2, parent_module_id=1), node(3, parent_module_id=1)), node(4)]
     assert walk(backend, call, size, ModuleQuery(scope=PROJECT, **query)) == ids
 
 
 @pytest.mark.parametrize("cursor", ["", "0", "0.0.0", "5.0", "-100.0", "100", "x.y", "100.x", "٣.0", "1000000.0"])
-def test_a_cursor_that_is_none_is_refused(
-    backend: ProjectManBackend, service: Service, cursor: str, call: CallContext
+def test_a_malformed_cursor_is_refused(
+    backend: ProjectManBackend, service: ServiceStub, cursor: str, call: CallContext
 ) -> None:
-    """Only an aligned offset reaches the service."""
+    """Only a multiple of the page size reaches the service."""
     if cursor == "":
-        return  # the adapter's word for the beginning
+        return  # the adapter starts at the beginning
     with pytest.raises(ValidationFailed) as caught:
         backend.list(ModuleQuery(scope=PROJECT), 10, cursor, call)
     assert caught.value.errors[0].pointer == "/page_token"
-    assert service.asked == []
+    assert service.requests == []
 
 
-def test_a_cursor_behind_the_end_ends_the_list(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
+def test_a_cursor_beyond_the_end_ends_the_list(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
     """An offset that the service would refuse is not sent."""
     page = backend.list(ModuleQuery(scope=PROJECT), 10, "10100.0", call)
-    assert (page.modules, page.next_cursor, service.asked) == ((), None, [])
+    assert (page.modules, page.next_cursor, service.requests) == ((), None, [])
 
 
-def test_one_module_is_read_off_the_list(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
-    """A child too; the pages behind it are not asked for."""
+def test_a_get_reads_the_list(backend: ProjectManBackend, service: ServiceStub, call: CallContext) -> None:
+    """A child too; later pages are not requested."""
     service.nodes = [node(number) for number in range(1, 151)]
     service.nodes[0]["children"] = [node(900, parent_module_id=1)]
     assert backend.get(f"{PROJECT}.900", call).parent == "1"
-    assert service.asked == [LIST.format(0)]
+    assert service.requests == [LIST.format(0)]
     with pytest.raises(ModuleNotFound):
         backend.get(f"{PROJECT}.901", call)
 
@@ -154,15 +163,15 @@ def test_one_module_is_read_off_the_list(backend: ProjectManBackend, service: Se
         f"{PROJECT}.1.2",
     ],
 )
-def test_an_id_that_is_none_of_ours_is_not_found(
-    backend: ProjectManBackend, service: Service, ref: str, call: CallContext
+def test_a_malformed_id_is_not_found(
+    backend: ProjectManBackend, service: ServiceStub, ref: str, call: CallContext
 ) -> None:
-    """It is parsed before any address is built: nothing is sent."""
-    for ask in (
+    """It is parsed before a URL is built: nothing is sent."""
+    for send in (
         lambda: backend.get(ref, call),
         lambda: backend.update(ref, ModulePatch(name="a", description="d"), call),
         lambda: backend.delete(ref, cascade=True, call=call),
     ):
         with pytest.raises(ModuleNotFound):
-            ask()
-    assert service.asked == []
+            send()
+    assert service.requests == []

@@ -1,4 +1,4 @@
-"""Secrets: in no record of the log, in no representation."""
+"""No log record and no representation contains a secret."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gateway.domain.errors import BackendRejectedCredentials
 from gateway.settings import Secret
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import access_key, projectman_options
-from tests.unit.backends.projectman.cloud import Cloud
-from tests.unit.backends.projectman.service import BASE, DRAFT, Service
+from tests.unit.backends.projectman.iam_stub import IamStub
+from tests.unit.backends.projectman.service_stub import BASE, DRAFT, ServiceStub
 
 
 def test_no_secret_reaches_the_log(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """documented: projectman.md §4a: a refusal may echo the whole request; its words are logged without secrets."""
+    """documented: projectman.md §4a: an error may repeat the whole request; its message is logged without secrets."""
     caplog.set_level(logging.DEBUG)
-    cloud.valid = lambda _: False
-    cloud.rejection = (401, echo("x-auth-token:token-1"))
+    iam.valid = lambda _: False
+    iam.rejection = (401, echo("x-auth-token:token-1"))
     with pytest.raises(BackendRejectedCredentials):
         by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
-    service = Service(refusal=(401, echo("x-security-token:canary-sts")))
+    service = ServiceStub(refusal=(401, echo("x-security-token:canary-sts")))
     identity = access_key(security_token=Secret("canary-sts"), secret_key=Secret("canary-secret-key"))
     signing = ProjectManBackend("projectman", projectman_options(BASE, auth=identity), service, clock)  # type: ignore[arg-type] # the same
     with pytest.raises(BackendRejectedCredentials):
@@ -40,7 +40,7 @@ def echo(header: str) -> dict[str, str]:
     return {"error_code": "APIGW.0301", "error_msg": words}
 
 
-def test_no_secret_is_shown_by_what_holds_it(by_token: ProjectManBackend) -> None:
+def test_no_representation_contains_a_secret(by_token: ProjectManBackend) -> None:
     """The options of a connection may be printed."""
     options = projectman_options(BASE, auth=access_key(security_token=Secret("canary-sts")))
     shown = repr(options) + repr(by_token._options)

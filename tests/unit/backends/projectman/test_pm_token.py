@@ -1,4 +1,4 @@
-"""Tokens from IAM: cached, renewed early, fetched once for all who wait, asked for again exactly once."""
+"""Tokens from IAM are cached, refreshed early, and fetched once for all waiting requests."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendUnavailable
 from gateway.transport import UpstreamResponse
 from tests.conftest import VirtualClock
-from tests.unit.backends.projectman.cloud import IAM, Cloud, says
-from tests.unit.backends.projectman.service import DRAFT
+from tests.unit.backends.projectman.iam_stub import IAM, IamStub, response_of
+from tests.unit.backends.projectman.service_stub import DRAFT
 
 
-def test_a_token_is_asked_for_in_the_documented_words(
-    cloud: Cloud, by_token: ProjectManBackend, call: CallContext
-) -> None:
-    """documented: projectman.md §3a: password, scope project, no catalog; and the token goes out as X-Auth-Token."""
+def test_a_token_request_is_as_documented(iam: IamStub, by_token: ProjectManBackend, call: CallContext) -> None:
+    """documented: projectman.md §3a: password, scope project, no catalog; the token is sent as X-Auth-Token."""
     by_token.create(DRAFT, call)
-    (request,) = cloud.iam
+    (request,) = iam.iam_requests
     assert (request.method, request.url) == ("POST", f"{IAM}/v3/auth/tokens?nocatalog=true")
     assert request.headers == {"Content-Type": "application/json;charset=utf8"}
     assert json.loads(request.body or b"") == {
@@ -36,91 +34,96 @@ def test_a_token_is_asked_for_in_the_documented_words(
             "scope": {"project": {"name": "cn-north-4"}},
         }
     }
-    assert (request.is_write, cloud.tokens) == (False, ["token-1"])
+    assert (request.is_write, iam.tokens) == (False, ["token-1"])
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "kept", "renewed"),
+    ("lifetime", "used_for", "refreshed_after"),
     [(86400.0, 86400.0 - 601.0, 86400.0 - 599.0), (600.0, 299.0, 301.0), (1000.0, 499.0, 501.0)],
 )
-def test_a_token_is_kept_until_shortly_before_its_end(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, lifetime: float, kept: float, renewed: float
+def test_a_token_is_used_until_shortly_before_it_expires(
+    iam: IamStub,
+    by_token: ProjectManBackend,
+    clock: VirtualClock,
+    lifetime: float,
+    used_for: float,
+    refreshed_after: float,
 ) -> None:
-    """Ten minutes early, or at half of a short life."""
-    cloud.lifetime = lifetime
+    """Ten minutes early, or after half of a short lifetime."""
+    iam.lifetime = lifetime
     start = clock.now()
-    for after, issued in ((0.0, 1), (kept, 1), (renewed, 2)):
+    for after, issued in ((0.0, 1), (used_for, 1), (refreshed_after, 2)):
         clock.seconds = start + after
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
-        assert cloud.issued == issued
+        assert iam.issued == issued
 
 
 @pytest.mark.parametrize("body", [None, {}, {"token": {}}, {"token": {"expires_at": "soon"}}, {"token": None}, []])
-def test_a_token_of_unknown_life_is_kept_a_quarter_of_an_hour(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock, body: Any
+def test_a_token_of_unknown_lifetime_is_used_for_15_minutes(
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, body: Any
 ) -> None:
-    """Where IAM does not say, nothing is assumed."""
-    cloud.answer = says(201, body, **{"X-Subject-Token": "token"})
+    """The default lifetime applies."""
+    iam.respond = response_of(201, body, **{"X-Subject-Token": "token"})
     start = clock.now()
-    for after, asked in ((0.0, 1), (899.0, 1), (901.0, 2)):
+    for after, count in ((0.0, 1), (899.0, 1), (901.0, 2)):
         clock.seconds = start + after
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
-        assert len(cloud.iam) == asked
+        assert len(iam.iam_requests) == count
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_twenty_who_wait_share_one_token(
-    cloud: Cloud,
+def test_twenty_waiting_requests_share_one_token(
+    iam: IamStub,
     by_token: ProjectManBackend,
     clock: VirtualClock,
     expired: bool,
 ) -> None:
-    """One asks IAM, the others take what he got: for the first token as for the next."""
-    everybody = threading.Barrier(20)
-    issue = cloud.answer
+    """One request fetches it and the others use it: the first token and the next one."""
+    barrier = threading.Barrier(20)
+    issue = iam.respond
 
-    def slowly() -> UpstreamResponse:
+    def respond_slowly() -> UpstreamResponse:
         time.sleep(0.1)  # long enough for the others to come and wait
         return issue()
 
-    cloud.answer = slowly
+    iam.respond = respond_slowly
     if expired:
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
 
         def valid(token: str) -> bool:
             if token == "token-1":
-                everybody.wait(timeout=10)
+                barrier.wait(timeout=10)
             return token != "token-1"
 
-        cloud.valid = valid
+        iam.valid = valid
 
-    def ask(_: int) -> None:
+    def send(_: int) -> None:
         if not expired:
-            everybody.wait(timeout=10)
+            barrier.wait(timeout=10)
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
 
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(ask, range(20)))
-    assert len(cloud.iam) == (2 if expired else 1)
+        list(pool.map(send, range(20)))
+    assert len(iam.iam_requests) == (2 if expired else 1)
 
 
-def test_who_waits_for_a_token_does_not_wait_past_his_deadline(
-    cloud: Cloud, by_token: ProjectManBackend, clock: VirtualClock
+def test_waiting_for_a_token_ends_at_the_deadline(
+    iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock
 ) -> None:
-    """While another asks IAM, a caller without time is told that nothing was sent."""
-    asked, answered = threading.Event(), threading.Event()
-    issue = cloud.answer
+    """If another request is fetching the token at the deadline, the error response_of that nothing was sent."""
+    requested, proceed = threading.Event(), threading.Event()
+    issue = iam.respond
 
-    def slowly() -> UpstreamResponse:
-        asked.set()
-        answered.wait(timeout=10)
+    def respond_slowly() -> UpstreamResponse:
+        requested.set()
+        proceed.wait(timeout=10)
         return issue()
 
-    cloud.answer = slowly
+    iam.respond = respond_slowly
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(by_token.find_by_natural_key, DRAFT, CallContext("first", clock.monotonic() + 10))
-        asked.wait(timeout=10)
+        requested.wait(timeout=10)
         with pytest.raises(BackendUnavailable, match="nothing was sent"):
             by_token.create(DRAFT, CallContext("late", clock.monotonic() - 1))
-        answered.set()
+        proceed.set()
         assert first.result() == ()

@@ -1,4 +1,4 @@
-"""ProjectMan's writes: what is merged, what is kept, and the order in which a branch is deleted."""
+"""ProjectMan's writes: how a patch is merged, and in which order a subtree is deleted."""
 
 from __future__ import annotations
 
@@ -23,30 +23,32 @@ from gateway.domain.module import ModuleDraft, ModulePatch
 from gateway.transport import UpstreamRequest
 from tests.unit.backends.connections import OWNER, PROJECT
 from tests.unit.backends.projectman.conftest import Connect
-from tests.unit.backends.projectman.service import DRAFT, Service, node
+from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
 
 _OTHER: Final = "e" * 32
 _REF: Final = f"{PROJECT}.1"
 
 
 @pytest.fixture
-def service(service: Service) -> Service:
+def service(service: ServiceStub) -> ServiceStub:
     service.nodes = [node(1), node(2, node(3, node(4), node(5))), node(6)]
     return service
 
 
 def test_a_patch_without_description_is_refused(
-    service: Service, backend: ProjectManBackend, call: CallContext
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
-    """The old one cannot be read back, and an update would replace it: nothing is sent."""
+    """The present description cannot be read, and an update would replace it: nothing is sent."""
     with pytest.raises(DescriptionRequired) as caught:
         backend.update(_REF, ModulePatch(name="new"), call)
-    assert [(each.pointer, each.code) for each in caught.value.errors] == [("/description", "required")]
-    assert service.asked == []
+    assert [(field_error.pointer, field_error.code) for field_error in caught.value.errors] == [
+        ("/description", "required")
+    ]
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "kept", "sent"),
+    ("changes", "keeps_description", "sent"),
     [
         ({"name": "new"}, True, {"module_name": "new"}),
         ({"owners": (_OTHER,)}, True, {"owner": {"user_id": _OTHER}}),
@@ -57,31 +59,33 @@ def test_a_patch_without_description_is_refused(
     ],
 )
 def test_an_update_sends_the_whole_module(
-    service: Service,
+    service: ServiceStub,
     connect: Connect,
     call: CallContext,
     changes: dict[str, Any],
-    kept: bool,
+    keeps_description: bool,
     sent: dict[str, Any],
 ) -> None:
-    """Name and owner are read and sent along; null and "" clear a description; the parent is never sent."""
-    connect(keeps_omitted_description=kept).update(_REF, ModulePatch(**changes), call)
-    assert service.asked == ["GET P/modules?limit=100&offset=0", "PUT P/modules/1"]
+    """Name and owner are read and sent; null and "" clear a description; the parent is never sent."""
+    connect(keeps_omitted_description=keeps_description).update(_REF, ModulePatch(**changes), call)
+    assert service.requests == ["GET P/modules?limit=100&offset=0", "PUT P/modules/1"]
     assert service.bodies[-1] == {"module_name": "m1", "owner": {"user_id": OWNER}, **sent}
 
 
-def test_an_updated_module_keeps_its_place(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
-    """The reply tells neither parent nor depth nor children; they cannot have changed."""
+def test_an_updated_module_keeps_its_position(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """The response contains neither parent nor depth nor children; they cannot have changed."""
     module = backend.update(f"{PROJECT}.3", ModulePatch(description="d"), call)
     assert (module.parent, module.depth, module.has_children) == ("2", 1, True)  # the depth is what the node says
     assert "depth" not in module.unavailable
 
 
 @pytest.mark.parametrize("owners", [None, ()])
-def test_without_owners_the_default_owner_takes_over(
-    service: Service, connect: Connect, call: CallContext, owners: Any
+def test_without_owners_the_default_owner_is_sent(
+    service: ServiceStub, connect: Connect, call: CallContext, owners: Any
 ) -> None:
-    """Emptied owners mean the connection's own; without one they are the request's mistake, and nothing is sent."""
+    """Without owners the connection's default owner is sent; without a default the request is invalid."""
     connect(default_owner=_OTHER).update(_REF, ModulePatch(description="d", owners=owners), call)
     assert service.bodies[-1]["owner"] == {"user_id": _OTHER}
     with pytest.raises(ValidationFailed) as caught:
@@ -90,10 +94,10 @@ def test_without_owners_the_default_owner_takes_over(
     assert len(service.writes) == 1
 
 
-def test_a_module_without_owner_has_none_to_keep(
-    service: Service, backend: ProjectManBackend, call: CallContext
+def test_an_update_of_a_module_without_owner_is_refused(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
-    """ProjectMan wants an owner on every update."""
+    """ProjectMan requires an owner in every update."""
     service.nodes = [node(1, owner=None)]
     with pytest.raises(ValidationFailed):
         backend.update(_REF, ModulePatch(description="d"), call)
@@ -111,12 +115,12 @@ def test_a_module_without_owner_has_none_to_keep(
         ),
     ],
 )
-def test_a_create_sends_what_was_given(
-    service: Service, connect: Connect, call: CallContext, draft: ModuleDraft, sent: dict[str, Any]
+def test_a_create_sends_the_draft(
+    service: ServiceStub, connect: Connect, call: CallContext, draft: ModuleDraft, sent: dict[str, Any]
 ) -> None:
-    """To the singular path; the default owner only where none is named; the parent as an integer."""
+    """To the singular path; the default owner only if the draft has none; the parent as an integer."""
     module = connect(default_owner=_OTHER).create(draft, call)
-    assert service.asked == ["POST P/module"]
+    assert service.requests == ["POST P/module"]
     assert service.bodies == [sent]
     assert (module.parent, module.depth, module.has_children) == (draft.parent, None if draft.parent else 1, False)
     assert ("depth" in module.unavailable) is bool(draft.parent)
@@ -127,8 +131,8 @@ def test_the_natural_key_is_project_and_name(backend: ProjectManBackend) -> None
     assert backend.natural_key(DRAFT) == (PROJECT, "demo")
 
 
-def test_the_place_of_a_create_is_looked_for(backend: ProjectManBackend, service: Service, call: CallContext) -> None:
-    """A parent on any level will do; at the top there is nothing to look for."""
+def test_the_target_of_a_create_is_checked(backend: ProjectManBackend, service: ServiceStub, call: CallContext) -> None:
+    """The parent may be on any level; without a parent only the scope is checked."""
     backend.check_target(DRAFT, call)
     backend.check_target(ModuleDraft(scope=PROJECT, parent="5", name="a"), call)
     with pytest.raises(ParentNotFound):
@@ -137,16 +141,18 @@ def test_the_place_of_a_create_is_looked_for(backend: ProjectManBackend, service
     assert backend.state == "reachable"
 
 
-def test_a_branch_is_deleted_from_the_leaves(service: Service, backend: ProjectManBackend, call: CallContext) -> None:
-    """No module goes before what is below it, for what happens to children is not documented."""
+def test_a_subtree_is_deleted_from_the_leaves(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """A module is deleted after its children, because what happens to children is not documented."""
     backend.delete(f"{PROJECT}.2", cascade=True, call=call)
     assert service.writes == [f"DELETE P/modules/{number}" for number in (5, 4, 3, 2)]
 
 
-def test_a_branch_is_deleted_only_when_that_was_asked(
-    service: Service, backend: ProjectManBackend, call: CallContext
+def test_a_subtree_is_deleted_only_with_cascade(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
-    """Without cascade a module with children stays."""
+    """Without cascade a module with children is not deleted."""
     with pytest.raises(ModuleNotEmpty):
         backend.delete(f"{PROJECT}.2", cascade=False, call=call)
     backend.delete(f"{PROJECT}.6", cascade=False, call=call)
@@ -154,28 +160,28 @@ def test_a_branch_is_deleted_only_when_that_was_asked(
 
 
 @pytest.mark.parametrize("cascade", [False, True])
-def test_the_deletion_of_nothing_is_not_found(
-    service: Service,
+def test_a_delete_of_an_unknown_module_is_not_found(
+    service: ServiceStub,
     backend: ProjectManBackend,
     call: CallContext,
     cascade: bool,
 ) -> None:
-    """The list says so before anything is sent."""
+    """The list is read before anything is sent."""
     with pytest.raises(ModuleNotFound):
         backend.delete(f"{PROJECT}.99", cascade=cascade, call=call)
     assert service.writes == []
 
 
 @pytest.mark.parametrize(("at", "error"), [(5, BackendPermissionDenied), (4, OutcomeUnknown), (2, OutcomeUnknown)])
-def test_a_cascade_that_stops_half_way_is_unknown(
-    service: Service, backend: ProjectManBackend, call: CallContext, at: int, error: type[GatewayError]
+def test_a_cascade_that_fails_midway_is_unknown(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, at: int, error: type[GatewayError]
 ) -> None:
-    """Refused at the first module nothing was applied; refused later, something was."""
+    """An error at the first module means that nothing was applied; a later one, that something was."""
 
-    def denies(request: UpstreamRequest) -> GatewayError | None:
+    def deny(request: UpstreamRequest) -> GatewayError | None:
         return BackendPermissionDenied() if request.is_write and request.url.endswith(f"/{at}") else None
 
-    service.failing = denies
+    service.fail = deny
     with pytest.raises(error) as caught:
         backend.delete(f"{PROJECT}.2", cascade=True, call=call)
     if error is OutcomeUnknown:
@@ -183,8 +189,8 @@ def test_a_cascade_that_stops_half_way_is_unknown(
 
 
 @pytest.mark.parametrize("body", [{"error_code": "PM.10001002", "error_msg": "不合法的token"}])
-def test_an_error_inside_a_success_is_one(
-    service: Service, backend: ProjectManBackend, call: CallContext, body: dict[str, Any]
+def test_an_error_with_status_200_is_an_error(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, body: dict[str, Any]
 ) -> None:
     """documented: projectman.md §4b: the vendor's client takes a 200 with an error body for a success."""
     service.refusal = (200, body)
@@ -194,9 +200,9 @@ def test_an_error_inside_a_success_is_one(
 
 @pytest.mark.parametrize(("status", "body"), [(204, None), (200, None), (200, {}), (202, {"status": "success"})])
 def test_a_deletion_is_confirmed_by_any_success(
-    service: Service, backend: ProjectManBackend, call: CallContext, status: int, body: Any
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, status: int, body: Any
 ) -> None:
-    """documented: projectman.md §1: 204 without a body; another success, empty or an object, is believed too."""
+    """documented: projectman.md §1: 204 without a body; another success, empty or with an object, is accepted too."""
     service.refusal = (status, body)
     backend.delete(_REF, cascade=False, call=call)
-    assert service.asked[-1] == "DELETE P/modules/1"
+    assert service.requests[-1] == "DELETE P/modules/1"

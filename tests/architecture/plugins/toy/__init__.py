@@ -1,4 +1,4 @@
-"""A third backend, whole: one folder, in memory. It shows what a real one has to bring."""
+"""A complete third backend in one folder; it keeps its modules in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.settings.fields import Text
 
 @dataclass(frozen=True)
 class Options:
-    """What an operator may set."""
+    """The settings of a connection."""
 
     shelf: str
 
@@ -32,12 +32,12 @@ class OptionsSchema(SettingsSchema):
 
 
 def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
-    """Open the box; a clock is not needed."""
+    """Create a connection; the clock is not needed."""
     return ToyBackend(name, options, clock)
 
 
 class ToyBackend:
-    """Modules in a dictionary; there is one scope, the shelf, and no parent."""
+    """Modules in a dictionary; there is one scope, the shelf."""
 
     capabilities: Final = Capabilities(
         type="toy",
@@ -68,7 +68,7 @@ class ToyBackend:
         return (draft.scope, draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Put it in."""
+        """Add a module."""
         if call.deadline <= 0:
             raise ModuleNotFound("Too late; nothing was done.")
         self.check_target(draft, call)
@@ -85,45 +85,45 @@ class ToyBackend:
             owners=tuple(Owner(owner) for owner in draft.owners or ()),
             unavailable=("created_at", "updated_at", "depth", "has_children"),
         )
-        return self._keep(module)
+        return self._store(module)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """Look for the name."""
+        """Return the modules with the name."""
         return self.list(ModuleQuery(scope=draft.scope, name=draft.name), 1, None, call).modules
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        """Know one shelf and one box."""
+        """Accept one scope, the shelf, and one parent, the box."""
         if draft.scope != self._options.shelf:
             raise ScopeNotFound
         if draft.parent not in {None, "box"}:
             raise ParentNotFound
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """Take them out one by one."""
+        """Return one page; the cursor is the index of its first module."""
         if query.scope != self._options.shelf:
             raise ScopeNotFound
-        found = [module for module in self._modules.values() if query.name in {None, module.name}]
+        matches = [module for module in self._modules.values() if query.name in {None, module.name}]
         start = int(cursor or 0)
-        more = len(found) > start + page_size
-        return Page(tuple(found[start : start + page_size]), str(start + page_size) if more else None)
+        has_more = len(matches) > start + page_size
+        return Page(tuple(matches[start : start + page_size]), str(start + page_size) if has_more else None)
 
     def get(self, ref: str, call: CallContext) -> Module:
-        """Take one out."""
+        """Return one module."""
         if ref not in self._modules:
             raise ModuleNotFound
         return self._modules[ref]
 
     def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-        """Paint it over."""
+        """Replace a module."""
         old = self.get(ref, call)
         name = patch.name if isinstance(patch.name, str) else old.name
         if name != old.name:
             self._check_free(name)
         description = patch.description if isinstance(patch.description, str) else old.description
-        return self._keep(replace(old, name=name, description=description))
+        return self._store(replace(old, name=name, description=description))
 
     def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
-        """Throw it away."""
+        """Remove a module."""
         self.get(ref, call)
         del self._modules[ref]
         self.writes += 1
@@ -133,7 +133,7 @@ class ToyBackend:
         if any(module.name == name for module in self._modules.values()):
             raise ModuleAlreadyExists
 
-    def _keep(self, module: Module) -> Module:
+    def _store(self, module: Module) -> Module:
         self._modules[module.ref] = module
         self.writes += 1
         return module

@@ -1,20 +1,20 @@
-"""The toy's stand in the contract suite."""
+"""The toy's fixture in the contract suite."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from gateway.backends.toy import Options, ToyBackend  # type: ignore[import-not-found] # plugged in by the test
+from gateway.backends.toy import Options, ToyBackend  # type: ignore[import-not-found] # added by the test's plugin
 
 from gateway.app import SystemClock
-from tests.contract.stand import Stand
+from tests.contract.testbed import BackendFixture
 
 
 @contextmanager
-def _open() -> Iterator[Stand]:
+def _open() -> Iterator[BackendFixture]:
     backend = ToyBackend("toy", Options("shelf"), SystemClock())
-    yield Stand(
+    yield BackendFixture(
         backend=backend,
         scope="shelf",
         parent=None,
@@ -23,9 +23,9 @@ def _open() -> Iterator[Stand]:
         unknown_parent="crate",
         malformed_refs=("", "x", "-1"),
         writes=lambda: backend.writes,
-        description="of the suite",
+        description="a description",
         names_are_unique_in="scope",
     )
 
 
-STANDS: Mapping[str, Callable[[], AbstractContextManager[Stand]]] = {"toy": _open}
+FIXTURES: Mapping[str, Callable[[], AbstractContextManager[BackendFixture]]] = {"toy": _open}

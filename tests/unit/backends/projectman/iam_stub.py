@@ -1,4 +1,4 @@
-"""IAM and the service, as far as tokens go."""
+"""A stub of IAM and of a service that checks tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import GatewayError
 from gateway.transport import UpstreamRequest, UpstreamResponse
 from tests.conftest import VirtualClock
-from tests.unit.backends.projectman.service import Service
+from tests.unit.backends.projectman.service_stub import ServiceStub
 
 IAM: Final = "https://iam.example.com"
 
 
-#: documented: projectman.md §3a and §4c: what means that a token's time is over
+#: documented: projectman.md §3a and §4c: the responses to an expired token
 EXPIRED: Final = [
     (401, {"error_code": "APIGW.0307", "error_msg": "The token must be updated.", "request_id": "r"}),
     (401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information: token expires"}),
@@ -26,7 +26,7 @@ EXPIRED: Final = [
 ]
 
 
-#: documented: the same: what a new token would not help
+#: documented: the same: the responses that a new token would not change
 NOT_EXPIRED: Final = [
     (401, {"error_code": "APIGW.0301", "error_msg": "x-auth-token not found"}),
     (401, {"error_code": "APIGW.0301", "error_msg": "verify aksk signature fail"}),
@@ -36,28 +36,28 @@ NOT_EXPIRED: Final = [
 ]
 
 
-class Cloud(Service):
-    """IAM and the service; `answer` is what IAM says, `valid` decides on tokens."""
+class IamStub(ServiceStub):
+    """IAM and the service; `respond` returns IAM's response, `valid` decides on tokens."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
         self._clock = clock
         self.lifetime = 86400.0
         self.issued = 0
-        self.iam: list[UpstreamRequest] = []
-        self.answer: Callable[[], UpstreamResponse] = self._issue
+        self.iam_requests: list[UpstreamRequest] = []
+        self.respond: Callable[[], UpstreamResponse] = self._issue
         self.rejection: tuple[int, Any] = EXPIRED[0]
         self.valid: Callable[[str], bool] = lambda _: True
         self.tokens: list[str] = []
-        self.hidden: list[tuple[str, str]] = []
+        self.registered_secrets: list[tuple[str, str]] = []
 
     def hide(self, secret: str, *, instead_of: str = "") -> None:
-        self.hidden.append((secret, instead_of))
+        self.registered_secrets.append((secret, instead_of))
 
     def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
         if request.url.startswith(IAM):
-            self.iam.append(request)
-            return self.answer()
+            self.iam_requests.append(request)
+            return self.respond()
         token = request.headers["X-Auth-Token"]
         self.tokens.append(token)
         if self.valid(token):
@@ -74,12 +74,12 @@ class Cloud(Service):
         )
 
 
-def says(status: int, body: Any = None, **headers: str) -> Callable[[], UpstreamResponse]:
+def response_of(status: int, body: Any = None, **headers: str) -> Callable[[], UpstreamResponse]:
     return lambda: UpstreamResponse(status, headers, json.dumps(body).encode(), is_write=False)
 
 
-def fails(error: GatewayError) -> Callable[[], UpstreamResponse]:
-    def answer() -> UpstreamResponse:
+def raising(error: GatewayError) -> Callable[[], UpstreamResponse]:
+    def respond() -> UpstreamResponse:
         raise error
 
-    return answer
+    return respond

@@ -1,4 +1,4 @@
-"""What a refusal tells besides its meaning: in every shape, how long to wait, under which id."""
+"""What an error response contains besides its code: retry time and request id, in every shape."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, RateLimited
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import projectman_options
-from tests.unit.backends.projectman.refusing import refused
-from tests.unit.backends.projectman.service import BASE
+from tests.unit.backends.projectman.rejected_create import refused
+from tests.unit.backends.projectman.service_stub import BASE
 
 
 @pytest.fixture
 def backend(clock: VirtualClock) -> Backend:
-    """The connection, with a key pair."""
+    """A connection with a key pair."""
     return create_backend("projectman", projectman_options(BASE), clock)
 
 
@@ -37,13 +37,13 @@ def backend(clock: VirtualClock) -> Backend:
         ([], None),
     ],
 )
-def test_all_shapes_of_an_error_are_read(
+def test_every_shape_of_an_error_is_parsed(
     wire: responses.RequestsMock, backend: Backend, call: CallContext, body: Any, code: str | None
 ) -> None:
     """documented: projectman.md §4a: three spellings, one nested, Keystone's with an integer; APIG. means APIGW."""
-    fault = refused(wire, backend, call, 422, body).context.failure
-    assert fault is not None
-    assert fault.code == code
+    failure = refused(wire, backend, call, 422, body).context.failure
+    assert failure is not None
+    assert failure.code == code
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_all_shapes_of_an_error_are_read(
         ("访问频率过高,请稍后再试", {}, None),
     ],
 )
-def test_how_long_to_wait_is_read_from_header_or_message(
+def test_the_retry_time_is_read_from_header_or_message(
     wire: responses.RequestsMock,
     backend: Backend,
     call: CallContext,
@@ -67,7 +67,7 @@ def test_how_long_to_wait_is_read_from_header_or_message(
     headers: dict[str, str],
     seconds: float | None,
 ) -> None:
-    """documented: projectman.md §4a: the throttling message; the header where it comes."""
+    """documented: projectman.md §4a: the throttling message; the header takes precedence."""
     body = {"error_msg": message, "error_code": "APIGW.0308", "request_id": "abc"}
     error = refused(wire, backend, call, 429, body, **headers)
     assert type(error) is RateLimited
@@ -77,23 +77,23 @@ def test_how_long_to_wait_is_read_from_header_or_message(
 def test_a_locked_key_is_unavailable_for_five_minutes(
     wire: responses.RequestsMock, backend: Backend, call: CallContext
 ) -> None:
-    """documented: projectman.md §4c: the key is locked, not wrong; nobody asks again before."""
+    """documented: projectman.md §4c: the key is locked, not wrong."""
     body = {"error_code": "APIGW.0301", "error_msg": "AK access failed to reach the limit,forbidden"}
     error = refused(wire, backend, call, 401, body)
     assert (type(error), error.context.retry_after) == (BackendUnavailable, 300.0)
 
 
 @pytest.mark.parametrize("message", ["verify aksk signature fail", "Get secretKey failed", "token expires"])
-def test_a_wrong_key_is_tried_once(
+def test_a_wrong_key_is_used_once(
     wire: responses.RequestsMock, backend: Backend, call: CallContext, message: str
 ) -> None:
-    """documented: projectman.md §6, 17: five failures lock the key; a signature has nothing to renew."""
+    """documented: projectman.md §6, 17: five failures lock the key; a signature cannot be refreshed."""
     body = {"error_code": "APIGW.0301", "error_msg": f"Incorrect IAM authentication information: {message}"}
     assert type(refused(wire, backend, call, 401, body)) is BackendRejectedCredentials
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "told"),
+    ("body", "headers", "request_id"),
     [
         ({"request_id": "abc"}, {}, "abc"),
         ({"request_id": "abc"}, {"X-Request-Id": "head"}, "head"),
@@ -102,15 +102,15 @@ def test_a_wrong_key_is_tried_once(
         ({}, {}, None),
     ],
 )
-def test_the_request_id_is_read_where_each_puts_it(
+def test_the_request_id_is_read_from_body_or_headers(
     wire: responses.RequestsMock,
     backend: Backend,
     call: CallContext,
     body: dict[str, Any],
     headers: dict[str, str],
-    told: str | None,
+    request_id: str | None,
 ) -> None:
     """documented: projectman.md §4a: API Gateway's in the body, the services' in a header."""
-    fault = refused(wire, backend, call, 403, {"error_code": "APIGW.0302", **body}, **headers).context.failure
-    assert fault is not None
-    assert fault.request_id == told
+    failure = refused(wire, backend, call, 403, {"error_code": "APIGW.0302", **body}, **headers).context.failure
+    assert failure is not None
+    assert failure.request_id == request_id

@@ -1,4 +1,4 @@
-"""CMDB's searches: pages, empty lists and what they mean, ids that are none."""
+"""CMDB's searches: pages, empty lists, and malformed ids and cursors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 from tests.unit.backends.cmdb.conftest import BASE, DRAFT
-from tests.unit.backends.connections import CMDB_MODULE, envelope, found
+from tests.unit.backends.connections import CMDB_MODULE, envelope, search_response
 
 _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
 
@@ -39,30 +39,30 @@ _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
         "-1.10.5",
     ],
 )
-def test_an_id_that_is_none_of_ours_is_not_found(backend: Backend, ref: str, call: CallContext) -> None:
-    """It is parsed before any address is built: nothing is sent."""
-    for ask in (
+def test_a_malformed_id_is_not_found(backend: Backend, ref: str, call: CallContext) -> None:
+    """It is parsed before a URL is built: nothing is sent."""
+    for send in (
         lambda: backend.get(ref, call),
         lambda: backend.update(ref, ModulePatch(name="a"), call),
         lambda: backend.delete(ref, cascade=False, call=call),
     ):
         with pytest.raises(ModuleNotFound):
-            ask()
+            send()
     assert backend.state == "unused"
 
 
 @pytest.mark.parametrize("info", [[], [{**CMDB_MODULE, "bk_module_id": 6}]])
-def test_a_get_that_finds_another_module_finds_none(
+def test_a_get_ignores_another_module(
     backend: Backend, wire: responses.RequestsMock, call: CallContext, info: list[Any]
 ) -> None:
-    """What is found must be what was asked for; a filter that is not heeded is no match."""
-    wire.post(f"{_CC}/search_module/", body=found(*info))
+    """A row with another id is not a match: the service may have ignored the filter."""
+    wire.post(f"{_CC}/search_module/", body=search_response(*info))
     with pytest.raises(ModuleNotFound):
         backend.get("1.10.5", call)
 
 
 def pages(backend: Backend, call: CallContext, size: int) -> list[str]:
-    """Walk a list to its end."""
+    """Return the ids of all pages."""
     ids: list[str] = []
     cursor: str | None = None
     while True:
@@ -72,20 +72,20 @@ def pages(backend: Backend, call: CallContext, size: int) -> list[str]:
             return ids
 
 
-def test_a_page_more_is_known_without_asking_for_it(
+def test_a_further_page_is_known_without_a_request(
     backend: Backend, wire: responses.RequestsMock, call: CallContext
 ) -> None:
-    """One row more than a page is asked for: its presence makes the cursor, which is the last id shown."""
+    """One row more than a page is requested; if it is present, the cursor is the last id of the page."""
     rows = [{**CMDB_MODULE, "bk_module_id": number} for number in (3, 5, 9)]
-    wire.post(f"{_CC}/search_module/", body=found(*rows))
-    wire.post(f"{_CC}/search_module/", body=found(rows[2]))
+    wire.post(f"{_CC}/search_module/", body=search_response(*rows))
+    wire.post(f"{_CC}/search_module/", body=search_response(rows[2]))
     assert pages(backend, call, 2) == ["3", "5", "9"]
     assert b'"bk_module_id":{"$gt":5}' in (wire.calls[1].request.body or b"")
 
 
 @pytest.mark.parametrize("cursor", ["", "0", "x", "1.5", '{"$gt": 1}', "1" * 20, "٣"])
-def test_a_cursor_that_is_none_is_refused(backend: Backend, cursor: str, call: CallContext) -> None:
-    """Nothing but an id reaches the condition."""
+def test_a_malformed_cursor_is_refused(backend: Backend, cursor: str, call: CallContext) -> None:
+    """Only an id reaches the condition."""
     with pytest.raises(ValidationFailed) as caught:
         backend.list(ModuleQuery(scope="1"), 10, cursor, call)
     assert caught.value.errors[0].pointer == "/page_token"
@@ -101,7 +101,7 @@ def test_a_cursor_that_is_none_is_refused(backend: Backend, cursor: str, call: C
         (None, [[]], ScopeNotFound),
     ],
 )
-def test_an_empty_list_says_why(
+def test_an_empty_list_is_explained(
     backend: Backend,
     wire: responses.RequestsMock,
     call: CallContext,
@@ -109,10 +109,10 @@ def test_an_empty_list_says_why(
     sets: list[Any],
     error: type[GatewayError] | None,
 ) -> None:
-    """CMDB answers an unknown business with an empty list: the sets tell a missing place from an empty one."""
-    wire.post(f"{_CC}/search_module/", body=found())
-    for each in sets:
-        wire.post(f"{_CC}/search_set/", body=found(*each))
+    """CMDB returns an empty list for an unknown business; a search for sets distinguishes missing from empty."""
+    wire.post(f"{_CC}/search_module/", body=search_response())
+    for rows in sets:
+        wire.post(f"{_CC}/search_set/", body=search_response(*rows))
     query = ModuleQuery(scope="1", parent=parent)
     if error is None:
         assert backend.list(query, 10, None, call).modules == ()
@@ -129,12 +129,12 @@ def test_an_empty_list_says_why(
         ([[], []], ScopeNotFound),
     ],
 )
-def test_a_place_is_checked_before_a_create(
+def test_the_target_of_a_create_is_checked(
     backend: Backend, wire: responses.RequestsMock, call: CallContext, sets: list[Any], error: type[GatewayError]
 ) -> None:
-    """The set, its template, its business: each absence has its own name."""
-    for each in sets:
-        wire.post(f"{_CC}/search_set/", body=found(*each))
+    """A missing set, a missing business and a set from a template each have their own error."""
+    for rows in sets:
+        wire.post(f"{_CC}/search_set/", body=search_response(*rows))
     with pytest.raises(error):
         backend.check_target(DRAFT, call)
 
@@ -143,12 +143,12 @@ def test_a_place_is_checked_before_a_create(
 def test_a_search_without_rows_is_invalid(
     backend: Backend, wire: responses.RequestsMock, call: CallContext, data: Any
 ) -> None:
-    """`info` is a list, of modules and of sets."""
+    """`info` must be a list, of modules and of sets."""
     wire.post(f"{_CC}/search_module/", body=envelope(data))
     wire.post(f"{_CC}/search_set/", body=envelope(data))
-    for ask in (lambda: backend.find_by_natural_key(DRAFT, call), lambda: backend.check_target(DRAFT, call)):
+    for send in (lambda: backend.find_by_natural_key(DRAFT, call), lambda: backend.check_target(DRAFT, call)):
         with pytest.raises(GatewayError) as caught:
-            ask()
+            send()
         assert caught.value.code == "backend_reply_invalid"
 
 

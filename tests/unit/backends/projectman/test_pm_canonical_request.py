@@ -1,4 +1,4 @@
-"""The signature, made in few steps from forms that are kept, against the documented steps taken one by one."""
+"""The signature, built from cached parts, equals the one built by the documented steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.backends.projectman import signature
-from gateway.backends.projectman.auth import Signed
-from gateway.backends.projectman.signature import authorization
+from gateway.backends.projectman.auth import AkSkAuth
+from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
 from gateway.settings import Secret
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import PROJECT, access_key
 
 _KEY: Final = ("AKTEST", "SKTEST")
-_PIECES: Final = [
+_SEGMENTS: Final = [
     "",
     "a",
     "Z9",
@@ -42,8 +42,8 @@ _PIECES: Final = [
     "模块",
     "é",
 ]
-_PATHS: Final = st.lists(st.sampled_from([*_PIECES, "/", ":", "@", "=", "&", "*", "\t"]), max_size=8).map("".join)
-_WORDS: Final = st.lists(st.sampled_from([*_PIECES, "/", ";", "?", "\n"]), max_size=3).map("".join)
+_PATHS: Final = st.lists(st.sampled_from([*_SEGMENTS, "/", ":", "@", "=", "&", "*", "\t"]), max_size=8).map("".join)
+_WORDS: Final = st.lists(st.sampled_from([*_SEGMENTS, "/", ";", "?", "\n"]), max_size=3).map("".join)
 _PAIRS: Final = st.tuples(_WORDS, st.sampled_from(["=", "", "=="]), _WORDS).map("".join)
 _QUERIES: Final = st.lists(_PAIRS | st.sampled_from(["a=1", "a=2", "a-b=1", "limit=100"]), max_size=4).map("&".join)
 _ENDS: Final = st.sampled_from(["", "", "#", "#a?b=c"])
@@ -62,12 +62,12 @@ def _step_by_step(method: str, url: str, headers: Mapping[str, str], body: bytes
     query = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
     lines = sorted((name.lower(), value.strip()) for name, value in headers.items())
     names = ";".join(name for name, _ in lines)
-    told = "".join(f"{name}:{value}\n" for name, value in lines)
-    canonical = "\n".join([method, path, query, told, names, hashlib.sha256(body).hexdigest()])
+    header_lines = "".join(f"{name}:{value}\n" for name, value in lines)
+    canonical = "\n".join([method, path, query, header_lines, names, hashlib.sha256(body).hexdigest()])
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     to_sign = f"SDK-HMAC-SHA256\n{dict(lines)['x-sdk-date']}\n{digest}"
-    mark = hmac.new(_KEY[1].encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-    return f"SDK-HMAC-SHA256 Access={_KEY[0]}, SignedHeaders={names}, Signature={mark}"
+    signature_header = hmac.new(_KEY[1].encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+    return f"SDK-HMAC-SHA256 Access={_KEY[0]}, SignedHeaders={names}, Signature={signature_header}"
 
 
 @given(
@@ -83,43 +83,43 @@ def _step_by_step(method: str, url: str, headers: Mapping[str, str], body: bytes
 def test_every_request_is_signed_as_documented(
     method: str, path: str, query: str | None, end: str, headers: dict[str, str], body: bytes
 ) -> None:
-    """Quoted and unquoted, empty and repeated, in any order: byte for byte, the first time and from what is kept."""
+    """Quoted and unquoted, empty and repeated, in any order; with and without cached parts."""
     url = f"https://host.example.com/{path}{'' if query is None else f'?{query}'}{end}"
     signed = {**headers, "X-Sdk-Date": " 20270115T080000Z"}
     expected = _step_by_step(method, url, signed, body)
-    assert authorization(method, url, signed, body, key=_KEY) == expected
-    assert authorization(method, url, signed, body, key=_KEY) == expected
+    assert authorization_header(method, url, signed, body, key=_KEY) == expected
+    assert authorization_header(method, url, signed, body, key=_KEY) == expected
 
 
 def test_a_request_without_a_date_is_not_signed() -> None:
-    """Nobody could tell how old it is."""
+    """The date is required."""
     with pytest.raises(KeyError, match="x-sdk-date"):
-        authorization("GET", "http://h/", {"Host": "h"}, b"", key=_KEY)
+        authorization_header("GET", "http://h/", {"Host": "h"}, b"", key=_KEY)
 
 
-def test_what_is_kept_is_bounded() -> None:
-    """Ids without end do not fill the memory, and leave the queries where they are."""
+def test_the_caches_are_bounded() -> None:
+    """Any number of ids fills a bounded cache, and does not replace the cached queries."""
     headers = {"X-Sdk-Date": "20270115T080000Z"}
-    authorization("GET", "http://h/modules?limit=100&offset=0", headers, b"", key=_KEY)
-    made = signature._canonical_query.cache_info().misses
-    for number in range(signature._PATHS + 10):
-        authorization("PUT", f"http://h/modules/{number}?limit=100&offset=0", headers, b"", key=_KEY)
-    assert signature._canonical_path.cache_info().currsize == signature._PATHS
-    assert signature._canonical_query.cache_info().misses == made
+    authorization_header("GET", "http://h/modules?limit=100&offset=0", headers, b"", key=_KEY)
+    misses = signature._canonical_query.cache_info().misses
+    for number in range(signature._MAX_PATHS + 10):
+        authorization_header("PUT", f"http://h/modules/{number}?limit=100&offset=0", headers, b"", key=_KEY)
+    assert signature._canonical_path.cache_info().currsize == signature._MAX_PATHS
+    assert signature._canonical_query.cache_info().misses == misses
     assert signature._canonical_query.cache_info().maxsize is not None
 
 
 @pytest.mark.parametrize(("token", "project"), [(None, ""), ("sts-token", "a" * 32)])
-def test_the_date_goes_with_the_clock(token: str | None, project: str, clock: VirtualClock, call: CallContext) -> None:
-    """Requests of one second tell one date, those of the next another; each date is signed."""
+def test_the_date_follows_the_clock(token: str | None, project: str, clock: VirtualClock, call: CallContext) -> None:
+    """The date changes with every second, and is signed."""
     identity = access_key(security_token=None if token is None else Secret(token), iam_project_id=project)
-    signed = Signed(identity, "h", clock)
+    signed = AkSkAuth(identity, "h", clock)
     for tick in (0.0, 0.75, 0.25, 86_400.5):
         clock.seconds += tick
         headers = dict(signed.headers("GET", "http://h/a", b"", call))
-        mark = headers.pop("Authorization")
+        signature_header = headers.pop("Authorization")
         assert headers["X-Sdk-Date"] == datetime.fromtimestamp(int(clock.now()), UTC).strftime("%Y%m%dT%H%M%SZ")
         assert headers.get("X-Security-Token") == token
         assert headers.get("X-Project-Id", "") == project
         key = (identity.access_key, identity.secret_key.value)
-        assert mark == authorization("GET", "http://h/a", headers, b"", key=key)
+        assert signature_header == authorization_header("GET", "http://h/a", headers, b"", key=key)

@@ -1,4 +1,4 @@
-"""The whole service over a backend that plays what it is told, and how callers are answered."""
+"""A client of the whole service over a scripted backend, and checks of the service's responses."""
 
 from __future__ import annotations
 
@@ -19,60 +19,40 @@ from tests.unit.backends.connections import (
     PM_NODE,
     PROJECT,
     cmdb_options,
-    found,
+    list_response,
     projectman_options,
-    tree,
+    search_response,
 )
 from tests.unit.transport.rawserver import RawServer, Script, Step, reply
 
 Build = Callable[[Mapping[str, Backend]], Flask]
-
-
 Expected = tuple[int, str]
-
-
-WORDS: Final = "<html>UPSTREAM WORDS at /opt/secret.py</html>"
-
-
+HTML: Final = "<html>UPSTREAM WORDS at /opt/secret.py</html>"
 UNKNOWN: Final = (504, "outcome_unknown")
-
-
 INVALID: Final = (502, "backend_reply_invalid")
-
-
 UNAVAILABLE: Final = (503, "backend_unavailable")
-
-
 MISCONFIGURED: Final = (502, "backend_misconfigured")
+DEFAULT_LIMITS: Final = TransportSettings(hard_timeout_seconds=5.0, max_reply_bytes=200_000)
 
 
-PATIENT: Final = TransportSettings(hard_timeout_seconds=5.0, max_reply_bytes=200_000)
+#: For scripts that would exceed a timeout.
+SHORT_TIMEOUT: Final = TransportSettings(hard_timeout_seconds=0.3, max_reply_bytes=200_000)
 
 
-#: For what would take long.
-IMPATIENT: Final = TransportSettings(hard_timeout_seconds=0.3, max_reply_bytes=200_000)
-
-
-def said(body: bytes) -> Script:
+def respond_with(body: bytes) -> Script:
     return [reply(body), Step.KEEP]
 
 
 ID: Final = {"cmdb": "cmdb.1.10.37825", "projectman": f"projectman.{PROJECT}.46691"}
-
-
 SCOPE: Final = {"cmdb": "1", "projectman": PROJECT}
-
-
 DRAFT: Final[dict[str, dict[str, Any]]] = {
     "cmdb": {"backend": "cmdb", "scope": "1", "parent": "10", "name": "test"},
     "projectman": {"backend": "projectman", "scope": PROJECT, "name": "demo", "owners": [OWNER]},
 }
+VALID: Final = {"cmdb": respond_with(search_response(CMDB_MODULE)), "projectman": respond_with(list_response(PM_NODE))}
 
 
-GOOD: Final = {"cmdb": said(found(CMDB_MODULE)), "projectman": said(tree(PM_NODE))}
-
-
-def app(build: Build, url: str, limits: TransportSettings = PATIENT) -> Flask:
+def app(build: Build, url: str, limits: TransportSettings = DEFAULT_LIMITS) -> Flask:
     clock = SystemClock()
     return build(
         {
@@ -82,7 +62,7 @@ def app(build: Build, url: str, limits: TransportSettings = PATIENT) -> Flask:
     )
 
 
-def ask(service: Flask, backend: str, operation: str) -> TestResponse:
+def send(service: Flask, backend: str, operation: str) -> TestResponse:
     client = service.test_client()
     if operation == "create":
         return client.post("/modules", json=DRAFT[backend])
@@ -94,17 +74,17 @@ def ask(service: Flask, backend: str, operation: str) -> TestResponse:
     return client.open(f"/modules/{ID[backend]}", method=operation.upper())
 
 
-def check(answer: TestResponse, expected: Expected, outcome: str | None) -> None:
-    told = json.loads(answer.data)
-    assert (answer.status_code, told["code"]) == expected
-    assert answer.content_type == "application/problem+json"
-    assert answer.headers.get("Gateway-Outcome") == outcome
-    assert not any(word in answer.text for word in ("UPSTREAM", "html", "Traceback", "/opt", "127.0.0.1"))
+def check(response: TestResponse, expected: Expected, outcome: str | None) -> None:
+    problem = json.loads(response.data)
+    assert (response.status_code, problem["code"]) == expected
+    assert response.content_type == "application/problem+json"
+    assert response.headers.get("Gateway-Outcome") == outcome
+    assert not any(text in response.text for text in ("UPSTREAM", "html", "Traceback", "/opt", "127.0.0.1"))
 
 
-def goes_on(service: Flask, server: RawServer, backend: str) -> None:
-    server.scripts = [GOOD[backend]]
-    assert ask(service, backend, "get").status_code == 200
+def check_still_works(service: Flask, server: RawServer, backend: str) -> None:
+    server.scripts = [VALID[backend]]
+    assert send(service, backend, "get").status_code == 200
 
 
 def is_write(request: bytes) -> bool:

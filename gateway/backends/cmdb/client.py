@@ -1,0 +1,132 @@
+"""CMDB's two APIs: the ESB (POST only, ids in the body) and the API gateway (REST, ids in the path)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from gateway import json_codec
+from gateway.backends.cmdb.auth import AuthHeaders
+from gateway.backends.cmdb.errors import ERRORS, parse_failure
+from gateway.backends.cmdb.options import Options
+from gateway.domain.backend import CallContext
+from gateway.domain.telemetry import UpstreamMetrics
+from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
+
+_WRITES: Final = frozenset({"create", "update", "delete"})
+#: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
+_PLAIN_TEXT_STATUS: Final = re.compile(rb"(404|405): ")
+_ENVELOPE_KEYS: Final = frozenset({"result", "code", "bk_error_code", "code_name"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModulePath:
+    """The ids of business, set and module; 0 means any."""
+
+    biz: int
+    set: int = 0
+    module: int = 0
+
+
+class HttpCall(NamedTuple):
+    """The method, path and body of a request."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+
+
+CallBuilder = Callable[[ModulePath, Mapping[str, Any]], HttpCall]
+
+
+def _esb(component: str, *keys: str, nested: bool = False) -> CallBuilder:
+    """Return a builder for a component: the ids under these keys, the payload beside them or nested in `data`."""
+
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
+        ids = {"bk_biz_id": path.biz, "bk_set_id": path.set, "bk_module_id": path.module}
+        body: dict[str, Any] = {key: ids[key] for key in keys if ids[key]}
+        body |= {"data": payload} if nested else payload
+        return HttpCall("POST", f"/api/c/compapi/v2/cc/{component}/", body)
+
+    return build
+
+
+def _apigw(method: str, template: str, *, body: bool = True) -> CallBuilder:
+    """Return a builder for a resource: the ids in the path, the payload as the body."""
+
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
+        url_path = template.format(biz=path.biz, set=path.set, module=path.module)
+        return HttpCall(method, url_path, payload if body else None)
+
+    return build
+
+
+#: By route and operation. The API gateway ignores the supplier account in its paths; 0 is the only one in use.
+_CALLS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
+    "esb": {
+        "create": _esb("create_module", "bk_biz_id", "bk_set_id", nested=True),
+        "update": _esb("update_module", "bk_biz_id", "bk_set_id", "bk_module_id", nested=True),
+        "delete": _esb("delete_module", "bk_biz_id", "bk_set_id", "bk_module_id"),
+        "search": _esb("search_module", "bk_biz_id", "bk_set_id"),
+        "search_set": _esb("search_set", "bk_biz_id"),
+    },
+    "apigw": {
+        "create": _apigw("POST", "/api/v3/module/{biz}/{set}"),
+        "update": _apigw("PUT", "/api/v3/module/{biz}/{set}/{module}"),
+        "delete": _apigw("DELETE", "/api/v3/module/{biz}/{set}/{module}", body=False),
+        "search": _apigw("POST", "/api/v3/module/search/0/{biz}/{set}"),
+        "search_set": _apigw("POST", "/api/v3/set/search/0/{biz}"),
+    },
+}
+
+
+class CmdbClient:
+    """Sends the operations of one connection; raises a GatewayError for every response that is not a success."""
+
+    def __init__(
+        self, name: str, options: Options, transport: UpstreamClient, metrics: UpstreamMetrics | None = None
+    ) -> None:
+        self.transport: Final = transport
+        self._name = name
+        self._base_url = options.base_url
+        self._auth = AuthHeaders(options)
+        self._calls = _CALLS[options.route]
+        self._metrics = metrics
+
+    def request(
+        self, operation: str, path: ModulePath, payload: Mapping[str, Any], call: CallContext
+    ) -> tuple[UpstreamResponse, Any]:
+        """Send one request; return the response and the `data` of its envelope."""
+        http_call = self._calls[operation](path, payload)
+        request = UpstreamRequest(
+            method=http_call.method,
+            url=self._base_url + http_call.path,
+            headers={**self._auth.headers(call), "X-Request-Id": call.request_id},
+            body=None if http_call.body is None else json_codec.write(http_call.body),
+            is_write=operation in _WRITES,
+        )
+        response = self.transport.send(request, call)
+        return response, unwrap(response, self._name, operation, self._metrics)
+
+
+def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None) -> Any:
+    """Return the `data` of an envelope of success; raise the error that any other response means.
+
+    Business errors come with HTTP 200. The ESB's gateway rewrites every status to 200 and reports its own errors in
+    the header X-Bkapi-Error-Code.
+    """
+    body = response.json()
+    code = response.headers.get("X-Bkapi-Error-Code")
+    status = response.status
+    if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
+        if plain_text := _PLAIN_TEXT_STATUS.match(response.body):
+            status, code = int(plain_text[1]), None
+        elif response.ok and code is None:
+            raise response.invalid("it is no envelope")
+        body = {}
+    elif body.get("result") is True and code is None and response.ok:
+        return body.get("data")
+    failure = parse_failure(response, body, backend=backend, operation=operation, status=status, header_code=code)
+    raise ERRORS.to_error(failure, metrics)

@@ -1,0 +1,162 @@
+"""Listing and filtering give the same modules, positions, pages and errors as the reference implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from gateway.backends.projectman import schemas, tree
+from gateway.backends.projectman.adapter import ProjectManBackend
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import BackendReplyInvalid
+from gateway.domain.module import ModuleDraft, ModuleQuery
+from tests.unit.backends.connections import PM_NODE, PROJECT
+from tests.unit.backends.projectman import reference_tree, tree_strategies
+from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
+
+_PAGE: Final = 3  # a few nodes are several pages
+_INVALID: Final = "invalid"
+_shared_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(tree_strategies.PAGES)
+@example([node(1, node(2, parent_module_id=98), node(3, parent_module_id=99), node(4, parent_module_id=98))])
+def test_a_page_is_flattened_like_the_reference(nodes: list[Any]) -> None:
+    """Order, position, depth, children and every field: nested, with other parents, repeated, or not nodes at all."""
+    assert _or_invalid(lambda: tree.flatten_tree(reference_tree.SOURCE, nodes)) == _or_invalid(
+        lambda: reference_tree.flatten(nodes)
+    )
+
+
+@given(tree_strategies.PAGES, st.sampled_from([("module_id", str(number)) for number in range(14)]))
+def test_a_filter_by_id_matches_the_same_nodes(nodes: list[Any], node_filter: tree.NodeFilter) -> None:
+    """Top-level nodes that have the id or contain it."""
+    assert tree.filter_subtrees(nodes, node_filter) == reference_tree.filter_nodes(nodes, node_filter)
+
+
+@given(tree_strategies.PAGES, st.sampled_from([("module_name", name) for name in ("a", "b", "None", "")]))
+@example([{"module_id": 1}, {"module_id": 2, "module_name": None}], ("module_name", "None"))
+def test_a_filter_by_name_matches_the_same_nodes(nodes: list[Any], node_filter: tree.NodeFilter) -> None:
+    """Names too, among them "None", as which a missing name reads."""
+    assert tree.filter_subtrees(nodes, node_filter) == reference_tree.filter_nodes(nodes, node_filter)
+
+
+@_shared_fixtures
+@given(
+    nodes=tree_strategies.PAGES,
+    parent=st.none() | st.sampled_from(["1", "2", "99"]),
+    name=st.none() | st.sampled_from(["a", "b"]),
+    size=st.integers(1, 5),
+    cursor=st.tuples(st.sampled_from([0, _PAGE]), st.integers(0, 4)),
+)
+def test_a_list_equals_the_reference(
+    nodes: list[Any],
+    parent: str | None,
+    name: str | None,
+    size: int,
+    cursor: tuple[int, int],
+    backend: ProjectManBackend,
+    service: ServiceStub,
+    call: CallContext,
+) -> None:
+    """Modules and next cursor, for every filter and cursor; a page with an invalid node is refused as a whole."""
+    service.nodes = nodes
+    query = ModuleQuery(scope=PROJECT, parent=parent, name=name)
+
+    def list_modules() -> reference_tree.ListResult:
+        page = backend.list(query, size, f"{cursor[0]}.{cursor[1]}", call)
+        return list(page.modules), page.next_cursor
+
+    with _small_pages():
+        assert _or_invalid(list_modules) == _or_invalid(
+            lambda: reference_tree.list_modules(nodes, query, size, cursor, page=_PAGE)
+        )
+
+
+@_shared_fixtures
+@given(nodes=tree_strategies.PAGES, name=st.sampled_from(["a", "b", "None"]))
+def test_a_search_for_a_name_equals_the_reference(
+    nodes: list[Any], name: str, backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
+    """On every page, in the top-level nodes that contain the name; what is not a node is refused for every name."""
+    service.nodes = nodes
+    draft = ModuleDraft(scope=PROJECT, parent=None, name=name)
+    with _small_pages():
+        assert _or_invalid(lambda: [*backend.find_by_natural_key(draft, call)]) == _or_invalid(
+            lambda: reference_tree.find(nodes, name, page=_PAGE)
+        )
+
+
+@contextmanager
+def _small_pages() -> Iterator[None]:
+    with (
+        mock.patch("gateway.backends.projectman.client.PAGE_SIZE", _PAGE),
+        mock.patch("gateway.backends.projectman.adapter.PAGE_SIZE", _PAGE),
+    ):
+        yield
+
+
+def _or_invalid(load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (ValidationError, BackendReplyInvalid):
+        return _INVALID
+
+
+def _top_level_nodes_with_a_child() -> list[dict[str, Any]]:
+    """150 top-level nodes, each with a child that names its parent and has no `children`, as documented."""
+    child = {**PM_NODE, "module_name": "c", "deepth": 2}
+    del child["children"]
+    return [
+        node(top, {**child, "module_id": top + 1000, "parent_module_id": top}, is_parent=True) for top in range(1, 151)
+    ]
+
+
+@pytest.mark.parametrize(("cursor", "first"), [(None, "1"), ("0.40", "21"), ("100.20", "111")])
+def test_a_cursor_may_point_into_a_page(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext, cursor: str | None, first: str
+) -> None:
+    """The list continues at the module that the cursor names."""
+    service.nodes = _top_level_nodes_with_a_child()
+    page = backend.list(ModuleQuery(scope=PROJECT), 10, cursor, call)
+    assert (len(page.modules), page.modules[0].native_id) == (10, first)
+
+
+def test_a_read_loads_only_the_subtree_that_contains_the_module(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
+    """Of 300 modules a get loads two, the top-level node and the child, and a search for an unused name none."""
+    service.nodes = _top_level_nodes_with_a_child()
+    with mock.patch.object(tree, "load_module", wraps=schemas.load_module) as load_module:
+        assert backend.get(f"{PROJECT}.1120", call).name == "c"
+        assert load_module.call_count == 2
+        assert backend.find_by_natural_key(DRAFT, call) == ()
+        assert load_module.call_count == 2
+
+
+def test_an_invalid_node_behind_the_requested_ones_is_refused(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
+    """At the end of the page, after the module that is returned."""
+    service.nodes = [*(node(number) for number in range(1, 100)), {"module_id": 100}]
+    with pytest.raises(BackendReplyInvalid):
+        backend.list(ModuleQuery(scope=PROJECT), 1, None, call)
+
+
+def test_the_first_of_two_nodes_with_one_id_counts(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext
+) -> None:
+    """On one page, and on two."""
+    service.nodes = [node(1, module_name="first"), node(1, module_name="second"), *map(node, range(2, 101))]
+    service.nodes[-1]["module_name"] = "third"
+    service.nodes.append(node(1, module_name="fourth"))
+    modules = backend.list(ModuleQuery(scope=PROJECT), 200, None, call).modules
+    assert [module.name for module in modules if module.native_id == "1"] == ["first"]
+    assert len(modules) == 100
