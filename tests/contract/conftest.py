@@ -12,7 +12,6 @@ from requests.adapters import HTTPAdapter
 
 from gateway.domain.backend import CallContext
 from gateway.transport.connection_pool import PooledAdapter
-from tests.contract.stand import Stand, find_stands
 
 _NUMBERS = itertools.count(1)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from gateway.backends.projectman.errors import ERRORS, parse_failure
-from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, Options, Passthrough, IamPassword
+from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, IamPassword, Options, Passthrough
 from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError, Unauthenticated

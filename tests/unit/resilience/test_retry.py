@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from tests.unit.api.fake_backend import FakeBackend
 
 from gateway.backends.cmdb.capabilities import capabilities
 from gateway.domain.backend import Backend, CallContext
@@ -27,6 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery
 from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
+from tests.unit.api.fake_backend import FakeBackend
 from tests.unit.backends.connections import cmdb_options
 
 DRAFT: Final = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",))
