@@ -12,6 +12,7 @@ from requests.adapters import HTTPAdapter
 
 from gateway.domain.backend import CallContext
 from gateway.transport.connection_pool import PooledAdapter
+from tests.contract.testbed import BackendFixture, find_fixtures
 
 _NUMBERS = itertools.count(1)
 
@@ -30,8 +31,8 @@ def call() -> CallContext:
 
 @pytest.fixture
 def new_name() -> Callable[[], str]:
-    """Names that nothing has yet, and that every backend takes."""
-    return lambda: f"contract-{next(_NAMES)}"
+    """A function that returns unused names, valid for every backend."""
+    return lambda: f"contract-{next(_NUMBERS)}"
 
 
 @pytest.fixture(autouse=True)

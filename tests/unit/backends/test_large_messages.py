@@ -90,13 +90,13 @@ def test_a_projectman_error(run: str) -> None:
     fails(projectman(Canned(429, {"error_code": run, "error_msg": run, "request_id": run}, headers)), ref)
     fails(projectman(Canned(401, {"error_code": "APIGW.0301", "error_msg": run})), ref)
     denied = Canned(401, {"error": {"code": run, "message": run}}, headers)
-    fails(projectman(denied, identity=password("http://iam")), ref)
+    fails(projectman(denied, auth=password("http://iam")), ref)
 
 
 def test_a_projectman_token(run: str) -> None:
     """The time at which a token expires."""
     issued = Canned(201, {"token": {"expires_at": run}}, {"X-Subject-Token": "token"})
-    fails(projectman(issued, identity=password("http://iam")), f"{PROJECT}.46691")
+    fails(projectman(issued, auth=password("http://iam")), f"{PROJECT}.46691")
 
 
 def test_a_cmdb_module(run: str) -> None:

@@ -116,7 +116,7 @@ def test_iam_counts_it_once(
 ) -> None:
     """A token request that fails with an unknown code, under the name of the connection."""
     wire.post("https://iam.example.com/v3/auth/tokens?nocatalog=true", json={"error_code": "IAM.0099"}, status=500)
-    options = projectman_options(URL, identity=password("https://iam.example.com"))
+    options = projectman_options(URL, auth=password("https://iam.example.com"))
     backend = projectman.create_backend("pm-1", options, clock, BackendServices(metrics=metrics))
     run(OPERATIONS["list"][1], backend, call)
     assert metrics.codes == [("pm-1", "IAM.0099")]

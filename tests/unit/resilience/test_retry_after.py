@@ -34,7 +34,7 @@ def response(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
 def test_cmdb_headers(status: int, code: int, headers: Mapping[str, str], seconds: float | None) -> None:
     """documented: cmdb.md §5: the API gateway sends the time when its window is reset, and no Retry-After."""
     with pytest.raises(RateLimited) as limited:
-        unwrap(reply(status, {"result": False, "code": code}, headers), "cmdb", "search")
+        unwrap(response(status, {"result": False, "code": code}, headers), "cmdb", "search")
     assert limited.value.context.retry_after == seconds
 
 
@@ -55,4 +55,4 @@ def test_projectman_messages(
 ) -> None:
     """documented: projectman.md §4: the throttle's message, five minutes for a locked key, §6.20 for the service's."""
     body = {} if code is None else {"error_code": code, "error_msg": message}
-    assert parse_failure(reply(status, body, headers), "pm", "list").retry_after == seconds
+    assert parse_failure(response(status, body, headers), "pm", "list").retry_after == seconds

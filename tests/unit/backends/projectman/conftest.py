@@ -47,5 +47,5 @@ def iam(clock: VirtualClock) -> IamStub:
 @pytest.fixture
 def by_token(iam: IamStub, clock: VirtualClock) -> ProjectManBackend:
     """A backend that authenticates with tokens."""
-    options = projectman_options(BASE, identity=password(IAM))
+    options = projectman_options(BASE, auth=password(IAM))
     return ProjectManBackend("projectman", options, iam, clock)  # type: ignore[arg-type] # quacks like a transport

@@ -27,7 +27,7 @@ def test_a_token_request_is_as_documented(iam: IamStub, by_token: ProjectManBack
     assert request.headers == {"Content-Type": "application/json;charset=utf8"}
     assert json.loads(request.body or b"") == {
         "auth": {
-            "identity": {
+            "auth": {
                 "methods": ["password"],
                 "password": {"user": {"domain": {"name": "account"}, "name": "robot", "password": "canary-password"}},
             },
