@@ -26,7 +26,7 @@ def test_a_token_request_is_as_documented(iam: IamStub, by_token: ProjectManBack
     assert (request.method, request.url) == ("POST", f"{IAM}/v3/auth/tokens?nocatalog=true")
     assert request.headers == {"Content-Type": "application/json;charset=utf8"}
     assert json.loads(request.body or b"") == {
-        "identity": {
+        "auth": {
             "identity": {
                 "methods": ["password"],
                 "password": {"user": {"domain": {"name": "account"}, "name": "robot", "password": "canary-password"}},
