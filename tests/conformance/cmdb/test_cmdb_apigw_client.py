@@ -52,7 +52,7 @@ def client_of(url: str, **who: str) -> Any:
     return client
 
 
-def test_a_whole_life(url: str) -> None:
+def test_the_life_of_a_module(url: str) -> None:
     """Section 1(b): flat bodies, ids in the path, `code`/`message`, no request id in the body."""
     parent = {"bk_biz_id": 1, "bk_set_id": 10}
     with client_of(url, **WHO) as client:
