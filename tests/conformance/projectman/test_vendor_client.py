@@ -31,7 +31,7 @@ def refusal_of(call: Callable[[Any], Any], request: Any) -> Any:
 
 
 def test_create_reads_back_what_was_sent(client: Any, draft: Draft) -> None:
-    """Items 1 and 30: the client's escaped Chinese arrives; status 200; every field of the reply is understood."""
+    """Items 1 and 30: the client's escaped Chinese arrives; status 200; every field of the response is understood."""
     created = client.create_project_module(draft("模块-1_a", description="module demo", parent_module_id=1))
     assert (created.status_code, created.module_id, created.module_name) == (200, 46691, "模块-1_a")
     assert created.description == "module demo"
@@ -42,10 +42,10 @@ def test_create_reads_back_what_was_sent(client: Any, draft: Draft) -> None:
 
 def test_list_gives_the_tree(client: Any, vendor: Any) -> None:
     """Item 13: the client reads `deepth`, `is_parent` and `children`."""
-    reply = listed(client, vendor, offset=0, limit=100)
-    (top,) = reply.modules
+    response = listed(client, vendor, offset=0, limit=100)
+    (top,) = response.modules
     (child,) = top.children
-    assert (reply.total, top.module_id, top.deepth, top.is_parent) == (1, 1, 1, True)
+    assert (response.total, top.module_id, top.deepth, top.is_parent) == (1, 1, 1, True)
     assert (child.module_id, child.parent_module_id, child.deepth, child.is_parent) == (2, 1, 2, True)
 
 

@@ -78,10 +78,10 @@ def test_cmdb_names(cmdb: FlaskClient, name: str) -> None:
     """CMDB's twin accepts the names that the gateway accepts, except control characters, and stores them unchanged."""
     sent = strip_whitespace(name)
     if is_accepted(_CMDB, scope="1", parent="10", name=sent):
-        reply = create_in_cmdb(cmdb, bk_module_name=sent)
-        assert reply["result"] is True, reply
-        assert reply["data"]["bk_module_name"] == sent
-        delete_in_cmdb(cmdb, reply["data"]["bk_module_id"])
+        response = create_in_cmdb(cmdb, bk_module_name=sent)
+        assert response["result"] is True, response
+        assert response["data"]["bk_module_name"] == sent
+        delete_in_cmdb(cmdb, response["data"]["bk_module_id"])
     elif not _CONTROLS & set(sent):
         assert create_in_cmdb(cmdb, bk_module_name=sent)["result"] is False
 
@@ -95,10 +95,10 @@ def test_cmdb_names(cmdb: FlaskClient, name: str) -> None:
 def test_cmdb_owners(cmdb: FlaskClient, owners: tuple[str, ...]) -> None:
     """Owners that the gateway accepts are an operator that CMDB's twin accepts and stores unchanged."""
     if is_accepted(_CMDB, scope="1", parent="10", name="x", owners=owners):
-        reply = create_in_cmdb(cmdb, bk_module_name="owned", operator=",".join(owners))
-        assert reply["result"] is True, reply
-        assert reply["data"]["operator"] == ",".join(owners)
-        delete_in_cmdb(cmdb, reply["data"]["bk_module_id"])
+        response = create_in_cmdb(cmdb, bk_module_name="owned", operator=",".join(owners))
+        assert response["result"] is True, response
+        assert response["data"]["operator"] == ",".join(owners)
+        delete_in_cmdb(cmdb, response["data"]["bk_module_id"])
 
 
 @_QUIET
@@ -112,11 +112,11 @@ def test_cmdb_owners(cmdb: FlaskClient, owners: tuple[str, ...]) -> None:
 def test_projectman_names(projectman: FlaskClient, name: str) -> None:
     """ProjectMan's twin accepts exactly the names that the gateway accepts."""
     sent = strip_whitespace(name)
-    status, reply = create_in_projectman(projectman, module_name=sent)
-    assert is_accepted(_PROJECTMAN, scope=PROJECT, name=sent, owners=(OWNER,)) is (status == 200), (sent, reply)
+    status, response = create_in_projectman(projectman, module_name=sent)
+    assert is_accepted(_PROJECTMAN, scope=PROJECT, name=sent, owners=(OWNER,)) is (status == 200), (sent, response)
     if status == 200:
-        assert reply["module_name"] == sent
-        delete_in_projectman(projectman, reply["module_id"])
+        assert response["module_name"] == sent
+        delete_in_projectman(projectman, response["module_id"])
 
 
 _NUMBERS = itertools.count(1)
@@ -139,10 +139,10 @@ def test_projectman_fields(projectman: FlaskClient, description: str | None, own
         return
     fields = {"module_name": values["name"], "owner": {"user_id": owner}, "description": description}
     fields |= {"parent_module_id": int(parent)} if parent else {}
-    status, reply = create_in_projectman(projectman, **fields)
-    assert status == 200 or reply["error_code"] in {"PM.02177003", "PM.EMU00002"}, reply
+    status, response = create_in_projectman(projectman, **fields)
+    assert status == 200 or response["error_code"] in {"PM.02177003", "PM.EMU00002"}, response
     if status == 200:
-        delete_in_projectman(projectman, reply["module_id"])
+        delete_in_projectman(projectman, response["module_id"])
 
 
 def is_accepted(rules: Capabilities, **values: Any) -> bool:
@@ -153,8 +153,8 @@ def create_in_cmdb(cmdb: FlaskClient, **attributes: Any) -> dict[str, Any]:
     who = '{"bk_app_code": "gateway", "bk_app_secret": "x", "bk_username": "admin"}'
     body = {"bk_biz_id": 1, "bk_set_id": 10, "data": {"bk_parent_id": 10, **attributes}}
     path = "/api/c/compapi/v2/cc/create_module/"
-    reply: dict[str, Any] = cmdb.post(path, json=body, headers={"X-Bkapi-Authorization": who}).get_json()
-    return reply
+    response: dict[str, Any] = cmdb.post(path, json=body, headers={"X-Bkapi-Authorization": who}).get_json()
+    return response
 
 
 def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
@@ -166,8 +166,8 @@ def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
 def create_in_projectman(projectman: FlaskClient, **fields: Any) -> tuple[int, dict[str, Any]]:
     body = {"owner": {"user_id": OWNER}, **fields}
     fields_to_send = {key: value for key, value in body.items() if value is not None}
-    reply = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", fields_to_send)
-    return reply.status_code, reply.get_json()
+    response = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", fields_to_send)
+    return response.status_code, response.get_json()
 
 
 def delete_in_projectman(projectman: FlaskClient, module_id: int) -> None:
