@@ -1,4 +1,4 @@
-"""Every adapter over documented exchanges: what the pages show is what is sent, and what is read from the answer."""
+"""Every adapter sends the documented requests and reads the documented responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MODULES: Final = f"{BASE}/v4/projects/{PROJECT}"
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request as documented, and its documented answer."""
+    """A documented request and its response."""
 
     method: str
     url: str
@@ -39,7 +39,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Case:
-    """What the adapter is asked, the exchanges it has, and what it answers."""
+    """An operation of the adapter, its exchanges, and its result."""
 
     source: str
     backend: Callable[[], Backend]
@@ -276,7 +276,7 @@ CASES: Final = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.source)
 def test_documented_exchange(case: Case, call: CallContext) -> None:
-    """The adapter sends exactly the documented requests, in this order, and reads the documented answers."""
+    """The adapter sends exactly the documented requests, in this order, and reads the documented responses."""
     with responses.RequestsMock(registry=responses.registries.OrderedRegistry, target=ADAPTER) as backend:
         for exchange in case.exchanges:
             backend.add(_response(exchange))

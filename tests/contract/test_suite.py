@@ -1,4 +1,4 @@
-"""What every adapter must do, over its twin: the suite that a new backend passes to be one."""
+"""What every adapter must do, tested over its twin; a new backend must pass this suite."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Names = Callable[[], str]
 
 
 def test_what_is_created_can_be_read(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """A created module is found under its id, equal in every field that both replies know."""
+    """A created module can be read by its id, and equals in every field that both responses contain."""
     draft = testbed.draft(new_name())
     created = testbed.backend.create(draft, call)
-    found = testbed.backend.get(created.ref, call)
+    read = testbed.backend.get(created.ref, call)
     assert (created.scope, created.parent, created.name) == (draft.scope, draft.parent, draft.name)
     assert [owner.id for owner in created.owners] == [testbed.owner]
-    unknown = {*created.unavailable, *found.unavailable}
+    unknown = {*created.unavailable, *read.unavailable}
     for field in ("id", "native_id", "scope", "parent", "name", "owners", "depth", "created_at", "description"):
         if field not in unknown:
-            assert getattr(found, field) == getattr(created, field), field
+            assert getattr(read, field) == getattr(created, field), field
 
 
 def test_a_create_is_one_write(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
@@ -62,12 +62,12 @@ def test_a_name_is_taken_once(testbed: BackendFixture, call: CallContext, new_na
     assert [module.id for module in testbed.backend.find_by_natural_key(draft, call)] == [first.id]
 
 
-def test_nothing_is_found_before_it_is_created(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """A free name finds nothing."""
+def test_an_unused_name_is_not_found(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """A search for an unused name returns nothing."""
     assert testbed.backend.find_by_natural_key(testbed.draft(new_name()), call) == ()
 
 
-def test_natural_keys_tell_names_apart(testbed: BackendFixture, new_name: Names) -> None:
+def test_natural_keys_distinguish_names(testbed: BackendFixture, new_name: Names) -> None:
     """The natural key is the scope in which names are unique, and the name."""
     draft = testbed.draft(new_name())
     key = testbed.backend.natural_key(draft)
@@ -78,19 +78,19 @@ def test_natural_keys_tell_names_apart(testbed: BackendFixture, new_name: Names)
     assert (moved == key) is (testbed.names_are_unique_in == "scope")
 
 
-def test_an_unknown_place_is_refused(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+def test_an_unknown_target_is_refused(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
     """No module is created in a scope or under a parent that is not there."""
     draft, before = testbed.draft(new_name()), testbed.writes()
     with pytest.raises(ParentNotFound):
         testbed.backend.create(replace(draft, parent=testbed.unknown_parent), call)
-    # CMDB asks about the right to a business before it looks for it.
+    # CMDB checks the permission for a business before its existence.
     with pytest.raises((ScopeNotFound, ParentNotFound, BackendPermissionDenied)):
         testbed.backend.create(replace(draft, scope=testbed.unknown_scope), call)
     assert testbed.writes() == before
 
 
-def test_a_place_can_be_checked(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """check_place says beforehand what a create would meet, and writes nothing."""
+def test_a_target_can_be_checked(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """check_target raises the error that a create would raise, and writes nothing."""
     draft, before = testbed.draft(new_name()), testbed.writes()
     testbed.backend.check_target(draft, call)
     with pytest.raises(ParentNotFound):
@@ -104,7 +104,7 @@ def test_a_place_can_be_checked(testbed: BackendFixture, call: CallContext, new_
 def test_a_list_has_every_module_once(
     testbed: BackendFixture, call: CallContext, new_name: Names, page_size: int
 ) -> None:
-    """Page by page, every module comes once, parents before children, in the same order each time."""
+    """The pages contain every module once, parents before children, always in the same order."""
     created = {testbed.backend.create(testbed.draft(new_name()), call).id for _ in range(5)}
     runs = []
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_a_list_has_every_module_once(
 
 
 def test_a_list_can_be_filtered(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """By name and by parent, a list holds what fits and nothing else."""
+    """Filtered by name or parent, a list contains the matching modules only."""
     name = new_name()
     created = testbed.backend.create(testbed.draft(name), call)
     by_name = testbed.backend.list(ModuleQuery(scope=testbed.scope, name=name), 50, None, call)
@@ -141,18 +141,18 @@ def test_a_list_can_be_filtered(testbed: BackendFixture, call: CallContext, new_
 
 
 def test_an_unknown_scope_is_not_an_empty_one(testbed: BackendFixture, call: CallContext) -> None:
-    """Listing what is not there is an error, not an empty page."""
+    """Listing an unknown scope is an error, not an empty page."""
     with pytest.raises(ScopeNotFound):
         testbed.backend.list(ModuleQuery(scope=testbed.unknown_scope), 50, None, call)
 
 
 def test_a_change_is_kept(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """An update changes what it names and leaves the rest."""
+    """An update changes the given fields only."""
     created = testbed.backend.create(testbed.draft(new_name()), call)
     name = new_name()
     changed = testbed.backend.update(created.ref, _renamed(testbed, name), call)
-    found = testbed.backend.get(created.ref, call)
-    for module in (changed, found):
+    read = testbed.backend.get(created.ref, call)
+    for module in (changed, read):
         assert (module.id, module.name, module.parent) == (created.id, name, created.parent)
         assert [owner.id for owner in module.owners] == [testbed.owner]
 
@@ -165,8 +165,8 @@ def test_a_name_cannot_be_taken_by_renaming(testbed: BackendFixture, call: CallC
     assert testbed.backend.get(second.ref, call).name == second.name
 
 
-def test_what_is_deleted_is_gone(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """After a delete the id is that of no module, for a read, an update and another delete."""
+def test_a_deleted_module_is_not_found(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """After a delete a read, an update and another delete raise ModuleNotFound."""
     created = testbed.backend.create(testbed.draft(new_name()), call)
     assert list(testbed.backend.delete(created.ref, cascade=False, call=call)) == [created.ref]
     before = testbed.writes()
@@ -186,34 +186,34 @@ def test_children_are_not_deleted_by_accident(testbed: BackendFixture, call: Cal
     top = testbed.backend.create(testbed.draft(new_name()), call)
     child = testbed.backend.create(testbed.draft(new_name(), parent=top.native_id), call)
     leaf = testbed.backend.create(testbed.draft(new_name(), parent=child.native_id), call)
-    found = testbed.backend.get(leaf.ref, call)
-    assert (found.parent, found.depth, found.has_children) == (child.native_id, 3, False)
+    read = testbed.backend.get(leaf.ref, call)
+    assert (read.parent, read.depth, read.has_children) == (child.native_id, 3, False)
     assert testbed.backend.get(top.ref, call).has_children is True
     before = testbed.writes()
     with pytest.raises(ModuleNotEmpty):
         testbed.backend.delete(top.ref, cascade=False, call=call)
     assert testbed.writes() == before
     assert set(testbed.backend.delete(top.ref, cascade=True, call=call)) == {top.ref, child.ref, leaf.ref}
-    for gone in (top, child, leaf):
+    for module in (top, child, leaf):
         with pytest.raises(ModuleNotFound):
-            testbed.backend.get(gone.ref, call)
+            testbed.backend.get(module.ref, call)
 
 
 def test_a_malformed_id_is_the_id_of_no_module(testbed: BackendFixture, call: CallContext) -> None:
-    """What is not exactly an id of this backend is not found, and nothing is asked upstream."""
+    """A malformed id is not found, and no request is sent."""
     for ref in testbed.malformed_refs:
-        for ask in (
+        for send in (
             lambda ref: testbed.backend.get(ref, call),
             lambda ref: testbed.backend.delete(ref, cascade=True, call=call),
             lambda ref: testbed.backend.update(ref, _renamed(testbed, "x"), call),
         ):
             with pytest.raises(ModuleNotFound):
-                ask(ref)
+                send(ref)
     assert testbed.backend.state == "unused"
 
 
 def test_a_late_call_sends_nothing(testbed: BackendFixture, new_name: Names) -> None:
-    """Past the deadline nothing is sent any more."""
+    """After the deadline nothing is sent."""
     late, before = CallContext("late", 0.0), testbed.writes()
     with pytest.raises(GatewayError):
         testbed.backend.create(testbed.draft(new_name()), late)

@@ -52,7 +52,7 @@ def client_of(url: str, **who: str) -> Any:
     return client
 
 
-def test_a_whole_life(url: str) -> None:
+def test_the_life_of_a_module(url: str) -> None:
     """Section 1(b): flat bodies, ids in the path, `code`/`message`, no request id in the body."""
     parent = {"bk_biz_id": 1, "bk_set_id": 10}
     with client_of(url, **WHO) as client:
@@ -62,8 +62,8 @@ def test_a_whole_life(url: str) -> None:
         assert client.api.create(FLAT, path_params=parent)["code"] == 1199014
         assert client.api.update({"bk_module_name": "new"}, path_params=module)["result"]
         search = {"condition": {"bk_module_name": "new"}}
-        found = client.api.search(search, path_params={**parent, "bk_supplier_account": "0"})
-        assert found["data"]["count"] == 1
+        result = client.api.search(search, path_params={**parent, "bk_supplier_account": "0"})
+        assert result["data"]["count"] == 1
         assert client.api.delete(path_params=module)["data"] is None
 
 

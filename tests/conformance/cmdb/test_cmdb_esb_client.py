@@ -35,19 +35,19 @@ def client(url: str) -> Iterator[Any]:
         yield client
 
 
-def test_create_answers_as_the_documented_page(client: Any) -> None:
+def test_create_returns_the_documented_envelope(client: Any) -> None:
     """The page of create_module: the client returns the envelope, with every key of the documented sample."""
-    reply = client.cc.create_module(CREATE)
-    assert (reply["result"], reply["code"], reply["permission"]) == (True, 0, None)
-    assert reply["data"]["bk_module_id"] == 37825
-    assert reply["data"].keys() >= {
+    response = client.cc.create_module(CREATE)
+    assert (response["result"], response["code"], response["permission"]) == (True, 0, None)
+    assert response["data"]["bk_module_id"] == 37825
+    assert response["data"].keys() >= {
         *("bk_bak_operator", "bk_biz_id", "bk_module_id", "bk_module_name", "bk_module_type", "bk_parent_id"),
         *("bk_set_id", "bk_supplier_account", "create_time", "default", "host_apply_enabled", "last_time"),
         *("operator", "service_category_id", "service_template_id", "set_template_id"),
     }
 
 
-def test_a_whole_life(client: Any) -> None:
+def test_the_life_of_a_module(client: Any) -> None:
     """Items 18, 21, 24 over the wire: create, search, update, batch, delete, delete again."""
     where = {"bk_biz_id": 1, "bk_set_id": 10}
     module = client.cc.create_module(CREATE)["data"]["bk_module_id"]
@@ -69,35 +69,35 @@ def test_reads(client: Any) -> None:
     assert client.cc.get_biz_internal_module({"bk_biz_id": 1})["data"]["bk_set_id"] == 2
     assert client.cc.search_biz_inst_topo({"bk_biz_id": 1})["data"][0]["bk_inst_name"] == "demo"
     attributes = client.cc.search_object_attribute({"bk_obj_id": "module", "bk_biz_id": 1})["data"]
-    assert "bk_module_name" in {each["bk_property_id"] for each in attributes}
+    assert "bk_module_name" in {attribute["bk_property_id"] for attribute in attributes}
 
 
 def test_a_failure_is_no_exception(client: Any) -> None:
     """Section 1, client behaviour: `result: false` is returned as it is, for CMDB and for the forms of the ESB."""
     client.cc.create_module(CREATE)
     for body, code in ((CREATE, 1199014), ({"bk_biz_id": 1}, 1306000)):
-        reply = client.cc.create_module(body)
-        assert (reply["result"], reply["code"], reply["data"]) == (False, code, None)
+        response = client.cc.create_module(body)
+        assert (response["result"], response["code"], response["data"]) == (False, code, None)
 
 
 def test_wrong_credentials_are_no_exception(url: str) -> None:
-    """Section 5: 1306000 inside a 200, whatever the body says besides."""
+    """Section 5: 1306000 with status 200; credentials in the body are ignored."""
     with client_of(url, **{**WHO, "bk_app_secret": "wrong"}) as client:
-        reply = client.cc.create_module({**CREATE, **WHO})
-    assert (reply["result"], reply["code"]) == (False, 1306000)
-    assert "verification failed" in reply["message"]
+        response = client.cc.create_module({**CREATE, **WHO})
+    assert (response["result"], response["code"]) == (False, 1306000)
+    assert "verification failed" in response["message"]
 
 
 def test_the_permission_reaches_the_client(url: str) -> None:
-    """Item 30: 9900403 with the right that is missing."""
+    """Item 30: 9900403 with the missing permission."""
     with client_of(url, **{**WHO, "bk_username": "tom"}) as client:
-        reply = client.cc.create_module(CREATE)
-    assert reply["code"] == 9900403
-    assert reply["permission"]["actions"][0]["id"] == "create_biz_topology"
+        response = client.cc.create_module(CREATE)
+    assert response["code"] == 9900403
+    assert response["permission"]["actions"][0]["id"] == "create_biz_topology"
 
 
-def test_the_header_alone_carries_the_credentials(client: Any, url: str) -> None:
-    """Section 1, Auth: the client sends the pure parameters and one JSON header; so may any client."""
+def test_only_the_header_contains_the_credentials(client: Any, url: str) -> None:
+    """Section 1, Auth: the client sends the parameters and one JSON header, as any client may."""
     sent = client.cc.create_module.request(CREATE).request
     assert json.loads(sent.headers["X-Bkapi-Authorization"]) == WHO
     assert json.loads(sent.body) == CREATE

@@ -1,6 +1,6 @@
 """The vendor's own client, pointed at a running twin.
 
-Importing the client writes `$HOME/.huaweicloud/application_id`; hence the borrowed home, and imports inside fixtures.
+Importing the client writes `$HOME/.huaweicloud/application_id`; hence the temporary home, and imports in fixtures.
 """
 
 from collections.abc import Callable, Generator
@@ -17,7 +17,7 @@ OWNER = "09d75cde5180d4481f91c018e89cb8e2"
 
 @pytest.fixture(name="vendor", scope="session")
 def _vendor(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
-    """Import the client with a home of its own."""
+    """Import the client with a temporary home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         from huaweicloudsdkprojectman import v4  # noqa: PLC0415  # not before HOME is set

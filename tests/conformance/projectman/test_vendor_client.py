@@ -1,4 +1,4 @@
-"""Huawei's own client takes the twin for ProjectMan: items of section 6 marked T, and the parsing of section 4b."""
+"""Huawei's own client works with the twin: items of section 6 marked T, and the parsing of section 4b."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def refusal_of(call: Callable[[Any], Any], request: Any) -> Any:
 
 
 def test_create_reads_back_what_was_sent(client: Any, draft: Draft) -> None:
-    """Items 1 and 30: the client's escaped Chinese arrives; status 200; every field of the reply is understood."""
+    """Items 1 and 30: the client's escaped Chinese arrives; status 200; every field of the response is understood."""
     created = client.create_project_module(draft("模块-1_a", description="module demo", parent_module_id=1))
     assert (created.status_code, created.module_id, created.module_name) == (200, 46691, "模块-1_a")
     assert created.description == "module demo"
@@ -41,11 +41,11 @@ def test_create_reads_back_what_was_sent(client: Any, draft: Draft) -> None:
 
 
 def test_list_gives_the_tree(client: Any, vendor: Any) -> None:
-    """Item 13: `deepth`, `is_parent` and `children` are where the client looks for them."""
-    reply = listed(client, vendor, offset=0, limit=100)
-    (top,) = reply.modules
+    """Item 13: the client reads `deepth`, `is_parent` and `children`."""
+    response = listed(client, vendor, offset=0, limit=100)
+    (top,) = response.modules
     (child,) = top.children
-    assert (reply.total, top.module_id, top.deepth, top.is_parent) == (1, 1, 1, True)
+    assert (response.total, top.module_id, top.deepth, top.is_parent) == (1, 1, 1, True)
     assert (child.module_id, child.parent_module_id, child.deepth, child.is_parent) == (2, 1, 2, True)
 
 
@@ -74,8 +74,8 @@ def test_update_replaces(client: Any, vendor: Any) -> None:
     assert (child.module_name, child.parent_module_id) == ("renamed.v2", 1)
 
 
-def test_delete_says_204(client: Any, vendor: Any) -> None:
-    """Item 4, and that a second delete is refused; the connection is fit for further use after an empty reply."""
+def test_delete_returns_204(client: Any, vendor: Any) -> None:
+    """Item 4; a second delete is refused; the connection can be reused after an empty response."""
     request = vendor.DeleteProjectModuleRequest(project_id=DEMO, module_id=1)
     assert client.delete_project_module(request).status_code == 204
     assert listed(client, vendor).modules == []
@@ -96,7 +96,7 @@ def test_delete_says_204(client: Any, vendor: Any) -> None:
 def test_a_refused_create_is_understood(
     client: Any, draft: Draft, name: str | None, fields: dict[str, Any], code: str
 ) -> None:
-    """Section 4b: status, code, words and X-Request-Id are found where the client looks for them."""
+    """Section 4b: the client reads status, code, message and X-Request-Id."""
     refused = refusal_of(client.create_project_module, draft(name, **fields))
     assert (refused.status_code, refused.error_code) == (400, code)
     assert refused.error_msg
@@ -104,22 +104,22 @@ def test_a_refused_create_is_understood(
 
 
 @pytest.mark.parametrize("with_body", [True, False], ids=["{}", "empty"])
-def test_what_the_client_does_not_check_is_refused(client: Any, vendor: Any, *, with_body: bool) -> None:
+def test_a_request_without_fields_is_refused(client: Any, vendor: Any, *, with_body: bool) -> None:
     """Item 8: the client validates nothing, and sends `{}` as well as an empty body."""
     body = vendor.CreateProjectModuleRequestBody() if with_body else None
     request = vendor.CreateProjectModuleRequest(project_id=DEMO, body=body)
     assert refusal_of(client.create_project_module, request).error_code == "PM.02175006"
 
 
-def test_an_owner_from_elsewhere_is_refused(client: Any, draft: Draft) -> None:
-    """Item 9: well formed, but no member of the project."""
+def test_an_owner_who_is_not_a_member_is_refused(client: Any, draft: Draft) -> None:
+    """Item 9: a valid id, but not of a member of the project."""
     request = draft("demo")
     request.body.owner.user_id = "2d7f3a1c0b9e5864c3f2a1d0e9b8c7f6"
     assert refusal_of(client.create_project_module, request).error_code == "PM.02177003"
 
 
-def test_a_forgotten_project_becomes_the_iam_project(client: Any, vendor: Any) -> None:
-    """Section 6b: without a project_id the client fills in the IAM project's, which is no CodeArts project."""
+def test_a_missing_project_becomes_the_iam_project(client: Any, vendor: Any) -> None:
+    """Section 6b: without a project_id the client sends the IAM project's, which is not a CodeArts project."""
     refused = refusal_of(client.list_project_modules, vendor.ListProjectModulesRequest())
     assert (refused.status_code, refused.error_code) == (400, "PM.02152005")
 
@@ -131,7 +131,7 @@ def test_bad_paging_is_refused(client: Any, vendor: Any) -> None:
 
 
 def test_a_wrong_secret_is_refused_once(connect: Callable[..., Any], vendor: Any, twin_url: str) -> None:
-    """Item 17: 401, in the API gateway's words, after exactly one attempt."""
+    """Item 17: 401 with the API gateway's message, after exactly one attempt."""
     request = vendor.ListProjectModulesRequest(project_id=DEMO)
     refused = refusal_of(connect(secret="SKTESS").list_project_modules, request)
     assert (refused.status_code, refused.error_code) == (401, "APIGW.0301")
@@ -149,12 +149,12 @@ def test_a_temporary_key_works_with_its_token(connect: Callable[..., Any], vendo
 def test_members_projects_and_the_user_are_understood(client: Any, vendor: Any) -> None:
     """Section 1, the reads that help to find an owner and a project."""
     members = client.list_project_members_v4(vendor.ListProjectMembersV4Request(project_id=DEMO, offset=0, limit=100))
-    assert [(each.user_id, each.user_num_id, each.role_id) for each in members.members] == [
+    assert [(member.user_id, member.user_num_id, member.role_id) for member in members.members] == [
         (OWNER, 4091, -1),
         ("1c6e2f0b9a8d4753b2e1f0c9d8a7b6e5", 4092, 4),
     ]
     projects = client.list_projects_v4(vendor.ListProjectsV4Request(offset=0, limit=1000))
-    assert [each.project_name for each in projects.projects] == ["demo", "other"]
+    assert [project.project_name for project in projects.projects] == ["demo", "other"]
     user = client.show_cur_user_info(vendor.ShowCurUserInfoRequest())
     assert (user.user_id, user.domain_name) == (OWNER, "demo-account")
 
@@ -169,4 +169,4 @@ def test_the_iam_project_is_found_by_region(vendor: Any, twin_url: str) -> None:
     client = builder.with_region(Region("cn-north-4", twin_url)).build()
     assert listed(client, vendor).total == 1
     assert counted(twin_url) == {"list_iam_projects": 1, "list_modules": 1, "tokens_issued": 0}
-    assert client._credentials.project_id == "0000000000000000000000000000000a"  # told nowhere else
+    assert client._credentials.project_id == "0000000000000000000000000000000a"  # not available elsewhere

@@ -1,4 +1,4 @@
-"""A request to ProjectMan's twin, signed by the vendor's own signer's rules as the facts write them down."""
+"""A request to ProjectMan's twin, signed as the facts describe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 
 def signed(client: FlaskClient, method: str, path: str, document: Any = None) -> TestResponse:
-    """Send a document with the key pair that every twin knows; paths here need no quoting."""
+    """Send a document, signed with the key pair that every twin accepts; the path must not need quoting."""
     body = b"" if document is None else json.dumps(document).encode()
     headers = {"host": "localhost", "x-sdk-date": datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")}
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())

@@ -1,4 +1,4 @@
-"""The rules for names and other fields, held against the twins: the gateway refuses what they refuse, and no more."""
+"""The gateway's rules for names and other fields accept the same values as the twins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.contract.fixtures.projectman import OWNER, PROJECT, options
 from tests.unit.validation_parity.signing import signed
 
 _CONTROLS: Final = {chr(code) for code in (*range(0x20), 0x7F)}
-#: Characters at the edges of both rules, far more often than chance would bring them.
+#: Characters at the edges of both rules.
 _EDGES: Final = st.sampled_from(
     [
         *"\\|/:*,<>\"?# .;()=-_'",
@@ -75,13 +75,13 @@ def projectman() -> FlaskClient:
 @example(" x ").via("conformance 9")
 @example("\u3000x\u3000").via("white space of Unicode at the ends")
 def test_cmdb_names(cmdb: FlaskClient, name: str) -> None:
-    """CMDB's twin accepts exactly what the gateway lets through, control characters apart, and keeps it as sent."""
+    """CMDB's twin accepts the names that the gateway accepts, except control characters, and stores them unchanged."""
     sent = strip_whitespace(name)
-    if let_through(_CMDB, scope="1", parent="10", name=sent):
-        reply = create_in_cmdb(cmdb, bk_module_name=sent)
-        assert reply["result"] is True, reply
-        assert reply["data"]["bk_module_name"] == sent
-        delete_in_cmdb(cmdb, reply["data"]["bk_module_id"])
+    if is_accepted(_CMDB, scope="1", parent="10", name=sent):
+        response = create_in_cmdb(cmdb, bk_module_name=sent)
+        assert response["result"] is True, response
+        assert response["data"]["bk_module_name"] == sent
+        delete_in_cmdb(cmdb, response["data"]["bk_module_id"])
     elif not _CONTROLS & set(sent):
         assert create_in_cmdb(cmdb, bk_module_name=sent)["result"] is False
 
@@ -93,12 +93,12 @@ def test_cmdb_names(cmdb: FlaskClient, name: str) -> None:
 @example(("张三",)).via("conformance 13")
 @example(tuple("a" * 50 + str(i) for i in range(50))).via("more than 2000 bytes")
 def test_cmdb_owners(cmdb: FlaskClient, owners: tuple[str, ...]) -> None:
-    """Owners that the gateway lets through are an operator that CMDB's twin accepts, name by name."""
-    if let_through(_CMDB, scope="1", parent="10", name="x", owners=owners):
-        reply = create_in_cmdb(cmdb, bk_module_name="owned", operator=",".join(owners))
-        assert reply["result"] is True, reply
-        assert reply["data"]["operator"] == ",".join(owners)
-        delete_in_cmdb(cmdb, reply["data"]["bk_module_id"])
+    """Owners that the gateway accepts are an operator that CMDB's twin accepts and stores unchanged."""
+    if is_accepted(_CMDB, scope="1", parent="10", name="x", owners=owners):
+        response = create_in_cmdb(cmdb, bk_module_name="owned", operator=",".join(owners))
+        assert response["result"] is True, response
+        assert response["data"]["operator"] == ",".join(owners)
+        delete_in_cmdb(cmdb, response["data"]["bk_module_id"])
 
 
 @_QUIET
@@ -110,13 +110,13 @@ def test_cmdb_owners(cmdb: FlaskClient, owners: tuple[str, ...]) -> None:
 @example("模" * 31).via("conformance 6")
 @example("a\n").via("conformance 6")
 def test_projectman_names(projectman: FlaskClient, name: str) -> None:
-    """ProjectMan's twin accepts exactly what the gateway lets through."""
+    """ProjectMan's twin accepts exactly the names that the gateway accepts."""
     sent = strip_whitespace(name)
-    status, reply = create_in_projectman(projectman, module_name=sent)
-    assert let_through(_PROJECTMAN, scope=PROJECT, name=sent, owners=(OWNER,)) is (status == 200), (sent, reply)
+    status, response = create_in_projectman(projectman, module_name=sent)
+    assert is_accepted(_PROJECTMAN, scope=PROJECT, name=sent, owners=(OWNER,)) is (status == 200), (sent, response)
     if status == 200:
-        assert reply["module_name"] == sent
-        delete_in_projectman(projectman, reply["module_id"])
+        assert response["module_name"] == sent
+        delete_in_projectman(projectman, response["module_id"])
 
 
 _NUMBERS = itertools.count(1)
@@ -133,19 +133,19 @@ _NUMBERS = itertools.count(1)
     parent=st.one_of(st.none(), st.sampled_from(["1", "2", "0", "-1", "01", "12345678901", "4294967295", "١"])),
 )
 def test_projectman_fields(projectman: FlaskClient, description: str | None, owner: str, parent: str | None) -> None:
-    """What the gateway lets through is well formed for ProjectMan's twin: it may miss a member or parent, no more."""
+    """Fields that the gateway accepts are valid for ProjectMan's twin; only the member or parent may be unknown."""
     values: dict[str, Any] = {"scope": PROJECT, "name": f"n{next(_NUMBERS)}", "owners": (owner,), "parent": parent}
-    if not let_through(_PROJECTMAN, description=description, **values):
+    if not is_accepted(_PROJECTMAN, description=description, **values):
         return
     fields = {"module_name": values["name"], "owner": {"user_id": owner}, "description": description}
     fields |= {"parent_module_id": int(parent)} if parent else {}
-    status, reply = create_in_projectman(projectman, **fields)
-    assert status == 200 or reply["error_code"] in {"PM.02177003", "PM.EMU00002"}, reply
+    status, response = create_in_projectman(projectman, **fields)
+    assert status == 200 or response["error_code"] in {"PM.02177003", "PM.EMU00002"}, response
     if status == 200:
-        delete_in_projectman(projectman, reply["module_id"])
+        delete_in_projectman(projectman, response["module_id"])
 
 
-def let_through(rules: Capabilities, **values: Any) -> bool:
+def is_accepted(rules: Capabilities, **values: Any) -> bool:
     return not rules.validate(values, "create")
 
 
@@ -153,8 +153,8 @@ def create_in_cmdb(cmdb: FlaskClient, **attributes: Any) -> dict[str, Any]:
     who = '{"bk_app_code": "gateway", "bk_app_secret": "x", "bk_username": "admin"}'
     body = {"bk_biz_id": 1, "bk_set_id": 10, "data": {"bk_parent_id": 10, **attributes}}
     path = "/api/c/compapi/v2/cc/create_module/"
-    reply: dict[str, Any] = cmdb.post(path, json=body, headers={"X-Bkapi-Authorization": who}).get_json()
-    return reply
+    response: dict[str, Any] = cmdb.post(path, json=body, headers={"X-Bkapi-Authorization": who}).get_json()
+    return response
 
 
 def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
@@ -165,9 +165,9 @@ def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
 
 def create_in_projectman(projectman: FlaskClient, **fields: Any) -> tuple[int, dict[str, Any]]:
     body = {"owner": {"user_id": OWNER}, **fields}
-    given_fields = {key: value for key, value in body.items() if value is not None}
-    reply = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", given_fields)
-    return reply.status_code, reply.get_json()
+    fields_to_send = {key: value for key, value in body.items() if value is not None}
+    response = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", fields_to_send)
+    return response.status_code, response.get_json()
 
 
 def delete_in_projectman(projectman: FlaskClient, module_id: int) -> None:
