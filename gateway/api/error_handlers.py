@@ -135,7 +135,7 @@ def registry() -> list[dict[str, Any]]:
             "title": say(error.title),
             "outcome": error.outcome.value,
             "retryable": error.retryable,
-            "meaning": say(error.meaning()),
+            "meaning": say(error.description()),
         }
         for code, error in sorted(REGISTRY.items())
     ]

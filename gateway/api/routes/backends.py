@@ -47,8 +47,8 @@ def _render(name: str, rules: Capabilities) -> dict[str, Any]:
     fields = [_field(field, field.name) for field in rules.fields.values()]
     fields += [_field(field, f"attributes.{field.name}") for field in rules.attributes]
     return {
-        "scope": rules.scope.meaning,
-        "parent": rules.parent.meaning,
+        "scope": rules.scope.description,
+        "parent": rules.parent.description,
         "fields": fields,
         "limits": dict(rules.limits),
         "settle_seconds": rules.settle_seconds,
@@ -61,7 +61,7 @@ def _render(name: str, rules: Capabilities) -> dict[str, Any]:
 def _field(field: FieldSpec, name: str) -> dict[str, Any]:
     return {
         "name": name,
-        "meaning": field.meaning,
+        "meaning": field.description,
         "required": field.required,
         "readable": field.readable,
         "writable": list(field.writable),
@@ -97,7 +97,7 @@ def _schema(field: FieldSpec) -> dict[str, Any]:
         "pattern": f"^(?:{field.pattern})$" if field.pattern else None,
     }
     found: dict[str, Any] = {
-        "description": " Allowed: ".join(filter(None, (field.meaning, field.allowed))),
+        "description": " Allowed: ".join(filter(None, (field.description, field.allowed_description))),
         "type": _JSON_TYPES[field.kind] if field.required else _nullable(_JSON_TYPES[field.kind]),
         "maxLength": field.max_length,
         "minLength": 1 if field.required and field.kind == "string" else None,

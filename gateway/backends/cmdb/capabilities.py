@@ -17,39 +17,41 @@ _USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
 ATTRIBUTES: Final = (
     FieldSpec(
         name="bk_module_type",
-        meaning="1: normal, 2: database; an administrator of CMDB may define more.",
+        description="1: normal, 2: database; an administrator of CMDB may define more.",
         pattern=r"[0-9A-Za-z_-]{1,64}",
-        allowed="an enum id such as 1 or 2",
+        allowed_description="an enum id such as 1 or 2",
     ),
     FieldSpec(
         name="bk_bak_operator",
-        meaning="The deputies, comma-joined user names.",
+        description="The deputies, comma-joined user names.",
         pattern=r"([0-9A-Za-z][A-Za-z0-9@.,_-]*)?",
-        allowed=f"user names joined by commas, no spaces: {_USERS}",
+        allowed_description=f"user names joined by commas, no spaces: {_USERS}",
         max_bytes=2000,
     ),
     FieldSpec(
-        name="service_category_id", kind="integer", meaning="The service category; CMDB's default where not given."
+        name="service_category_id", kind="integer", description="The service category; CMDB's default where not given."
     ),
     FieldSpec(
         name="service_template_id",
         kind="integer",
         writable=("create",),
-        meaning="The service template; CMDB then names the module after the template.",
+        description="The service template; CMDB then names the module after the template.",
     ),
     FieldSpec(
         name="host_apply_enabled",
         kind="boolean",
         writable=("update",),
-        meaning="Whether host attributes are applied automatically.",
+        description="Whether host attributes are applied automatically.",
     ),
-    FieldSpec(name="set_template_id", kind="integer", writable=(), meaning="The set template the module came from."),
     FieldSpec(
-        name="default", kind="integer", writable=(), meaning="0: an ordinary module; else what CMDB built it for."
+        name="set_template_id", kind="integer", writable=(), description="The set template the module came from."
     ),
-    FieldSpec(name="bk_supplier_account", writable=(), meaning="The supplier account, 0 in practice."),
-    FieldSpec(name="bk_created_by", writable=(), meaning="Who created the module."),
-    FieldSpec(name="bk_updated_by", writable=(), meaning="Who changed it last."),
+    FieldSpec(
+        name="default", kind="integer", writable=(), description="0: an ordinary module; else what CMDB built it for."
+    ),
+    FieldSpec(name="bk_supplier_account", writable=(), description="The supplier account, 0 in practice."),
+    FieldSpec(name="bk_created_by", writable=(), description="Who created the module."),
+    FieldSpec(name="bk_updated_by", writable=(), description="Who changed it last."),
 )
 
 
@@ -60,29 +62,29 @@ def capabilities(options: Options) -> Capabilities:
         title="BlueKing CMDB",
         scope=FieldSpec(
             name="scope",
-            meaning="The business: bk_biz_id.",
+            description="The business: bk_biz_id.",
             required=True,
             writable=("create",),
             pattern=_ID,
-            allowed=_ID_ALLOWED,
+            allowed_description=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
         parent=FieldSpec(
             name="parent",
-            meaning="The set: bk_set_id.",
+            description="The set: bk_set_id.",
             required=True,
             writable=("create",),
             pattern=_ID,
-            allowed=_ID_ALLOWED,
+            allowed_description=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
         name=FieldSpec(
             name="name",
-            meaning="bk_module_name, unique in its set; case counts.",
+            description="bk_module_name, unique in its set; case counts.",
             required=True,
             # White space is Go's \s. Control characters CMDB would take; no one can type, see or find them again.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
-            allowed='1 to 256 bytes without white space, control characters and \\ | / : * , < > " ? #',
+            allowed_description='1 to 256 bytes without white space, control characters and \\ | / : * , < > " ? #',
             max_length=256,
             max_bytes=256,
         ),
@@ -90,14 +92,14 @@ def capabilities(options: Options) -> Capabilities:
         owners=FieldSpec(
             name="owners",
             kind="owners",
-            meaning="operator: user names.",
+            description="operator: user names.",
             pattern=r"[0-9A-Za-z][A-Za-z0-9@._-]*",
-            allowed=_USERS,
+            allowed_description=_USERS,
             max_bytes=2000,
         ),
         attributes=(
             *ATTRIBUTES,
-            *(FieldSpec(name=name, kind="scalar", meaning="A custom attribute.") for name in options.attributes),
+            *(FieldSpec(name=name, kind="scalar", description="A custom attribute.") for name in options.attributes),
         ),
         settle_seconds=options.settle_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,

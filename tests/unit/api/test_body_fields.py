@@ -152,7 +152,7 @@ def test_a_mistake_is_told_once(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_the_rule_is_told(client: FlaskClient, projectman: FakeBackend) -> None:
     """A pattern comes in words along with the mistake: what is allowed, not only that it is not."""
     told = problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
-    assert told["errors"][0]["allowed"] == projectman.capabilities.name.allowed
+    assert told["errors"][0]["allowed"] == projectman.capabilities.name.allowed_description
 
 
 @pytest.mark.parametrize(
