@@ -188,7 +188,7 @@ def error_catalog() -> list[dict[str, Any]]:
             "title": translate(error.title),
             "outcome": error.outcome.value,
             "retryable": error.retryable,
-            "meaning": translate(error.meaning()),
+            "meaning": translate(error.description()),
         }
         for code, error in sorted(REGISTRY.items())
     ]

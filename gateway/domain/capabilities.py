@@ -27,12 +27,12 @@ class FieldSpec:
 
     name: str
     kind: FieldType = "string"
-    meaning: str = ""
+    description: str = ""
     required: bool = False
     readable: bool = True
     writable: Sequence[Writable] = ("create", "update")
     pattern: str | None = None  # matches the whole value; for owners, each id
-    allowed: str | None = None  # the pattern in words
+    allowed_description: str | None = None  # describes the pattern
     max_length: int | None = None
     max_bytes: int | None = None  # in UTF-8; for owners, of the comma-joined ids
     maximum: int | None = None  # of an integer, or of a string of digits
@@ -68,7 +68,7 @@ class FieldSpec:
             errors.append(FieldError(pointer, "too_long", f"Is longer than {self.max_bytes} bytes in UTF-8."))
         if not self._matcher.fullmatch(text):
             detail = "Has characters or a shape that the backend refuses."
-            errors.append(FieldError(pointer, "pattern", detail, self.allowed))
+            errors.append(FieldError(pointer, "pattern", detail, self.allowed_description))
         elif self.maximum is not None and int(text) > self.maximum:
             errors.append(FieldError(pointer, "range", f"Must be at most {self.maximum}."))
         return errors
@@ -82,7 +82,7 @@ class FieldSpec:
         for index, owner in enumerate(owners):
             if not self._matcher.fullmatch(owner):
                 detail = "Is not an id of this backend."
-                errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self.allowed))
+                errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self.allowed_description))
         if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
             errors.append(FieldError(pointer, "too_long", f"The ids are longer than {self.max_bytes} bytes together."))
         return errors

@@ -100,7 +100,7 @@ class GatewayError(Exception):
         REGISTRY[code] = cls
 
     @classmethod
-    def meaning(cls) -> str:
+    def description(cls) -> str:
         """Return what happened and what to do, for /errors: the class's docstring."""
         return inspect.getdoc(cls) or ""
 

@@ -43,7 +43,7 @@ def field_json_schema(field: FieldSpec) -> dict[str, Any]:
     """
     pattern = f"^(?:{field.pattern})$" if field.pattern else None
     schema: dict[str, Any] = {
-        "description": " Allowed: ".join(filter(None, (field.meaning, field.allowed))),
+        "description": " Allowed: ".join(filter(None, (field.description, field.allowed_description))),
         "type": _JSON_TYPES[field.kind] if field.required else _nullable(_JSON_TYPES[field.kind]),
         "maxLength": field.max_length,
         "minLength": 1 if field.required and field.kind == "string" else None,

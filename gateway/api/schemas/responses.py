@@ -135,7 +135,7 @@ class FieldSchema(Schema):
     """A field of a module and the connection's rules for it; dumps a public name, a FieldSpec and a JSON Schema."""
 
     name = fields.String(required=True)
-    meaning = fields.String(required=True, attribute="spec.meaning")
+    meaning = fields.String(required=True, attribute="spec.description")
     required = fields.Boolean(required=True, attribute="spec.required")
     readable = fields.Boolean(required=True, attribute="spec.readable")
     writable = fields.List(fields.String(), required=True, attribute="spec.writable")
@@ -145,8 +145,8 @@ class FieldSchema(Schema):
 class BackendSchema(BackendSummarySchema):
     """A connection and its capabilities."""
 
-    scope = fields.String(required=True, attribute="capabilities.scope.meaning")
-    parent = fields.String(required=True, attribute="capabilities.parent.meaning")
+    scope = fields.String(required=True, attribute="capabilities.scope.description")
+    parent = fields.String(required=True, attribute="capabilities.parent.description")
     fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
     limits = fields.Dict(required=True, attribute="capabilities.limits")
     settle_seconds = fields.Float(required=True, attribute="capabilities.settle_seconds")

@@ -36,7 +36,7 @@ class Reader:
                     self._hear(Located(file, expression), package.parent)
         for error in REGISTRY.values():
             place = f"{error.__module__}.{error.__qualname__}"
-            self.said |= {_escaped(error.title): place, _escaped(error.meaning()): place}
+            self.said |= {_escaped(error.title): place, _escaped(error.description()): place}
 
     def _telling(self, name: str, call: ast.Call) -> Iterator[ast.expr]:
         """Yield what a call makes known: of an error its first argument, of a field's mistake two, of a field one."""

@@ -187,8 +187,8 @@ def test_fields(client: FlaskClient, name: str) -> None:
         shown = fields[field.name if field.name in fields else f"attributes.{field.name}"]
         assert (shown["required"], shown["readable"]) == (field.required, field.readable)
         assert shown["writable"] == list(field.writable)
-        assert shown["meaning"] == field.meaning != ""
+        assert shown["meaning"] == field.description != ""
         Draft202012Validator.check_schema(shown["schema"])
-    assert (document["scope"], document["parent"]) == (rules.scope.meaning, rules.parent.meaning)
+    assert (document["scope"], document["parent"]) == (rules.scope.description, rules.parent.description)
     assert document["settle_seconds"] == rules.settle_seconds
     assert (document["limits"], document["notes"]) == (dict(rules.limits), list(rules.notes))

@@ -22,7 +22,7 @@ def hear(tmp_path: Path) -> Hear:
         (tmp_path / "one").mkdir()
         (tmp_path / "one/file.py").write_text(code, encoding="utf-8")
         reader = Reader(tmp_path / "one")
-        of_classes = {each for error in REGISTRY.values() for each in (error.title, error.meaning())}
+        of_classes = {each for error in REGISTRY.values() for each in (error.title, error.description())}
         return reader.said.keys() - of_classes, reader.unreadable
 
     return of

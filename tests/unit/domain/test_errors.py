@@ -9,7 +9,7 @@ from gateway.domain.errors import REGISTRY, GatewayError, ModuleNotFound
 
 def test_a_code_is_registered_once() -> None:
     """Every registered class has its code, a title and a description; a second class of a code is refused."""
-    assert all(error.code == code and error.title and error.meaning() for code, error in REGISTRY.items())
+    assert all(error.code == code and error.title and error.description() for code, error in REGISTRY.items())
     before = dict(REGISTRY)
     with pytest.raises(TypeError, match="two errors say module_not_found"):
         type("Another", (GatewayError,), {"code": "module_not_found"})
