@@ -100,7 +100,7 @@ def create_app(settings: Settings) -> WsgiApp:
         backends=backends,
         worker_id=worker_id,
         known_modules=known_modules,
-        on_lookup=metrics.look,
+        on_lookup=metrics.record_lookup,
     )
     provisioner = Provisioner(
         journal=journal,

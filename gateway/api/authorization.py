@@ -11,6 +11,7 @@ from gateway.api.context import dependencies, request_context
 from gateway.domain.backend import Backend
 from gateway.domain.callers import ANONYMOUS, Action, Caller
 from gateway.domain.errors import Forbidden, Unauthenticated
+from gateway.domain.messages import message
 from gateway.identity import Authenticator, Credentials
 
 #: Health, metrics and documentation are served without authentication.
@@ -45,7 +46,9 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
     ctx = request_context()
     caller, ctx.backend = ctx.caller, backend.name
     if not caller.is_allowed(action, backend.name, scope):
-        raise Forbidden(f"The caller {caller.name} may not {action} modules in scope {scope} of {backend.name}.")
+        raise Forbidden(
+            message("caller_not_allowed", caller=caller.name, action=action, scope=scope, backend=backend.name)
+        )
 
 
 def attach_passthrough_credential(backend: Backend) -> None:
@@ -55,7 +58,7 @@ def attach_passthrough_credential(backend: Backend) -> None:
         return
     credential = request.headers.get(header, "")
     if not credential:
-        raise Unauthenticated(f"The connection {backend.name} acts with the caller's own credential: send {header}.")
+        raise Unauthenticated(message("passthrough_credential_required", backend=backend.name, header=header))
     ctx = request_context()
-    ctx.span.hide(credential)
+    ctx.span.redact(credential)
     ctx.call.credential = credential

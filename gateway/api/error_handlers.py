@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from gateway.api.context import RequestContext, request_context
-from gateway.api.i18n import Translate, translation
+from gateway.api.i18n import Language, get_language
 from gateway.api.json_body import JSON
 from gateway.api.responses import json_response
 from gateway.domain.errors import (
@@ -31,6 +31,7 @@ from gateway.domain.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from gateway.domain.messages import message
 
 _log: Final = logging.getLogger("gateway.api")
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -142,7 +143,7 @@ def problem_response(error: GatewayError) -> Response:
     """Return the response of an error, and record it for the access log."""
     ctx = request_context()
     if isinstance(error, BackendRejectedCredentials) and ctx.call.credential is not None:
-        error = Unauthenticated("The backend rejects the credential that was sent along.", context=error.context)
+        error = Unauthenticated(message("passthrough_credential_rejected"), context=error.context)
     ctx.problem_code, ctx.operation = error.code, error.operation
     if request.method in _WRITE_METHODS:
         ctx.outcome = error.outcome
@@ -155,10 +156,10 @@ def problem_response(error: GatewayError) -> Response:
 
 def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> dict[str, Any]:
     """Return the problem document; it never contains a backend's message."""
-    translate = translation()
+    language = get_language()
     field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
     optional = {
-        "errors": [_serialize_field_error(field_error, translate) for field_error in field_errors],
+        "errors": [_serialize_field_error(field_error, language) for field_error in field_errors],
         "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
         "existing": error.existing,
@@ -167,9 +168,9 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
     }
     return {
         "type": f"/errors#{error.code}",
-        "title": translate(error.title),
+        "title": language.titles[error.code],
         "status": status,
-        "detail": translate(error.detail),
+        "detail": language.detail(error),
         "code": error.code,
         "outcome": _outcome(error).value,
         "retryable": error.retryable,
@@ -180,15 +181,15 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
 
 def error_catalog() -> list[dict[str, Any]]:
     """Return the description of every public error, sorted by code."""
-    translate = translation()
+    language = get_language()
     return [
         {
             "code": code,
             "status": HTTP_STATUS[code],
-            "title": translate(error.title),
+            "title": language.titles[code],
             "outcome": error.outcome.value,
             "retryable": error.retryable,
-            "meaning": translate(error.description()),
+            "meaning": language.descriptions[code],
         }
         for code, error in sorted(REGISTRY.items())
     ]
@@ -206,12 +207,12 @@ def _outcome(error: GatewayError) -> Outcome:
 
 def _default_field_errors(error: GatewayError) -> tuple[FieldError, ...]:
     """Return the field error of an error that always concerns the same field."""
-    return (FieldError(error.pointer, error.code, error.title),) if error.pointer else ()
+    return (FieldError(error.pointer, error.code),) if error.pointer else ()
 
 
-def _serialize_field_error(error: FieldError, translate: Translate) -> dict[str, str]:
-    document = {"pointer": error.pointer, "code": error.code, "detail": translate(error.detail)}
-    return document if error.allowed is None else {**document, "allowed": translate(error.allowed)}
+def _serialize_field_error(error: FieldError, language: Language) -> dict[str, str]:
+    document = {"pointer": error.pointer, "code": error.code, "detail": language.detail(error)}
+    return document if error.allowed is None else {**document, "allowed": language.text(error.allowed)}
 
 
 def _serialize_upstream(error: GatewayError) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from flask import Request
 
 from gateway.domain.errors import InvalidJson, PayloadTooLarge, UnsupportedMediaType
+from gateway.domain.messages import Message, message
 
 MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 16
@@ -21,9 +22,9 @@ def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
     """Return the body's JSON object; raises UnsupportedMediaType, PayloadTooLarge or InvalidJson."""
     environ = request.environ
     if environ.get("CONTENT_TYPE") not in media_types and not _has_media_type(request, media_types):
-        raise UnsupportedMediaType(f"Send Content-Type: {' or '.join(media_types)}, in UTF-8.")
+        raise UnsupportedMediaType(message("content_type_expected", media_types=" or ".join(media_types)))
     if environ.get("HTTP_CONTENT_ENCODING"):
-        raise UnsupportedMediaType("A Content-Encoding is not supported.")
+        raise UnsupportedMediaType(message("content_encoding_unsupported"))
     body = request.get_data(cache=False)
     if len(body) > MAX_BYTES:
         raise PayloadTooLarge
@@ -45,34 +46,34 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     except InvalidJson:
         raise
     except RecursionError:
-        raise InvalidJson(f"It is nested deeper than {_MAX_DEPTH} levels.") from None
+        raise InvalidJson(message("json_too_deep", levels=_MAX_DEPTH)) from None
     except UnicodeError:
-        raise InvalidJson("It is not well-formed UTF-8, or has half of a surrogate pair.") from None
+        raise InvalidJson(message("json_not_utf8")) from None
     except ValueError as error:
         raise InvalidJson(_syntax_error_detail(error)) from None
     if not isinstance(document, dict):
-        raise InvalidJson("It must be an object.")
+        raise InvalidJson(message("json_not_an_object"))
     # Most bodies have fewer brackets than the permitted levels: counting them is faster than walking the document.
     if text.count("{") + text.count("[") > _MAX_DEPTH and _exceeds_depth([document], _MAX_DEPTH):
-        raise InvalidJson(f"It is nested deeper than {_MAX_DEPTH} levels.")
+        raise InvalidJson(message("json_too_deep", levels=_MAX_DEPTH))
     return document
 
 
 def _reject_duplicate_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise InvalidJson("It has the same key twice in one object.")
+        raise InvalidJson(message("json_duplicate_key"))
     return members
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise InvalidJson(f"{name} is no JSON number.")
+    raise InvalidJson(message("json_not_a_number", name=name))
 
 
 def _parse_finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise InvalidJson("It has a number too large to be kept.")
+        raise InvalidJson(message("json_number_too_large"))
     return number
 
 
@@ -95,8 +96,8 @@ def _exceeds_depth(values: Iterable[Any], levels: int) -> bool:
     return levels == 0 or _exceeds_depth(children, levels - 1)
 
 
-def _syntax_error_detail(error: ValueError) -> str:
+def _syntax_error_detail(error: ValueError) -> Message:
     """Return where the syntax is wrong, without repeating the body."""
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg}, at line {error.lineno} column {error.colno}."
-    return "It has a number too long to be read."
+        return message("json_syntax", line=error.lineno, column=error.colno, reason=error.msg)
+    return message("json_number_too_long")

@@ -50,7 +50,7 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
     def before_request() -> None:
         environ = request.environ
         started_at = clock.monotonic()
-        span = telemetry.begin(environ)
+        span = telemetry.start(environ)
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         call = CallContext(
             request_id if _REQUEST_ID.fullmatch(request_id) else config.new_id(),
@@ -75,13 +75,13 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
         if ctx.language is not None:
             headers["Content-Language"] = ctx.language
             response.vary.add("Accept-Language")
-        telemetry.end(ctx.span, _access_log_fields(ctx, response, seconds), seconds)
+        telemetry.finish(ctx.span, _access_log_fields(ctx, response, seconds), seconds)
         return response
 
     @app.teardown_request
     def teardown_request(_error: BaseException | None) -> None:
         ctx: RequestContext | None = g.get("request_context")
-        telemetry.leave(None if ctx is None else ctx.span)
+        telemetry.close(None if ctx is None else ctx.span)
 
 
 def _server_timing(ctx: RequestContext, seconds: float) -> str:

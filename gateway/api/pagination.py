@@ -8,6 +8,7 @@ import json
 from typing import Final
 
 from gateway.domain.errors import FieldError, ValidationFailed
+from gateway.domain.messages import message
 from gateway.domain.module import ModuleQuery
 
 _MAX_LENGTH: Final = 512
@@ -27,7 +28,7 @@ def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
     except (ValueError, TypeError):
         cursor, digest = None, None
     if digest != _filter_digest(backend, query) or not isinstance(cursor, str) or len(token) > _MAX_LENGTH:
-        what = "Is no token of this list; tokens are bound to the filter."
+        what = message("page_token_invalid")
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", what)])
     return cursor
 

@@ -24,19 +24,20 @@ from gateway.domain.errors import (
     UnsupportedField,
     ValidationFailed,
 )
+from gateway.domain.messages import message
 from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 
 _MESSAGES: Final = {
-    "backend_unknown": "No connection has this name; see /backends.",
-    "choice": "Is none of the allowed values.",
-    "duplicate": "Is there already.",
-    "immutable_field": "The field is fixed once the module exists.",
-    "null": "Must not be null.",
-    "range": f"Must be from 1 to {MAX_PAGE_SIZE}.",
-    "repeated": "Is given more than once.",
-    "required": "Is required.",
-    "type": "Is of the wrong type.",
-    "unknown_field": "There is no such field.",
+    "backend_unknown": message("no_such_connection"),
+    "choice": message("not_a_choice"),
+    "duplicate": message("duplicate_item"),
+    "immutable_field": message("field_immutable"),
+    "null": message("must_not_be_null"),
+    "range": message("range", minimum=1, maximum=MAX_PAGE_SIZE),
+    "repeated": message("given_twice"),
+    "required": message("required"),
+    "type": message("wrong_type"),
+    "unknown_field": message("unknown_field"),
 }
 #: Field errors whose code becomes the code of the response if the request has no errors of another code.
 _SPECIFIC_ERRORS: Final[Mapping[str, type[GatewayError]]] = {

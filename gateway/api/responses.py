@@ -21,7 +21,7 @@ def json_response(
     document: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, content_type: str = JSON
 ) -> Response:
     """Return a response with a JSON document as its body."""
-    return Response(json_codec.write(document) + b"\n", status, headers, content_type=content_type)
+    return Response(json_codec.dumps(document) + b"\n", status, headers, content_type=content_type)
 
 
 def empty_response() -> Response:

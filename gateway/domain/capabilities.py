@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from gateway.domain.errors import FieldError
+from gateway.domain.messages import Message, message
 
 #: Stripped from both ends of a name: the characters that both Go's unicode.IsSpace and Python treat as white space.
 WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -32,7 +33,7 @@ class FieldSpec:
     readable: bool = True
     writable: Sequence[Writable] = ("create", "update")
     pattern: str | None = None  # matches the whole value; for owners, each id
-    allowed_description: str | None = None  # describes the pattern
+    allowed_description: Message | None = None  # describes the pattern
     max_length: int | None = None
     max_bytes: int | None = None  # in UTF-8; for owners, of the comma-joined ids
     maximum: int | None = None  # of an integer, or of a string of digits
@@ -45,9 +46,9 @@ class FieldSpec:
     def validate(self, value: Any, pointer: str) -> Sequence[FieldError]:
         """Return an error for each rule that a value breaks; null is valid if the field is not required."""
         if value is None:
-            return [FieldError(pointer, "required", "A value is required here.")] if self.required else ()
+            return [FieldError(pointer, "required", message("must_not_be_null"))] if self.required else ()
         if type(value) not in _PYTHON_TYPES[self.kind]:
-            return [FieldError(pointer, "type", f"Must be of type {self.kind}.")]
+            return [FieldError(pointer, "type", message("type_expected", type=self.kind))]
         if self.kind == "string":
             return self._validate_string(value, pointer)
         if self.kind == "integer":
@@ -56,35 +57,39 @@ class FieldSpec:
 
     def _validate_integer(self, number: int, pointer: str) -> Sequence[FieldError]:
         maximum = self.maximum or INT64_MAX
-        return () if 0 <= number <= maximum else [FieldError(pointer, "range", f"Must be from 0 to {maximum}.")]
+        return (
+            ()
+            if 0 <= number <= maximum
+            else [FieldError(pointer, "range", message("range", minimum=0, maximum=maximum))]
+        )
 
     def _validate_string(self, text: str, pointer: str) -> Sequence[FieldError]:
         if text == "" and self.required:
-            return [FieldError(pointer, "required", "Must not be empty.")]
+            return [FieldError(pointer, "required", message("must_not_be_empty"))]
         errors = []
         if self.max_length is not None and len(text) > self.max_length:
-            errors.append(FieldError(pointer, "too_long", f"Is longer than {self.max_length} characters."))
+            errors.append(FieldError(pointer, "too_long", message("too_long", maximum=self.max_length)))
         if self.max_bytes is not None and len(text.encode()) > self.max_bytes:
-            errors.append(FieldError(pointer, "too_long", f"Is longer than {self.max_bytes} bytes in UTF-8."))
+            errors.append(FieldError(pointer, "too_long", message("too_long_bytes", maximum=self.max_bytes)))
         if not self._matcher.fullmatch(text):
-            detail = "Has characters or a shape that the backend refuses."
+            detail = message("pattern")
             errors.append(FieldError(pointer, "pattern", detail, self.allowed_description))
         elif self.maximum is not None and int(text) > self.maximum:
-            errors.append(FieldError(pointer, "range", f"Must be at most {self.maximum}."))
+            errors.append(FieldError(pointer, "range", message("at_most", maximum=self.maximum)))
         return errors
 
     def _validate_owners(self, owners: Sequence[str], pointer: str) -> Sequence[FieldError]:
         errors = []
         if self.required and not owners:
-            errors.append(FieldError(pointer, "required", "At least one owner is required."))
+            errors.append(FieldError(pointer, "required", message("owner_required")))
         if self.max_items is not None and len(owners) > self.max_items:
-            errors.append(FieldError(pointer, "too_many", f"At most {self.max_items} can be kept."))
+            errors.append(FieldError(pointer, "too_many", message("too_many_items", maximum=self.max_items)))
         for index, owner in enumerate(owners):
             if not self._matcher.fullmatch(owner):
-                detail = "Is not an id of this backend."
+                detail = message("not_a_backend_id")
                 errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self.allowed_description))
         if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
-            errors.append(FieldError(pointer, "too_long", f"The ids are longer than {self.max_bytes} bytes together."))
+            errors.append(FieldError(pointer, "too_long", message("owners_too_long", maximum=self.max_bytes)))
         return errors
 
 
@@ -140,7 +145,7 @@ class Capabilities:
                 errors.append(_unsupported(f"/{name}"))
         if use == "create":
             missing = (name for name, field_spec in self.fields.items() if field_spec.required and name not in values)
-            errors += (FieldError(f"/{name}", "required", "Is required.") for name in missing)
+            errors += (FieldError(f"/{name}", "required", message("required")) for name in missing)
         return errors
 
     def _validate_attributes(self, attributes: Mapping[str, Any], use: Writable) -> Iterator[FieldError]:
@@ -156,11 +161,11 @@ class Capabilities:
 
 
 def _unsupported(pointer: str) -> FieldError:
-    return FieldError(pointer, "unsupported_field", "The backend cannot keep this field.")
+    return FieldError(pointer, "unsupported_field", message("field_unsupported"))
 
 
 def _immutable(pointer: str) -> FieldError:
-    return FieldError(pointer, "immutable_field", "The field is fixed once the module exists.")
+    return FieldError(pointer, "immutable_field", message("field_immutable"))
 
 
 def strip_whitespace(text: str) -> str:

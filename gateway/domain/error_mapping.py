@@ -83,7 +83,7 @@ def _build_error(rule: ErrorRule, failure: UpstreamFailure) -> GatewayError:
     error = OutcomeUnknown if rule.unknown_on_write and failure.is_write else rule.error
     context = ErrorContext(failure, failure.permission, failure.retry_after)
     pointer = rule.pointer or error.pointer
-    errors = (FieldError(pointer, error.code, error.title),) if pointer else ()
+    errors = (FieldError(pointer, error.code),) if pointer else ()
     return error(errors=errors, context=context)
 
 

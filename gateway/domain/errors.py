@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from gateway.domain.messages import Message
+
 if TYPE_CHECKING:
     from gateway.domain.error_mapping import UpstreamFailure
 
@@ -46,8 +48,13 @@ class FieldError:
 
     pointer: str
     code: str  # machine-readable: required, type, pattern, too_long …
-    detail: str
-    allowed: str | None = None
+    message: Message | None = None  # None stands for the title of the error that `code` names
+    allowed: Message | None = None  # the values that the field accepts
+
+    @property
+    def detail(self) -> str:
+        """The message in English."""
+        return str(self.message) if self.message else REGISTRY[self.code].title
 
 
 class ErrorContext(NamedTuple):
@@ -72,7 +79,7 @@ class GatewayError(Exception):
 
     def __init__(
         self,
-        detail: str | None = None,
+        message: Message | None = None,
         *,
         errors: Sequence[FieldError] = (),
         context: ErrorContext = NO_CONTEXT,
@@ -80,9 +87,13 @@ class GatewayError(Exception):
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
     ) -> None:
-        """`existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow."""
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        """Without a message the title is the detail.
+
+        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow.
+        """
+        self.message = message
+        self.detail = str(message) if message else self.title  # in English
+        super().__init__(self.detail)
         self.errors = tuple(errors)
         self.context = context
         self.existing = existing
@@ -113,7 +124,7 @@ class CallerError(GatewayError):
 
 
 class InvalidJson(CallerError):
-    """The body is not one JSON object: syntax, duplicate keys, NaN, lone surrogates or nesting too deep."""
+    """The body is not one JSON object: syntax, duplicate keys, NaN, lone surrogates or too deep nesting."""
 
     code = "invalid_json"
     title = "The body is not valid JSON"
@@ -127,96 +138,96 @@ class UnsupportedMediaType(CallerError):
 
 
 class PayloadTooLarge(CallerError):
-    """The body is longer than 64 KiB, or a backend found a request too large."""
+    """The body is longer than 64 KiB, or the backend refused the request as too large."""
 
     code = "payload_too_large"
     title = "The body is too large"
 
 
 class NotAcceptable(CallerError):
-    """The Accept header excludes JSON, the only format there is."""
+    """The Accept header excludes JSON, the only format of this resource."""
 
     code = "not_acceptable"
-    title = "Only JSON can be answered"
+    title = "Only JSON is available"
 
 
 class Unauthenticated(CallerError):
-    """The request proves no identity that the gateway knows. Send an API key, a valid token, or come by the mesh."""
+    """The request carries no valid credential. Send an API key or a valid token, or connect through the mesh."""
 
     code = "unauthenticated"
-    title = "The caller is not known"
+    title = "Authentication failed"
 
 
 class Forbidden(CallerError):
-    """The caller's allow-list does not cover this; no backend was asked. The operator of the gateway can extend it."""
+    """The caller's allow-list does not contain this; no backend was called. The operator can extend the list."""
 
     code = "forbidden"
-    title = "The caller may not do this"
+    title = "The caller is not allowed to do this"
 
 
 class NotFound(CallerError):
-    """No such address. /openapi.json lists those that exist."""
+    """This path does not exist. /openapi.json lists all paths."""
 
     code = "not_found"
-    title = "No such address"
+    title = "No such path"
 
 
 class MethodNotAllowed(CallerError):
-    """The address exists, the method does not; the Allow header names those that do."""
+    """The path exists, the method does not; the Allow header lists the methods of this path."""
 
     code = "method_not_allowed"
-    title = "The method is not allowed here"
+    title = "Method not allowed"
 
 
 class ModuleNotFound(CallerError):
-    """No module has this id: never created, deleted, or the id is malformed."""
+    """No module has this id: it was never created, it was deleted, or the id is malformed."""
 
     code = "module_not_found"
-    title = "No such module"
+    title = "Module not found"
 
 
 class ValidationFailed(CallerError):
-    """One or more fields break a rule; `errors` names all of them. Correct them and send again."""
+    """One or more fields break a rule; `errors` lists all of them. Correct them and send the request again."""
 
     code = "validation_failed"
-    title = "The request breaks a rule"
+    title = "The request is invalid"
 
 
 class UnsupportedField(CallerError):
-    """The backend cannot keep this field, and the gateway drops nothing in silence. Leave it out."""
+    """The backend cannot store this field, and the gateway drops nothing silently. Leave it out."""
 
     code = "unsupported_field"
-    title = "The backend cannot keep this field"
+    title = "The backend does not support this field"
 
 
 class ImmutableField(CallerError):
-    """The field is fixed once a module exists: a module cannot be moved, nor a template's fields changed."""
+    """The field cannot be changed after the create: modules cannot be moved, template fields cannot be set."""
 
     code = "immutable_field"
     title = "The field cannot be changed"
 
 
 class DescriptionRequired(CallerError):
-    """The backend replaces the description on every update and cannot be asked for the old one: send it along."""
+    """The backend replaces the description on every update and the old one cannot be read. Send it."""
 
     code = "description_required"
-    title = "The description must be sent along"
+    title = "The description is required"
     pointer = "/description"
 
 
 class BackendUnknown(CallerError):
-    """No connection has this name; /backends lists those that exist."""
+    """There is no connection of this name; /backends lists all connections."""
 
     code = "backend_unknown"
-    title = "No such backend"
+    title = "Unknown backend"
     pointer = "/backend"
 
 
 class ScopeNotFound(CallerError):
-    """The business or project does not exist, or is not visible to the gateway."""
+    """The business or project does not exist, or the gateway cannot see it."""
 
     code = "scope_not_found"
-    title = "No such scope"
+    title = "Scope not found"
     pointer = "/scope"
 
 
@@ -224,15 +235,15 @@ class ParentNotFound(CallerError):
     """The set or parent module does not exist in this scope."""
 
     code = "parent_not_found"
-    title = "No such parent"
+    title = "Parent not found"
     pointer = "/parent"
 
 
 class OwnerNotFound(CallerError):
-    """The owner does not exist or is not a member of the project."""
+    """The owner does not exist, or is not a member of the project."""
 
     code = "owner_not_found"
-    title = "No such owner in this scope"
+    title = "Owner not found"
     pointer = "/owners/0"
 
 
@@ -251,10 +262,10 @@ class IdempotencyKeyReused(CallerError):
 
 
 class OperationNotFound(CallerError):
-    """No operation has this id, or it has expired, or it is another caller's."""
+    """No operation has this id, or it has expired, or it belongs to another caller."""
 
     code = "operation_not_found"
-    title = "No such operation"
+    title = "Operation not found"
 
 
 class Conflict(GatewayError):
@@ -262,14 +273,14 @@ class Conflict(GatewayError):
 
 
 class ModuleAlreadyExists(Conflict):
-    """A module of this name is there already; `existing` is its id. Use it, or choose another name."""
+    """A module of this name already exists; `existing` is its id. Use that module, or choose another name."""
 
     code = "module_already_exists"
     title = "A module of this name already exists"
 
 
 class ModuleExistsDifferently(Conflict):
-    """With if_exists=adopt: a module of this name exists and differs; `diff` says in what."""
+    """With if_exists=adopt: a module of this name exists with other values; `diff` lists the differences."""
 
     code = "module_exists_differently"
     title = "A module of this name exists with other values"
@@ -283,14 +294,14 @@ class ModuleNotEmpty(Conflict):
 
 
 class TemplateManaged(Conflict):
-    """The parent was made from a template, which alone adds and removes its modules."""
+    """The parent was created from a template; only the template adds and removes its modules."""
 
     code = "template_managed"
     title = "A template manages this parent"
 
 
 class BuiltInProtected(Conflict):
-    """The backend's own built-in modules can be neither changed nor deleted."""
+    """The backend's built-in modules cannot be changed or deleted."""
 
     code = "built_in_protected"
     title = "Built-in modules are protected"
@@ -304,10 +315,10 @@ class LimitExceeded(Conflict):
 
 
 class CreateInProgress(Conflict):
-    """The same name is being created at this moment. This request changed nothing; repeat it in a while."""
+    """Another request is creating a module of this name. This request changed nothing; repeat it later."""
 
     code = "create_in_progress"
-    title = "This name is being created at the moment"
+    title = "A module of this name is being created"
     retryable = True
 
 
@@ -316,7 +327,7 @@ class BackendRefusal(GatewayError):
 
 
 class BackendPermissionDenied(BackendRefusal):
-    """The backend denies the acting user this operation; `permission`, where given, says what to apply for."""
+    """The backend denies the acting user this operation; `permission`, if present, lists the rights to apply for."""
 
     code = "backend_permission_denied"
     title = "The backend denies permission"
@@ -333,18 +344,18 @@ class BackendMisconfigured(BackendRefusal):
     """The connection's address, route or model does not fit the backend. The operator must correct it."""
 
     code = "backend_misconfigured"
-    title = "The connection does not fit the backend"
+    title = "The connection is misconfigured"
 
 
 class BackendError(BackendRefusal):
-    """The backend refused for a reason that has no better code; `upstream` carries its own."""
+    """The backend refused for a reason that has no more specific code; `upstream` contains the backend's code."""
 
     code = "backend_error"
-    title = "The backend refused"
+    title = "The backend refused the request"
 
 
 class RateLimited(BackendRefusal):
-    """Too many requests, for the gateway or for the backend. Retry after Retry-After."""
+    """The rate limit of the gateway or of the backend is reached. Retry after Retry-After."""
 
     code = "rate_limited"
     title = "Too many requests"
@@ -367,30 +378,30 @@ class BackendTimeout(Unavailable):
     """A read took longer than the deadline. Retry."""
 
     code = "backend_timeout"
-    title = "The backend did not answer in time"
+    title = "The backend did not respond in time"
     retryable = True
 
 
 class BackendReplyInvalid(Unavailable):
-    """A read was answered with something that is not the backend's format."""
+    """The response to a read does not have the backend's format."""
 
     code = "backend_reply_invalid"
-    title = "The backend's reply makes no sense"
+    title = "Invalid backend response"
 
 
 class CircuitOpen(Unavailable):
-    """The backend has been failing, and the gateway leaves it alone for a while. Retry after Retry-After."""
+    """The backend keeps failing, and the gateway does not call it for a while. Retry after Retry-After."""
 
     code = "circuit_open"
-    title = "The backend is being left alone"
+    title = "Circuit breaker open"
     retryable = True
 
 
 class Overloaded(Unavailable):
-    """So many calls wait for this backend that one more would wait in vain. Retry after Retry-After."""
+    """The queue of calls to this backend is full. Retry after Retry-After."""
 
     code = "overloaded"
-    title = "Too many calls wait for this backend"
+    title = "Too many calls are waiting for this backend"
     retryable = True
 
 
@@ -403,10 +414,10 @@ class JournalUnavailable(Unavailable):
 
 
 class Draining(Unavailable):
-    """This process is about to end and begins nothing new. Retry: another one answers."""
+    """This process is shutting down and accepts no new requests. Retry: another process answers."""
 
     code = "draining"
-    title = "The process is ending"
+    title = "Shutting down"
     retryable = True
 
 
@@ -417,22 +428,22 @@ class UnknownOutcome(GatewayError):
 
 
 class OutcomeUnknown(UnknownOutcome):
-    """The change was sent and may or may not have been applied. Repeat the same request, or read the module."""
+    """The change was sent and may have been applied. Repeat the same request, or read the module."""
 
     code = "outcome_unknown"
-    title = "It is not known whether the change was applied"
+    title = "The outcome is unknown"
     retryable = True
 
 
 class OutcomeAmbiguous(UnknownOutcome):
-    """More than one module answers to what was asked for. A person must decide which one is meant."""
+    """Several modules match the create. A person must decide which one it made."""
 
     code = "outcome_ambiguous"
-    title = "More than one module may be the result"
+    title = "Several modules match this create"
 
 
 class Internal(UnknownOutcome):
     """A bug in the gateway. Report it with the request_id."""
 
     code = "internal"
-    title = "The gateway failed"
+    title = "Internal error"

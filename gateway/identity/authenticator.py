@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from gateway.domain.backend import RateLimiter
 from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import ErrorContext, RateLimited, Unauthenticated
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.identity.api_keys import ApiKeyStore
 from gateway.identity.xfcc import XfccAuthenticator
@@ -54,25 +55,25 @@ class Authenticator:
         if not rate or self.limiter is None:
             return
         if wait := self.limiter.acquire(f"caller:{caller.name}", rate):
-            raise RateLimited("This caller asks more often than he may.", context=ErrorContext(retry_after=wait))
+            raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait))
 
     def _find_caller(self, credentials: Credentials) -> Caller:
         if credentials.api_key:
             return self._authenticate_bearer(credentials.api_key, jwt=None)
         if credentials.authorization:
             if not credentials.authorization.lower().startswith(_BEARER):
-                raise Unauthenticated("The Authorization header must say Bearer and a key or token.")
+                raise Unauthenticated(message("bearer_expected"))
             return self._authenticate_bearer(credentials.authorization[len(_BEARER) :].strip(" "), self.jwt)
         caller = self.xfcc.find_caller(credentials.client_cert, credentials.remote_addr)
         if caller is None:
-            raise Unauthenticated("Nothing in the request proves who sends it.")
+            raise Unauthenticated(message("no_credential"))
         return caller
 
     def _authenticate_bearer(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
         if (caller := self.api_keys.find_caller(bearer)) is not None:
             return caller
         if jwt is None or bearer.count(".") != 2:  # noqa: PLR2004 - RFC 7515: header, claims, signature
-            raise Unauthenticated("The API key belongs to no caller.")
+            raise Unauthenticated(message("api_key_unknown"))
         return jwt.find_caller(bearer)
 
 

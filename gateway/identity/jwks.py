@@ -10,6 +10,7 @@ from typing import Any, Final
 import jwt
 
 from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, GatewayError, Unauthenticated
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.settings import JwtConfig
 
@@ -43,9 +44,9 @@ class JwksCache:
             self._refresh(now)
         document = self._find_document(key_id)
         if document is None and not self._documents:
-            raise BackendUnavailable("The keys that tokens are verified with could not be fetched.")
+            raise BackendUnavailable(message("jwks_unavailable"))
         if document is None or document.get("alg", algorithm) != algorithm:
-            raise Unauthenticated("The token is signed by a key that its issuer does not show.")
+            raise Unauthenticated(message("token_key_unknown"))
         return self._build_key(document, algorithm)
 
     def _build_key(self, document: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
@@ -79,7 +80,7 @@ def _parse_key_set(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
     keys = document.get("keys") if isinstance(document, dict) else None
     signing_keys = {key.get("kid"): key for key in keys if _is_signing_key(key)} if isinstance(keys, list) else {}
     if not signing_keys:
-        raise BackendReplyInvalid("The issuer shows no key that can be used.")
+        raise BackendReplyInvalid(message("jwks_unusable"))
     return signing_keys
 
 

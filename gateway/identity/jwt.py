@@ -9,6 +9,7 @@ import jwt
 
 from gateway.domain.callers import Caller
 from gateway.domain.errors import Unauthenticated
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.identity.authenticator import to_caller
 from gateway.identity.jwks import JwksCache
@@ -37,7 +38,7 @@ class JwtAuthenticator:
             if all(claims.get(name) == value for name, value in caller.claims.items())
         ]
         if len(matches) != 1:
-            raise Unauthenticated("The token's claims belong to no caller, or to more than one.")
+            raise Unauthenticated(message("token_claims_unmatched"))
         return self._to_caller(matches[0], claims)
 
     def _to_caller(self, config: CallerConfig, claims: dict[str, Any]) -> Caller:
@@ -51,7 +52,7 @@ class JwtAuthenticator:
             or not user.isprintable()
             or not user.isascii()
         ):
-            raise Unauthenticated(f"The token names no user in {self._config.user_claim}.")
+            raise Unauthenticated(message("token_user_missing", claim=self._config.user_claim))
         return Caller(name=config.name, allow=config.allow, user=user, principal=f"{config.name}/{user}")
 
     def _verify(self, token: str) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class JwtAuthenticator:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
             if algorithm not in self._config.algorithms:
-                raise Unauthenticated("The token is signed by an algorithm that is not allowed.")
+                raise Unauthenticated(message("token_algorithm_not_allowed"))
             key = self._keys.get_key(header.get("kid"), algorithm)
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -76,7 +77,7 @@ class JwtAuthenticator:
                 },
             )
         except jwt.PyJWTError as error:
-            raise Unauthenticated("The token cannot be verified.") from error
+            raise Unauthenticated(message("token_invalid")) from error
         self._check_time(claims)
         return claims
 
@@ -84,9 +85,9 @@ class JwtAuthenticator:
         now = self._clock.now()
         expires_at, not_before = claims["exp"], claims.get("nbf", 0)
         if any(isinstance(time, bool) or not isinstance(time, int | float) for time in (expires_at, not_before)):
-            raise Unauthenticated("The token cannot be verified.")
+            raise Unauthenticated(message("token_invalid"))
         # Every comparison with NaN is false, so both are negated; the sums are floats that any integer compares with.
         if not expires_at > now - _LEEWAY:
-            raise Unauthenticated("The token has expired.")
+            raise Unauthenticated(message("token_expired"))
         if not not_before <= now + _LEEWAY:
-            raise Unauthenticated("The token is not valid yet.")
+            raise Unauthenticated(message("token_not_yet_valid"))

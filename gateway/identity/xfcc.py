@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.domain.callers import Caller
 from gateway.domain.errors import Unauthenticated
+from gateway.domain.messages import message
 
 _UNIX: Final = "unix"
 _MAX_HEADER_LENGTH: Final = 16_384
@@ -37,7 +38,7 @@ class XfccAuthenticator:
         uris = last_element_uris(client_cert)
         matches = {caller.name: caller for uri in uris if (caller := self._callers.get(uri)) is not None}
         if len(matches) != 1:
-            raise Unauthenticated("The certificate belongs to no caller.")
+            raise Unauthenticated(message("certificate_unknown"))
         return next(iter(matches.values()))
 
     def _is_trusted_proxy(self, remote_addr: str) -> bool:

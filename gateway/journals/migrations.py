@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.journals import queries
 from gateway.journals.sql import Execute
 
@@ -32,5 +33,5 @@ def _version(execute: Execute, has_version: str) -> int:
     version: int = execute(queries.GET_VERSION, {})[0][0]
     latest = len(queries.MIGRATIONS)
     if version > latest:
-        raise JournalUnavailable(f"The journal's schema is of version {version}; this program knows {latest} at most.")
+        raise JournalUnavailable(message("journal_schema", version=version, supported=latest))
     return version

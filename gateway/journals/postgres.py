@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.journals.migrations import is_current, migrate
 from gateway.journals.pg_pool import ConnectionPool, TimeoutConnection
 from gateway.journals.row_mapping import Row
@@ -70,9 +71,8 @@ class PostgresJournal(SqlJournal):
                 yield connection
         except psycopg.Error as error:
             state.schema_checked = False
-            raise JournalUnavailable(
-                f"The journal cannot be used: {error.sqlstate or type(error).__name__}."
-            ) from error
+            reason = error.sqlstate or type(error).__name__
+            raise JournalUnavailable(message("journal_failed", reason=reason)) from error
 
     def _state(self) -> _ProcessState:
         pid = os.getpid()

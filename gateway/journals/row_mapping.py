@@ -78,12 +78,12 @@ def operation_from_row(row: Row) -> Operation:
         claim=Claim(
             id=row[0],
             backend=row[1],
-            natural_key=tuple(json_codec.read(row[2])),
+            natural_key=tuple(json_codec.loads(row[2])),
             caller=row[3],
             idempotency_key=row[4],
             request_id=row[5],
             fingerprint=row[6],
-            draft=json_codec.read(row[7]),
+            draft=json_codec.loads(row[7]),
             claimed_at=float(row[8]),
             lease_until=float(row[9]),
             dedup_until=_to_float(row[10]),
@@ -93,7 +93,7 @@ def operation_from_row(row: Row) -> Operation:
         state=State(row[13]),
         module=_mapping_from_json(row[14]),
         error=_mapping_from_json(row[15]),
-        evidence=tuple(json_codec.read(line) for line in row[16].split("\n")[:-1]),
+        evidence=tuple(json_codec.loads(line) for line in row[16].split("\n")[:-1]),
         settles_at=_to_float(row[17]),
         due_at=_to_float(row[18]),
         lookups=row[19],
@@ -102,7 +102,7 @@ def operation_from_row(row: Row) -> Operation:
 
 
 def _to_json(document: Any) -> str:
-    return json_codec.write(document).decode()
+    return json_codec.dumps(document).decode()
 
 
 def _mapping_to_json(mapping: Mapping[str, Any] | None) -> str | None:
@@ -110,7 +110,7 @@ def _mapping_to_json(mapping: Mapping[str, Any] | None) -> str | None:
 
 
 def _mapping_from_json(text: str | None) -> Mapping[str, Any] | None:
-    return None if text is None else json_codec.read(text)
+    return None if text is None else json_codec.loads(text)
 
 
 def _to_float(value: float | None) -> float | None:
@@ -118,4 +118,4 @@ def _to_float(value: float | None) -> float | None:
 
 
 def _digest(*names: str) -> str:
-    return sha256(json_codec.write(names)).hexdigest()
+    return sha256(json_codec.dumps(names)).hexdigest()

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, Settlement, State
 from gateway.journals import queries, row_mapping
 
@@ -137,7 +138,7 @@ class SqlJournal(ABC):
             conflict = self._find_conflict(claim, parameters)
             if conflict is not None:
                 return conflict
-        raise JournalUnavailable("Too many operations came and went under this name.")
+        raise JournalUnavailable(message("journal_contention"))
 
     def _find_conflict(self, claim: Claim, parameters: dict[str, Any]) -> ClaimResult | None:
         """Return the first conflict of a claim, or None if the insert can be tried again.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 from gateway.journals.sqlite_connection import (
@@ -133,7 +134,7 @@ class SqliteJournal(SqlJournal):
     def _check_not_moved(self, state: ProcessState) -> None:
         """Raise if the file was moved or deleted: a process that starts later would not see further writes."""
         if state.inode != self._inode():
-            raise JournalUnavailable("The journal's file is not where it was; put it back, or start anew.")
+            raise JournalUnavailable(message("journal_moved"))
 
     def _inode(self) -> int | None:
         """Return the inode of the journal's file, None if there is no file."""
@@ -147,7 +148,7 @@ class SqliteJournal(SqlJournal):
             try:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise JournalUnavailable("The journal's folder cannot be made.") from error
+                raise JournalUnavailable(message("journal_directory")) from error
         return sqlite3.connect(
             self._path or ":memory:",
             timeout=0,
@@ -160,4 +161,4 @@ class SqliteJournal(SqlJournal):
         """Return the error to raise; the next call reconnects, except to a database in memory, which would be lost."""
         if self._path and not is_busy(error):
             state.close()
-        return JournalUnavailable(f"The journal cannot be used: {getattr(error, 'sqlite_errorname', 'misuse')}.")
+        return JournalUnavailable(message("journal_failed", reason=getattr(error, "sqlite_errorname", "misuse")))

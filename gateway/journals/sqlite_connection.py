@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.journals.migrations import is_current, migrate
 from gateway.journals.sql import Execute, Parameters
 
@@ -57,7 +58,7 @@ class PendingStatement:
         if self.error is not None:
             raise self.error
         if self.row_count is None:
-            raise JournalUnavailable("Whoever wrote for all was interrupted.")
+            raise JournalUnavailable(message("journal_commit_interrupted"))
         return self.row_count
 
 

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     TemplateManaged,
 )
 from gateway.domain.journal import Journal
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.runtime import Clock
 from gateway.provisioning.serialization import refused, succeeded
@@ -68,7 +69,7 @@ def pre_write_read() -> Iterator[None]:
     try:
         yield
     except (BackendTimeout, BackendReplyInvalid) as error:
-        what = "The backend could not be read before the change; nothing was changed."
+        what = message("read_before_write_failed")
         raise BackendUnavailable(what, context=error.context) from error
 
 
@@ -147,8 +148,8 @@ def _find_existing(backend: Backend, draft: ModuleDraft, call: CallContext) -> M
 
 
 def _already_exists_error(existing: Module, conflict: ModuleAlreadyExists | None = None) -> ModuleAlreadyExists:
-    location = f"parent {existing.parent} of scope {existing.scope}" if existing.parent else f"scope {existing.scope}"
-    detail = f"A module named '{existing.name}' is there already, under {location}."
+    key = "name_taken_in_parent" if existing.parent else "name_taken_in_scope"
+    detail = message(key, name=existing.name, parent=existing.parent, scope=existing.scope)
     return ModuleAlreadyExists(detail, existing=existing.id, context=conflict.context if conflict else NO_CONTEXT)
 
 

@@ -19,6 +19,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
 )
 from gateway.domain.journal import Journal
+from gateway.domain.messages import message
 from gateway.domain.module import Module
 from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, State
 from gateway.domain.runtime import Event, Runtime
@@ -180,7 +181,7 @@ class Provisioner:
         if operation.state is State.REFUSED and operation.error is not None:
             raise error_from_json(operation.error)
         if operation.state is State.NOT_APPLIED:
-            raise BackendUnavailable("The create was looked for until it could not come any more: it was not applied.")
+            raise BackendUnavailable(message("create_not_applied"))
         operation_id, is_own = operation.claim.id, match != "name"
         if operation.state is State.AMBIGUOUS:
             raise OutcomeAmbiguous(operation=operation_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from operator import attrgetter
@@ -12,6 +12,7 @@ from typing import Any, Final
 from gateway import json_codec
 from gateway.domain.error_mapping import UpstreamFailure
 from gateway.domain.errors import REGISTRY, BackendError, ErrorContext, FieldError, GatewayError
+from gateway.domain.messages import Message, verbatim
 from gateway.domain.module import Module, ModuleDraft, Owner
 from gateway.domain.operation import Settlement, State
 
@@ -21,7 +22,7 @@ _module_fields: Final = attrgetter(*_MODULE_FIELDS)
 
 def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
     """Return the SHA-256 of a validated request; it does not depend on how the caller's JSON was written."""
-    return hashlib.sha256(json_codec.write_sorted([backend, draft, if_exists])).hexdigest()
+    return hashlib.sha256(json_codec.dumps_canonical([backend, draft, if_exists])).hexdigest()
 
 
 def succeeded(module: Module, *, adopted: bool, at: float, evidence: Mapping[str, Any] | None = None) -> Settlement:
@@ -86,7 +87,23 @@ def error_to_json(error: GatewayError) -> dict[str, Any]:
     return {
         "code": error.code,
         "detail": error.detail,
-        "errors": [asdict(field_error) for field_error in error.errors],
+        "errors": [
+            {
+                "pointer": field_error.pointer,
+                "code": field_error.code,
+                "detail": field_error.detail,
+                "allowed": None if field_error.allowed is None else str(field_error.allowed),
+            }
+            for field_error in error.errors
+        ],
+        # Older versions read the English texts above and ignore the messages.
+        "messages": {
+            "detail": _message_to_json(error.message),
+            "errors": [
+                [_message_to_json(field_error.message), _message_to_json(field_error.allowed)]
+                for field_error in error.errors
+            ],
+        },
         "fault": _failure_to_json(failure) if failure else None,
         "permission": permission,
         "retry_after": retry_after,
@@ -99,12 +116,41 @@ def error_from_json(document: Mapping[str, Any]) -> GatewayError:
     """Deserialize an error; a code that this version does not have becomes BackendError."""
     failure = _failure_from_json(document["fault"]) if document["fault"] else None
     return REGISTRY.get(document["code"], BackendError)(
-        document["detail"],
-        errors=[FieldError(**field_error) for field_error in document["errors"]],
+        _stored_message(document),
+        errors=_field_errors_from_json(document),
         context=ErrorContext(failure, document["permission"], document["retry_after"]),
         existing=document["existing"],
         diff=document["diff"],
     )
+
+
+def _stored_message(document: Mapping[str, Any]) -> Message | None:
+    """Return the message of a serialized error; an older version stored only the English text."""
+    if "messages" in document:
+        return _message_from_json(document["messages"]["detail"])
+    return verbatim(document["detail"])
+
+
+def _field_errors_from_json(document: Mapping[str, Any]) -> list[FieldError]:
+    if "messages" in document:
+        pairs = document["messages"]["errors"]
+    else:
+        pairs = [
+            [["verbatim", {"text": error["detail"]}], error["allowed"] and ["verbatim", {"text": error["allowed"]}]]
+            for error in document["errors"]
+        ]
+    return [
+        FieldError(error["pointer"], error["code"], _message_from_json(text), _message_from_json(allowed))
+        for error, (text, allowed) in zip(document["errors"], pairs, strict=True)
+    ]
+
+
+def _message_to_json(message: Message | None) -> list[Any] | None:
+    return None if message is None else [message.key, dict(message.values)]
+
+
+def _message_from_json(document: Sequence[Any] | None) -> Message | None:
+    return None if document is None else Message(*document)
 
 
 def _failure_to_json(failure: UpstreamFailure) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Operation, Settlement, State
 from gateway.provisioning.serialization import refused, succeeded
@@ -78,7 +79,7 @@ def _name_taken(operation: Operation, draft: ModuleDraft, hit: Module, lookup: L
     evidence = _evidence(lookup, "found_another")
     diff = find_differences(draft, hit)
     if operation.claim.draft["if_exists"] == "error":
-        detail = "A module of this name was there already, or is not as asked for."
+        detail = message("name_taken_by_another")
         error: GatewayError = ModuleAlreadyExists(detail, existing=hit.id)
     elif diff:
         error = ModuleExistsDifferently(existing=hit.id, diff=diff)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, TextIO
 
-from gateway.json_codec import write_line
+from gateway.json_codec import dumps_log_line
 from gateway.telemetry.redaction import Redactor
 
 _log: Final = logging.getLogger("gateway.stderr")
@@ -51,8 +51,8 @@ class JsonFormatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             fields["stack"] = record.stack_info
-        line = write_line(fields)
-        return write_line(self._redactor.redact(fields)) if self._redactor.may_contain_secret(line) else line
+        line = dumps_log_line(fields)
+        return dumps_log_line(self._redactor.redact(fields)) if self._redactor.may_contain_secret(line) else line
 
     def _format_time(self, created: float) -> str:
         """Return a time in RFC 3339, UTC, milliseconds; the text of the second is cached."""
@@ -83,7 +83,7 @@ class StderrHandler(logging.Handler):
             line = self.format(record)
         except Exception as error:
             message = f"unwritable: {type(error).__name__}"
-            line = write_line({"level": "error", "logger": record.name, "message": message})
+            line = dumps_log_line({"level": "error", "logger": record.name, "message": message})
         # StderrToLog would log the line again.
         stream: Any = self._stream or getattr(sys.stderr, "stream", sys.stderr)
         try:  # for every request: contextlib.suppress() costs three calls more

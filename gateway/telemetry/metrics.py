@@ -81,7 +81,7 @@ class Metrics:
         for backend in self._backends:
             self._circuit.labels(backend).set(0)
 
-    def look(self, backend: str, verdict: str) -> None:
+    def record_lookup(self, backend: str, verdict: str) -> None:
         """Count a lookup of the reconciler; `verdict` is an operation state, or why the lookup settled nothing."""
         self._lookups(backend, verdict).inc()
 

@@ -26,7 +26,7 @@ class RequestSpan:
         self.trace = trace if span is None else span.headers
         self._redactor = redactor
 
-    def hide(self, secret: str) -> None:
+    def redact(self, secret: str) -> None:
         """Redact a caller's credential in everything that is logged from now on."""
         self._redactor.add_temporary(secret, _SECRET_TTL)
 
@@ -41,7 +41,7 @@ class RequestTelemetry:
         self._tracer = tracer
         self._redactor = redactor or Redactor()
 
-    def begin(self, environ: Mapping[str, Any]) -> RequestSpan:
+    def start(self, environ: Mapping[str, Any]) -> RequestSpan:
         """Record that a request arrived, and return its span; `environ` is its WSGI environment."""
         if self._metrics is not None:
             self._metrics.in_flight += 1
@@ -49,7 +49,7 @@ class RequestTelemetry:
         span = None if self._tracer is None else self._tracer.start_request_span(trace)
         return RequestSpan(trace, span, self._redactor)
 
-    def end(self, request_span: RequestSpan, fields: Mapping[str, Any], seconds: float) -> None:
+    def finish(self, request_span: RequestSpan, fields: Mapping[str, Any], seconds: float) -> None:
         """Record that a request was answered; `fields` are those of its access log line."""
         if self._metrics is not None:
             self._metrics.record_request(fields, seconds)
@@ -62,7 +62,7 @@ class RequestTelemetry:
                 name=f"{method} {fields['route'] or ''}".rstrip(),
             )
 
-    def leave(self, request_span: RequestSpan | None) -> None:
+    def close(self, request_span: RequestSpan | None) -> None:
         """Decrement the requests in flight; `request_span` is None if the request was never started."""
         if request_span is not None and self._metrics is not None:
             self._metrics.in_flight -= 1

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.domain.backend import BackendServices, RateLimiter
 from gateway.domain.errors import CircuitOpen, ErrorContext, Overloaded, RateLimited
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.transport.breaker import BreakerConfig, CircuitBreaker
 from gateway.transport.bulkhead import FairSemaphore
@@ -138,7 +139,7 @@ class AdmissionControl:
     def _rate_limit(self, limiter: RateLimiter) -> None:
         seconds = limiter.acquire(self._key, self._rate)
         if seconds > 0:
-            detail = "The gateway's own limit of requests a second to this backend is reached; nothing was sent."
+            detail = message("backend_rate_limited")
             raise RateLimited(detail, context=ErrorContext(retry_after=seconds))
 
     def _record(self, result: str, started: float) -> None:

@@ -14,6 +14,7 @@ import requests
 from gateway import json_codec
 from gateway.domain.backend import NO_SERVICES, BackendServices, CallContext, ConnectionState
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, GatewayError, OutcomeUnknown
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.transport.admission import AdmissionControl
 from gateway.transport.connection_pool import PooledAdapter
@@ -66,8 +67,8 @@ class UpstreamResponse:
     def invalid(self, what: str) -> GatewayError:
         """Return the error for a response that is not in the backend's format."""
         if self.is_write:
-            return OutcomeUnknown(f"The backend's reply makes no sense: {what}.")
-        return BackendReplyInvalid(f"The backend's reply makes no sense: {what}.")
+            return OutcomeUnknown(message(f"response_{what}"))
+        return BackendReplyInvalid(message(f"response_{what}"))
 
 
 class UpstreamClient:
@@ -129,7 +130,7 @@ class UpstreamClient:
         """Return how many seconds an exchange may take; raises if there are none."""
         seconds = min(call.deadline - now, self._settings.hard_timeout_seconds)
         if seconds <= 0:
-            detail = "The deadline passed before the request was sent."
+            detail = message("deadline_before_send")
             raise BackendUnavailable(detail) if request.is_write else BackendTimeout(detail)
         return seconds
 
@@ -175,7 +176,7 @@ class UpstreamClient:
         try:
             response = self._adapter.send(prepared, timeout=seconds)
         except ResponseTooLarge:
-            raise UpstreamResponse(0, {}, b"", request.is_write).invalid("it is too large") from None
+            raise UpstreamResponse(0, {}, b"", request.is_write).invalid("too_large") from None
         return UpstreamResponse(response.status_code, response.headers, response.content, request.is_write)
 
 
@@ -194,7 +195,7 @@ def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], An
         response = client.send(request, CallContext("fetch", clock.monotonic() + _DOCUMENT_TIMEOUT))
         document = response.json() if response.ok else None
         if document is None:
-            raise response.invalid("it is no JSON document")
+            raise response.invalid("not_json")
         return document
 
     return fetch
@@ -202,7 +203,7 @@ def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], An
 
 def _parse_json(body: bytes) -> Any:
     try:
-        return json_codec.read(body)
+        return json_codec.loads(body)
     except (ValueError, RecursionError):
         return None
 

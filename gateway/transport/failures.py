@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     GatewayError,
     OutcomeUnknown,
 )
+from gateway.domain.messages import message
 from gateway.transport.deadline_socket import ConnectError
 
 #: The operator must correct these: a certificate that cannot be verified, an invalid address, or a setting that no
@@ -78,18 +79,16 @@ def to_gateway_error(error: BaseException, *, is_write: bool) -> GatewayError:
     """Return what a failed exchange means for a read or a write."""
     kind = classify(error)
     if kind is FailureKind.MISCONFIGURED:
-        return BackendMisconfigured(
-            "The backend's certificate cannot be verified, its address is none, or a setting cannot be sent."
-        )
+        return BackendMisconfigured(message("connection_misconfigured"))
     if kind in _NOT_SENT:
-        return BackendUnavailable("No connection to the backend could be made; nothing was sent.")
+        return BackendUnavailable(message("not_connected"))
     if is_write:
-        return OutcomeUnknown("The connection failed after the request was sent; it may have been applied.")
+        return OutcomeUnknown(message("connection_lost_after_send"))
     if kind is FailureKind.TIMEOUT:
         return BackendTimeout()
     if _caused_by(error, HTTPException) and not _caused_by(error, ConnectionError):
-        return BackendReplyInvalid("The backend's reply is no HTTP, or ended too early.")
-    return BackendUnavailable("The connection to the backend broke.")
+        return BackendReplyInvalid(message("response_not_http"))
+    return BackendUnavailable(message("connection_lost"))
 
 
 def _caused_by(error: BaseException, *types: type[BaseException]) -> bool:

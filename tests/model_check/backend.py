@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     ModuleAlreadyExists,
     OutcomeUnknown,
 )
+from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, Owner
 from tests.model_check.scheduler import Process, Scheduler, VirtualRuntime
 
@@ -114,12 +115,12 @@ class SimulatedBackend:
         """Receive one create: the request is delayed, applied and answered, or not, as the fault says."""
         shared, rng = self._shared, self._shared.rng
         if call.deadline <= self._runtime.monotonic():
-            raise BackendUnavailable("too late")
+            raise BackendUnavailable(verbatim("too late"))
         fault = rng.choice(FAULTS)
         shared.visited[f"fault:{fault}"] += 1
         if fault == "not_sent":
             self._runtime.sleep(rng.choice([0.0, 3.0]))
-            raise BackendUnavailable("refused")
+            raise BackendUnavailable(verbatim("refused"))
         shared.sends[str(call.operation_id)] += 1
         self._runtime.sleep(rng.choice([0.001, 0.05, 1.0]))
         committed: list[Module | None] = []

@@ -1,50 +1,75 @@
-"""In which language an error is told: what the caller prefers, English where he says nothing of ours."""
+"""The language of errors: the one that the caller prefers, English by default."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from flask import request
 from werkzeug.datastructures import LanguageAccept
 
 from gateway.api.context import request_context
-from gateway.api.i18n.catalogue import Catalogue
-from gateway.api.i18n.zh_hans import TEMPLATES
-
-Translate = Callable[[str], str]
-
-ENGLISH: Final = "en"
-CHINESE: Final = "zh-Hans"
-#: English is what the code says, and what the journal keeps; every other language is a catalogue over it.
-LANGUAGES: Final[Mapping[str, Translate]] = {ENGLISH: str, CHINESE: Catalogue(TEMPLATES).translate}
+from gateway.api.i18n import zh_hans
+from gateway.domain.errors import REGISTRY, FieldError, GatewayError
+from gateway.domain.messages import ENGLISH, Message
 
 
-def translation() -> Translate:
-    """Return how to put sentences to the present caller, and note the language, for the answer to name it."""
-    language = request_context().language = preferred(request.accept_languages)
-    return LANGUAGES[language]
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The texts of one language: titles and descriptions by error code, messages by key."""
+
+    tag: str
+    titles: Mapping[str, str]
+    descriptions: Mapping[str, str]
+    messages: Mapping[str, str]
+
+    def text(self, message: Message) -> str:
+        """Return a message with its values."""
+        return self.messages[message.key].format_map(message.values)
+
+    def detail(self, error: GatewayError | FieldError) -> str:
+        """Return what an error says; without a message it is the title of its code."""
+        return self.text(error.message) if error.message else self.titles[error.code]
 
 
-def preferred(accepted: LanguageAccept) -> str:
-    """Return the language a caller likes best; of two he likes alike, the one that he names first.
+LANGUAGES: Final = (
+    Language(
+        "en",
+        {code: error.title for code, error in REGISTRY.items()},
+        {code: error.description() for code, error in REGISTRY.items()},
+        ENGLISH,
+    ),
+    Language("zh-Hans", zh_hans.TITLES, zh_hans.DESCRIPTIONS, zh_hans.MESSAGES),
+)
 
-    By the primary subtag alone: zh-CN, zh-TW and zh are all Chinese. Werkzeug's own best_match prefers an exact tag
+
+def get_language() -> Language:
+    """Return the language of the current request, and record it for the Content-Language header."""
+    language = negotiate_language(request.accept_languages)
+    request_context().language = language.tag
+    return language
+
+
+def negotiate_language(accepted: LanguageAccept) -> Language:
+    """Return the language with the highest quality; of several, the one that the header names first.
+
+    Only the primary subtag counts: zh-CN, zh-TW and zh are all Chinese. Werkzeug's own best_match prefers an exact tag
     of lower quality, and would answer `zh-CN, en;q=0.5` in English.
     """
     named: dict[str, float] = {}
     for tag, quality in accepted:
-        primary = _primary(tag)
+        primary = _primary_subtag(tag)
         named[primary] = max(quality, named.get(primary, 0.0))
-    others = named.pop("*", 0.0)
-    liked = named | {primary: others for primary in _OFFERED if primary not in named}
-    best = max((primary for primary in liked if primary in _OFFERED), key=liked.__getitem__)
-    return _OFFERED[best] if liked[best] > 0 else ENGLISH
+    wildcard = named.pop("*", 0.0)
+    qualities = named | {primary: wildcard for primary in _BY_SUBTAG if primary not in named}
+    best = max((primary for primary in qualities if primary in _BY_SUBTAG), key=qualities.__getitem__)
+    return _BY_SUBTAG[best] if qualities[best] > 0 else LANGUAGES[0]
 
 
-def _primary(tag: str) -> str:
+def _primary_subtag(tag: str) -> str:
     return re.split("[-_]", tag, maxsplit=1)[0].lower()
 
 
-_OFFERED: Final = {_primary(language): language for language in LANGUAGES}
+_BY_SUBTAG: Final = {_primary_subtag(language.tag): language for language in LANGUAGES}

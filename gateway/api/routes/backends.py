@@ -13,6 +13,7 @@ from gateway.api.schemas.json_schema import create_json_schema, field_json_schem
 from gateway.api.schemas.responses import BackendSchema, BackendsSchema
 from gateway.domain.backend import Backend
 from gateway.domain.errors import NotFound
+from gateway.domain.messages import message
 
 blueprint = Blueprint("backends", __name__)
 _BACKENDS: Final = BackendsSchema()
@@ -31,7 +32,7 @@ def list_backends() -> Response:
 def get_backend(name: str) -> Response:
     """Return the capabilities of a connection."""
     if (backend := visible_backends().get(name)) is None:
-        raise NotFound("No connection has this name; see /backends.")
+        raise NotFound(message("no_such_connection"))
     return json_response(serialize_capabilities(backend))
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from gateway.api.authorization import attach_passthrough_credential, authorize, visible_backends
 from gateway.api.context import dependencies, request_context
 from gateway.api.endpoint_spec import describe
-from gateway.api.i18n import Translate, translation
+from gateway.api.i18n import Language, get_language
 from gateway.api.json_body import JSON, MERGE_PATCH
 from gateway.api.pagination import decode_page_token, encode_page_token
 from gateway.api.request_headers import CREATE_HEADERS, idempotency_key, prefers_async
@@ -154,16 +154,16 @@ def accepted_response(operation: Operation) -> Response:
 
 def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
     """Return the response of a create with `validate_only`."""
-    translate = translation()
+    language = get_language()
     would = "create" if all(check.error is None for check in checks) else "conflict"
     request_context().outcome = Outcome.NOT_APPLIED
-    return json_response({"would": would, "checks": [serialize_check(check, translate) for check in checks]})
+    return json_response({"would": would, "checks": [serialize_check(check, language) for check in checks]})
 
 
-def serialize_check(check: create.PreflightCheck, translate: Translate) -> dict[str, Any]:
+def serialize_check(check: create.PreflightCheck, language: Language) -> dict[str, Any]:
     """Return a check in the public format."""
     document: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        document |= {"code": check.error.code, "detail": translate(check.error.detail)}
+        document |= {"code": check.error.code, "detail": language.detail(check.error)}
         document |= {"existing": check.error.existing} if check.error.existing else {}
     return document

@@ -8,12 +8,12 @@ from flask import Blueprint, Response
 
 from gateway.api.context import dependencies, request_context
 from gateway.api.endpoint_spec import describe
-from gateway.api.i18n import translation
+from gateway.api.i18n import get_language
 from gateway.api.responses import json_response
 from gateway.api.schemas.responses import OperationSchema
 from gateway.domain.errors import OperationNotFound
 from gateway.domain.operation import Operation
-from gateway.provisioning.serialization import module_from_json
+from gateway.provisioning.serialization import error_from_json, module_from_json
 
 blueprint = Blueprint("operations", __name__)
 _OPERATION: Final = OperationSchema()
@@ -42,5 +42,6 @@ def _serialize_error(operation: Operation) -> dict[str, Any] | None:
     error = operation.error
     if error is None:
         return None
-    document = {"code": error["code"], "detail": translation()(error["detail"]), "existing": error["existing"]}
+    detail = get_language().detail(error_from_json(error))
+    document = {"code": error["code"], "detail": detail, "existing": error["existing"]}
     return {name: value for name, value in document.items() if value is not None}

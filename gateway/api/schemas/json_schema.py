@@ -43,7 +43,7 @@ def field_json_schema(field: FieldSpec) -> dict[str, Any]:
     """
     pattern = f"^(?:{field.pattern})$" if field.pattern else None
     schema: dict[str, Any] = {
-        "description": " Allowed: ".join(filter(None, (field.description, field.allowed_description))),
+        "description": _field_description(field),
         "type": _JSON_TYPES[field.kind] if field.required else _nullable(_JSON_TYPES[field.kind]),
         "maxLength": field.max_length,
         "minLength": 1 if field.required and field.kind == "string" else None,
@@ -74,3 +74,8 @@ def _nullable(types: str | list[str]) -> list[str]:
 
 def _drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _field_description(field: FieldSpec) -> str:
+    accepted = field.allowed_description
+    return " Allowed: ".join(filter(None, (field.description, None if accepted is None else str(accepted))))

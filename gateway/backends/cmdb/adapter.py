@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
@@ -108,7 +109,7 @@ class CmdbBackend:
         try:
             return self.get(ref, call)
         except GatewayError as error:
-            raise OutcomeUnknown("The change was accepted, but the module could not be read back.") from error
+            raise OutcomeUnknown(message("update_not_read_back")) from error
 
     def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:  # noqa: ARG002 - a module has no children
         """Read the module, because CMDB reports success for an unknown id, then send delete_module."""
@@ -150,13 +151,13 @@ class CmdbBackend:
         try:
             return load_module(self._schema, document, backend=self.name, path=path, draft=draft)
         except ValidationError as error:
-            raise response.invalid("it describes no module") from error
+            raise response.invalid("no_module") from error
 
 
 def _rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
     rows = data.get("info") if isinstance(data, dict) else None
     if not isinstance(rows, list):
-        raise response.invalid(f"it lists no {noun}")
+        raise response.invalid(f"no_{noun}")
     return rows
 
 
@@ -173,5 +174,5 @@ def _parse_ref(ref: str) -> ModulePath:
 
 def _parse_cursor(cursor: str) -> int:
     if re.fullmatch(r"[1-9][0-9]{0,18}", cursor, re.ASCII) is None or int(cursor) > INT64_MAX:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
+        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
     return int(cursor)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from gateway.backends.cmdb.options import Options
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import Unauthenticated
+from gateway.domain.messages import message
 
 
 class AuthHeaders:
@@ -29,7 +30,7 @@ class AuthHeaders:
         """Return the headers of a request; raises Unauthenticated if the caller's token is needed and missing."""
         if self._options.passthrough:
             if call.credential is None:
-                raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
+                raise Unauthenticated(message("passthrough_credential_missing"))
             return self._headers({"bk_token": call.credential})
         return self._default if call.user is None else self._headers({"bk_username": call.user})
 

@@ -6,12 +6,13 @@ from typing import Final
 
 from gateway.backends.cmdb.options import Options
 from gateway.domain.capabilities import INT64_MAX, Capabilities, FieldSpec
+from gateway.domain.messages import message
 
 #: The request header for the caller's bk_token, which BlueKing's login page sets in a cookie of that name.
 CREDENTIAL_HEADER: Final = "X-Bk-Token"
 _ID: Final = r"[1-9][0-9]{0,18}"
-_ID_ALLOWED: Final = "a positive integer, in digits"
-_USERS: Final = "letters, digits and @ . _ -, a letter or digit first"
+_ID_ALLOWED: Final = message("accepts_id")
+_USERS: Final = message("accepts_cmdb_user")
 
 #: The members of `attributes`, in this order; the connection's custom attributes follow.
 ATTRIBUTES: Final = (
@@ -19,16 +20,20 @@ ATTRIBUTES: Final = (
         name="bk_module_type",
         description="1: normal, 2: database; an administrator of CMDB may define more.",
         pattern=r"[0-9A-Za-z_-]{1,64}",
-        allowed_description="an enum id such as 1 or 2",
+        allowed_description=message("accepts_cmdb_enum"),
     ),
     FieldSpec(
         name="bk_bak_operator",
         description="The deputies, comma-joined user names.",
         pattern=r"([0-9A-Za-z][A-Za-z0-9@.,_-]*)?",
-        allowed_description=f"user names joined by commas, no spaces: {_USERS}",
+        allowed_description=message("accepts_cmdb_users"),
         max_bytes=2000,
     ),
-    FieldSpec(name="service_category_id", kind="integer", description="The service category; CMDB's default if not given."),
+    FieldSpec(
+        name="service_category_id",
+        kind="integer",
+        description="The service category; CMDB's default if not given.",
+    ),
     FieldSpec(
         name="service_template_id",
         kind="integer",
@@ -41,7 +46,9 @@ ATTRIBUTES: Final = (
         writable=("update",),
         description="Whether host attributes are applied automatically.",
     ),
-    FieldSpec(name="set_template_id", kind="integer", writable=(), description="The set template the module came from."),
+    FieldSpec(
+        name="set_template_id", kind="integer", writable=(), description="The set template the module came from."
+    ),
     FieldSpec(name="default", kind="integer", writable=(), description="0: an ordinary module; else a built-in one."),
     FieldSpec(name="bk_supplier_account", writable=(), description="The supplier account, 0 in practice."),
     FieldSpec(name="bk_created_by", writable=(), description="The user who created the module."),
@@ -78,7 +85,7 @@ def capabilities(options: Options) -> Capabilities:
             required=True,
             # White space is Go's \s. Control characters, which CMDB accepts, are refused: they are invisible.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
-            allowed_description='1 to 256 bytes without white space, control characters and \\ | / : * , < > " ? #',
+            allowed_description=message("accepts_cmdb_name", maximum=256),
             max_length=256,
             max_bytes=256,
         ),

@@ -104,7 +104,7 @@ class CmdbClient:
             method=http_call.method,
             url=self._base_url + http_call.path,
             headers={**self._auth.headers(call), "X-Request-Id": call.request_id},
-            body=None if http_call.body is None else json_codec.write(http_call.body),
+            body=None if http_call.body is None else json_codec.dumps(http_call.body),
             is_write=operation in _WRITES,
         )
         response = self.transport.send(request, call)
@@ -124,7 +124,7 @@ def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: Up
         if plain_text := _PLAIN_TEXT_STATUS.match(response.body):
             status, code = int(plain_text[1]), None
         elif response.ok and code is None:
-            raise response.invalid("it is no envelope")
+            raise response.invalid("no_envelope")
         body = {}
     elif body.get("result") is True and code is None and response.ok:
         return body.get("data")

@@ -28,6 +28,7 @@ from gateway.domain.errors import (
     ParentNotFound,
     ValidationFailed,
 )
+from gateway.domain.messages import message
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
@@ -121,7 +122,7 @@ class ProjectManBackend:
         """Read the module, merge the patch and send all fields: an update replaces name, owner and description."""
         _parse_ref(ref)
         if patch.description is UNSET and not self._options.keeps_omitted_description:
-            raise DescriptionRequired(errors=[FieldError("/description", "required", DescriptionRequired.title)])
+            raise DescriptionRequired(errors=[FieldError("/description", "required", message("description_required"))])
         old = self.get(ref, call)
         name = old.name if isinstance(patch.name, Unset) else patch.name
         owner = self._merge_owner(old, patch)
@@ -141,14 +142,14 @@ class ProjectManBackend:
         project, native_id = _parse_ref(ref)
         to_delete = subtree_of(self._client.list_modules(project, call), native_id)
         if len(to_delete) > 1 and not cascade:
-            raise ModuleNotEmpty("The module has children; cascade=true deletes them too.")
+            raise ModuleNotEmpty(message("module_has_children"))
         for count, module in enumerate(reversed(to_delete)):
             try:
                 self._delete_one(project, module.native_id, call)
             except GatewayError as error:
                 if count == 0:
                     raise
-                detail = f"{count} of {len(to_delete)} modules were deleted; repeat the request."
+                detail = message("delete_incomplete", deleted=count, total=len(to_delete))
                 raise OutcomeUnknown(detail) from error
         return [module.ref for module in to_delete]
 
@@ -158,20 +159,20 @@ class ProjectManBackend:
         except GatewayError as error:
             raise ErrorRefiner(self._client, project, call).refine_delete(error, native_id) from error
         if response.body and not isinstance(response.json(), dict):
-            raise response.invalid("it confirms no deletion")
+            raise response.invalid("no_deletion")
 
     def _merge_owner(self, old: Module, patch: ModulePatch) -> str:
         owners = [owner.id for owner in old.owners] if isinstance(patch.owners, Unset) else patch.owners
         owner = owners[0] if owners else self._options.default_owner
         if not owner:
-            raise ValidationFailed(errors=[FieldError("/owners", "required", "The module has no owner to keep.")])
+            raise ValidationFailed(errors=[FieldError("/owners", "required", message("owner_missing"))])
         return owner
 
     def _parse_module(self, response: UpstreamResponse, project: str, draft: ModuleDraft | None = None) -> Module:
         try:
             return load_module(ModuleSource(self.name, project), response.json(), draft)
         except ValidationError as error:
-            raise response.invalid("it describes no module") from error
+            raise response.invalid("no_module") from error
 
 
 def _matches(module: Module, query: ModuleQuery) -> bool:
@@ -188,5 +189,5 @@ def _parse_ref(ref: str) -> tuple[str, str]:
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     match = _CURSOR.fullmatch(cursor or "0.0")
     if match is None or int(match[1]) % PAGE_SIZE:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
+        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
     return int(match[1]), int(match[2])

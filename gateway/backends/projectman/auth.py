@@ -16,6 +16,7 @@ from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, Ia
 from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, GatewayError, Unauthenticated
+from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest
@@ -89,7 +90,7 @@ class PassthroughAuth:
     def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
         """Return the caller's token; raises Unauthenticated if there is none."""
         if call.credential is None:
-            raise Unauthenticated("This connection acts with the caller's own token, and none was sent along.")
+            raise Unauthenticated(message("passthrough_credential_missing"))
         return {**_JSON, CREDENTIAL_HEADER: call.credential}
 
     def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - UpstreamAuth
@@ -152,7 +153,7 @@ class IamTokenAuth:
     def _refresh(self, call: CallContext, is_stale: Callable[[_CachedToken], bool]) -> _CachedToken:
         remaining = call.deadline - self._clock.monotonic()
         if not self._lock.acquire(timeout=max(remaining, 0.0)):
-            raise BackendUnavailable("No token was to be had before the deadline; nothing was sent.")
+            raise BackendUnavailable(message("token_wait_exceeded"))
         try:
             if is_stale(self._token):
                 self._token = self._fetch(call)
@@ -162,14 +163,14 @@ class IamTokenAuth:
 
     def _fetch(self, call: CallContext) -> _CachedToken:
         if self._clock.monotonic() < self._rejected_until:
-            raise BackendRejectedCredentials("IAM has rejected these credentials; it is not asked again for a while.")
+            raise BackendRejectedCredentials(message("iam_credentials_rejected"))
         response = self._transport.send(self._request(), call)
         value = response.headers.get("X-Subject-Token")
         if response.ok and value:
             self._transport.hide(value, instead_of=self._token.value)
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
-            raise response.invalid("it carries no token")
+            raise response.invalid("no_token")
         error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
         if isinstance(error, BackendRejectedCredentials):
             self._rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF

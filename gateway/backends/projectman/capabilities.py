@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passthrough
 from gateway.domain.capabilities import Capabilities, FieldSpec
+from gateway.domain.messages import message
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
 _INT32_MAX: Final = 2**31 - 1
@@ -24,14 +25,14 @@ def capabilities(options: Options) -> Capabilities:
             required=True,
             writable=("create",),
             pattern=PROJECT_ID,
-            allowed_description="32 letters and digits",
+            allowed_description=message("accepts_projectman_user"),
         ),
         parent=FieldSpec(
             name="parent",
             description="The parent module's native_id, or null for a module at the top.",
             writable=("create",),
             pattern=r"[1-9][0-9]{0,9}",
-            allowed_description="a positive integer, in digits",
+            allowed_description=message("accepts_id"),
             maximum=_INT32_MAX,
         ),
         name=FieldSpec(
@@ -39,7 +40,7 @@ def capabilities(options: Options) -> Capabilities:
             description="module_name, unique in its project.",
             required=True,
             pattern=_NAME,
-            allowed_description="1 to 30 letters, digits, Chinese characters (U+4E00 to U+9FA5), - and _",
+            allowed_description=message("accepts_projectman_name"),
             max_length=30,
         ),
         description=FieldSpec(
@@ -54,7 +55,7 @@ def capabilities(options: Options) -> Capabilities:
             description="The IAM user id of the one owner, a member of the project.",
             required=not options.default_owner,
             pattern=USER_ID,
-            allowed_description="32 digits and lower-case letters",
+            allowed_description=message("accepts_projectman_project"),
             max_items=1,
         ),
         settle_seconds=options.settle_seconds,

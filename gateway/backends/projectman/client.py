@@ -41,7 +41,7 @@ class ProjectManClient:
     ) -> UpstreamResponse:
         """Send one request and return the response if it is a success."""
         url = f"{self.base_url}/v4/projects/{path}"
-        body = None if document is None else json_codec.write(document)
+        body = None if document is None else json_codec.dumps(document)
         is_repeat = False
         while True:
             headers = self.auth.headers(method, url, body or b"", call)
@@ -79,7 +79,7 @@ class ProjectManClient:
             try:
                 modules = flatten_tree(source, filter_subtrees(nodes, node_filter))
             except ValidationError as error:
-                raise response.invalid("it describes no module") from error
+                raise response.invalid("no_module") from error
             unseen: dict[str, Module] = {}
             for module in modules:
                 if module.native_id not in seen:
@@ -117,7 +117,7 @@ def _list_of(response: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
     body = response.json()
     items = body.get(key) if isinstance(body, dict) else None
     if not isinstance(items, list):
-        raise response.invalid(f"it lists no {key}")
+        raise response.invalid(f"no_{key}")
     return items, body.get("total")
 
 

@@ -79,7 +79,7 @@ class ErrorRefiner:
             return error
         if cause is None:
             return error
-        errors = (FieldError(cause.pointer, cause.code, cause.title),) if cause.pointer else ()
+        errors = (FieldError(cause.pointer, cause.code),) if cause.pointer else ()
         return cause(errors=errors, context=error.context)
 
     def _is_not_member(self, owner: str) -> bool:

@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page, Unset
 
 WRITES: Final = frozenset({"create", "update", "delete"})
@@ -86,7 +87,7 @@ class FakeBackend:
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         if not re.fullmatch(r"[0-9]{1,9}", cursor or "0", re.ASCII):
-            raise ValidationFailed(errors=[FieldError("/page_token", "pattern", "Is no token of this list.")])
+            raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
         self._send("list", (query, page_size, cursor), call)
         if query.scope not in self.scopes:
             raise ScopeNotFound

@@ -154,7 +154,7 @@ def test_one_error_per_field(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_allowed_pattern(client: FlaskClient, projectman: FakeBackend) -> None:
     """A pattern error contains the permitted pattern in words."""
     problem = assert_problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
-    assert problem["errors"][0]["allowed"] == projectman.capabilities.name.allowed_description
+    assert problem["errors"][0]["allowed"] == str(projectman.capabilities.name.allowed_description)
 
 
 @pytest.mark.parametrize(

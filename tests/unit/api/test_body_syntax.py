@@ -73,7 +73,7 @@ def test_body_not_repeated(client: FlaskClient) -> None:
     problem = assert_problem(
         client.post("/modules", data=b'{"password":\n hunter2}', content_type="application/json"), 400, "invalid_json"
     )
-    assert "line 2 column 2" in problem["detail"]
+    assert "line 2, column 2" in problem["detail"]
     assert "hunter2" not in json.dumps(problem)
 
 

@@ -60,7 +60,7 @@ def test_name_taken_without_parent(client: FlaskClient, projectman: FakeBackend)
     """Without a parent, the detail names the scope only."""
     client.post("/modules", json=body(projectman))
     problem = assert_problem(client.post("/modules", json=body(projectman)), 409, "module_already_exists")
-    assert "under scope" in problem["detail"]
+    assert "in scope" in problem["detail"]
 
 
 @pytest.mark.parametrize("if_exists", ["error", "adopt"])

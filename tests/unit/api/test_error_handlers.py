@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     RateLimited,
     ScopeNotFound,
 )
+from gateway.domain.messages import verbatim
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import ALWAYS, assert_problem, field_errors
 from tests.unit.api.test_registry import CONTRACT
@@ -162,8 +163,8 @@ def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | No
 def test_utf8(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The problem document is UTF-8 without escapes; field errors have their permitted values."""
     cmdb.fails["create"] = ModuleAlreadyExists(
-        "模块已存在",
-        errors=[FieldError("/name", "taken", "已存在", "另一个")],
+        verbatim("模块已存在"),
+        errors=[FieldError("/name", "taken", verbatim("已存在"), verbatim("另一个"))],
         existing="cmdb.1.10.9",
         diff={"/name": 1},
     )

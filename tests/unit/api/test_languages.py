@@ -1,23 +1,30 @@
-"""In which language a caller is told what is wrong: his own words about it, and the envelope in it."""
+"""The language of errors: its negotiation, the texts in it, and that both languages are complete."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from string import Formatter
+from typing import Any, Final
 
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.api.i18n import LANGUAGES, Language
 from gateway.domain.errors import REGISTRY, GatewayError
 from gateway.domain.journal import Journal
+from gateway.domain.messages import ENGLISH as MESSAGES
+from gateway.domain.messages import message, verbatim
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
+ROOT: Final = Path(__file__).parents[3]
 ZH = {"Accept-Language": "zh-CN"}
-ENGLISH, CHINESE = ("en", "No such address"), ("zh-Hans", "地址不存在")
+ENGLISH, CHINESE = ("en", "No such path"), ("zh-Hans", "地址不存在")
 
 
 @pytest.mark.parametrize(
-    ("accepted", "told"),
+    ("accepted", "expected"),
     [
         (None, ENGLISH),
         ("", ENGLISH),
@@ -49,16 +56,16 @@ ENGLISH, CHINESE = ("en", "No such address"), ("zh-Hans", "地址不存在")
         ("zh;q=0.1, zh-TW;q=0.6, en;q=0.5", CHINESE),
     ],
 )
-def test_preference(client: FlaskClient, accepted: str | None, told: tuple[str, str]) -> None:
-    """The best liked of both languages is answered, the first named of two liked alike, English where neither is."""
+def test_preference(client: FlaskClient, accepted: str | None, expected: tuple[str, str]) -> None:
+    """The language of the highest quality is used, of equal ones the first, English if neither is accepted."""
     headers = {} if accepted is None else {"Accept-Language": accepted.encode().decode("latin-1")}
     response = client.get("/nope", headers=headers)
-    assert (response.headers["Content-Language"], assert_problem(response, 404, "not_found")["title"]) == told
+    assert (response.headers["Content-Language"], assert_problem(response, 404, "not_found")["title"]) == expected
     assert "Accept-Language" in response.vary
 
 
 def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Title, detail, and of each mistake detail and allowed are Chinese; all else is what an English caller reads."""
+    """Titles, details and accepted values are Chinese; everything else equals the English problem document."""
     sent = body(cmdb, name="a/b", owners=["-"], scope=1.5, surplus=1, attributes={"default": 1})
     english = client.post("/modules", json=sent)
     chinese = client.post("/modules", json=sent, headers=ZH)
@@ -73,14 +80,14 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
         ("/owners/0", "不是此后端的 ID。", "字母、数字和 @ . _ -，以字母或数字开头"),
         ("/scope", "类型错误。", None),
         ("/surplus", "没有此字段。", None),
-        ("/attributes/default", "后端无法保存此字段。", None),
+        ("/attributes/default", "后端不支持此字段。", None),
     }
     assert _without_words(told) == _without_words(telling)
     assert (english.headers["Content-Language"], chinese.headers["Content-Language"]) == ("en", "zh-Hans")
 
 
 def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """The values of a sentence stand where Chinese wants them."""
+    """Values are inserted by name; braces in a value stay as they are."""
     sent = body(cmdb, name="名'{0}'")
     client.post("/modules", json=sent)
     told = assert_problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
@@ -88,7 +95,7 @@ def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A check that fails, and an operation that was refused, tell why in the caller's language too."""
+    """A failed check and a refused operation explain the reason in the caller's language."""
     client.post("/modules", json=body(cmdb))
     checks = client.post("/modules?validate_only=true", json=body(cmdb), headers=ZH)
     refused = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"})
@@ -99,7 +106,7 @@ def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> Non
 
 
 def test_success(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """What is not told in words names no language, and is the same for everybody."""
+    """A response without localized text has no Content-Language and does not vary by language."""
     response = client.post("/modules", json=body(cmdb), headers=ZH)
     assert response.status_code == 201
     assert "Content-Language" not in response.headers
@@ -108,7 +115,7 @@ def test_success(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 @pytest.mark.parametrize("code", REGISTRY)
 def test_registry(client: FlaskClient, code: str) -> None:
-    """/errors tells title and meaning in the caller's language, and everything else as it is."""
+    """/errors has title and meaning in the caller's language; everything else is equal."""
     english, chinese = client.get("/errors"), client.get("/errors", headers=ZH)
     told, telling = (
         next(each for each in response.get_json()["errors"] if each["code"] == code) for response in (english, chinese)
@@ -123,7 +130,7 @@ def test_registry(client: FlaskClient, code: str) -> None:
 
 @pytest.mark.parametrize("error", REGISTRY.values())
 def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayError]) -> None:
-    """Every error is told in Chinese, its detail too where nobody has said more than the title."""
+    """Every error has a Chinese title, which is also the detail of an error without a message."""
     cmdb.fails["list"] = error()
     told = client.get("/modules?backend=cmdb&scope=1", headers=ZH).get_json()
     assert (told["code"], told["detail"]) == (error.code, told["title"])
@@ -131,25 +138,54 @@ def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayE
 
 
 def test_unforeseen(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """A bug is told in Chinese too; a sentence that nobody has translated stays as it is."""
+    """An internal error is localized; a verbatim message reads the same in every language."""
     cmdb.fails["list"] = RuntimeError()
     assert (
         assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 500, "internal")["title"]
         == "网关内部错误"
     )
-    cmdb.fails["list"] = REGISTRY["backend_error"]("Said by nobody {0} {}.")
+    cmdb.fails["list"] = REGISTRY["backend_error"](verbatim("A text with {0} {}."))
     told = assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 502, "backend_error")
-    assert (told["title"], told["detail"]) == ("后端拒绝了请求", "Said by nobody {0} {}.")
+    assert (told["title"], told["detail"]) == ("后端拒绝了请求", "A text with {0} {}.")
 
 
 def test_journal(client: FlaskClient, cmdb: FakeBackend, journal: Journal) -> None:
-    """The journal keeps English, whoever asks: it may be told again to somebody else."""
+    """The journal stores the English detail and the message's key, whatever language the request had."""
     client.post("/modules", json=body(cmdb))
     client.post("/modules", json=body(cmdb), headers=ZH)
     operation = journal.get("operation-2")
     assert operation is not None
     assert operation.error is not None
-    assert operation.error["detail"] == "A module named 'demo' is there already, under parent 10 of scope 1."
+    assert operation.error["detail"] == "A module named 'demo' already exists under parent 10 of scope 1."
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.tag)
+def test_every_language_is_complete(language: Language) -> None:
+    """A language has a title and a description for each error code and a text for each message, and no others."""
+    assert language.titles.keys() == language.descriptions.keys() == REGISTRY.keys()
+    assert language.messages.keys() == MESSAGES.keys()
+    assert all([*language.titles.values(), *language.descriptions.values(), *language.messages.values()])
+
+
+@pytest.mark.parametrize("key", MESSAGES)
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.tag)
+def test_a_message_has_the_same_values_in_every_language(language: Language, key: str) -> None:
+    """The placeholders of a text are those of the English one."""
+    assert _placeholders(language.messages[key]) == _placeholders(MESSAGES[key])
+    assert language.text(message(key, **dict.fromkeys(_placeholders(MESSAGES[key]), "{0}"))) != ""
+
+
+def test_every_message_is_used() -> None:
+    """Each key stands in the source of the gateway, and each key in the source has a text."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    used = set(re.findall(r'\bmessage\(\s*"(\w+)"', source)) | {"name_taken_in_parent", "name_taken_in_scope"}
+    used |= {f"response_{reason}" for reason in re.findall(r'\.invalid\(f?"(\w+)"', source)}
+    used |= {"response_no_modules", "response_no_sets", "response_no_members", "verbatim"}  # built from a noun
+    assert used == set(MESSAGES)
+
+
+def _placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
 def _words(told: dict[str, Any]) -> set[tuple[str, str, str | None]]:

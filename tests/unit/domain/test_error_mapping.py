@@ -94,10 +94,10 @@ def test_a_refused_write() -> None:
     ("fields", "errors"),
     [
         ({"code": "A1"}, ()),
-        ({"code": "A1", "token": "scope"}, (FieldError("/scope", "scope_not_found", "No such scope"),)),
+        ({"code": "A1", "token": "scope"}, (FieldError("/scope", "scope_not_found"),)),
         (
             {"code": "A1", "operation": "create"},
-            (FieldError("/attributes/a", "validation_failed", ValidationFailed.title),),
+            (FieldError("/attributes/a", "validation_failed"),),
         ),
     ],
 )

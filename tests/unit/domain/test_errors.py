@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.domain.errors import REGISTRY, GatewayError, ModuleNotFound
+from gateway.domain.messages import verbatim
 
 
 def test_a_code_is_registered_once() -> None:
@@ -27,4 +28,4 @@ def test_a_class_without_its_own_code_is_not_registered() -> None:
 def test_the_default_detail_is_the_title() -> None:
     """`detail` is also the text of the exception."""
     assert str(ModuleNotFound()) == ModuleNotFound().detail == ModuleNotFound.title
-    assert str(ModuleNotFound("gone")) == ModuleNotFound("gone").detail == "gone"
+    assert str(ModuleNotFound(verbatim("gone"))) == ModuleNotFound(verbatim("gone")).detail == "gone"

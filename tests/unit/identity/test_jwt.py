@@ -93,7 +93,7 @@ def test_algorithms_cannot_be_confused(login: Login) -> None:
     """A key with an `alg` verifies that algorithm only, and never one of another key type."""
     login.shown[0]["alg"] = "RS256"
     wider = login.tokens(issuer=replace(ISSUER, algorithms=("RS256", "PS256", "ES256")))
-    with pytest.raises(Unauthenticated, match="does not show"):
+    with pytest.raises(Unauthenticated, match="does not publish"):
         wider.find_caller(login.token(algorithm="PS256"))
     confused = jwt.encode(login.claims(), login.private("ec-0"), algorithm="ES256", headers={"kid": "rsa-0"})
     with pytest.raises(Unauthenticated):
@@ -154,7 +154,7 @@ def test_rotation(login: Login, clock: VirtualClock) -> None:
     login.show("rsa-1")
     clock.sleep(11)
     assert tokens.find_caller(login.token("rsa-1")).name == "portal"
-    with pytest.raises(Unauthenticated, match="does not show"):
+    with pytest.raises(Unauthenticated, match="does not publish"):
         tokens.find_caller(login.token("rsa-0"))
 
 
@@ -222,7 +222,7 @@ def test_the_user_claim(login: Login) -> None:
 @pytest.mark.parametrize("user", [None, "", "a" * 65, "a\nb", "é", 7, ["alice"]])
 def test_an_invalid_user_is_refused(login: Login, user: Any) -> None:
     """The claim is missing, too long, or cannot be sent in a header."""
-    with pytest.raises(Unauthenticated, match="names no user"):
+    with pytest.raises(Unauthenticated, match="contains no user name"):
         login.tokens(issuer=replace(ISSUER, user_claim="login")).find_caller(login.token(login=user))
 
 

@@ -141,7 +141,7 @@ def test_a_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, star
     [
         ("made/journal.db", 0o777, "The journal cannot be used: SQLITE_READONLY."),
         ("journal.db", 0o555, "The journal cannot be used: SQLITE_CANTOPEN."),
-        ("new/journal.db", 0o555, "The journal's folder cannot be made."),
+        ("new/journal.db", 0o555, "The journal's directory cannot be created."),
         ("journal.db", 0o700, "The journal cannot be used: SQLITE_CANTOPEN."),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_newer_schema_is_left_alone(shared_url: str) -> None:
     execute(shared_url, "INSERT INTO schema_version (version) VALUES (7)")
     known = len(queries.MIGRATIONS)
     journal = create_journal(shared_url)
-    with pytest.raises(JournalUnavailable, match=f"is of version 7; this program knows {known} at most"):
+    with pytest.raises(JournalUnavailable, match=f"has version 7; this program supports at most {known}"):
         journal.claim(a_claim())
     execute(shared_url, "DELETE FROM schema_version WHERE version = 7")
     assert journal.get(claim.id) == sent(claim)

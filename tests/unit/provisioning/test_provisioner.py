@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
 )
 from gateway.domain.journal import Journal
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Settlement, State
 from gateway.provisioning.create import CreateRequest, send
@@ -235,7 +236,7 @@ def test_a_refusal_is_shared(
 ) -> None:
     """A duplicate of a create that was refused raises the same error with all its values."""
     claim_in_another_process(provisioner, cmdb, create_request, clock)
-    fail_creates(cmdb, ModuleAlreadyExists("There is one.", existing="cmdb.1.10.9"))
+    fail_creates(cmdb, ModuleAlreadyExists(message("name_taken_by_another"), existing="cmdb.1.10.9"))
     send(cmdb, create_request, call_context(clock), operation_id="op-1", journal=journal, clock=clock)
     operation = journal.get("op-1")
     assert operation is not None

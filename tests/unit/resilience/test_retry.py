@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     Overloaded,
     RateLimited,
 )
+from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery
 from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
@@ -92,7 +93,7 @@ def test_read_is_not_retried_a_third_time(
     inner: FailingBackend, retrying: RetryingBackend, call: CallContext, read: str
 ) -> None:
     """The third failure is raised."""
-    inner.errors = [BackendUnavailable(str(number)) for number in range(5)]
+    inner.errors = [BackendUnavailable(verbatim(str(number))) for number in range(5)]
     with pytest.raises(BackendUnavailable, match="2"):
         READS[read](retrying, call)
     assert len(inner.sent) == 3

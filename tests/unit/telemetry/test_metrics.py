@@ -38,7 +38,7 @@ def metrics() -> Metrics:
 def test_operations_and_lookups_are_counted() -> None:
     """Operation states come from the journal, lookups from this process."""
     metrics = Metrics(lambda: {"succeeded": 3, "reconciling": 1})
-    metrics.look("cmdb", "nothing_found")
+    metrics.record_lookup("cmdb", "nothing_found")
     assert samples(metrics, "gateway_operations") == {("succeeded",): 3.0, ("reconciling",): 1.0}
     assert samples(metrics, "gateway_journal_up") == {(): 1.0}
     assert samples(metrics, "gateway_reconciler_looks_total") == {("cmdb", "nothing_found"): 1.0}
@@ -165,7 +165,7 @@ from gateway.telemetry.metrics import Metrics
 fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 pid = os.fork()
 metrics = Metrics(dict, backends=["cmdb"])
-metrics.look("cmdb", "succeeded")
+metrics.record_lookup("cmdb", "succeeded")
 metrics.record_request(fields, 0.02)
 metrics.record_circuit_state("cmdb", is_open=pid == 0)
 metrics.in_flight = 3

@@ -163,7 +163,7 @@ def test_credential_is_redacted(view: View, redactor: Redactor) -> None:
     """A caller's credential for a backend is redacted from then on."""
 
     def respond() -> str:
-        context.request_context().span.hide("the-credential-of-a-caller")
+        context.request_context().span.redact("the-credential-of-a-caller")
         return ""
 
     view(respond).get("/modules")

@@ -101,7 +101,7 @@ def test_unsampled_trace(tracer: OtelTracer, exported: InMemorySpanExporter, tra
 
 def test_new_trace(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
     """Without trace headers a trace starts; the log's trace id is the span's."""
-    request_span = RequestTelemetry(None, tracer).begin({})
+    request_span = RequestTelemetry(None, tracer).start({})
     assert request_span.span
     request_span.span.end(FIELDS, failed=False)
     assert span_ids(only_span(exported)) == (
@@ -114,9 +114,9 @@ def test_new_trace(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
 def test_request_attributes(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
     """A span is named by method and route; no text of a caller is among the attributes."""
     telemetry = RequestTelemetry(None, tracer)
-    request_span = telemetry.begin({})
-    telemetry.end(request_span, FIELDS, 0.1)
-    telemetry.leave(request_span)
+    request_span = telemetry.start({})
+    telemetry.finish(request_span, FIELDS, 0.1)
+    telemetry.close(request_span)
     span = only_span(exported)
     assert span.name == "POST /modules"
     assert dict(span.attributes or {}) == {
@@ -144,7 +144,7 @@ def test_failed_requests(
 ) -> None:
     """A 5xx is an error, a 4xx is not; an unknown method is named HTTP."""
     telemetry = RequestTelemetry(None, tracer)
-    telemetry.end(telemetry.begin({}), {**FIELDS, **changes}, 0.1)
+    telemetry.finish(telemetry.start({}), {**FIELDS, **changes}, 0.1)
     span = only_span(exported)
     assert (span.name, span.status.status_code) == (name, status)
     assert (span.attributes or {}).get("gateway.code") == changes.get("code")

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
+from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from gateway.domain.runtime import Clock
 from gateway.settings import SettingsSchema
@@ -70,7 +71,7 @@ class ToyBackend:
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Add a module."""
         if call.deadline <= 0:
-            raise ModuleNotFound("Too late; nothing was done.")
+            raise ModuleNotFound(verbatim("The deadline has passed; nothing was done."))
         self.check_target(draft, call)
         self._check_free(draft.name)
         ref = str(next(self._ids))
