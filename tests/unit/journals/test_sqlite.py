@@ -141,7 +141,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     """A path through a file cannot be made; it can once the file is gone."""
     (tmp_path / "file").touch()
     journal = SqliteJournal(tmp_path / "file" / "journal.db")
-    with pytest.raises(JournalUnavailable, match=r"^The journal's folder cannot be made\.$"):
+    with pytest.raises(JournalUnavailable, match=r"^The journal's directory cannot be created\.$"):
         journal.claim(a_claim())
     (tmp_path / "file").unlink()
     assert journal.claim(a_claim()).match == "claimed"
