@@ -31,7 +31,7 @@ _SECURITY: Final[tuple[Mapping[str, tuple[()]], ...]] = ({"bearer": ()}, {"apiKe
 _ACCEPT_LANGUAGE: Final = {
     "in": "header",
     "name": "Accept-Language",
-    "description": "In which language errors are told: en or zh. Codes stay.",
+    "description": "The language of titles and details: en or zh. Codes are the same in every language.",
     "schema": {"type": "string"},
 }
 

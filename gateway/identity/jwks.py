@@ -85,7 +85,7 @@ def _parse_key_set(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
 
 
 def _is_signing_key(key: Any) -> bool:
-    """Return whether a key is public and for signatures: whoever can read a symmetric key can sign with it."""
+    """Return whether a key is public and for signatures: a symmetric key would let every reader sign."""
     if not isinstance(key, dict) or not isinstance(key.get("kid"), str | None):
         return False
     return key.get("use", "sig") == "sig" and key.get("kty") in _ASYMMETRIC_KEY_TYPES

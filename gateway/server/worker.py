@@ -105,7 +105,7 @@ def _without_message(error: Exception) -> Exception:
 
 
 def readiness_failure() -> NoReturn:
-    """Answer /readyz of a process that has been told to stop."""
+    """Answer /readyz of a process that is stopping."""
     from gateway.domain.errors import Draining  # noqa: PLC0415 - gunicorn's master must not load the application's code
 
     raise Draining

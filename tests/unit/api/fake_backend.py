@@ -82,7 +82,7 @@ class FakeBackend:
         return self._matches_of(draft)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        self._send("check_place", draft, call)
+        self._send("check_target", draft, call)
         self._check_target(draft)
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:

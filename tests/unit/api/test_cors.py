@@ -98,7 +98,7 @@ def test_options(client: FlaskClient, headers: dict[str, str]) -> None:
     assert "Access-Control-Allow-Methods" not in response.headers
 
 
-ASKED: Final[list[tuple[str, str, int]]] = [
+ENDPOINTS: Final[list[tuple[str, str, int]]] = [
     ("GET", LIST, 200),
     ("HEAD", LIST, 200),
     ("GET", "/nope", 404),
@@ -111,7 +111,7 @@ ASKED: Final[list[tuple[str, str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), ASKED)
+@pytest.mark.parametrize(("method", "path", "status"), ENDPOINTS)
 def test_configured_origin(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, status: int) -> None:
     """Every response, unexpected errors included, may be read by the page of the configured origin."""
     cmdb.fails["delete"] = RuntimeError()
@@ -125,7 +125,7 @@ def test_configured_origin(client: FlaskClient, cmdb: FakeBackend, method: str, 
 
 
 @pytest.mark.parametrize("origin", OTHER_ORIGINS)
-@pytest.mark.parametrize(("method", "path", "status"), ASKED)
+@pytest.mark.parametrize(("method", "path", "status"), ENDPOINTS)
 def test_other_origin(client: FlaskClient, cmdb: FakeBackend, origin: str, method: str, path: str, status: int) -> None:
     """A request of any other origin gets the response of a request without Origin."""
     cmdb.fails["delete"] = RuntimeError()

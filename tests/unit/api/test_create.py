@@ -123,7 +123,7 @@ def test_would_create(client: FlaskClient, cmdb: FakeBackend) -> None:
         "checks": [{"check": name, "passed": True} for name in ("rules", "place", "name_free")],
     }
     assert response.headers["Gateway-Outcome"] == "not_applied"
-    assert _operations(cmdb) == ["check_place", "find"]
+    assert _operations(cmdb) == ["check_target", "find"]
 
 
 def test_would_conflict(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -145,7 +145,7 @@ def test_would_conflict(client: FlaskClient, cmdb: FakeBackend) -> None:
     [
         ({"scope": "2"}, {}, "scope_not_found"),
         ({"parent": "12"}, {}, "parent_not_found"),
-        ({}, {"check_place": TemplateManaged()}, "template_managed"),
+        ({}, {"check_target": TemplateManaged()}, "template_managed"),
     ],
 )
 def test_would_conflict_target(
@@ -156,7 +156,7 @@ def test_would_conflict_target(
     document = client.post("/modules?validate_only=true", json=body(cmdb, **change)).get_json()
     assert document["would"] == "conflict"
     assert [check.get("code") for check in document["checks"]] == [None, code]
-    assert _operations(cmdb) == ["check_place"]
+    assert _operations(cmdb) == ["check_target"]
 
 
 def test_unknown_scope(client: FlaskClient, cmdb: FakeBackend) -> None:

@@ -69,9 +69,12 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
     sent = body(cmdb, name="a/b", owners=["-"], scope=1.5, surplus=1, attributes={"default": 1})
     english = client.post("/modules", json=sent)
     chinese = client.post("/modules", json=sent, headers=ZH)
-    told, telling = assert_problem(english, 422, "validation_failed"), assert_problem(chinese, 422, "validation_failed")
-    assert telling["title"] == telling["detail"] == "请求不符合规则"
-    assert _words(telling) == {
+    english_document, chinese_document = (
+        assert_problem(english, 422, "validation_failed"),
+        assert_problem(chinese, 422, "validation_failed"),
+    )
+    assert chinese_document["title"] == chinese_document["detail"] == "请求不符合规则"
+    assert _words(chinese_document) == {
         (
             "/name",
             "含有后端不接受的字符，或格式不被后端接受。",
@@ -82,7 +85,7 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
         ("/surplus", "没有此字段。", None),
         ("/attributes/default", "后端不支持此字段。", None),
     }
-    assert _without_words(told) == _without_words(telling)
+    assert _without_words(english_document) == _without_words(chinese_document)
     assert (english.headers["Content-Language"], chinese.headers["Content-Language"]) == ("en", "zh-Hans")
 
 
@@ -90,8 +93,8 @@ def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Values are inserted by name; braces in a value stay as they are."""
     sent = body(cmdb, name="名'{0}'")
     client.post("/modules", json=sent)
-    told = assert_problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
-    assert told["detail"] == "名为“名'{0}'”的模块已存在，位于作用域 1 的父级 10 下。"
+    document = assert_problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
+    assert document["detail"] == "名为“名'{0}'”的模块已存在，位于作用域 1 的父级 10 下。"
 
 
 def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -100,8 +103,8 @@ def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> Non
     checks = client.post("/modules?validate_only=true", json=body(cmdb), headers=ZH)
     refused = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"})
     operation = client.get(refused.headers["Location"], headers=ZH)
-    for told, response in ((checks.get_json()["checks"][-1], checks), (operation.get_json()["error"], operation)):
-        assert told["detail"].startswith("名为“")
+    for document, response in ((checks.get_json()["checks"][-1], checks), (operation.get_json()["error"], operation)):
+        assert document["detail"].startswith("名为“")
         assert response.headers["Content-Language"] == "zh-Hans"
 
 
@@ -117,12 +120,13 @@ def test_success(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_registry(client: FlaskClient, code: str) -> None:
     """/errors has title and meaning in the caller's language; everything else is equal."""
     english, chinese = client.get("/errors"), client.get("/errors", headers=ZH)
-    told, telling = (
-        next(each for each in response.get_json()["errors"] if each["code"] == code) for response in (english, chinese)
+    english_document, chinese_document = (
+        next(error for error in response.get_json()["errors"] if error["code"] == code)
+        for response in (english, chinese)
     )
     for word in ("title", "meaning"):
-        assert told.pop(word) != telling.pop(word)
-    assert told == telling
+        assert english_document.pop(word) != chinese_document.pop(word)
+    assert english_document == chinese_document
     for response, language in ((english, "en"), (chinese, "zh-Hans")):
         assert response.headers["Content-Language"] == language
         assert "Accept-Language" in response.vary
@@ -132,9 +136,9 @@ def test_registry(client: FlaskClient, code: str) -> None:
 def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayError]) -> None:
     """Every error has a Chinese title, which is also the detail of an error without a message."""
     cmdb.fails["list"] = error()
-    told = client.get("/modules?backend=cmdb&scope=1", headers=ZH).get_json()
-    assert (told["code"], told["detail"]) == (error.code, told["title"])
-    assert told["title"] != error.title
+    document = client.get("/modules?backend=cmdb&scope=1", headers=ZH).get_json()
+    assert (document["code"], document["detail"]) == (error.code, document["title"])
+    assert document["title"] != error.title
 
 
 def test_unforeseen(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -145,8 +149,8 @@ def test_unforeseen(client: FlaskClient, cmdb: FakeBackend) -> None:
         == "网关内部错误"
     )
     cmdb.fails["list"] = REGISTRY["backend_error"](verbatim("A text with {0} {}."))
-    told = assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 502, "backend_error")
-    assert (told["title"], told["detail"]) == ("后端拒绝了请求", "A text with {0} {}.")
+    document = assert_problem(client.get("/modules?backend=cmdb&scope=1", headers=ZH), 502, "backend_error")
+    assert (document["title"], document["detail"]) == ("后端拒绝了请求", "A text with {0} {}.")
 
 
 def test_journal(client: FlaskClient, cmdb: FakeBackend, journal: Journal) -> None:
@@ -188,10 +192,10 @@ def _placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
-def _words(told: dict[str, Any]) -> set[tuple[str, str, str | None]]:
-    return {(each["pointer"], each["detail"], each.get("allowed")) for each in told["errors"]}
+def _words(document: dict[str, Any]) -> set[tuple[str, str, str | None]]:
+    return {(error["pointer"], error["detail"], error.get("allowed")) for error in document["errors"]}
 
 
-def _without_words(told: dict[str, Any]) -> dict[str, Any]:
-    errors = [{name: each[name] for name in ("pointer", "code")} for each in told["errors"]]
-    return {**told, "title": "", "detail": "", "request_id": "", "errors": errors}
+def _without_words(document: dict[str, Any]) -> dict[str, Any]:
+    errors = [{name: error[name] for name in ("pointer", "code")} for error in document["errors"]]
+    return {**document, "title": "", "detail": "", "request_id": "", "errors": errors}

@@ -15,7 +15,7 @@ ID = "/modules/cmdb.1.10.1"
 EVIDENCE = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
 WRITES = [("POST /modules", "create"), (f"PATCH {ID}", "update"), (f"DELETE {ID}", "delete")]
 LOOKUPS = [
-    ("POST /modules?validate_only=true", "check_place"),
+    ("POST /modules?validate_only=true", "check_target"),
     ("POST /modules?validate_only=true", "find"),
     (f"PATCH {ID} nothing", "get"),
 ]

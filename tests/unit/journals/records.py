@@ -48,7 +48,7 @@ def settle(journal: Journal, operation_id: str, settlement: Settlement) -> Opera
     return journal.get(operation_id)
 
 
-def mark_unknown(journal: Journal, operation_id: str, **told: Any) -> Operation | None:
+def mark_unknown(journal: Journal, operation_id: str, **values: Any) -> Operation | None:
     """Doubt an operation, and return what stands in the journal then."""
-    journal.mark_unknown(operation_id, **told)
+    journal.mark_unknown(operation_id, **values)
     return journal.get(operation_id)

@@ -36,7 +36,7 @@ def test_any_text_is_kept(journal: Journal) -> None:
 
 
 def test_names_may_be_long(journal: Journal) -> None:
-    """Names of 20,000 characters are told apart by their last one."""
+    """Names of 20,000 characters that differ in the last one are different."""
     name = "名" * 20_000
     assert journal.claim(a_claim(natural_key=("2", name + "a"), idempotency_key=name)).match == "claimed"
     assert journal.claim(a_claim(natural_key=("2", name + "b"), idempotency_key=name + "b")).match == "claimed"
@@ -91,7 +91,7 @@ def test_another_caller_is_another_world(journal: Journal, names: str) -> None:
     ],
 )
 def test_a_name_belongs_to_a_connection_and_a_scope(journal: Journal, changes: dict[str, Any], match: str) -> None:
-    """A natural key is its parts, under its connection, whoever asks."""
+    """A natural key is its parts and its connection; the caller does not matter."""
     journal.claim(a_claim(**SAME["name"]))
     assert journal.claim(a_claim(**SAME["name"] | changes)).match == match
 

@@ -90,7 +90,7 @@ def test_a_lost_sender_is_reconciled(journal: Journal) -> None:
 
 
 def test_the_oldest_are_taken_first(journal: Journal) -> None:
-    """Of what is due, sending or not, so many as asked for are taken, in the order of their time."""
+    """At most `limit` due operations, sending or not, are leased, in the order of their time."""
     leases = [117.0, 113.0, 119.0, 111.0, 115.0]
     claims = {lease: claimed(journal, lease_until=lease) for lease in leases}
     doubtful = doubted(journal)
@@ -165,7 +165,7 @@ def test_counts_name_every_state(journal: Journal) -> None:
 
 
 def test_the_old_expire(journal: Journal) -> None:
-    """What ended before a time goes, the oldest first and so many as asked for, its key with it; the live stay."""
+    """What ended before a time goes, the oldest first and at most `limit`, its key with it; the live stay."""
     live = claimed(journal)
     ended = [claimed(journal, idempotency_key=f"key {at}") for at in range(5)]
     for at, claim in enumerate(ended):

@@ -94,12 +94,12 @@ class Machine(RuleBasedStateMachine):
         before = self.now - ago
         assert self.journal.expire(settled_before=before, limit=limit) == self.model.expire(before, limit)
 
-    @rule(seen=st.lists(st.sampled_from("123")), asked=st.sampled_from("123"))
-    def meet(self, *, seen: list[str], asked: str) -> None:
+    @rule(seen=st.lists(st.sampled_from("123")), native_id=st.sampled_from("123"))
+    def record_seen(self, *, seen: list[str], native_id: str) -> None:
         self.journal.record_seen("pm", self.example, seen, at=self.now)
         self.model.met = dict.fromkeys(seen, self.now) | self.model.met
-        before = self.model.met.get(asked, self.now) < self.now
-        assert self.journal.was_seen_before("pm", self.example, asked, before=self.now) == before
+        before = self.model.met.get(native_id, self.now) < self.now
+        assert self.journal.was_seen_before("pm", self.example, native_id, before=self.now) == before
 
     @rule(seconds=SECONDS)
     def wait(self, *, seconds: float) -> None:

@@ -28,7 +28,7 @@ def test_a_good_url_has_nothing_against_it(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "mistake"),
+    ("url", "problem"),
     [
         ("sqlite:///", "sqlite:/// wants a path behind it, or :memory:"),
         ("sqlite:///var/", "sqlite:/// wants a path behind it, or :memory:"),
@@ -39,10 +39,10 @@ def test_a_good_url_has_nothing_against_it(url: str) -> None:
         ("postgresql://db/gateway?secret=1", "is not a URL that PostgreSQL understands"),
     ],
 )
-def test_a_mistake_is_named_without_the_url(url: str, mistake: str) -> None:
+def test_a_problem_is_named_without_the_url(url: str, problem: str) -> None:
     """What is wrong is said without repeating the URL, and such a URL is not opened."""
-    assert check_url(url) == mistake
-    with pytest.raises(ValueError, match=mistake):
+    assert check_url(url) == problem
+    with pytest.raises(ValueError, match=problem):
         create_journal(url)
 
 

@@ -119,7 +119,7 @@ def test_every_code_of_both_tables_has_been_sent() -> None:
 
 
 def test_a_thousand_refusals_leave_it_closed(clock: VirtualClock) -> None:
-    """However long a backend goes on to say no, the next may be told yes."""
+    """A backend that keeps refusing does not open the circuit: the next call may succeed."""
     transport = canned(clock, ("9900403", 200, {}, {"result": False, "bk_error_code": 9900403}))
     for _ in range(1000):
         with suppress(GatewayError):

@@ -1,4 +1,4 @@
-"""Operations of several exchanges, held back at each of them in turn: what took effect is never told as not applied.
+"""Operations of several exchanges, refused at each in turn: an applied change is never reported as not applied.
 
 An update in CMDB is a write and a read, a deletion in ProjectMan a read and a write for each module below.
 """
@@ -65,7 +65,7 @@ class Bench:
         return self.backend.create(replace(self.draft, name=name, parent=parent or self.draft.parent), self.call())
 
     def close_after(self, exchanges: int, then: Callable[[], float]) -> None:
-        self.limiter.allowed = len(self.limiter.asked) + exchanges
+        self.limiter.allowed = len(self.limiter.keys) + exchanges
         self.limiter.then = then
 
     def open(self) -> None:
@@ -120,7 +120,7 @@ def test_what_took_effect_is_never_told_as_not_applied(
     bench: Bench, journal: Journal, operation: Callable[[Bench, Journal, Module], object], held_back: str
 ) -> None:
     """Held back at the first, the second … exchange: either nothing took effect, or the answer says *unknown*."""
-    told: list[Outcome | None] = []
+    outcomes: list[Outcome | None] = []
     for exchanges in itertools.count():
         module = bench.make(f"m{exchanges}")
         if bench.draft.parent is None:
@@ -135,11 +135,11 @@ def test_what_took_effect_is_never_told_as_not_applied(
             outcome = error.outcome
         bench.open()
         assert (effective_writes(bench.url) > before) is (outcome is not Outcome.NOT_APPLIED)
-        told.append(outcome)
+        outcomes.append(outcome)
         if outcome is None:
             break
-    assert told[0] is Outcome.NOT_APPLIED
-    assert len(told) >= 3
+    assert outcomes[0] is Outcome.NOT_APPLIED
+    assert len(outcomes) >= 3
 
 
 @pytest.mark.parametrize("held_back", HELD_BACK)

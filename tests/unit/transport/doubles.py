@@ -33,8 +33,8 @@ class After:
     def __init__(self, allowed: int, then: Callable[[], float]) -> None:
         self.allowed = allowed
         self.then = then
-        self.asked: list[tuple[str, float]] = []
+        self.keys: list[tuple[str, float]] = []
 
     def acquire(self, key: str, per_second: float) -> float:
-        self.asked.append((key, per_second))
-        return 0.0 if len(self.asked) <= self.allowed else self.then()
+        self.keys.append((key, per_second))
+        return 0.0 if len(self.keys) <= self.allowed else self.then()

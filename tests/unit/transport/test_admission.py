@@ -169,7 +169,7 @@ def test_above_the_rate_nothing_is_sent(clock: VirtualClock, request_: UpstreamR
     assert scripted.send(request_) == 200
     error = scripted.fail(request_)
     assert (type(error), error.outcome, error.context.retry_after) == (RateLimited, Outcome.NOT_APPLIED, 0.25)
-    assert (scripted.sent, limiter.asked, scripted.client.state) == (1, [("backend:crm", 2.5)] * 2, "reachable")
+    assert (scripted.sent, limiter.keys, scripted.client.state) == (1, [("backend:crm", 2.5)] * 2, "reachable")
     assert scripted.metrics.results == ["2xx", "rate_limited"]
 
 
@@ -177,7 +177,7 @@ def test_without_a_rate_the_limiter_is_not_called(clock: VirtualClock) -> None:
     """requests_per_second = 0 is the default and means no limit."""
     limiter = After(0, lambda: 1.0)
     scripted = ScriptedClient(clock=clock, settings=TransportSettings(), limiter=limiter)
-    assert (scripted.send(), limiter.asked) == (200, [])
+    assert (scripted.send(), limiter.keys) == (200, [])
 
 
 def test_a_call_without_a_slot_sends_nothing(clock: VirtualClock) -> None:
