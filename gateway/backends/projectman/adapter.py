@@ -15,7 +15,7 @@ from gateway.backends.projectman.client import PAGE_SIZE, ProjectManClient
 from gateway.backends.projectman.error_refinement import ErrorRefiner
 from gateway.backends.projectman.options import Options
 from gateway.backends.projectman.schemas import ModuleSource, dump_module, load_module
-from gateway.backends.projectman.tree import NodeFilter, subtree_of
+from gateway.backends.projectman.tree import subtree_of
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
@@ -97,14 +97,10 @@ class ProjectManBackend:
             raise ParentNotFound
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """Flatten the tree page by page; the cursor is the offset of a page and an index in it.
-
-        A filter by name loads only the subtrees that contain the name; page tokens are bound to their filter.
-        """
+        """Flatten the tree page by page; the cursor is the offset of a page and an index in it."""
         offset, skip = _parse_cursor(cursor)
         result: list[Module] = []
-        name_filter: NodeFilter | None = None if query.name is None else ("module_name", query.name)
-        for page_offset, modules in self._client.pages(query.scope, call, offset, name_filter):
+        for page_offset, modules in self._client.pages(query.scope, call, offset):
             for index in range(skip if page_offset == offset else 0, len(modules)):
                 if not _matches(modules[index], query):
                     continue
