@@ -16,6 +16,7 @@ from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Language, get_language
 from gateway.api.json_body import JSON
 from gateway.api.responses import json_response
+from gateway.api.schemas.responses import ProblemSchema
 from gateway.domain.errors import (
     REGISTRY,
     BackendRejectedCredentials,
@@ -34,6 +35,7 @@ from gateway.domain.errors import (
 from gateway.domain.messages import message
 
 _log: Final = logging.getLogger("gateway.api")
+_PROBLEM: Final = ProblemSchema()
 PROBLEM_TYPE: Final = "application/problem+json"
 #: By error code.
 HTTP_STATUS: Final = {
@@ -151,11 +153,12 @@ def problem_response(error: GatewayError) -> Response:
     headers = dict(_STATUS_HEADERS.get(status, {}))
     if (seconds := error.context.retry_after) is not None and status in _RETRY_AFTER_STATUSES:
         headers["Retry-After"] = str(math.ceil(seconds))
-    return json_response(problem_document(error, status, ctx), status, headers, content_type=PROBLEM_TYPE)
+    document = _PROBLEM.dump(problem_document(error, status, ctx))
+    return json_response(document, status, headers, content_type=PROBLEM_TYPE)
 
 
 def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> dict[str, Any]:
-    """Return the problem document; it never contains a backend's message."""
+    """Return the values of the problem document; it never contains a backend's message."""
     language = get_language()
     field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
     optional = {

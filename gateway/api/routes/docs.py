@@ -33,13 +33,14 @@ _CONTENT_SECURITY_POLICY: Final = (
 )
 
 blueprint = Blueprint("docs", __name__)
+_REGISTRY: Final = RegistrySchema()
 
 
 @blueprint.get("/errors")
 @describe(summary="List the codes of errors", responses={200: ("The registry.", [RegistrySchema])})
 def list_errors() -> Response:
     """Return every public error code."""
-    return json_response({"errors": error_catalog()})
+    return json_response(_REGISTRY.dump({"errors": error_catalog()}))
 
 
 @blueprint.get("/openapi.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
@@ -28,6 +28,7 @@ from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
+_PREVIEW: Final = PreviewSchema()
 
 
 @blueprint.post("/modules")
@@ -157,7 +158,8 @@ def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
     language = get_language()
     would = "create" if all(check.error is None for check in checks) else "conflict"
     request_context().outcome = Outcome.NOT_APPLIED
-    return json_response({"would": would, "checks": [serialize_check(check, language) for check in checks]})
+    preview = {"would": would, "checks": [serialize_check(check, language) for check in checks]}
+    return json_response(_PREVIEW.dump(preview))
 
 
 def serialize_check(check: create.PreflightCheck, language: Language) -> dict[str, Any]:
