@@ -20,9 +20,10 @@ from gateway.backends import discover
 from gateway.domain.backend import BackendServices, RateLimiter
 from gateway.domain.runtime import Clock, Event
 from gateway.journals import check_url, create_journal
-from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
+from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend, create_rate_limiter
 from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
 from gateway.telemetry import logging_config
@@ -86,20 +87,21 @@ def create_app(settings: Settings) -> WsgiApp:
     journal = create_journal(settings.journal_url.value)
     metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
+    known_modules = KnownModules(journal, runtime)
     backends = {
         backend.name: RetryingBackend(
-            types[backend.type].create_backend(backend.name, backend.options, runtime, services), runtime
+            types[backend.type].create_backend(backend.name, backend.options, runtime, services),
+            runtime,
+            record_seen=known_modules.record,
         )
         for backend in settings.backends
     }
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    known_modules = KnownModules(journal, runtime)
     reconciler = Reconciler(
         journal=journal,
         runtime=runtime,
         backends=backends,
         worker_id=worker_id,
-        known_modules=known_modules,
         on_lookup=metrics.record_lookup,
     )
     provisioner = Provisioner(
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> WsgiApp:
         new_id=_uuid7,
         worker_id=worker_id,
         known_modules=known_modules,
+        backend_clocks=BackendClocks(runtime),
         reconcile_now=reconciler.reconcile_now,
     )
     runtime.spawn(reconciler.run)
@@ -116,6 +119,7 @@ def create_app(settings: Settings) -> WsgiApp:
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
+            changes=ChangeService(journal, runtime, _uuid7),
             render_metrics=metrics.render,
             telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,

@@ -14,6 +14,7 @@ from gateway.domain.errors import Outcome
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
 from gateway.telemetry.request_log import RequestSpan, RequestTelemetry
 
@@ -27,6 +28,7 @@ class AppDependencies:
 
     backends: Mapping[str, Backend]
     provisioner: Provisioner
+    changes: ChangeService
     render_metrics: Callable[[], bytes]
     clock: Clock
     new_id: Callable[[], str]

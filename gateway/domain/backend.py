@@ -122,9 +122,10 @@ class Backend(Protocol):
         """Change the given fields of one module and return the module after the change."""
         ...
 
-    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
-        """Delete one module, with `cascade` its children first; return the refs of all deleted modules.
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        """Return the refs of a module's descendants, children before parents; raises ModuleNotFound."""
+        ...
 
-        Raises ModuleNotEmpty if it has children and `cascade` is false.
-        """
+    def delete(self, ref: str, call: CallContext) -> None:
+        """Delete one module, whose descendants have been deleted; raises ModuleNotFound."""
         ...

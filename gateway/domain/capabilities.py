@@ -117,6 +117,7 @@ class Capabilities:
     attributes: Sequence[FieldSpec] = ()
     settle_seconds: float  # how long after a lost reply a create may still be applied
     hard_timeout_seconds: float  # the timeout of one call
+    clock_skew_seconds: float = 300.0  # how far the clocks of replicas and backend may differ
     acting_user: str | None = None  # the user that the backend records if the call names none; None: records none
     credential_header: str | None = None  # the header of the caller's own credential, if that is passed through
     probe_before_create: bool = False  # look up the name before each create, to know which module is new

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from gateway.domain.operation import Claim, ClaimResult, Operation, Settlement
+from gateway.domain.errors import Outcome
+from gateway.domain.operation import Change, Claim, ClaimResult, Operation, Settlement
 
 
 class Journal(Protocol):
@@ -20,13 +21,14 @@ class Journal(Protocol):
 
         Conflicts are checked in this order. *key*: the caller has used this idempotency key before, for any
         request. *memory*: without a key, the same caller, request id and fingerprint within the deduplication
-        period of that operation. *name*: the natural key has an active operation. The database enforces that keys
-        and active names are unique.
+        period of that operation, unless its module has been changed. *name*: the natural key has an active operation.
+        Keys and requests of another credential never conflict. The database enforces that keys and active names are
+        unique.
         """
         ...
 
-    def share_result(self, claim: Claim, operation: Operation, module_id: str) -> None:
-        """Insert a claim that shares another operation's success, so that its own key and request id replay it."""
+    def add_alias(self, claim: Claim, operation_id: str) -> None:
+        """Make the key of a claim, or without a key its request, stand for another operation from now on."""
         ...
 
     def get(self, operation_id: str) -> Operation | None:
@@ -45,15 +47,21 @@ class Journal(Protocol):
         """Change a sending operation to reconciling: first lookup at `due_at`, settle window from `at` on."""
         ...
 
-    def lease_due(self, worker_id: str, *, now: float, lease_seconds: float, limit: int) -> Sequence[Operation]:
+    def lease_due(
+        self, worker_id: str, *, now: float, lease_seconds: float, horizon_seconds: float, limit: int
+    ) -> Sequence[Operation]:
         """Lease the active operations that are due; other workers do not get them for `lease_seconds`.
 
-        An operation that was still sending has lost its sender: it becomes reconciling, its window starts at `now`,
-        and its evidence records that.
+        The worker that looked an operation up last continues, because it has observed the time since then; another
+        one takes over if that worker is late. An operation that was still sending has lost its sender: it becomes
+        reconciling, and its window, longer by the sender's lease, starts now. A due time later than `horizon_seconds`
+        from now was written by a clock that has been set back since, and counts as due.
         """
         ...
 
-    def reschedule(self, operation_id: str, *, due_at: float, evidence: Mapping[str, Any]) -> None:
+    def reschedule(
+        self, operation_id: str, *, due_at: float, observed_seconds: float, evidence: Mapping[str, Any]
+    ) -> None:
         """Record a lookup that settled nothing and the time of the next; an ended operation is left unchanged."""
         ...
 
@@ -61,20 +69,33 @@ class Journal(Protocol):
         """Return when the next active operation is due, or None if there is no active one."""
         ...
 
-    def clear_dedup(self, module_id: str) -> None:
-        """Delete the request deduplication entries (not the idempotency keys) of creates that made this module."""
+    def begin_change(self, change: Change) -> None:
+        """Record an update or delete that is about to be sent."""
+        ...
+
+    def end_change(self, change_id: str, outcome: Outcome) -> None:
+        """Record the outcome of a change.
+
+        Unless it was not applied, the request deduplication entries of the creates that made the module (not their
+        idempotency keys) are void, those of creates that are still on their way included. The same holds for a change
+        without an outcome whose lease has ended: its sender has died.
+        """
         ...
 
     def record_seen(self, backend: str, scope: str, native_ids: Sequence[str], *, at: float) -> None:
         """Record the ids seen in a scope; the first time of each id counts."""
         ...
 
-    def was_seen_before(self, backend: str, scope: str, native_id: str, *, before: float) -> bool:
-        """Return whether an id was seen before a time."""
+    def was_seen_before(self, claim: Claim, scope: str, native_id: str, *, clock_skew_seconds: float) -> bool:
+        """Return whether an id was recorded before an operation was claimed.
+
+        The order in which the journal stored the two decides. Times are compared only if it is not known, and only
+        count if they differ by more than the clocks of two replicas may.
+        """
         ...
 
     def find_creator(self, module_id: str) -> str | None:
-        """Return the id of the operation that created this module, or None if no operation is known."""
+        """Return the id of the operation that created this module, and not only adopted it; None if none is known."""
         ...
 
     def expire(self, *, settled_before: float, limit: int) -> int:

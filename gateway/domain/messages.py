@@ -97,6 +97,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     # operations and journal
     "create_not_applied": "The module was not found within the settle window: the create was not applied.",
     "journal_failed": "The journal cannot be used: {reason}.",
+    "claim_too_late": "The journal stored the claim after the deadline; nothing was sent.",
+    "journal_not_durable": "The database server does not write commits to the disk (fsync = off).",
     "journal_moved": "The journal's file was moved or deleted. Restore it, or restart the gateway.",
     "journal_directory": "The journal's directory cannot be created.",
     "journal_schema": "The journal's schema has version {version}; this program supports at most {supported}.",

@@ -1,4 +1,4 @@
-"""The durable record of one create: its claim, its state and its result."""
+"""The durable records of writes: of a create its claim, state and result, of another change its outcome."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ class Claim:
     settle_seconds: float  # how long after a lost reply a create may still be applied
     worker_id: str  # the process that claimed it
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long the sender may take; a difference of two times of one clock, so that no other clock matters."""
+        return self.lease_until - self.claimed_at
+
+    @property
+    def requester(self) -> tuple[Any, ...]:
+        """The caller, the acting user and the digest of the credential: only an equal requester shares a result."""
+        return self.caller, self.draft.get("acts_as"), self.credential
+
+    @property
+    def credential(self) -> str | None:
+        """The digest of the caller's own credential, if the connection passes it through."""
+        return self.draft.get("credential")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
@@ -66,7 +81,9 @@ class Operation:
     module: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     evidence: tuple[Mapping[str, Any], ...] = ()  # {"at", "what", "hits"}, oldest first
-    settles_at: float | None = None
+    settles_at: float | None = None  # an estimate: the window is measured as `observed_seconds`
+    #: How much of the settle window living processes have observed, on clocks that never step.
+    observed_seconds: float = 0.0
     due_at: float | None = None  # the end of the sender's lease, or the time of the next lookup
     lookups: int = 0
     updated_at: float = 0.0
@@ -93,3 +110,14 @@ class Settlement:
     module_id: str | None = None
     error: Mapping[str, Any] | None = None
     evidence: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An update or delete that is about to be sent. Times are seconds since the epoch."""
+
+    id: str
+    module_id: str
+    action: Literal["update", "delete"]
+    started_at: float
+    lease_until: float  # after it the sender counts as dead

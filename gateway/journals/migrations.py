@@ -1,37 +1,53 @@
-"""Migrations of the journal's database to the current schema."""
+"""Migrations of the journal's database to the current schema.
+
+`MIGRATIONS` are numbered in `schema_version`, and a program refuses a database with more of them than it knows. The
+additions of each database only add objects that an older program can ignore. They are numbered in `schema_additions`,
+which no older program reads: after a rollback it continues to use the database.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.journals import queries
 from gateway.journals.sql import Execute
 
+_VERSIONS: Final = "schema_version"
+_ADDITIONS: Final = "schema_additions"
 
-def is_current(execute: Execute, has_version: str) -> bool:
-    """Return whether the schema is current; `has_version` is the query that finds out whether there is a schema.
+
+def is_current(execute: Execute, has_table: str, additions: Sequence[Sequence[str]]) -> bool:
+    """Return whether the schema is current; `has_table` is the query that finds out whether a table exists.
 
     Raises JournalUnavailable if the schema is newer than this program.
     """
-    return _version(execute, has_version) == len(queries.MIGRATIONS)
-
-
-def migrate(execute: Execute, has_version: str) -> None:
-    """Apply the missing migrations; call it in a transaction under a lock, as another process may migrate too."""
-    version = _version(execute, has_version)
-    if not version:
-        execute(queries.CREATE_VERSION, {})
-    for number, statements in enumerate(queries.MIGRATIONS[version:], version + 1):
-        for statement in statements:
-            execute(statement, {})
-        execute(queries.SET_VERSION, {"version": number})
-
-
-def _version(execute: Execute, has_version: str) -> int:
-    if not execute(has_version, {}):
-        return 0
-    version: int = execute(queries.GET_VERSION, {})[0][0]
+    version, addition = _number(execute, has_table, _VERSIONS), _number(execute, has_table, _ADDITIONS)
     latest = len(queries.MIGRATIONS)
     if version > latest:
         raise JournalUnavailable(message("journal_schema", version=version, supported=latest))
-    return version
+    return version == latest and addition >= len(additions)
+
+
+def migrate(execute: Execute, has_table: str, additions: Sequence[Sequence[str]]) -> None:
+    """Apply what is missing; call it in a transaction under a lock, as another process may migrate too."""
+    if is_current(execute, has_table, additions):
+        return
+    for table, migrations in ((_VERSIONS, queries.MIGRATIONS), (_ADDITIONS, additions)):
+        number = _number(execute, has_table, table)
+        if not number:
+            execute(queries.CREATE_VERSION.format(table=table), {})
+        for version, statements in enumerate(migrations[number:], number + 1):
+            for statement in statements:
+                execute(statement, {})
+            execute(queries.SET_VERSION.format(table=table), {"version": version})
+
+
+def _number(execute: Execute, has_table: str, table: str) -> int:
+    """Return the number of the latest migration that a table records, 0 if there is no such table."""
+    if not execute(has_table, {"table": table}):
+        return 0
+    number: int = execute(queries.GET_VERSION.format(table=table), {})[0][0]
+    return number

@@ -22,12 +22,24 @@ _RESPONSE_TIMEOUT: Final = 4.0  # seconds; longer than the server's own timeouts
 _MAX_SIZE: Final = 10
 
 
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
 class TimeoutConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that does not wait forever for a server that keeps the connection open but does not respond."""
 
+    _response_timeout = _RESPONSE_TIMEOUT
+
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for a response."""
-        return super().wait(gen, interval, _RESPONSE_TIMEOUT if timeout is None else timeout)
+        return super().wait(gen, interval, self._response_timeout if timeout is None else timeout)
+
+    @contextmanager
+    def response_timeout(self, seconds: float) -> Iterator[None]:
+        """Wait longer than usual for the responses within the context."""
+        self._response_timeout = seconds
+        yield
+        self._response_timeout = _RESPONSE_TIMEOUT
 
 
 class ConnectionPool:
@@ -40,15 +52,17 @@ class ConnectionPool:
 
     @contextmanager
     def connection(self) -> Iterator[TimeoutConnection]:
-        """Check out a connection; one that is returned inside a transaction is closed."""
+        """Check out a connection; one that is returned after an error or inside a transaction is closed."""
         if not self._permits.acquire(timeout=_CHECKOUT_TIMEOUT):
             raise psycopg.OperationalError("all connections are in use")
         try:
             connection = self._checkout()
+            has_failed = True
             try:
                 yield connection
+                has_failed = False
             finally:
-                self._release(connection)
+                self._release(connection, has_failed=has_failed)
         finally:
             self._permits.release()
 
@@ -63,18 +77,21 @@ class ConnectionPool:
             if not _is_stale(connection):
                 return connection
             connection.close()
-        return TimeoutConnection.connect(self._conninfo, autocommit=True)
+        # Parameters are bound here, not by the server: several statements are one message, and none is prepared, which
+        # a pooler in transaction mode does not support.
+        return TimeoutConnection.connect(self._conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor)
 
-    def _release(self, connection: TimeoutConnection) -> None:
-        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+    def _release(self, connection: TimeoutConnection, *, has_failed: bool) -> None:
+        """Keep a connection for reuse; after a failure close it and all idle ones: the server may have gone away."""
+        if not has_failed and connection.pgconn.transaction_status == TransactionStatus.IDLE:
             self._idle.append(connection)
         else:
             connection.close()
-            self.close()  # the others have probably failed too
+            self.close()
 
 
 def _is_stale(connection: TimeoutConnection) -> bool:
-    """Return whether the server has sent something unrequested: that it shuts down or has closed the connection."""
+    """Return whether there is unread input: an idle server only sends that it shuts down, or the end of the stream."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -14,22 +14,41 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
+from gateway.journals import queries
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.pg_pool import ConnectionPool, TimeoutConnection
+from gateway.journals.pg_pool import ConnectionPool, Cursor, TimeoutConnection
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 
-# Defaults that a URL can override. A claim relies on seeing what other transactions committed since it started.
+# Defaults that a URL can override.
 _SETTINGS: Final = {
     "application_name": "module-gateway",
     "connect_timeout": "3",
     "tcp_user_timeout": "3000",
     "keepalives_idle": "15",
-    "options": r"-c statement_timeout=3000 -c lock_timeout=2000 -c default_transaction_isolation=read\ committed",
+    "target_session_attrs": "read-write",  # of several hosts, the primary
 }
+# Each transaction begins with these, in the message of its first statement: behind a pooler in transaction mode a
+# session has no settings of its own. A claim relies on seeing what other transactions committed since it started, and
+# on being on disk when it returns, whatever the server's or the role's defaults are.
+_BEGIN: Final = b"""
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on;
+    SET LOCAL statement_timeout = 3000; SET LOCAL lock_timeout = 2000;
+"""
+_BEGIN_MIGRATION: Final = b"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
+_MIGRATION_TIMEOUT: Final = 600.0  # seconds; an index on a large table takes a while
 # Not to_regclass(): its cache misses a table that another process created while this one waited for the lock.
-_HAS_VERSION: Final = "SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid)"
+_HAS_TABLE: Final = "SELECT 1 FROM pg_class WHERE relname = :table AND pg_table_is_visible(oid)"
 _LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(7306930284709506)"  # an arbitrary constant
+_ADDITIONS: Final = (
+    (
+        "CREATE SEQUENCE operation_numbers",
+        "SELECT nextval('operation_numbers')",  # before the first call, the last value is the next one
+        *queries.ADDITIONS,
+        "ALTER TABLE operations ALTER COLUMN number SET DEFAULT nextval('operation_numbers')",
+    ),
+)
+_IS_FSYNC_OFF: Final = "SELECT 1 WHERE current_setting('fsync') = 'off'"
 
 
 class PostgresJournal(SqlJournal):
@@ -37,6 +56,8 @@ class PostgresJournal(SqlJournal):
 
     json_array_table: ClassVar[str] = "json_array_elements_text(CAST(:ids AS json))"
     lock_clause: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    next_number: ClassVar[str] = "nextval('operation_numbers')"
+    last_number: ClassVar[str] = "(SELECT last_value FROM operation_numbers)"
 
     def __init__(self, url: str) -> None:
         self._conninfo = make_conninfo("", **{**_SETTINGS, **conninfo_to_dict(url)})
@@ -48,15 +69,16 @@ class PostgresJournal(SqlJournal):
 
     def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
         with self._connection() as connection:
-            return _execute(connection, statement, parameters)
+            return _fetch(_execute(connection, statement, parameters))
 
     def _execute_write(self, statement: str, parameters: Parameters) -> int:
         with self._connection() as connection:
-            return connection.execute(_to_pyformat(statement), parameters).rowcount
+            return _execute(connection, statement, parameters).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[Execute]:
         with self._connection() as connection, connection.transaction():
+            connection.execute(_BEGIN)
             yield _executor(connection)
 
     @contextmanager
@@ -97,18 +119,32 @@ def check_url(url: str) -> str | None:
 
 
 def _ensure_schema(connection: TimeoutConnection) -> None:
-    if not is_current(_executor(connection), _HAS_VERSION):
-        with connection.transaction():
-            connection.execute(_LOCK_SCHEMA)
-            migrate(_executor(connection), _HAS_VERSION)
+    """Migrate the database; raises JournalUnavailable if the server does not write its commits to the disk."""
+    execute = _executor(connection)
+    if execute(_IS_FSYNC_OFF, {}):
+        raise JournalUnavailable(message("journal_not_durable"))
+    if is_current(execute, _HAS_TABLE, _ADDITIONS):
+        return
+    with connection.transaction(), connection.response_timeout(_MIGRATION_TIMEOUT):
+        connection.execute(_BEGIN_MIGRATION)
+        connection.execute(_LOCK_SCHEMA)
+        migrate(execute, _HAS_TABLE, _ADDITIONS)
 
 
 def _executor(connection: TimeoutConnection) -> Execute:
-    return lambda statement, parameters: _execute(connection, statement, parameters)
+    """Return a function that executes one statement of a transaction."""
+    return lambda statement, parameters: _fetch(connection.execute(_to_pyformat(statement), parameters))
 
 
-def _execute(connection: TimeoutConnection, statement: str, parameters: Parameters) -> Sequence[Row]:
-    cursor = connection.execute(_to_pyformat(statement), parameters)
+def _execute(connection: TimeoutConnection, statement: str, parameters: Parameters) -> Cursor:
+    """Execute one statement in a transaction of its own, sent as one message."""
+    cursor = connection.execute(_BEGIN + _to_pyformat(statement), parameters)
+    while cursor.nextset():  # to the result of the last statement
+        pass
+    return cursor
+
+
+def _fetch(cursor: Cursor) -> Sequence[Row]:
     return cursor.fetchall() if cursor.description else []
 
 

@@ -4,6 +4,10 @@ Parameters are named, `:like_this`. An operation holds up to three names, each u
 idempotency key (holds_key), its request deduplication entry (holds_memory) and, while it is active, its natural key
 (holds_name). A name that is released is NULL. The columns contain digests, because an index entry of PostgreSQL has at
 most 2,700 bytes and names may be longer.
+
+An alias is a key or request deduplication entry of a further request for the same create. Operations are numbered in
+the order in which they are claimed, and each id in `met` has the last number at its time: an id with a lower number
+than the operation's was recorded before the claim, whatever the clocks say.
 """
 
 from __future__ import annotations
@@ -59,49 +63,100 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 
-CREATE_VERSION: Final = "CREATE TABLE schema_version (version INTEGER NOT NULL)"
-GET_VERSION: Final = "SELECT max(version) FROM schema_version"
-SET_VERSION: Final = "INSERT INTO schema_version (version) VALUES (:version)"
+# The same for both databases; a subclass of SqlJournal adds what numbers the operations.
+ADDITIONS: Final[tuple[str, ...]] = (
+    "ALTER TABLE operations ADD COLUMN number BIGINT",
+    "CREATE UNIQUE INDEX operations_number ON operations (number) WHERE number IS NOT NULL",
+    "ALTER TABLE operations ADD COLUMN observed_seconds DOUBLE PRECISION",
+    "ALTER TABLE met ADD COLUMN last_number BIGINT",
+    """
+    CREATE TABLE aliases (
+        digest TEXT PRIMARY KEY,
+        operation_id TEXT NOT NULL,
+        expires_at DOUBLE PRECISION
+    )
+    """,
+    "CREATE INDEX aliases_operation ON aliases (operation_id)",
+    """
+    CREATE TABLE changes (
+        id TEXT PRIMARY KEY,
+        module_id TEXT NOT NULL,
+        action TEXT NOT NULL,
+        started_at DOUBLE PRECISION NOT NULL,
+        lease_until DOUBLE PRECISION NOT NULL,
+        outcome TEXT
+    )
+    """,
+    "CREATE INDEX changes_module ON changes (module_id)",
+    "CREATE INDEX changes_started ON changes (started_at)",
+)
+
+CREATE_VERSION: Final = "CREATE TABLE {table} (version INTEGER NOT NULL)"
+GET_VERSION: Final = "SELECT max(version) FROM {table}"
+SET_VERSION: Final = "INSERT INTO {table} (version) VALUES (:version)"
 
 # In the order in which row_mapping.operation_from_row reads them.
 COLUMNS: Final = (
     "id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,"
-    " memory_until, settle_seconds, owner, state, module, error, evidence, settles_at, due_at, looks, updated_at"
+    " memory_until, settle_seconds, owner, state, module, error, evidence, settles_at, due_at, looks, updated_at,"
+    " observed_seconds"
 )
 
 # An operation is due when its claim's lease ends. If any of its names is held, nothing is written.
+# {next_number} is the number of the next operation.
 CLAIM: Final = """
     INSERT INTO operations (
         id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
         memory_until, settle_seconds, owner, state, evidence, due_at, looks, updated_at,
-        holds_key, holds_memory, holds_name
-    ) VALUES (
-        :id, :backend, :natural_key, :caller, :idempotency_key, :request_id, :fingerprint, :draft, :claimed_at,
-        :lease_until, :memory_until, :settle_seconds, :owner, 'sending', '', :lease_until, 0, :claimed_at,
-        :holds_key, :holds_memory, :holds_name
+        holds_key, holds_memory, holds_name, number
     )
+    SELECT
+        :id, :backend, :natural_key, :caller, :idempotency_key, :request_id, :fingerprint, :draft, :claimed_at,
+        :lease_until, CAST(:memory_until AS DOUBLE PRECISION), :settle_seconds, :owner, 'sending', '', :lease_until, 0,
+        :claimed_at, :holds_key, :holds_memory, :holds_name, {next_number}
+    WHERE NOT EXISTS (SELECT 1 FROM aliases WHERE digest = :holds_key OR digest = :holds_memory)
     ON CONFLICT DO NOTHING
 """
 
-SHARE_RESULT: Final = """
-    INSERT INTO operations (
-        id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
-        memory_until, settle_seconds, owner, state, module, module_id, evidence, looks, updated_at,
-        holds_key, holds_memory, holds_name
-    ) VALUES (
-        :id, :backend, :natural_key, :caller, :idempotency_key, :request_id, :fingerprint, :draft, :claimed_at,
-        :lease_until, :memory_until, :settle_seconds, :owner, 'succeeded', :module, :module_id, '', 0, :at,
-        :holds_key, :holds_memory, :holds_name
-    )
+ADD_ALIAS: Final = """
+    INSERT INTO aliases (digest, operation_id, expires_at) VALUES (:digest, :operation_id, :expires_at)
     ON CONFLICT DO NOTHING
 """
 
+# An alias stands for an operation until that was refused, or until it expires itself.
+_ALIAS_IS_VALID: Final = """
+    o.id = a.operation_id AND o.state NOT IN ('refused', 'not_applied')
+    AND (a.expires_at IS NULL OR a.expires_at > :claimed_at)
+"""
+
+# The operations that hold a name of a claim, by themselves or by an alias, and whether the memory has expired or the
+# module has been changed since.
 FIND_CONFLICTS: Final = f"""
-    SELECT holds_key, holds_memory, holds_name, {COLUMNS} FROM operations
-    WHERE id = :id OR holds_key = :holds_key OR holds_memory = :holds_memory OR holds_name = :holds_name
-"""  # noqa: S608  # the columns are constants
+    SELECT o.holds_key, o.holds_memory, o.holds_name, o.memory_until <= :claimed_at OR {{is_changed}}, {COLUMNS}
+    FROM operations o
+    WHERE o.id = :id OR o.holds_key = :holds_key OR o.holds_memory = :holds_memory OR o.holds_name = :holds_name
+    UNION ALL
+    SELECT
+        CASE WHEN a.expires_at IS NULL THEN a.digest END, CASE WHEN a.expires_at IS NOT NULL THEN a.digest END, NULL,
+        {{is_changed}}, {COLUMNS}
+    FROM aliases a JOIN operations o ON {_ALIAS_IS_VALID}
+    WHERE a.digest = :holds_key OR a.digest = :holds_memory
+""".format(  # noqa: S608  # the columns are constants
+    is_changed="""
+        EXISTS (
+            SELECT 1 FROM changes c WHERE c.module_id = o.module_id
+            AND (c.outcome IN ('applied', 'unknown') OR (c.outcome IS NULL AND c.lease_until < :claimed_at))
+        )
+    """
+)
+
+DELETE_INVALID_ALIASES: Final = f"""
+    DELETE FROM aliases AS a WHERE (a.digest = :holds_key OR a.digest = :holds_memory)
+    AND NOT EXISTS (SELECT 1 FROM operations o WHERE {_ALIAS_IS_VALID})
+"""  # noqa: S608  # the condition is a constant
 
 CLEAR_DEDUP: Final = "UPDATE operations SET holds_memory = NULL WHERE id = :id"
+DELETE_MEMORY_ALIAS: Final = "DELETE FROM aliases WHERE digest = :holds_memory"
 
 GET: Final = f"SELECT {COLUMNS} FROM operations WHERE id = :id"  # noqa: S608  # the columns are constants
 
@@ -117,18 +172,28 @@ SETTLE: Final = """
 MARK_UNKNOWN: Final = """
     UPDATE operations SET
         state = 'reconciling', settles_at = :at + settle_seconds, due_at = :due_at, evidence = evidence || :note,
-        updated_at = :at
+        updated_at = :at, taken_by = owner
     WHERE id = :id AND state = 'sending'
 """
 
 # The index on holds_name contains active operations only, so it is the smallest.
 FIND_DUE: Final = """
-    SELECT id FROM operations WHERE holds_name IS NOT NULL AND due_at <= :now ORDER BY due_at, id LIMIT :limit
+    SELECT id FROM operations
+    WHERE holds_name IS NOT NULL AND (
+        due_at > :horizon
+        OR due_at <= :now AND (due_at <= :overdue OR taken_by IS NULL OR taken_by = :owner)
+    )
+    ORDER BY due_at, id LIMIT :limit
 """
 
 LEASE: Final = f"""
     UPDATE operations SET
-        settles_at = CASE WHEN state = 'sending' THEN :now + settle_seconds ELSE settles_at END,
+        settles_at = CASE
+            WHEN state = 'sending' THEN :now + settle_seconds + (lease_until - claimed_at) ELSE settles_at
+        END,
+        settle_seconds = CASE
+            WHEN state = 'sending' THEN settle_seconds + (lease_until - claimed_at) ELSE settle_seconds
+        END,
         evidence = CASE WHEN state = 'sending' THEN evidence || :note ELSE evidence END,
         state = 'reconciling', due_at = :due_at, taken_by = :owner, updated_at = :now
     WHERE id = :id
@@ -136,14 +201,19 @@ LEASE: Final = f"""
 """  # noqa: S608  # the columns are constants
 
 RESCHEDULE: Final = """
-    UPDATE operations SET due_at = :due_at, looks = looks + 1, updated_at = :at,
+    UPDATE operations SET due_at = :due_at, looks = looks + 1, updated_at = :at, observed_seconds = :observed_seconds,
         evidence = CASE WHEN looks < 100 THEN evidence || :note ELSE evidence END
     WHERE id = :id AND holds_name IS NOT NULL
 """
 
 NEXT_DUE: Final = "SELECT min(due_at) FROM operations WHERE holds_name IS NOT NULL"
 
-CLEAR_DEDUP_FOR_MODULE: Final = "UPDATE operations SET holds_memory = NULL WHERE module_id = :module_id"
+BEGIN_CHANGE: Final = """
+    INSERT INTO changes (id, module_id, action, started_at, lease_until)
+    VALUES (:id, :module_id, :action, :started_at, :lease_until)
+"""
+
+END_CHANGE: Final = "UPDATE changes SET outcome = :outcome WHERE id = :id"
 
 # {json_array_table} is a table with the column `value`: the elements of the JSON array :ids, as text.
 FIND_UNSEEN: Final = """
@@ -153,27 +223,35 @@ FIND_UNSEEN: Final = """
 """
 
 INSERT_SEEN: Final = """
-    INSERT INTO met (backend, scope, native_id, at)
-    SELECT :backend, :scope, value, :at FROM {json_array_table} WHERE NOT EXISTS (
+    INSERT INTO met (backend, scope, native_id, at, last_number)
+    SELECT :backend, :scope, value, :at, {last_number} FROM {json_array_table} WHERE NOT EXISTS (
         SELECT 1 FROM met WHERE met.backend = :backend AND met.scope = :scope AND met.native_id = value
     )
     ON CONFLICT DO NOTHING
 """
 
-FIND_CREATOR: Final = """
-    SELECT id FROM operations WHERE module_id = :module_id AND state = 'succeeded' ORDER BY claimed_at LIMIT 1
+FIND_BY_MODULE: Final = """
+    SELECT id, module FROM operations WHERE module_id = :module_id AND state = 'succeeded' ORDER BY claimed_at
 """
 
 WAS_SEEN_BEFORE: Final = """
-    SELECT 1 FROM met WHERE backend = :backend AND scope = :scope AND native_id = :native_id AND at < :before
+    SELECT 1 FROM met JOIN operations ON operations.id = :id
+    WHERE met.backend = :backend AND met.scope = :scope AND met.native_id = :native_id
+    AND coalesce(met.last_number < operations.number, met.at < :before)
 """
 
-EXPIRE: Final = """
-    DELETE FROM operations WHERE id IN (
-        SELECT id FROM operations
-        WHERE holds_name IS NULL AND updated_at < :settled_before ORDER BY updated_at LIMIT :limit
-    )
+# The last operation stays, whatever its age: its number must not be given again.
+_EXPIRED: Final = """
+    SELECT id FROM operations
+    WHERE holds_name IS NULL AND updated_at < :settled_before
+    AND coalesce(number, 0) < coalesce((SELECT max(number) FROM operations), 1)
+    ORDER BY updated_at LIMIT :limit
 """
+EXPIRE: Final = (
+    f"DELETE FROM aliases WHERE operation_id IN ({_EXPIRED})",  # noqa: S608  # a constant, here and below
+    "DELETE FROM changes WHERE started_at < :settled_before",
+    f"DELETE FROM operations WHERE id IN ({_EXPIRED})",  # noqa: S608
+)
 
 # Each half reads one small index instead of the table.
 COUNTS: Final = """

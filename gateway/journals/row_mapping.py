@@ -16,6 +16,7 @@ _DEDUPLICATED_STATES: Final = (State.SUCCEEDED, State.AMBIGUOUS)
 
 def claim_params(claim: Claim) -> dict[str, Any]:
     """Return a claim as query parameters, with the digests of the names that it holds."""
+    requester = [claim.caller] if claim.credential is None else [claim.caller, claim.credential]
     return {
         "id": claim.id,
         "backend": claim.backend,
@@ -30,11 +31,19 @@ def claim_params(claim: Claim) -> dict[str, Any]:
         "memory_until": claim.dedup_until,
         "settle_seconds": claim.settle_seconds,
         "owner": claim.worker_id,
-        "holds_key": None if claim.idempotency_key is None else _digest(claim.caller, claim.idempotency_key),
-        "holds_memory": None
-        if claim.dedup_until is None
-        else _digest(claim.caller, claim.request_id, claim.fingerprint),
+        "holds_key": None if claim.idempotency_key is None else _digest(*requester, claim.idempotency_key),
+        "holds_memory": None if claim.dedup_until is None else _digest(*requester, claim.request_id, claim.fingerprint),
         "holds_name": _digest(claim.backend, *claim.natural_key),
+    }
+
+
+def alias_params(claim: Claim, operation_id: str) -> dict[str, Any]:
+    """Return the name by which a claim finds its result again, its key or else its request, as an alias."""
+    parameters = claim_params(claim)
+    return {
+        "digest": parameters["holds_key"] or parameters["holds_memory"],
+        "operation_id": operation_id,
+        "expires_at": None if claim.idempotency_key else claim.dedup_until,
     }
 
 
@@ -50,11 +59,6 @@ def settlement_params(operation_id: str, settlement: Settlement) -> dict[str, An
         "at": settlement.at,
         "remembered": settlement.state in _DEDUPLICATED_STATES,
     }
-
-
-def result_params(operation: Operation, module_id: str) -> dict[str, Any]:
-    """Return the result of an operation that succeeded as the query parameters of another operation."""
-    return {"module": _mapping_to_json(operation.module), "module_id": module_id, "at": operation.updated_at}
 
 
 def evidence_line(evidence: Mapping[str, Any]) -> str:
@@ -98,6 +102,7 @@ def operation_from_row(row: Row) -> Operation:
         due_at=_to_float(row[18]),
         lookups=row[19],
         updated_at=float(row[20]),
+        observed_seconds=float(row[21] or 0.0),
     )
 
 

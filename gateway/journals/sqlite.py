@@ -36,6 +36,8 @@ class SqliteJournal(SqlJournal):
     """
 
     json_array_table: ClassVar[str] = "json_each(:ids)"
+    next_number: ClassVar[str] = "(SELECT coalesce(max(number), 0) + 1 FROM operations)"
+    last_number: ClassVar[str] = "(SELECT coalesce(max(number), 0) FROM operations)"
 
     def __init__(self, path: Path | None) -> None:
         self._path = str(path.absolute()) if path else None  # a str: converting a Path at each write costs time

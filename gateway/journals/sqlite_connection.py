@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
+from gateway.journals import queries
 from gateway.journals.migrations import is_current, migrate
 from gateway.journals.sql import Execute, Parameters
 
 _RETRY_DELAY: Final = 0.002  # seconds
-_HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+_HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = :table"
+_ADDITIONS: Final = (queries.ADDITIONS,)
 #: Size of the write-ahead log, in pages, from which SQLite copies it into the file inside a commit.
 _AUTOCHECKPOINT_PAGES: Final = 4000
 
@@ -85,9 +87,9 @@ def initialize(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
-    if not is_current(_executor(connection), _HAS_VERSION):
+    if not is_current(_executor(connection), _HAS_TABLE, _ADDITIONS):
         with immediate_transaction(connection) as execute:
-            migrate(execute, _HAS_VERSION)
+            migrate(execute, _HAS_TABLE, _ADDITIONS)
 
 
 @contextmanager

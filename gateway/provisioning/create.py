@@ -26,7 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.journal import Journal
 from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft
-from gateway.domain.runtime import Clock
+from gateway.provisioning.known_modules import BackendClocks
 from gateway.provisioning.serialization import refused, succeeded
 from gateway.provisioning.verdict import LOOKUP_SCHEDULE, find_differences
 
@@ -74,7 +74,13 @@ def pre_write_read() -> Iterator[None]:
 
 
 def send(
-    backend: Backend, request: CreateRequest, call: CallContext, *, operation_id: str, journal: Journal, clock: Clock
+    backend: Backend,
+    request: CreateRequest,
+    call: CallContext,
+    *,
+    operation_id: str,
+    journal: Journal,
+    clocks: BackendClocks,
 ) -> CreatedModule | GatewayError | None:
     """Send a claimed create once and record its result; return the result, or None if the outcome is unknown.
 
@@ -82,9 +88,12 @@ def send(
     reconciler settles the operation.
     """
     result: CreatedModule | GatewayError | None = None
-    reason = "internal"
+    reason, clock = "internal", clocks.clock
+    sent_at = clock.monotonic()
     try:
         result = _create_or_adopt(backend, request, call)
+        if not result.adopted:
+            clocks.measure(result.module, sent_at=sent_at)
     except OutcomeUnknown as error:
         reason = error.code
     except GatewayError as error:

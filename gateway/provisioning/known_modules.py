@@ -1,6 +1,7 @@
-"""The ids of modules that were seen in a scope, for backends that do not return a creation time.
+"""What is known about a backend's modules before a create is claimed: their ids, and the time on the backend's clock.
 
-A module whose id was seen before the claim of a create is not the result of that create.
+A module whose id was seen before the claim of a create, or that is older than the claim, is not the result of that
+create.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from gateway.domain.runtime import Clock
 
 #: The number of ids that a process caches to avoid repeated writes to the journal.
 _CACHE_SIZE: Final = 20_000
+#: What a measured time may be off by, in seconds: creation times are rounded, and a response takes time.
+_TOLERANCE: Final = 2.0
+
+_ModuleId = tuple[str, str, str]  # backend, scope, native id
 
 
 @dataclass(slots=True)
@@ -25,17 +30,52 @@ class KnownModules:
 
     journal: Journal
     clock: Clock
-    _cache: set[tuple[str, str, str]] = field(default_factory=set)
+    _cache: set[_ModuleId] = field(default_factory=set)
+    #: Ids that were seen while the journal could not be written.
+    _unrecorded: set[_ModuleId] = field(default_factory=set)
 
     def record(self, modules: Iterable[Module]) -> None:
-        """Record the modules without a creation time; a read does not fail because the journal is unavailable."""
-        new_ids: dict[tuple[str, str], list[str]] = {}
-        for module in modules:
-            if module.created_at is None and (module.backend, module.scope, module.native_id) not in self._cache:
-                new_ids.setdefault((module.backend, module.scope), []).append(module.native_id)
-        for (backend, scope), native_ids in new_ids.items():
+        """Record modules before an answer shows them; a read does not fail because the journal is unavailable."""
+        ids = {(module.backend, module.scope, module.native_id) for module in modules} - self._cache
+        if ids:
+            self._unrecorded |= ids
             with suppress(JournalUnavailable):
-                self.journal.record_seen(backend, scope, native_ids, at=self.clock.now())
-                if len(self._cache) > _CACHE_SIZE:
-                    self._cache.clear()
-                self._cache.update((backend, scope, native_id) for native_id in native_ids)
+                self.flush()
+
+    def flush(self) -> None:
+        """Record the ids that could not be recorded before; raises JournalUnavailable if they still cannot be.
+
+        Call it before a claim: the order in which the journal stores the two is the evidence.
+        """
+        while self._unrecorded:
+            backend, scope, _ = next(iter(self._unrecorded))
+            batch = {module_id for module_id in self._unrecorded if module_id[:2] == (backend, scope)}
+            self.journal.record_seen(backend, scope, [native_id for _, _, native_id in batch], at=self.clock.now())
+            self._unrecorded -= batch
+            if len(self._cache) > _CACHE_SIZE:
+                self._cache.clear()
+            self._cache |= batch
+
+
+@dataclass(slots=True)
+class BackendClocks:
+    """Estimates the time on each backend's clock from the creation times of this process's own creates.
+
+    No wall clock of the gateway is involved, so none of its steps matters. The Date header of a response proves
+    nothing: another machine may have written it.
+    """
+
+    clock: Clock
+    #: How far each backend's clock is ahead of this process's monotonic clock, in seconds.
+    _offsets: dict[str, float] = field(default_factory=dict)
+
+    def measure(self, module: Module, *, sent_at: float) -> None:
+        """Compare the creation time of a module that was just created with the monotonic time of its create."""
+        now = self.clock.monotonic()
+        if module.created_at is not None and now - sent_at <= _TOLERANCE:  # a slow create says too little
+            self._offsets[module.backend] = module.created_at.timestamp() - now
+
+    def now(self, backend: str) -> float | None:
+        """Return the time on a backend's clock, or up to two seconds less; None if no create has been measured."""
+        offset = self._offsets.get(backend)
+        return None if offset is None else self.clock.monotonic() + offset - _TOLERANCE

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 from gateway.domain.backend import Backend, CallContext
@@ -20,12 +21,12 @@ from gateway.domain.errors import (
 )
 from gateway.domain.journal import Journal
 from gateway.domain.messages import message
-from gateway.domain.module import Module
-from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, State
+from gateway.domain.operation import Claim, ClaimResult, Operation, State
 from gateway.domain.runtime import Event, Runtime
 from gateway.provisioning.create import CreatedModule, CreateRequest, send
-from gateway.provisioning.known_modules import KnownModules
-from gateway.provisioning.serialization import draft_to_json, error_from_json, fingerprint, module_from_json
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
+from gateway.provisioning.serialization import draft_to_json, error_from_json, fingerprint, module_from_json, refused
+from gateway.provisioning.verdict import is_window_over
 
 #: How long after the end of its hard timeout a send counts as abandoned; seconds.
 _LEASE_MARGIN: Final = 5.0
@@ -33,6 +34,8 @@ _LEASE_MARGIN: Final = 5.0
 DEDUP_SECONDS: Final = 600.0
 #: How often the journal is read while another process sends the create: first and longest interval, doubling; seconds.
 _POLL_INTERVALS: Final = (0.02, 0.25)
+#: The pauses before each attempt to withdraw a claim whose commit failed; seconds.
+_WITHDRAWAL_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 #: The same if the caller's own credential is needed: each time, the backend is read too.
 _LOOKUP_INTERVALS: Final = (0.3, 2.0)
 
@@ -63,6 +66,7 @@ class Provisioner:
     new_id: Callable[[], str]
     worker_id: str
     known_modules: KnownModules
+    backend_clocks: BackendClocks
     #: Looks up an unsettled create with the credential of a caller that waits for it.
     reconcile_now: Callable[[Operation, CallContext], None] = lambda _operation, _call: None
     draining: bool = False
@@ -70,50 +74,83 @@ class Provisioner:
 
     def create(self, backend: Backend, request: CreateRequest, call: CallContext) -> CreateResult:
         """Create a module once, however often it is requested; return or raise before the caller's deadline."""
-        claim, result, in_flight = self._claim_or_join(backend, request, call)
+        result, in_flight = self._claim_or_join(backend, request, call)
+        operation, is_own = result.operation, result.match == "claimed"
         if in_flight is not None:
             in_flight.done.wait(max(call.deadline - self.runtime.monotonic(), 0.0))
-            if result.match == "claimed" and in_flight.result is not None:
+            if is_own and in_flight.result is not None:
                 if isinstance(in_flight.result, GatewayError):
                     raise in_flight.result
-                return CreateResult(in_flight.result, claim.id, replayed=False)
-        operation = self._wait_for_result(result.operation, call)
-        created = self._result_or_raise(operation, result.match, call.request_id)
-        if result.match == "name":  # the key and request id of this request must replay the shared result next time
-            self.journal.share_result(claim, operation, created.module.id)
-        return CreateResult(created, operation.claim.id, replayed=result.match != "claimed")
+                return CreateResult(in_flight.result, operation.claim.id, replayed=False)
+        operation = self._wait_until_ended(operation, call, may_look_up=lambda _operation: True)
+        return CreateResult(_result_or_raise(operation), operation.claim.id, replayed=not is_own)
 
     def start(self, backend: Backend, request: CreateRequest, call: CallContext) -> ClaimResult:
-        """Claim and start a create, or find the operation of the same create; it is durable on return."""
-        return self._claim_or_join(backend, request, call)[1]
+        """Claim and start a create, or find the requester's operation of the same create; it is durable on return."""
+        return self._claim_or_join(backend, request, call)[0]
 
     def in_flight(self) -> int:
         """Return the number of creates that this process is sending."""
         return len(self._in_flight)
 
-    def record_seen(self, modules: Iterable[Module]) -> None:
-        """Record modules that a read returned: none of them can be the result of a create claimed later."""
-        self.known_modules.record(modules)
-
     def _claim_or_join(
         self, backend: Backend, request: CreateRequest, call: CallContext
-    ) -> tuple[Claim, ClaimResult, _InFlightCreate | None]:
-        """Return the claim of this request, its result, and the send of this process that it started or joined."""
-        if self.draining:
-            raise Draining
-        operation_id = self.new_id()
-        claim = self._new_claim(backend, request, call, operation_id)
-        result = self.journal.claim(claim)
-        if result.match == "claimed":
-            return claim, result, self._start_send(backend, request, call, operation_id)
-        if result.operation.claim.fingerprint != claim.fingerprint:
-            raise IdempotencyKeyReused if result.match == "key" else CreateInProgress
-        return claim, result, self._in_flight.get(result.operation.claim.id)
+    ) -> tuple[ClaimResult, _InFlightCreate | None]:
+        """Return the claim's result, and the send of this process that it started or joined.
 
-    def _new_claim(self, backend: Backend, request: CreateRequest, call: CallContext, operation_id: str) -> Claim:
+        A create of another requester is no business of this one: when it has ended, this create is claimed as if it
+        had come later, and the backend checks its credential.
+        """
+        while True:
+            if self.draining:
+                raise Draining
+            # The deadline counts from before the claim: a process that was suspended since then sends nothing.
+            send_deadline = self.runtime.monotonic() + backend.capabilities.hard_timeout_seconds
+            claim = self._new_claim(backend, request, call)
+            result = self._claim(claim)
+            operation = result.operation
+            if result.match == "claimed":
+                self._refuse_if_late(claim, min(call.deadline, send_deadline))
+                return result, self._start_send(backend, request, call.for_create(claim.id, send_deadline), call)
+            if operation.claim.fingerprint != claim.fingerprint:
+                raise IdempotencyKeyReused if result.match == "key" else CreateInProgress
+            if result.match != "name" or operation.claim.requester == claim.requester:
+                if result.match == "name":  # from now on, the key or request id of this request replays the result
+                    self.journal.add_alias(claim, operation.claim.id)
+                return result, self._in_flight.get(operation.claim.id)
+            operation = self._wait_until_ended(operation, call, may_look_up=_is_window_over)
+            if operation.state.is_active:
+                raise CreateInProgress
+
+    def _claim(self, claim: Claim) -> ClaimResult:
+        """Claim; if the journal fails, the claim may be committed all the same, and is withdrawn in the background."""
+        self.known_modules.flush()
+        try:
+            return self.journal.claim(claim)
+        except JournalUnavailable:
+            self.runtime.spawn(lambda: self._withdraw(claim))
+            raise
+
+    def _refuse_if_late(self, claim: Claim, deadline: float) -> None:
+        """Raise JournalUnavailable if a claim was committed after a deadline; nothing is sent then."""
+        if self.runtime.monotonic() >= deadline:
+            self.runtime.spawn(lambda: self._withdraw(claim))
+            raise JournalUnavailable(message("claim_too_late"))
+
+    def _withdraw(self, claim: Claim) -> None:
+        """Settle a claim of which nothing was sent, as soon as the journal has it and can be written."""
+        error = JournalUnavailable(message("claim_too_late"))
+        for delay in _WITHDRAWAL_DELAYS:
+            self.runtime.sleep(delay)
+            with suppress(JournalUnavailable):
+                if self.journal.get(claim.id) is not None:
+                    self.journal.settle(claim.id, refused(error, at=self.runtime.now()))
+                    break
+
+    def _new_claim(self, backend: Backend, request: CreateRequest, call: CallContext) -> Claim:
         draft, capabilities, now = draft_to_json(request.draft), backend.capabilities, self.runtime.now()
         return Claim(
-            id=operation_id,
+            id=self.new_id(),
             backend=backend.name,
             natural_key=backend.natural_key(request.draft),
             caller=request.caller,
@@ -125,6 +162,8 @@ class Provisioner:
                 "if_exists": request.if_exists,
                 "probed": capabilities.probe_before_create,
                 "acts_as": capabilities.acting_user and (call.user or capabilities.acting_user),
+                "credential": call.credential and sha256(call.credential.encode()).hexdigest(),
+                "backend_time": self.backend_clocks.now(backend.name),
             },
             dedup_until=None if request.idempotency_key else now + DEDUP_SECONDS,
             claimed_at=now,
@@ -134,17 +173,20 @@ class Provisioner:
         )
 
     def _start_send(
-        self, backend: Backend, request: CreateRequest, call: CallContext, operation_id: str
+        self, backend: Backend, request: CreateRequest, create_call: CallContext, call: CallContext
     ) -> _InFlightCreate:
-        # The deadline counts from the claim: a process that was suspended since then sends nothing.
-        deadline = self.runtime.monotonic() + backend.capabilities.hard_timeout_seconds
-        create_call = call.for_create(operation_id, deadline)
+        operation_id = str(create_call.operation_id)
         in_flight = self._in_flight[operation_id] = _InFlightCreate(self.runtime.event())
 
         def work() -> None:
             try:
                 in_flight.result = send(
-                    backend, request, create_call, operation_id=operation_id, journal=self.journal, clock=self.runtime
+                    backend,
+                    request,
+                    create_call,
+                    operation_id=operation_id,
+                    journal=self.journal,
+                    clocks=self.backend_clocks,
                 )
             finally:
                 call.upstream_seconds += create_call.upstream_seconds
@@ -154,8 +196,13 @@ class Provisioner:
         self.runtime.spawn(work)
         return in_flight
 
-    def _wait_for_result(self, operation: Operation, call: CallContext) -> Operation:
-        """Poll the journal until the operation has ended or the deadline is reached; return its last known state."""
+    def _wait_until_ended(
+        self, operation: Operation, call: CallContext, *, may_look_up: Callable[[Operation], bool]
+    ) -> Operation:
+        """Poll the journal until the operation has ended or the deadline is reached; return its last known state.
+
+        If only a caller's own credential can look it up, this one does.
+        """
         interval, max_interval = _POLL_INTERVALS if call.credential is None else _LOOKUP_INTERVALS
         while operation.state.is_active:
             remaining = call.deadline - self.runtime.monotonic()
@@ -164,28 +211,22 @@ class Provisioner:
             self.runtime.sleep(min(interval, remaining))
             interval = min(interval * 2, max_interval)
             with suppress(JournalUnavailable):  # the claim is durable: a read that fails does not change the outcome
-                if call.credential is not None and operation.state is State.RECONCILING:
+                if call.credential is not None and operation.state is State.RECONCILING and may_look_up(operation):
                     self.reconcile_now(operation, call)
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
 
-    @staticmethod
-    def _result_or_raise(operation: Operation, match: ClaimMatch, request_id: str) -> CreatedModule:
-        """Return the module of an operation, or raise the error that its state means for this request.
 
-        A proxy repeats a request under the same request id, and its caller knows of one request only: the repetition
-        of a create that is still being sent is therefore *unknown*, not *not applied*.
-        """
-        if operation.state is State.SUCCEEDED and operation.module is not None:
-            return CreatedModule(*module_from_json(operation.module))
-        if operation.state is State.REFUSED and operation.error is not None:
-            raise error_from_json(operation.error)
-        if operation.state is State.NOT_APPLIED:
-            raise BackendUnavailable(message("create_not_applied"))
-        operation_id, is_own = operation.claim.id, match != "name"
-        if operation.state is State.AMBIGUOUS:
-            raise OutcomeAmbiguous(operation=operation_id)
-        is_repetition = operation.claim.request_id == request_id
-        if match == "claimed" or (is_own and (is_repetition or operation.state is State.RECONCILING)):
-            raise OutcomeUnknown(operation=operation_id)
-        raise CreateInProgress(operation=operation_id if is_own else None)
+def _is_window_over(operation: Operation) -> bool:
+    return is_window_over(operation, operation.observed_seconds)
+
+
+def _result_or_raise(operation: Operation) -> CreatedModule:
+    """Return the module of the requester's own operation, or raise the error that its state means."""
+    if operation.state is State.SUCCEEDED and operation.module is not None:
+        return CreatedModule(*module_from_json(operation.module))
+    if operation.state is State.REFUSED and operation.error is not None:
+        raise error_from_json(operation.error)
+    if operation.state is State.NOT_APPLIED:
+        raise BackendUnavailable(message("create_not_applied"))
+    raise (OutcomeAmbiguous if operation.state is State.AMBIGUOUS else OutcomeUnknown)(operation=operation.claim.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.domain.backend import Backend, CallContext
@@ -13,7 +13,6 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module
 from gateway.domain.operation import Claim, Operation, Settlement
 from gateway.domain.runtime import Runtime
-from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.serialization import draft_from_json
 from gateway.provisioning.verdict import LookupResult, Retry, decide, lookup_failed
 
@@ -25,6 +24,10 @@ _BATCH: Final = 20
 _RETENTION: Final = 24 * 3600.0
 _EXPIRY_INTERVAL: Final = 60.0
 _EXPIRY_BATCH: Final = 1000
+#: At least as long as the time between two lookups, in seconds.
+_MAX_LOOKUP_INTERVAL: Final = 120.0
+#: The number of operations whose windows a process remembers; without one it starts from the journal's value.
+_MAX_WINDOWS: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -35,18 +38,20 @@ class Reconciler:
     runtime: Runtime
     backends: Mapping[str, Backend]
     worker_id: str
-    known_modules: KnownModules
     on_lookup: Callable[[str, str], None] = lambda _backend, _verdict: None  # for metrics
     poll_interval: float = 1.0  # seconds; operations that another process left behind wait no longer than this
     stopped: bool = False
     _expired_at: float = 0.0
+    #: By operation: the part of its settle window that was over when this process first saw it, less the monotonic
+    #: time of that moment. The sum with a later monotonic time is a part that is over by then.
+    _window_starts: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Look up and settle until stopped; no failure ends the loop."""
+        """Settle creates of unknown outcome until stopped; no failure ends the loop."""
         while not self.stopped:
             try:
                 has_more = self.run_once()
-            except JournalUnavailable:
+            except JournalUnavailable:  # tried again after the pause
                 has_more = False
             except Exception:
                 _log.exception("reconciler iteration failed")
@@ -61,7 +66,13 @@ class Reconciler:
             deleted = self.journal.expire(settled_before=now - _RETENTION, limit=_EXPIRY_BATCH)
             self._expired_at = 0.0 if deleted == _EXPIRY_BATCH else now  # a full batch is continued in the next run
         self.journal.checkpoint()
-        due = self.journal.lease_due(self.worker_id, now=now, lease_seconds=2 * _LOOKUP_TIMEOUT, limit=_BATCH)
+        due = self.journal.lease_due(
+            self.worker_id,
+            now=now,
+            lease_seconds=2 * _LOOKUP_TIMEOUT,
+            horizon_seconds=self._horizon_seconds(),
+            limit=_BATCH,
+        )
         for operation in due:
             call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
             self._settle(operation, self._lookup(operation, call))
@@ -73,39 +84,69 @@ class Reconciler:
         self._settle(operation, self._lookup(operation, replace(call, deadline=deadline)))
 
     def _lookup(self, operation: Operation, call: CallContext) -> Settlement | Retry:
-        claim = operation.claim
+        # A module may be created while the response is on its way, so the time before the request counts.
+        claim, started_at, observed_seconds = operation.claim, self.runtime.now(), self._observed_seconds(operation)
         backend = self.backends.get(claim.backend)
         if backend is None:
-            return lookup_failed(operation, self.runtime.now(), "backend_unknown")
-        draft = draft_from_json(claim.draft["draft"])
-        started_at = self.runtime.now()  # a module may be created while the response is on its way
+            return lookup_failed(operation, started_at, observed_seconds, "backend_unknown")
+        draft, skew = draft_from_json(claim.draft["draft"]), backend.capabilities.clock_skew_seconds
         try:
             hits = backend.find_by_natural_key(draft, call)
         except GatewayError as error:
-            return lookup_failed(operation, self.runtime.now(), error.code)
+            return lookup_failed(operation, started_at, observed_seconds, error.code)
         lookup = LookupResult(
             at=started_at,
+            observed_seconds=observed_seconds,
             hits=hits,
-            known_before=lambda hit: self._was_known(claim, hit),
-            acting_user=claim.draft.get("acts_as"),
+            known_before=lambda hit: self._was_known(claim, hit, skew),
+            clock_skew_seconds=skew,
         )
-        verdict = decide(operation, draft, lookup)
-        self.known_modules.record(hits)
-        return verdict
+        return decide(operation, draft, lookup)
 
-    def _was_known(self, claim: Claim, hit: Module) -> bool:
+    def _observed_seconds(self, operation: Operation) -> float:
+        """Return how much of the settle window is over, at least.
+
+        Only monotonic time that a living process has counted is added up. A step of a wall clock, or the wall clock
+        of another replica, shortens no window.
+        """
+        operation_id, now = operation.claim.id, self.runtime.monotonic()
+        start = max(operation.observed_seconds - now, self._window_starts.get(operation_id, -now))
+        if len(self._window_starts) > _MAX_WINDOWS:  # those that another process settled
+            self._window_starts.clear()
+        self._window_starts[operation_id] = start
+        return now + start
+
+    def _was_known(self, claim: Claim, hit: Module, clock_skew_seconds: float) -> bool:
         """Return whether another create made the module, or it was seen before this create was claimed."""
         creator = self.journal.find_creator(hit.id)
         if creator is not None:
             return creator != claim.id
-        return self.journal.was_seen_before(claim.backend, hit.scope, hit.native_id, before=claim.claimed_at)
+        return self.journal.was_seen_before(claim, hit.scope, hit.native_id, clock_skew_seconds=clock_skew_seconds)
+
+    def _horizon_seconds(self) -> float:
+        """Return the longest time from now for which any replica may have made an operation due."""
+        return _MAX_LOOKUP_INTERVAL + max(
+            (
+                backend.capabilities.clock_skew_seconds
+                + backend.capabilities.settle_seconds
+                + backend.capabilities.hard_timeout_seconds
+                for backend in self.backends.values()
+            ),
+            default=0.0,
+        )
 
     def _settle(self, operation: Operation, verdict: Settlement | Retry) -> None:
         operation_id = operation.claim.id
         if isinstance(verdict, Retry):
-            self.journal.reschedule(operation_id, due_at=verdict.due_at, evidence=verdict.evidence)
+            self.journal.reschedule(
+                operation_id,
+                due_at=verdict.due_at,
+                observed_seconds=verdict.observed_seconds,
+                evidence=verdict.evidence,
+            )
         else:
             self.journal.settle(operation_id, verdict)
+            self._window_starts.pop(operation_id, None)
         result = verdict.state.value if isinstance(verdict, Settlement) else str(verdict.evidence["what"])
         self.on_lookup(operation.claim.backend, result)
         fields = {

@@ -1,41 +1,95 @@
-"""Updates and deletes of an existing module.
+"""Updates and deletes of existing modules, each recorded in the journal before it is sent and with its outcome.
 
-Each first clears the module's request deduplication entry in the journal: the same create, sent again under the same
-request id, must then be a new create and not a replay. If the journal cannot be written, nothing is sent.
+A change that was applied, or may have been, voids the module's request deduplication: the same create, sent again under
+the same request id, must then be a new create and not a replay. If the journal cannot be written, nothing is sent.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from gateway.domain.backend import Backend, CallContext
-from gateway.domain.errors import GatewayError, JournalUnavailable, ModuleAlreadyExists
+from gateway.domain.errors import (
+    GatewayError,
+    JournalUnavailable,
+    ModuleAlreadyExists,
+    ModuleNotEmpty,
+    Outcome,
+    OutcomeUnknown,
+)
 from gateway.domain.journal import Journal
+from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
+from gateway.domain.operation import Change
+from gateway.domain.runtime import Clock
 from gateway.provisioning.create import pre_write_read
 
+#: How long after the end of its hard timeout the sender of a change counts as dead; seconds.
+_LEASE_MARGIN: Final = 5.0
 
-def update(journal: Journal, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-    """Clear the module's deduplication entry, change the given fields and return the module.
 
-    An empty patch changes nothing and returns the module as it is.
-    """
-    journal.clear_dedup(f"{backend.name}.{ref}")
-    try:
+@dataclass(frozen=True, slots=True)
+class ChangeService:
+    """Changes modules, and records each change in the journal."""
+
+    journal: Journal
+    clock: Clock
+    new_id: Callable[[], str]
+
+    def update(self, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+        """Change the given fields and return the module. An empty patch returns the module as it is."""
+        if patch.is_empty:
+            return backend.get(ref, call)
+        try:
+            with self._recorded(backend, ref, "update"), pre_write_read():
+                return backend.update(ref, patch, call)
+        except ModuleAlreadyExists as error:
+            raise _add_existing_id(backend, ref, patch, call, error) from error
+
+    def delete(self, backend: Backend, ref: str, *, cascade: bool, call: CallContext) -> None:
+        """Delete the module, with `cascade` its descendants first; raises ModuleNotEmpty if it has some without."""
         with pre_write_read():
-            return backend.get(ref, call) if patch.is_empty else backend.update(ref, patch, call)
-    except ModuleAlreadyExists as error:
-        raise _add_existing_id(backend, ref, patch, call, error) from error
+            descendants = backend.descendants(ref, call)
+        if descendants and not cascade:
+            raise ModuleNotEmpty(message("module_has_children"))
+        refs = (*descendants, ref)
+        for count, deleted_ref in enumerate(refs):
+            try:
+                with self._recorded(backend, deleted_ref, "delete"), pre_write_read():
+                    backend.delete(deleted_ref, call)
+            except GatewayError as error:
+                if count == 0:
+                    raise
+                raise OutcomeUnknown(message("delete_incomplete", deleted=count, total=len(refs))) from error
 
+    @contextmanager
+    def _recorded(self, backend: Backend, ref: str, action: Literal["update", "delete"]) -> Iterator[None]:
+        """Record a change before it is sent, and its outcome afterwards; raises JournalUnavailable before the send.
 
-def delete(journal: Journal, backend: Backend, ref: str, *, cascade: bool, call: CallContext) -> None:
-    """Clear the module's deduplication entry and delete the module, with `cascade` its children too."""
-    journal.clear_dedup(f"{backend.name}.{ref}")
-    with pre_write_read():
-        deleted_refs = backend.delete(ref, cascade=cascade, call=call)
-    with suppress(JournalUnavailable):  # the delete was applied, so the caller must get its success
-        for child_ref in set(deleted_refs) - {ref}:
-            journal.clear_dedup(f"{backend.name}.{child_ref}")
+        If the outcome cannot be recorded, the change counts as unknown when its lease ends.
+        """
+        now, lease_seconds = self.clock.now(), backend.capabilities.hard_timeout_seconds + _LEASE_MARGIN
+        change = Change(
+            id=self.new_id(),
+            module_id=f"{backend.name}.{ref}",
+            action=action,
+            started_at=now,
+            lease_until=now + lease_seconds,
+        )
+        self.journal.begin_change(change)
+        outcome = Outcome.UNKNOWN
+        try:
+            yield
+            outcome = Outcome.APPLIED
+        except GatewayError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            with suppress(JournalUnavailable):
+                self.journal.end_change(change.id, outcome)
 
 
 def _add_existing_id(

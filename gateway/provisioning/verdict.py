@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
@@ -16,8 +17,8 @@ from gateway.provisioning.serialization import refused, succeeded
 LOOKUP_SCHEDULE: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
 #: Between lookups after the window has closed, if the backend could not be read; seconds.
 _OVERDUE_INTERVAL: Final = 20.0
-#: How far the backend's clock may be behind without making a new module look old; seconds.
-CLOCK_SKEW: Final = 60.0
+#: How much later than the claim's own time a creation time counts as new although no clock was compared; seconds.
+_TOLERANCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +26,55 @@ class Retry:
     """The lookup proved nothing; the next one is due at `due_at`."""
 
     due_at: float
+    observed_seconds: float
     evidence: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The modules that had the natural key at `at`; `known_before` tells whether one was known before the claim."""
+    """The modules that had the natural key at `at`, after `observed_seconds` of the settle window."""
 
     at: float
+    observed_seconds: float
     hits: Sequence[Module]
-    known_before: Callable[[Module], bool]
-    acting_user: str | None
+    known_before: Callable[[Module], bool]  # whether a module existed before the claim, or another create made it
+    clock_skew_seconds: float
+
+
+class Origin(Enum):
+    """What proves where a module comes from."""
+
+    OURS = auto()  # nothing contradicts that the create made it
+    ANOTHER = auto()  # positive evidence that the create did not make it
+    UNCERTAIN = auto()
 
 
 def decide(operation: Operation, draft: ModuleDraft, lookup: LookupResult) -> Settlement | Retry:
-    """Return how the operation is settled, or when to look up again."""
+    """Return how the operation is settled, or when to look up again.
+
+    A module that another create or person made proves that this one was not applied. Without such a proof, and
+    without every sign that the module is this create's, the outcome is ambiguous: never *not applied*.
+    """
     if not lookup.hits:
         return _not_found(operation, lookup)
-    if len(lookup.hits) > 1:
+    candidates = [
+        (hit, origin) for hit in lookup.hits if (origin := _origin(operation, draft, hit, lookup)) is not Origin.ANOTHER
+    ]
+    if not candidates:
+        return _name_taken(operation, draft, lookup.hits[0], lookup)
+    if len(candidates) > 1:
         return Settlement(state=State.AMBIGUOUS, at=lookup.at, evidence=_evidence(lookup, "several_found"))
-    hit = lookup.hits[0]
-    confidence = _confidence(operation, draft, hit, lookup)
-    if confidence is None:
-        return _name_taken(operation, draft, hit, lookup)
-    evidence = {**_evidence(lookup, "found"), "confidence": confidence}
+    hit, origin = candidates[0]
+    if origin is Origin.UNCERTAIN:
+        return Settlement(state=State.AMBIGUOUS, at=lookup.at, evidence=_evidence(lookup, "origin_uncertain"))
+    evidence = {**_evidence(lookup, "found"), "confidence": _confidence(operation, hit)}
     return succeeded(hit, adopted=False, at=lookup.at, evidence=evidence)
 
 
-def lookup_failed(operation: Operation, at: float, code: str) -> Retry:
+def lookup_failed(operation: Operation, at: float, observed_seconds: float, code: str) -> Retry:
     """Return when to look up again after the backend could not be read; a failed lookup proves nothing."""
-    return Retry(_next_lookup(operation, at), {"at": at, "what": f"look_failed:{code}", "hits": None})
+    evidence = {"at": at, "what": f"look_failed:{code}", "hits": None}
+    return Retry(at + _seconds_to_next(operation, observed_seconds), observed_seconds, evidence)
 
 
 def find_differences(draft: ModuleDraft, module: Module) -> Mapping[str, Any]:
@@ -90,28 +110,45 @@ def _name_taken(operation: Operation, draft: ModuleDraft, hit: Module, lookup: L
 
 def _not_found(operation: Operation, lookup: LookupResult) -> Settlement | Retry:
     evidence = _evidence(lookup, "nothing_found")
-    if operation.settles_at is not None and lookup.at >= operation.settles_at:
+    if is_window_over(operation, lookup.observed_seconds):
         return Settlement(state=State.NOT_APPLIED, at=lookup.at, evidence=evidence)
-    return Retry(_next_lookup(operation, lookup.at), evidence)
+    due_at = lookup.at + _seconds_to_next(operation, lookup.observed_seconds)
+    return Retry(due_at, lookup.observed_seconds, evidence)
 
 
-def _confidence(operation: Operation, draft: ModuleDraft, hit: Module, lookup: LookupResult) -> str | None:
-    """Return the confidence that this create made the hit, or None if it did not."""
-    if find_differences(draft, hit) or lookup.known_before(hit):
-        return None
-    if lookup.acting_user is not None and hit.created_by is not None and hit.created_by != lookup.acting_user:
-        return None
+def is_window_over(operation: Operation, observed_seconds: float) -> bool:
+    """Return whether a create that is not found by now was not applied and will not be."""
+    return operation.state is State.RECONCILING and observed_seconds >= operation.claim.settle_seconds
+
+
+def _origin(operation: Operation, draft: ModuleDraft, hit: Module, lookup: LookupResult) -> Origin:
+    """Return what the evidence says about a module that has the natural key."""
+    claim, acting_user = operation.claim, operation.claim.draft.get("acts_as")
+    is_creator_known = acting_user is not None and hit.created_by is not None
+    if lookup.known_before(hit) or (is_creator_known and hit.created_by != acting_user):
+        return Origin.ANOTHER
     if hit.created_at is not None:
-        return "high" if hit.created_at.timestamp() >= operation.claim.claimed_at - CLOCK_SKEW else None
-    return "high" if operation.claim.draft.get("probed") else "medium"
+        created_at, backend_time = hit.created_at.timestamp(), claim.draft.get("backend_time")
+        if created_at < (claim.claimed_at - lookup.clock_skew_seconds if backend_time is None else backend_time):
+            return Origin.ANOTHER
+        # The clocks were never compared, and the module may be older than the claim.
+        if backend_time is None and not is_creator_known and created_at < claim.claimed_at - _TOLERANCE:
+            return Origin.UNCERTAIN
+    return Origin.UNCERTAIN if find_differences(draft, hit) else Origin.OURS
 
 
-def _next_lookup(operation: Operation, now: float) -> float:
-    """Return the next time of the schedule; after the end of the window, lookups follow at a fixed interval."""
-    closes_at = operation.settles_at if operation.settles_at is not None else now
-    opened_at = closes_at - operation.claim.settle_seconds
-    times = [opened_at + seconds for seconds in LOOKUP_SCHEDULE if seconds < operation.claim.settle_seconds]
-    return next((time for time in (*times, closes_at) if time > now), now + _OVERDUE_INTERVAL)
+def _confidence(operation: Operation, hit: Module) -> str:
+    """Return `high` if a time on the backend's own clock, or a lookup before the send, shows that the module is new."""
+    draft = operation.claim.draft
+    is_new = draft.get("probed") or (hit.created_at is not None and draft.get("backend_time") is not None)
+    return "high" if is_new else "medium"
+
+
+def _seconds_to_next(operation: Operation, observed_seconds: float) -> float:
+    """Return how long until the next lookup; after the end of the window, they follow at a fixed interval."""
+    window = operation.claim.settle_seconds
+    times = [seconds for seconds in (*LOOKUP_SCHEDULE, window) if observed_seconds < seconds <= window]
+    return times[0] - observed_seconds if times else _OVERDUE_INTERVAL
 
 
 def _evidence(lookup: LookupResult, what: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ first): only the read methods of the port are retried.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from gateway.domain.backend import Backend, CallContext, ConnectionState
@@ -50,20 +50,29 @@ class RetryBudget:
 
 
 class RetryingBackend:
-    """A backend whose reads are retried at most twice; wraps another Backend."""
+    """A backend whose reads are retried at most twice, and whose modules are recorded; wraps another Backend."""
 
-    def __init__(self, backend: Backend, clock: Clock, *, random: Callable[[], float] = random.random) -> None:
-        """`random` returns numbers from 0 up to 1."""
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        *,
+        record_seen: Callable[[Iterable[Module]], None] = lambda _modules: None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """`record_seen` is called with the modules of each read before it returns; `random` returns 0 up to 1."""
         self.name: Final = backend.name
         # The wrapped backend's own methods, unchanged.
         self.scope_of: Final = backend.scope_of
         self.natural_key: Final = backend.natural_key
         self.create: Final = backend.create
         self.update: Final = backend.update
+        self.descendants: Final = backend.descendants
         self.delete: Final = backend.delete
         self.capabilities: Final = backend.capabilities
         self._backend: Final = backend
         self._clock: Final = clock
+        self._record_seen: Final = record_seen
         self._random: Final = random
         self._budget: Final = RetryBudget()
 
@@ -74,7 +83,9 @@ class RetryingBackend:
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Find modules by natural key, with retries."""
-        return self._read(lambda: self._backend.find_by_natural_key(draft, call), call)
+        modules = self._read(lambda: self._backend.find_by_natural_key(draft, call), call)
+        self._record_seen(modules)
+        return modules
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Check the target of a create, with retries."""
@@ -82,11 +93,15 @@ class RetryingBackend:
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Return a page of modules, with retries."""
-        return self._read(lambda: self._backend.list(query, page_size, cursor, call), call)
+        page = self._read(lambda: self._backend.list(query, page_size, cursor, call), call)
+        self._record_seen(page.modules)
+        return page
 
     def get(self, ref: str, call: CallContext) -> Module:
         """Return a module, with retries."""
-        return self._read(lambda: self._backend.get(ref, call), call)
+        module = self._read(lambda: self._backend.get(ref, call), call)
+        self._record_seen((module,))
+        return module
 
     def _read(self, read: Callable[[], _T], call: CallContext) -> _T:
         self._budget.deposit()

@@ -17,7 +17,7 @@ from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUn
 from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.transport.admission import AdmissionControl
-from gateway.transport.connection_pool import PooledAdapter
+from gateway.transport.connection_pool import Deadline, PooledAdapter
 from gateway.transport.failures import exception_chain, to_gateway_error
 from gateway.transport.http1 import ResponseTooLarge
 from gateway.transport.settings import TransportSettings
@@ -127,7 +127,7 @@ class UpstreamClient:
         self._adapter.close()
 
     def _remaining(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
-        """Return how many seconds an exchange may take; raises if there are none."""
+        """Return how many seconds after `now` an exchange must end; raises if there are none."""
         seconds = min(call.deadline - now, self._settings.hard_timeout_seconds)
         if seconds <= 0:
             detail = message("deadline_before_send")
@@ -147,7 +147,7 @@ class UpstreamClient:
         )
         result = "broken"
         try:
-            response = self._exchange(request, call.trace if span is None else span.headers, seconds)
+            response = self._exchange(request, call.trace if span is None else span.headers, started + seconds)
             result = f"{response.status // 100}xx"
         except (HTTPException, OSError) as error:  # requests' own exceptions are OSErrors
             self._state = "unreachable"
@@ -165,7 +165,7 @@ class UpstreamClient:
         self._admission.on_response(permit, response.status, started)
         return response
 
-    def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], seconds: float) -> UpstreamResponse:
+    def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], deadline: float) -> UpstreamResponse:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = request.url
@@ -174,7 +174,7 @@ class UpstreamClient:
         prepared.headers = headers  # type: ignore[assignment]
         prepared.body = request.body
         try:
-            response = self._adapter.send(prepared, timeout=seconds)
+            response = self._adapter.send(prepared, timeout=Deadline(deadline))
         except ResponseTooLarge:
             raise UpstreamResponse(0, {}, b"", request.is_write).invalid("too_large") from None
         return UpstreamResponse(response.status_code, response.headers, response.content, request.is_write)

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import requests
@@ -19,6 +20,13 @@ from urllib3.util import parse_url
 from gateway.transport.deadline_socket import ConnectError, DeadlineSocket, connect
 from gateway.transport.http1 import HttpResponse, encode_request, read_response
 from gateway.transport.settings import TransportSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The end of an exchange, on time.monotonic(); a number of seconds would start with the adapter's first line."""
+
+    at: float
 
 
 class _Origin(NamedTuple):
@@ -54,12 +62,12 @@ class PooledAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Return the complete response to a request within `timeout` seconds in total.
+        """Return the complete response to a request within `timeout`, which is a Deadline or a number of seconds.
 
         Raises ResponseTooLarge, HTTPException or OSError; failures.py classifies them.
         """
         del stream, verify, cert, proxies  # always complete, always verified, always direct
-        deadline = time.monotonic() + timeout
+        deadline = timeout.at if isinstance(timeout, Deadline) else time.monotonic() + timeout
         url = request.url or ""
         authority, slash, path = url[8:].partition("/")  # the first 8 characters hold "https://" or "http://" and more
         origin = self._origin(url[:8] + authority)
@@ -72,6 +80,7 @@ class PooledAdapter(BaseAdapter):
         connection = self._checkout(origin) or self._connect(origin, deadline)
         connection.deadline = deadline
         try:
+            _require_time_left(deadline)
             connection.send(data)
             message = read_response(connection, self._settings.max_reply_bytes)
         except BaseException:
@@ -135,6 +144,12 @@ class PooledAdapter(BaseAdapter):
                 origin.idle.popleft().close()
         except IndexError:  # none left, or another thread took it
             pass
+
+
+def _require_time_left(deadline: float) -> None:
+    """Raise ConnectTimeout after a deadline; called last before a send, as the process may have been suspended."""
+    if time.monotonic() >= deadline:
+        raise requests.ConnectTimeout("the deadline passed before the first byte")
 
 
 def _close_idle(origins: Mapping[str, _Origin]) -> None:

@@ -1,6 +1,7 @@
 """Processes on virtual time: greenlets that run one at a time, and a clock that jumps to the next event.
 
-A process that was killed is never resumed: no `finally` and no handler of it runs, as after SIGKILL.
+A process that was killed is never resumed: no `finally` and no handler of it runs, as after SIGKILL. A frozen process
+is resumed later, at the point where it was, as after SIGSTOP and SIGCONT.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ EPOCH = 1_800_000_000.0
 
 @dataclass
 class Process:
-    """A process that can be killed together with all of its greenlets."""
+    """A process that can be killed or frozen together with all of its greenlets, and its clocks."""
 
     name: str
     alive: bool = True
+    frozen_until: float = 0.0
+    wall_offset: float = 0.0  # seconds by which its wall clock is ahead; changes when the clock is stepped
+    monotonic_start: float = 0.0  # what its monotonic clock shows at EPOCH
     greenlets: list[greenlet] = field(default_factory=list)  # referenced, because collecting one would run its handlers
 
 
@@ -65,11 +69,14 @@ class Scheduler:
         """Schedule the resumption of a parked greenlet."""
         self.at(self.now, lambda: self._resume(process, worker))
 
-    @staticmethod
-    def _resume(process: Process, worker: greenlet) -> None:
-        if process.alive and not worker.dead:
-            worker.parent = getcurrent()
-            worker.switch()
+    def _resume(self, process: Process, worker: greenlet) -> None:
+        if not process.alive or worker.dead:
+            return
+        if self.now < process.frozen_until:
+            self.at(process.frozen_until, lambda: self._resume(process, worker))
+            return
+        worker.parent = getcurrent()
+        worker.switch()
 
 
 class VirtualEvent:
@@ -109,10 +116,10 @@ class VirtualRuntime:
     process: Process
 
     def now(self) -> float:
-        return self.scheduler.now
+        return self.scheduler.now + self.process.wall_offset
 
     def monotonic(self) -> float:
-        return self.scheduler.now
+        return self.scheduler.now - EPOCH + self.process.monotonic_start
 
     def sleep(self, seconds: float) -> None:
         self.scheduler.pause(self.process, seconds)

@@ -183,6 +183,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     # operations and journal
     "create_not_applied": "在结算窗口内未找到该模块：创建未生效。",
     "journal_failed": "操作日志无法使用：{reason}。",
+    "claim_too_late": "操作日志在截止时间之后才保存该操作；未向后端发送任何内容。",
+    "journal_not_durable": "数据库服务器不会把提交写入磁盘（fsync = off）。",
     "journal_moved": "操作日志的文件已被移动或删除。请恢复该文件，或重新启动网关。",
     "journal_directory": "无法创建操作日志所在的目录。",
     "journal_schema": "操作日志的表结构为版本 {version}；此程序最高只支持版本 {supported}。",

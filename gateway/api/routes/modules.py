@@ -23,7 +23,7 @@ from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
 from gateway.domain.errors import Outcome
 from gateway.domain.operation import Operation
-from gateway.provisioning import create, update_delete
+from gateway.provisioning import create
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import CreateResult
 
@@ -81,7 +81,6 @@ def list_modules() -> Response:
     token = data.get("page_token")
     cursor = None if token is None else decode_page_token(token, backend.name, query)
     page = backend.list(query, data["page_size"], cursor, request_context().call)
-    dependencies().provisioner.record_seen(page.modules)
     next_token = None if page.next_cursor is None else encode_page_token(page.next_cursor, backend.name, query)
     return json_response({"modules": [*map(serialize_module, page.modules)], "next_page_token": next_token})
 
@@ -108,7 +107,7 @@ def update_module(module_id: str) -> Response:
     backend, ref = resolve_module(module_id, action="update")
     patch = parse_patch(request, backend)
     ctx = request_context()
-    module = update_delete.update(dependencies().provisioner.journal, backend, ref, patch, ctx.call)
+    module = dependencies().changes.update(backend, ref, patch, ctx.call)
     ctx.outcome = Outcome.NOT_APPLIED if patch.is_empty else Outcome.APPLIED
     return json_response(serialize_module(module))
 
@@ -119,8 +118,8 @@ def delete_module(module_id: str) -> Response:
     """Delete a module, with `cascade` its children too."""
     query = parse_query(request, requests.DELETE_QUERY)
     backend, ref = resolve_module(module_id, action="delete")
-    ctx, journal = request_context(), dependencies().provisioner.journal
-    update_delete.delete(journal, backend, ref, cascade=query["cascade"], call=ctx.call)
+    ctx = request_context()
+    dependencies().changes.delete(backend, ref, cascade=query["cascade"], call=ctx.call)
     ctx.outcome = Outcome.APPLIED
     return empty_response()
 

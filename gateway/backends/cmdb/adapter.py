@@ -111,11 +111,14 @@ class CmdbBackend:
         except GatewayError as error:
             raise OutcomeUnknown(message("update_not_read_back")) from error
 
-    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:  # noqa: ARG002 - a module has no children
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:  # noqa: ARG002 - a module has no children
+        """Return nothing."""
+        return ()
+
+    def delete(self, ref: str, call: CallContext) -> None:
         """Read the module, because CMDB reports success for an unknown id, then send delete_module."""
         self.get(ref, call)
         self._client.request("delete", _parse_ref(ref), {}, call)
-        return (ref,)
 
     def _search(
         self, path: ModulePath, condition: Mapping[str, Any], limit: int, call: CallContext

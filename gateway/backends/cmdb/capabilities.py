@@ -103,6 +103,7 @@ def capabilities(options: Options) -> Capabilities:
             *(FieldSpec(name=name, kind="scalar", description="A custom attribute.") for name in options.attributes),
         ),
         settle_seconds=options.settle_seconds,
+        clock_skew_seconds=options.clock_skew_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         acting_user=None if options.passthrough else options.username,
         credential_header=CREDENTIAL_HEADER if options.passthrough else None,

@@ -35,6 +35,7 @@ class Options:
     tenant_id: str = ""
     attributes: tuple[str, ...] = ()  # custom attributes of the module model
     settle_seconds: float = 130.0
+    clock_skew_seconds: float = 300.0
     probe_before_create: bool = False
     limits: TransportSettings
 
@@ -64,6 +65,7 @@ class OptionsSchema(TransportSchema):
         )
     )
     settle_seconds = Number()
+    clock_skew_seconds = Number()
     probe_before_create = Flag()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

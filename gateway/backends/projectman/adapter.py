@@ -22,9 +22,7 @@ from gateway.domain.errors import (
     DescriptionRequired,
     FieldError,
     GatewayError,
-    ModuleNotEmpty,
     ModuleNotFound,
-    OutcomeUnknown,
     ParentNotFound,
     ValidationFailed,
 )
@@ -137,23 +135,15 @@ class ProjectManBackend:
         unavailable = tuple(field for field in new.unavailable if field != "depth")
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
-    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
-        """Delete a module after its descendants: whether ProjectMan deletes these itself is not documented."""
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        """List all modules of the project and return those below the module."""
         project, native_id = _parse_ref(ref)
-        to_delete = subtree_of(self._client.list_modules(project, call), native_id)
-        if len(to_delete) > 1 and not cascade:
-            raise ModuleNotEmpty(message("module_has_children"))
-        for count, module in enumerate(reversed(to_delete)):
-            try:
-                self._delete_one(project, module.native_id, call)
-            except GatewayError as error:
-                if count == 0:
-                    raise
-                detail = message("delete_incomplete", deleted=count, total=len(to_delete))
-                raise OutcomeUnknown(detail) from error
-        return [module.ref for module in to_delete]
+        _, *descendants = subtree_of(self._client.list_modules(project, call), native_id)
+        return [module.ref for module in reversed(descendants)]
 
-    def _delete_one(self, project: str, native_id: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext) -> None:
+        """Send DeleteProjectModule; whether ProjectMan deletes descendants itself is not documented."""
+        project, native_id = _parse_ref(ref)
         try:
             response = self._client.request("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:

