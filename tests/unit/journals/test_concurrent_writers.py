@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.journals import create_journal
-from tests.unit.journals.records import a_claim
+from tests.unit.journals.records import make_claim
 
 ROOT = Path(__file__).parents[3]
 
@@ -84,7 +84,7 @@ def test_one_claim_succeeds(shared_url: str, start: Start) -> None:
 def test_each_operation_is_leased_once(shared_url: str, start: Start) -> None:
     """Of 50 operations that two processes lease, each is leased by one of them."""
     journal = create_journal(shared_url)
-    ids = [journal.claim(a_claim()).operation.claim.id for _ in range(50)]
+    ids = [journal.claim(make_claim()).operation.claim.id for _ in range(50)]
     journal.close()
     leased = [key for writer in start("lease", shared_url, 2) for key in writer.read()]
     assert sorted(leased) == sorted(ids)
