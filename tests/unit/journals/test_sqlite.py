@@ -54,7 +54,7 @@ def count_in_main_file(path: Path) -> int:
 
 
 def test_checkpoint_threshold(journal: SqliteJournal, path: Path) -> None:
-    """A checkpoint copies the log into the file from 200 changes on; below that it does nothing."""
+    """After 200 changes (100 creates) it copies the log, so that no commit has to; fewer are not worth the wait."""
     for number in range(199):
         journal.claim(make_claim(natural_key=("1", "2", f"name {number}")))
     journal.checkpoint()
