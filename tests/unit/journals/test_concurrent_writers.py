@@ -137,7 +137,7 @@ def test_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, start:
 
 
 @pytest.mark.parametrize(
-    ("file", "folder", "error"),
+    ("file", "mode", "error"),
     [
         ("existing/journal.db", 0o777, "The journal cannot be used: SQLITE_READONLY."),
         ("journal.db", 0o555, "The journal cannot be used: SQLITE_CANTOPEN."),
@@ -145,7 +145,7 @@ def test_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, start:
         ("journal.db", 0o700, "The journal cannot be used: SQLITE_CANTOPEN."),
     ],
 )
-def test_missing_permissions(open_folder: Path, start: Start, file: str, folder: int, error: str) -> None:
+def test_missing_permissions(open_folder: Path, start: Start, file: str, mode: int, error: str) -> None:
     """A read-only file or folder, or one without access, makes claims fail until the permissions are granted."""
     home = open_folder / "home"
     path = home / file
@@ -155,8 +155,8 @@ def test_missing_permissions(open_folder: Path, start: Start, file: str, folder:
         journal.counts()
         journal.close()
         path.chmod(0o444)
-        path.parent.chmod(folder)
-    home.chmod(folder)
+        path.parent.chmod(mode)
+    home.chmod(mode)
     (writer,) = start("unprivileged", f"sqlite:///{path}")
     assert writer.read() == error
     home.chmod(0o777)

@@ -59,9 +59,9 @@ def test_one_commit_for_all(journal: SqliteJournal) -> None:
 def test_one_claim_succeeds(journal: SqliteJournal) -> None:
     """In one commit too, one claim of a name succeeds; the others return its operation."""
     with pending(journal, [make_claim(natural_key=("2", "same")) for _ in range(10)]) as futures:
-        claimed = [future.result() for future in futures]
-    assert sorted(future.match for future in claimed) == ["claimed"] + ["name"] * 9
-    assert len({future.operation.claim.id for future in claimed}) == 1
+        results = [future.result() for future in futures]
+    assert sorted(result.match for result in results) == ["claimed"] + ["name"] * 9
+    assert len({result.operation.claim.id for result in results}) == 1
 
 
 def test_invalid_value(journal: SqliteJournal) -> None:
@@ -96,13 +96,13 @@ def test_interrupted_commit(journal: SqliteJournal, monkeypatch: pytest.MonkeyPa
         raise SystemExit  # as when a greenlet is killed
 
     state = journal._state()
-    other = PendingStatement("SELECT 1", {})
-    state.pending.append(other)
+    statement = PendingStatement("SELECT 1", {})
+    state.pending.append(statement)
     with monkeypatch.context() as patch:
         patch.setattr(journal, "_commit_group", die)
         with pytest.raises(SystemExit):
             journal.claim(make_claim())
     assert not state.pending
     with pytest.raises(JournalUnavailable, match="interrupted"):
-        other.result()
+        statement.result()
     assert not state.lock.locked()

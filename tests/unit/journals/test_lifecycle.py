@@ -91,8 +91,8 @@ def test_expired_lease_is_reconciled(journal: Journal) -> None:
     )
     assert journal.lease_due("other", now=110.0, lease_seconds=30.0, limit=10) == [leased]
     assert journal.lease_due("third", now=139.9, lease_seconds=30.0, limit=10) == []
-    (again,) = journal.lease_due("third", now=140.0, lease_seconds=30.0, limit=10)
-    assert (again.evidence, again.settles_at, again.due_at) == ((expired,), 240.0, 170.0)
+    (leased_again,) = journal.lease_due("third", now=140.0, lease_seconds=30.0, limit=10)
+    assert (leased_again.evidence, leased_again.settles_at, leased_again.due_at) == ((expired,), 240.0, 170.0)
 
 
 def test_operations_due_first_are_leased_first(journal: Journal) -> None:
@@ -133,13 +133,17 @@ def test_next_due_is_the_earliest(journal: Journal) -> None:
 
 def test_changed_module_ends_request_deduplication(journal: Journal) -> None:
     """After a change of the module its create request no longer matches; keys and requests of other modules do."""
-    same = {"request_id": "request", "fingerprint": "f"}
-    for module, changes in {"m": same, "other": same | {"fingerprint": "g"}, "k": {"idempotency_key": "key"}}.items():
+    identity = {"request_id": "request", "fingerprint": "f"}
+    for module, changes in {
+        "m": identity,
+        "other": identity | {"fingerprint": "g"},
+        "k": {"idempotency_key": "key"},
+    }.items():
         journal.settle(claim_operation(journal, **changes).id, make_settlement(module_id=module))
     for module in ("m", "k"):
         journal.clear_dedup(module)
-    assert journal.claim(make_claim(**same)).match == "claimed"
-    assert journal.claim(make_claim(**same | {"fingerprint": "g"})).match == "memory"
+    assert journal.claim(make_claim(**identity)).match == "claimed"
+    assert journal.claim(make_claim(**identity | {"fingerprint": "g"})).match == "memory"
     assert journal.claim(make_claim(idempotency_key="key")).match == "key"
 
 

@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         self.now += seconds
 
     @invariant()
-    def same(self) -> None:
+    def agrees_with_model(self) -> None:
         assert self.journal.next_due() == self.model.next_due()
         assert self.journal.counts() == self.model.counts()
         for key in self.ids[-4:]:

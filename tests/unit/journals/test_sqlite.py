@@ -129,7 +129,7 @@ def test_opening_waits_for_another_process(path: Path, lock_statement: str, monk
 
 def test_file_that_is_not_a_database(journal: SqliteJournal, path: Path) -> None:
     """A file that is not a SQLite database is refused; after it was deleted the journal works."""
-    path.write_text("something else entirely, and long enough to be looked at. " * 40)
+    path.write_text("not a database, but long enough for SQLite to read a header. " * 40)
     for _ in range(2):
         with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: SQLITE_NOTADB\.$"):
             journal.claim(make_claim())

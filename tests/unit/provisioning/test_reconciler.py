@@ -87,7 +87,7 @@ def test_module_that_was_seen_before_the_claim_is_not_the_result(
     before: bool,
     verdict: State,
 ) -> None:
-    """An undated module of the name is another's if it was seen before the claim, otherwise it is the result of this create."""
+    """An undated module of the name is another's if it was seen before the claim, otherwise this create's result."""
     cmdb.modules["9"] = Module(
         backend="cmdb", ref="1.10.9", native_id="9", scope="1", parent="10", name="x", owners=(Owner("admin"),)
     )
