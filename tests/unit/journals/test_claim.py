@@ -102,7 +102,7 @@ def test_keys_and_requests_are_separate_for_each_caller(journal: Journal, names:
     ],
 )
 def test_name_is_unique_in_its_backend_and_scope(journal: Journal, changes: dict[str, Any], match: str) -> None:
-    """Names conflict if the backend and every part of the natural key are equal, whoever the caller is."""
+    """Names conflict if the backend and every part of the natural key are equal, also for different callers."""
     journal.claim(make_claim(**IDENTITIES["name"]))
     assert journal.claim(make_claim(**IDENTITIES["name"] | changes)).match == match
 
