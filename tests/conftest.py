@@ -1,4 +1,4 @@
-"""Fixtures of all tests: sockets for marked tests, a virtual clock, and the service over given backends."""
+"""Fixtures of all tests: sockets for marked tests, a virtual clock, and a builder of the service."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def journal() -> Iterator[Journal]:
 
 @pytest.fixture
 def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
-    """Builds the service over given backends, with or without authentication; its ids are consecutive numbers."""
+    """Return a function that builds the service over the backends passed to it; ids are consecutive numbers."""
     ids, operations = itertools.count(1), itertools.count(1)
 
     def build_service(

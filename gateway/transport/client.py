@@ -64,11 +64,11 @@ class UpstreamResponse:
             self._document = _parse_json(self.body)
         return self._document
 
-    def invalid(self, what: str) -> GatewayError:
-        """Return the error for a response that is not in the backend's format."""
+    def invalid_response(self, reason: str) -> GatewayError:
+        """Return the error for a response that is not in the backend's format; `reason` completes a message key."""
         if self.is_write:
-            return OutcomeUnknown(message(f"response_{what}"))
-        return BackendReplyInvalid(message(f"response_{what}"))
+            return OutcomeUnknown(message(f"response_{reason}"))
+        return BackendReplyInvalid(message(f"response_{reason}"))
 
 
 class UpstreamClient:
@@ -113,14 +113,14 @@ class UpstreamClient:
         finally:
             call.upstream_seconds += self._clock.monotonic() - started
 
-    def hide(self, secret: str, *, instead_of: str = "") -> None:
-        """Redact a credential from everything that is written, and the one that it replaces for a while longer."""
+    def register_secret(self, secret: str, *, replaces: str = "") -> None:
+        """Redact a credential in all output; the one that it replaces stays redacted for a limited time."""
         if self._secrets is None:
             return
         self._secrets.add(secret)
-        if instead_of:
-            self._secrets.add_temporary(instead_of, _OLD_SECRET_TTL)
-            self._secrets.remove(instead_of)
+        if replaces:
+            self._secrets.add_temporary(replaces, _OLD_SECRET_TTL)
+            self._secrets.remove(replaces)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -176,7 +176,7 @@ class UpstreamClient:
         try:
             response = self._adapter.send(prepared, timeout=Deadline(deadline))
         except ResponseTooLarge:
-            raise UpstreamResponse(0, {}, b"", request.is_write).invalid("too_large") from None
+            raise UpstreamResponse(0, {}, b"", request.is_write).invalid_response("too_large") from None
         return UpstreamResponse(response.status_code, response.headers, response.content, request.is_write)
 
 
@@ -195,7 +195,7 @@ def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], An
         response = client.send(request, CallContext("fetch", clock.monotonic() + _DOCUMENT_TIMEOUT))
         document = response.json() if response.ok else None
         if document is None:
-            raise response.invalid("not_json")
+            raise response.invalid_response("not_json")
         return document
 
     return fetch

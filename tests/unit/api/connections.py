@@ -1,4 +1,4 @@
-"""A connection of each type, made from a configuration; nothing listens at their addresses."""
+"""A connection of each backend type, created from a configuration; nothing listens at their addresses."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _DOCUMENT: Final = {
 
 
 def create_backends(clock: VirtualClock) -> dict[str, Backend]:
-    """Return the real adapter_client by connection name."""
+    """Return the real adapters by connection name."""
     types = discover()
     settings = parse_settings(
-        _DOCUMENT, {"SECRET": "canary-secret"}, {name: each.OptionsSchema for name, each in types.items()}
+        _DOCUMENT, {"SECRET": "canary-secret"}, {name: plugin.OptionsSchema for name, plugin in types.items()}
     )
     return {
         config.name: types[config.type].create_backend(config.name, config.options, clock)

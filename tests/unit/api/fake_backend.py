@@ -31,12 +31,12 @@ _REF: Final = re.compile(r"[0-9A-Za-z]{1,32}\.[0-9]{1,9}\.([0-9]{1,9})", re.ASCI
 
 @dataclass
 class FakeBackend:
-    """A connection; `fails` makes an operation raise, `takes` is the upstream time of module operation in seconds."""
+    """A connection; `fails` makes an operation raise, `takes` is the upstream time of each operation in seconds."""
 
     name: str
     capabilities: Capabilities
     scopes: tuple[str, ...]
-    parents: tuple[str, ...] = ()  # exist from the start; a created module can become a parent too
+    parents: tuple[str, ...] = ()  # exist from the start; created modules can be parents too
     state: ConnectionState = "unused"
     fails: dict[str, Exception] = field(default_factory=dict)
     takes: float = 0.0
@@ -59,7 +59,7 @@ class FakeBackend:
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         self._send("create", draft, call)
         self._check_target(draft)
-        if self._matches_of(draft):
+        if self._modules_with_key_of(draft):
             raise ModuleAlreadyExists
         native_id = str(len(self.modules) + 1)
         module = Module(
@@ -79,7 +79,7 @@ class FakeBackend:
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         self._send("find", draft, call)
-        return self._matches_of(draft)
+        return self._modules_with_key_of(draft)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         self._send("check_target", draft, call)
@@ -122,8 +122,8 @@ class FakeBackend:
         self.modules = {key: module for key, module in self.modules.items() if module not in deleted}
         return [module.ref for module in deleted]
 
-    def _send(self, operation: str, what: object, call: CallContext) -> None:
-        self.sent.append((operation, what))
+    def _send(self, operation: str, argument: object, call: CallContext) -> None:
+        self.sent.append((operation, argument))
         call.upstream_seconds += self.takes
         if operation in self.fails:
             raise self.fails[operation]
@@ -134,7 +134,7 @@ class FakeBackend:
         if draft.parent is not None and draft.parent not in {*self.parents, *self.modules}:
             raise ParentNotFound
 
-    def _matches_of(self, draft: ModuleDraft) -> tuple[Module, ...]:
+    def _modules_with_key_of(self, draft: ModuleDraft) -> tuple[Module, ...]:
         key = self.natural_key(draft)
         return tuple(
             module for module in self.modules.values() if (module.scope, module.parent or "", module.name) == key

@@ -1,6 +1,6 @@
 """Allow-lists against an oracle: the responses, and that no forbidden request reaches a backend.
 
-The backends are the real adapter_client over the two twins, and the twins count what arrives.
+The backends are the real adapters over the two twins, which count the requests that they receive.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from gateway.domain.backend import Backend
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
 from gateway.twins.server import running
-from tests.contract.fixtures import cmdb as cmdb_stand
-from tests.contract.fixtures import projectman as projectman_stand
+from tests.contract.fixtures import cmdb as cmdb_fixture
+from tests.contract.fixtures import projectman as projectman_fixture
 from tests.unit.api.callers import auth, caller, key
 
 pytestmark = pytest.mark.loopback
-PROJECT: Final = projectman_stand.PROJECT
+PROJECT: Final = projectman_fixture.PROJECT
 #: connection: a scope that exists and one that does not.
 SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "cmdb": ("1", "999"),
@@ -59,9 +59,9 @@ def oracle(allow: list[str], case: RequestCase) -> str:
     if all(rule[1] not in ("*", case.connection) for rule in rules):
         return "unknown"
     for action in NEEDS[case.kind]:
-        covering = [r for r in rules if r[0] == "*" or action in r[0].split(",")]
-        covering = [r for r in covering if r[1] in ("*", case.connection) and r[2] in ("*", case.scope)]
-        if not covering:
+        matching = [r for r in rules if r[0] == "*" or action in r[0].split(",")]
+        matching = [r for r in matching if r[1] in ("*", case.connection) and r[2] in ("*", case.scope)]
+        if not matching:
             return "forbidden"
     return "allowed"
 
@@ -79,8 +79,8 @@ class Connections:
 
 
 def _fetch(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 - a twin on the loopback
-        return json.load(reply)
+    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a twin on the loopback
+        return json.load(response)
 
 
 def _total(document: Any) -> int:
@@ -93,15 +93,15 @@ def _total(document: Any) -> int:
 def _connections() -> Iterator[Connections]:
     """Start both twins once; the tests do not depend on modules that earlier requests created."""
     with ExitStack() as stack:
-        one, two = (stack.enter_context(running(twin())) for twin in (cmdb_twin, projectman_twin))
+        cmdb_url, projectman_url = (stack.enter_context(running(twin())) for twin in (cmdb_twin, projectman_twin))
         clock = SystemClock()
         yield Connections(
             {
-                "cmdb": cmdb.create_backend("cmdb", cmdb_stand.options(one), clock),
-                "cmdb-2": cmdb.create_backend("cmdb-2", cmdb_stand.options(one, "apigw"), clock),
-                "pm": projectman.create_backend("pm", projectman_stand.options(two), clock),
+                "cmdb": cmdb.create_backend("cmdb", cmdb_fixture.options(cmdb_url), clock),
+                "cmdb-2": cmdb.create_backend("cmdb-2", cmdb_fixture.options(cmdb_url, "apigw"), clock),
+                "pm": projectman.create_backend("pm", projectman_fixture.options(projectman_url), clock),
             },
-            (one, two),
+            (cmdb_url, projectman_url),
         )
 
 
@@ -113,7 +113,7 @@ def connections(request: pytest.FixtureRequest, socket_enabled: None) -> Connect
 
 
 _RULES = st.builds(
-    lambda actions, place: f"{actions}:{place[0]}:{place[1]}",
+    lambda actions, target: f"{actions}:{target[0]}:{target[1]}",
     st.just("*") | st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=3, unique=True).map(",".join),
     st.sampled_from(["*", *SCOPES]).flatmap(
         lambda name: st.tuples(st.just(name), st.sampled_from(["*", *SCOPES.get(name, ("1", PROJECT))]))
@@ -125,24 +125,24 @@ _REQUESTS = st.sampled_from(
 
 
 def _send(client: FlaskClient, case: RequestCase) -> Any:
-    rest = "10.7" if case.connection.startswith("cmdb") else "7"
-    address = f"/modules/{case.connection}.{case.scope}.{rest}"
+    native_ref = "10.7" if case.connection.startswith("cmdb") else "7"
+    path = f"/modules/{case.connection}.{case.scope}.{native_ref}"
     fields: dict[str, Any] = (
-        {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [projectman_stand.OWNER]}
+        {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [projectman_fixture.OWNER]}
     )
     body = {"backend": case.connection, "scope": case.scope, "name": "portal", **fields}
     headers = key("portal")
     if case.kind == "list":
         return client.get("/modules", query_string={"backend": case.connection, "scope": case.scope}, headers=headers)
     if case.kind == "get":
-        return client.get(address, headers=headers)
+        return client.get(path, headers=headers)
     if case.kind == "update":
-        return client.patch(address, json={"name": "else"}, headers=headers)
+        return client.patch(path, json={"name": "else"}, headers=headers)
     if case.kind == "delete":
-        return client.delete(address, headers=headers)
+        return client.delete(path, headers=headers)
     query = {"adopt": {"if_exists": "adopt"}, "preview": {"validate_only": "true"}}.get(case.kind, {})
-    more = {"Prefer": "respond-async"} if case.kind == "async" else {}
-    return client.post("/modules", json=body, query_string=query, headers={**headers, **more})
+    prefer = {"Prefer": "respond-async"} if case.kind == "async" else {}
+    return client.post("/modules", json=body, query_string=query, headers={**headers, **prefer})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -171,9 +171,9 @@ def test_oracle(connections: Connections, build: Any, allow: list[str], cases: l
 def test_visible_connections(connections: Connections, build: Any, allow: list[str]) -> None:
     """/backends and /backends/{name} show exactly the connections that the allow-list names."""
     client = build(connections.backends, auth(caller("portal", *allow))).test_client()
-    names = {backend["name"] for backend in client.get("/backends", headers=key("portal")).get_json()["backends"]}
-    named = {rule.split(":")[1] for rule in allow}
-    assert names == ({*SCOPES} if "*" in named else named)
+    listed = {backend["name"] for backend in client.get("/backends", headers=key("portal")).get_json()["backends"]}
+    allowed = {rule.split(":")[1] for rule in allow}
+    assert listed == ({*SCOPES} if "*" in allowed else allowed)
     for name in SCOPES:
         status = client.get(f"/backends/{name}", headers=key("portal")).status_code
-        assert status == (200 if name in names else 404)
+        assert status == (200 if name in listed else 404)

@@ -1,4 +1,4 @@
-"""Malformed ids and paths are 404, and the real adapter_client open no socket for them."""
+"""Malformed ids and paths are 404, and the real adapters open no socket for them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.unit.api.problems import assert_problem
 
 
 @pytest.fixture
-def adapter_client(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualClock) -> FlaskClient:
-    """The service over the real adapter_client; sockets are disabled, so that a request to a backend is a 5xx."""
+def client_of_adapters(build: Callable[[Mapping[str, Backend]], Flask], clock: VirtualClock) -> FlaskClient:
+    """The service over the real adapters; sockets are disabled, so that a request to a backend is a 5xx."""
     return build(create_backends(clock)).test_client()
 
 
@@ -35,10 +35,12 @@ def adapter_client(build: Callable[[Mapping[str, Backend]], Flask], clock: Virtu
         *(f"projectman.{PROJECT}.9223372036854775808", "projectman." + "a" * 10_000),
     ],
 )
-def test_malformed_id(adapter_client: FlaskClient, method: str, module_id: str) -> None:
+def test_malformed_id(client_of_adapters: FlaskClient, method: str, module_id: str) -> None:
     """A malformed id is 404 module_not_found, and no socket is opened."""
-    sent: dict[str, Any] = {"json": {"name": "demo", "description": None}} if method == "PATCH" else {}
-    assert_problem(adapter_client.open(f"/modules/{module_id}", method=method, **sent), 404, "module_not_found")
+    arguments: dict[str, Any] = {"json": {"name": "demo", "description": None}} if method == "PATCH" else {}
+    assert_problem(
+        client_of_adapters.open(f"/modules/{module_id}", method=method, **arguments), 404, "module_not_found"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_unknown_path(client: FlaskClient, path: str) -> None:
     assert_problem(client.get(path), 404, "not_found")
 
 
-def test_well_formed_id(adapter_client: FlaskClient) -> None:
+def test_well_formed_id(client_of_adapters: FlaskClient) -> None:
     """A well-formed id reaches the network, which is disabled here."""
     for module_id in ("cmdb.1.10.1", f"projectman.{PROJECT}.1"):
-        assert adapter_client.get(f"/modules/{module_id}").status_code in {500, 503}
+        assert client_of_adapters.get(f"/modules/{module_id}").status_code in {500, 503}

@@ -87,8 +87,8 @@ def test_read(client: FlaskClient, cmdb: FakeBackend, path: str, expected: tuple
 )
 def test_write(client: FlaskClient, cmdb: FakeBackend, method: str, path: str, pointer: str) -> None:
     """A write with an invalid parameter is refused, and nothing is sent."""
-    sent: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
-    problem = assert_problem(client.open(path, method=method, **sent), 422, "validation_failed")
+    arguments: dict[str, Any] = {"json": body(cmdb) if method == "POST" else {}} if method != "DELETE" else {}
+    problem = assert_problem(client.open(path, method=method, **arguments), 422, "validation_failed")
     assert {error["pointer"] for error in problem["errors"]} == {pointer}
     assert cmdb.sent == []
 

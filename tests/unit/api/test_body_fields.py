@@ -105,10 +105,10 @@ def test_create_refused(
     pointer: str,
     code: str | None,
 ) -> None:
-    """An invalid field is one error with its pointer and code; nothing is sent, with validate_only neither."""
+    """An invalid field is one error with its pointer and code, also with validate_only; nothing is sent."""
     backend: FakeBackend = request.getfixturevalue(name)
-    for address in ("/modules", "/modules?validate_only=true"):
-        response = client.post(address, json=body(backend, **change))
+    for path in ("/modules", "/modules?validate_only=true"):
+        response = client.post(path, json=body(backend, **change))
         problem = assert_problem(
             response, 422, "unsupported_field" if code == "unsupported_field" else "validation_failed"
         )
@@ -152,7 +152,7 @@ def test_one_error_per_field(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 def test_allowed_pattern(client: FlaskClient, projectman: FakeBackend) -> None:
-    """A pattern error contains the permitted pattern in words."""
+    """A pattern error describes the permitted format in `allowed`."""
     problem = assert_problem(client.post("/modules", json=body(projectman, name="a b")), 422, "validation_failed")
     assert problem["errors"][0]["allowed"] == str(projectman.capabilities.name.allowed_description)
 

@@ -1,4 +1,4 @@
-"""Bodies that are not one unambiguous JSON object of at most 64 KiB in UTF-8 are refused; nothing is sent."""
+"""A body must be one unambiguous JSON object of at most 64 KiB in UTF-8; others are refused, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_malformed(client: FlaskClient, cmdb: FakeBackend, data: bytes) -> None:
 
 def test_maximum_depth(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Sixteen levels are accepted by the parser (and refused here for their type)."""
-    document = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
-    assert_problem(document, 422, "validation_failed")
+    response = client.post("/modules", data=_with(b"[" * 15 + b"]" * 15), content_type="application/json")
+    assert_problem(response, 422, "validation_failed")
     assert cmdb.sent == []
 
 
@@ -99,7 +99,7 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
         pytest.param(
             {"data": gzip.compress(VALID), **AS_JSON, "headers": {"Content-Encoding": "gzip"}}, TYPE, id="gzip"
         ),
-        pytest.param({"data": VALID, **AS_JSON, "headers": {"Accept": "text/html"}}, NOT_ACCEPTABLE, id="html-wanted"),
+        pytest.param({"data": VALID, **AS_JSON, "headers": {"Accept": "text/html"}}, NOT_ACCEPTABLE, id="accept-html"),
         pytest.param(
             {"data": VALID, **AS_JSON, "headers": {"Accept": "application/json;q=0"}},
             NOT_ACCEPTABLE,
@@ -120,8 +120,8 @@ def test_headers_refused(
 
 def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
     """application/merge-patch+json is 415 for a create."""
-    document = client.post("/modules", data=VALID, content_type="application/merge-patch+json")
-    assert_problem(document, 415, "unsupported_media_type")
+    response = client.post("/modules", data=VALID, content_type="application/merge-patch+json")
+    assert_problem(response, 415, "unsupported_media_type")
     assert cmdb.sent == []
 
 
@@ -159,13 +159,13 @@ def test_largest_body(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A body of exactly 64 KiB is accepted, and so is a surrogate pair."""
     data = json.dumps(body(cmdb, name="\U0001f600")).encode()
     assert b"\\ud83d\\ude00" in data
-    document = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
-    assert (document.status_code, document.get_json()["name"]) == (201, "\U0001f600")
+    response = client.post("/modules", data=data.ljust(KIB_64), content_type="application/json")
+    assert (response.status_code, response.get_json()["name"]) == (201, "\U0001f600")
 
 
 def test_truncated_body(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A body that is shorter than its Content-Length is refused, even if it is valid JSON."""
-    document = {"CONTENT_LENGTH": str(len(VALID) + 1)}
-    response = client.post("/modules", data=VALID, content_type="application/json", environ_overrides=document)
+    environ = {"CONTENT_LENGTH": str(len(VALID) + 1)}
+    response = client.post("/modules", data=VALID, content_type="application/json", environ_overrides=environ)
     assert_problem(response, 400, "invalid_json")
     assert cmdb.sent == []

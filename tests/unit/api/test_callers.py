@@ -94,7 +94,7 @@ def test_client_certificate(auth_client: FlaskClient) -> None:
 
 
 def test_rate_limit(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
-    """Above the caller's rate: 429 with Retry-After, and Envoy's mark of a rate limit."""
+    """Above the caller's rate the response is 429 with Retry-After and Envoy's rate limit header."""
     settings = auth(caller("one", "*:*:*", requests_per_second=1.0))
     client = build({"cmdb": cmdb}, settings, create_rate_limiter("memory://", clock)).test_client()
     assert client.get("/backends", headers=key("one")).status_code == 200
@@ -108,9 +108,9 @@ def test_rate_limit(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
 def test_operations_of_another_caller(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
     """Another caller's operation is 404."""
     response = auth_client.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
-    address = response.headers["Location"]
-    assert auth_client.get(address, headers=key("one")).status_code == 200
-    assert_problem(auth_client.get(address, headers=key("two")), 404, "operation_not_found")
+    location = response.headers["Location"]
+    assert auth_client.get(location, headers=key("one")).status_code == 200
+    assert_problem(auth_client.get(location, headers=key("two")), 404, "operation_not_found")
 
 
 def test_idempotency_keys_of_two_callers(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -122,13 +122,13 @@ def test_idempotency_keys_of_two_callers(auth_client: FlaskClient, cmdb: FakeBac
 
 
 def test_acting_user(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
-    """The user that a backend hears of comes from the caller's entry, on reads and on the create's own way alike."""
+    """The acting user in calls to a backend is that of the caller's entry, in reads and in creates."""
     users: list[str | None] = []
     send = cmdb._send
 
-    def record(operation: str, what: Any, call: CallContext) -> None:
+    def record(operation: str, argument: Any, call: CallContext) -> None:
         users.append(call.user)
-        send(operation, what, call)
+        send(operation, argument, call)
 
     cmdb._send = record  # type: ignore[method-assign]
     auth_client.post("/modules", json=body(cmdb), headers=key("one"))
@@ -161,9 +161,9 @@ def test_passthrough_credential(passthrough_client: FlaskClient, cmdb: FakeBacke
 def _record_credentials(backend: FakeBackend, credentials: set[str | None]) -> None:
     send = backend._send
 
-    def record(operation: str, what: Any, call: CallContext) -> None:
+    def record(operation: str, argument: Any, call: CallContext) -> None:
         credentials.add(call.credential)
-        send(operation, what, call)
+        send(operation, argument, call)
 
     backend._send = record  # type: ignore[method-assign]
 

@@ -71,12 +71,12 @@ def _list(value: str) -> set[str]:
 def test_preflight(client: FlaskClient, cmdb: FakeBackend, origin: str) -> None:
     """The preflight of a configured origin permits the methods and headers, for ten minutes."""
     response = _preflight(client, origin=origin)
-    document = _cors_headers(response)
+    headers = _cors_headers(response)
     assert (response.status_code, response.data, "Content-Type" in response.headers) == (204, b"", False)
-    assert document.pop("Access-Control-Allow-Origin") == origin
-    assert _list(document.pop("Access-Control-Allow-Methods")) == {"GET", "POST", "PATCH", "DELETE"}
-    assert _list(document.pop("Access-Control-Allow-Headers")) == ALLOWED
-    assert document == {"Access-Control-Max-Age": "600"}
+    assert headers.pop("Access-Control-Allow-Origin") == origin
+    assert _list(headers.pop("Access-Control-Allow-Methods")) == {"GET", "POST", "PATCH", "DELETE"}
+    assert _list(headers.pop("Access-Control-Allow-Headers")) == ALLOWED
+    assert headers == {"Access-Control-Max-Age": "600"}
     assert cmdb.sent == []
 
 
@@ -116,11 +116,11 @@ def test_configured_origin(client: FlaskClient, cmdb: FakeBackend, method: str, 
     """Every response, unexpected errors included, may be read by the page of the configured origin."""
     cmdb.fails["delete"] = RuntimeError()
     response = client.open(path, method=method, headers={"Origin": PORTAL}, buffered=True)
-    document = _cors_headers(response)
+    headers = _cors_headers(response)
     assert response.status_code == status
-    assert document.pop("Access-Control-Allow-Origin") == PORTAL
-    assert _list(document.pop("Access-Control-Expose-Headers")) == EXPOSED
-    assert document == {}
+    assert headers.pop("Access-Control-Allow-Origin") == PORTAL
+    assert _list(headers.pop("Access-Control-Expose-Headers")) == EXPOSED
+    assert headers == {}
     assert "Origin" in response.vary
 
 

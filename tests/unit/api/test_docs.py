@@ -25,12 +25,12 @@ class References(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: set[str] = set()
+        self.urls: set[str] = set()
         self.inline: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
-        self.found |= {value for name in ("src", "href") if (value := attributes.get(name))}
+        self.urls |= {value for name in ("src", "href") if (value := attributes.get(name))}
         self.inline += [name for name in attributes if name == "style" or name.startswith("on")]
         if tag == "style" or (tag == "script" and "src" not in attributes):
             self.inline.append(tag)
@@ -39,14 +39,14 @@ class References(HTMLParser):
 @pytest.fixture
 def page(client: FlaskClient) -> References:
     """The page's references."""
-    urls = References()
-    urls.feed(client.get("/docs", buffered=True).get_data(as_text=True))
-    return urls
+    references = References()
+    references.feed(client.get("/docs", buffered=True).get_data(as_text=True))
+    return references
 
 
 def test_references(client: FlaskClient, page: References) -> None:
     """The page refers to exactly these files by relative URLs; each is served with its content type."""
-    assert page.found == TYPES.keys()
+    assert page.urls == TYPES.keys()
     for reference, content_type in TYPES.items():
         response = client.get(f"/{reference}", buffered=True)
         assert (response.status_code, response.content_type) == (200, content_type)

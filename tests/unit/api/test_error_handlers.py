@@ -74,7 +74,7 @@ def test_unexpected_error(
 ) -> None:
     """An unexpected exception is 500 without its text; the outcome of a write is unknown, and the traceback logged."""
     method, path = target.split()
-    cmdb.fails[operation] = RuntimeError("secret words")
+    cmdb.fails[operation] = RuntimeError("secret text")
     arguments: dict[str, Any] = (
         {"json": body(cmdb) if method == "POST" else {"name": "x"}} if method in {"POST", "PATCH"} else {}
     )
@@ -92,7 +92,7 @@ def test_unexpected_error(
 
 def test_unexpected_error_in_create(client: FlaskClient, cmdb: FakeBackend, caplog: pytest.LogCaptureFixture) -> None:
     """The outcome of a create that ends in an unexpected exception is unknown; its text is not in the response."""
-    cmdb.fails["create"] = RuntimeError("secret words")
+    cmdb.fails["create"] = RuntimeError("secret text")
     response = client.post("/modules", json=body(cmdb))
     assert response.status_code in {500, 504}
     assert_problem(response, response.status_code, response.get_json()["code"], "unknown")
@@ -137,24 +137,24 @@ def test_scope_in_path(client: FlaskClient, cmdb: FakeBackend, error: type[Gatew
 
 def test_upstream(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The problem contains a backend's code, status, request id and permission, but not its message or token."""
-    fault = UpstreamFailure(
-        backend="cmdb", operation="create", is_write=True, status=200, code="9900403", message="words of theirs",
+    failure = UpstreamFailure(
+        backend="cmdb", operation="create", is_write=True, status=200, code="9900403", message="backend's message",
         token="token", request_id="e43d", retry_after=7.2, permission={"system_id": "bk_cmdb"},
     )  # fmt: skip
-    cmdb.fails["create"] = BackendPermissionDenied(context=ErrorContext(fault, fault.permission, 7.2))
+    cmdb.fails["create"] = BackendPermissionDenied(context=ErrorContext(failure, failure.permission, 7.2))
     response = client.post("/modules", json=body(cmdb))
     problem = assert_problem(response, 403, "backend_permission_denied")
     assert problem["upstream"] == {"backend": "cmdb", "status": 200, "code": "9900403", "request_id": "e43d"}
     assert problem["permission"] == {"system_id": "bk_cmdb"}
-    assert "words of theirs" not in response.text
+    assert "backend's message" not in response.text
     assert "Retry-After" not in response.headers
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(7.2, "8"), (0.0, "0"), (None, None)])
 def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | None, header: str | None) -> None:
     """Retry-After is rounded up to whole seconds; unknown members of `upstream` are left out."""
-    fault = UpstreamFailure(backend="cmdb", operation="list", is_write=False, status=429)
-    cmdb.fails["list"] = RateLimited(context=ErrorContext(fault, None, seconds))
+    failure = UpstreamFailure(backend="cmdb", operation="list", is_write=False, status=429)
+    cmdb.fails["list"] = RateLimited(context=ErrorContext(failure, None, seconds))
     response = client.get(LIST)
     assert assert_problem(response, 429, "rate_limited")["upstream"] == {"backend": "cmdb", "status": 429}
     assert response.headers.get("Retry-After") == header

@@ -185,8 +185,8 @@ def test_hooks_of_a_blueprint(app: Flask) -> None:
     assert calls == ["before", "after", "teardown"]
 
 
-def test_what_a_view_may_return(app: Flask) -> None:
-    """A view of an extension may return whatever Flask converts to a response."""
+def test_return_types_of_views(app: Flask) -> None:
+    """A view of an extension may return any type that Flask converts to a response."""
     app.add_url_rule("/text", view_func=lambda: "text", endpoint="text")
     app.add_url_rule("/object", view_func=lambda: {"é": 1}, endpoint="object")
     client = app.test_client()
@@ -227,7 +227,7 @@ def test_nested_request(app: Flask) -> None:
 
 
 def test_urls(app: Flask) -> None:
-    """Addresses of views can be built, inside and outside of a request."""
+    """URLs of views can be built inside and outside of a request."""
     with app.test_request_context("/"):
         assert flask.url_for("modules.get_module", module_id="cmdb.1.10.1") == "/modules/cmdb.1.10.1"
     app.config["SERVER_NAME"] = "gateway.example"

@@ -24,15 +24,15 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
         yield ValidationError(f"does not match {pattern}")
 
 
-def _max_bytes(_validator: Any, most: int, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+def _max_bytes(_validator: Any, maximum: int, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     text = ",".join(instance) if isinstance(instance, list) and all(map(_is_text, instance)) else instance
-    if isinstance(text, str) and len(text.encode()) > most:
-        yield ValidationError(f"is longer than {most} bytes")
+    if isinstance(text, str) and len(text.encode()) > maximum:
+        yield ValidationError(f"is longer than {maximum} bytes")
 
 
-def _maximum(_validator: Any, most: int, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and instance.isascii() and instance.isdigit() and int(instance) > most:
-        yield ValidationError(f"is more than {most}")
+def _maximum(_validator: Any, maximum: int, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and instance.isascii() and instance.isdigit() and int(instance) > maximum:
+        yield ValidationError(f"is more than {maximum}")
 
 
 def _is_text(value: object) -> bool:
@@ -70,8 +70,8 @@ def _bodies(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({"backend": st.just(properties["backend"]["const"]), **required}, optional=strategies)
 
 
-#: Values that callers send by accident.
-JUNK = st.one_of(
+#: Values of wrong types and formats.
+UNEXPECTED_VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=40),
     st.text("09aZ٣3/.\n\x00 ", max_size=33), st.lists(st.text(max_size=5), max_size=3),
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
@@ -83,7 +83,7 @@ def _is_accepted_form(document: dict[str, Any], schema: dict[str, Any]) -> bool:
     properties, attributes = schema["properties"], document.get("attributes")
     return (
         any(type(document.get(name)) is int for name in ("scope", "parent"))  # ids as integers
-        or any(isinstance(owner, dict) for owner in _listed(document.get("owners")))  # owners as objects
+        or any(isinstance(owner, dict) for owner in _items(document.get("owners")))  # owners as objects
         or (
             isinstance(name := document.get("name"), str) and strip_whitespace(name) != name
         )  # white space around a name
@@ -92,12 +92,12 @@ def _is_accepted_form(document: dict[str, Any], schema: dict[str, Any]) -> bool:
         )  # null means absent
         or (attributes == {} and "attributes" not in properties)
         or any(
-            type(value) is float and value.is_integer() for value in _listed(attributes)
+            type(value) is float and value.is_integer() for value in _items(attributes)
         )  # 1.0 is an integer in JSON Schema
     )
 
 
-def _listed(value: object) -> list[Any]:
+def _items(value: object) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
@@ -110,8 +110,8 @@ def backend(request: pytest.FixtureRequest) -> FakeBackend:
 @pytest.fixture
 def schema(client: FlaskClient, backend: FakeBackend) -> dict[str, Any]:
     """The schema in /backends/{name}."""
-    served: dict[str, Any] = client.get(f"/backends/{backend.name}").get_json()["create_schema"]
-    return served
+    create_schema: dict[str, Any] = client.get(f"/backends/{backend.name}").get_json()["create_schema"]
+    return create_schema
 
 
 def test_valid(schema: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def test_agrees(client: FlaskClient, backend: FakeBackend, schema: dict[str, Any
     """A body is accepted exactly if it is valid under the schema and its x- rules."""
     document = data.draw(_bodies(schema))
     for name in data.draw(st.lists(st.sampled_from([*schema["properties"], "attributes", "extra"]), max_size=1)):
-        document[name] = data.draw(JUNK)
+        document[name] = data.draw(UNEXPECTED_VALUES)
     for name in data.draw(
         st.lists(st.sampled_from(schema["required"]), max_size=1) if len(document) % 3 == 0 else st.just([])
     ):
@@ -184,11 +184,11 @@ def test_fields(client: FlaskClient, name: str) -> None:
     fields = {field["name"]: field for field in document["fields"]}
     assert fields.keys() == {*rules.fields, *(f"attributes.{field.name}" for field in rules.attributes)}
     for field in (*rules.fields.values(), *rules.attributes):
-        shown = fields[field.name if field.name in fields else f"attributes.{field.name}"]
-        assert (shown["required"], shown["readable"]) == (field.required, field.readable)
-        assert shown["writable"] == list(field.writable)
-        assert shown["meaning"] == field.description != ""
-        Draft202012Validator.check_schema(shown["schema"])
+        described = fields[field.name if field.name in fields else f"attributes.{field.name}"]
+        assert (described["required"], described["readable"]) == (field.required, field.readable)
+        assert described["writable"] == list(field.writable)
+        assert described["meaning"] == field.description != ""
+        Draft202012Validator.check_schema(described["schema"])
     assert (document["scope"], document["parent"]) == (rules.scope.description, rules.parent.description)
     assert document["settle_seconds"] == rules.settle_seconds
     assert (document["limits"], document["notes"]) == (dict(rules.limits), list(rules.notes))

@@ -66,15 +66,15 @@ def test_preference(client: FlaskClient, accepted: str | None, expected: tuple[s
 
 def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Titles, details and accepted values are Chinese; everything else equals the English problem document."""
-    sent = body(cmdb, name="a/b", owners=["-"], scope=1.5, surplus=1, attributes={"default": 1})
-    english = client.post("/modules", json=sent)
-    chinese = client.post("/modules", json=sent, headers=ZH)
+    payload = body(cmdb, name="a/b", owners=["-"], scope=1.5, surplus=1, attributes={"default": 1})
+    english = client.post("/modules", json=payload)
+    chinese = client.post("/modules", json=payload, headers=ZH)
     english_document, chinese_document = (
         assert_problem(english, 422, "validation_failed"),
         assert_problem(chinese, 422, "validation_failed"),
     )
     assert chinese_document["title"] == chinese_document["detail"] == "请求不符合规则"
-    assert _words(chinese_document) == {
+    assert _localized_texts(chinese_document) == {
         (
             "/name",
             "含有后端不接受的字符，或格式不被后端接受。",
@@ -85,19 +85,19 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
         ("/surplus", "没有此字段。", None),
         ("/attributes/default", "后端不支持此字段。", None),
     }
-    assert _without_words(english_document) == _without_words(chinese_document)
+    assert _without_localized_texts(english_document) == _without_localized_texts(chinese_document)
     assert (english.headers["Content-Language"], chinese.headers["Content-Language"]) == ("en", "zh-Hans")
 
 
 def test_values(client: FlaskClient, cmdb: FakeBackend) -> None:
     """Values are inserted by name; braces in a value stay as they are."""
-    sent = body(cmdb, name="名'{0}'")
-    client.post("/modules", json=sent)
-    document = assert_problem(client.post("/modules", json=sent, headers=ZH), 409, "module_already_exists")
+    payload = body(cmdb, name="名'{0}'")
+    client.post("/modules", json=payload)
+    document = assert_problem(client.post("/modules", json=payload, headers=ZH), 409, "module_already_exists")
     assert document["detail"] == "名为“名'{0}'”的模块已存在，位于作用域 1 的父级 10 下。"
 
 
-def test_what_a_create_would_meet(client: FlaskClient, cmdb: FakeBackend) -> None:
+def test_checks_and_operations(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A failed check and a refused operation explain the reason in the caller's language."""
     client.post("/modules", json=body(cmdb))
     checks = client.post("/modules?validate_only=true", json=body(cmdb), headers=ZH)
@@ -124,8 +124,8 @@ def test_registry(client: FlaskClient, code: str) -> None:
         next(error for error in response.get_json()["errors"] if error["code"] == code)
         for response in (english, chinese)
     )
-    for word in ("title", "meaning"):
-        assert english_document.pop(word) != chinese_document.pop(word)
+    for member in ("title", "meaning"):
+        assert english_document.pop(member) != chinese_document.pop(member)
     assert english_document == chinese_document
     for response, language in ((english, "en"), (chinese, "zh-Hans")):
         assert response.headers["Content-Language"] == language
@@ -141,7 +141,7 @@ def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayE
     assert document["title"] != error.title
 
 
-def test_unforeseen(client: FlaskClient, cmdb: FakeBackend) -> None:
+def test_internal_error(client: FlaskClient, cmdb: FakeBackend) -> None:
     """An internal error is localized; a verbatim message reads the same in every language."""
     cmdb.fails["list"] = RuntimeError()
     assert (
@@ -180,10 +180,10 @@ def test_a_message_has_the_same_values_in_every_language(language: Language, key
 
 
 def test_every_message_is_used() -> None:
-    """Each key stands in the source of the gateway, and each key in the source has a text."""
+    """Each message key occurs in the source of the gateway, and each key in the source has a text."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
     used = set(re.findall(r'\bmessage\(\s*"(\w+)"', source)) | {"name_taken_in_parent", "name_taken_in_scope"}
-    used |= {f"response_{reason}" for reason in re.findall(r'\.invalid\(f?"(\w+)"', source)}
+    used |= {f"response_{reason}" for reason in re.findall(r'\.invalid_response\(f?"(\w+)"', source)}
     used |= {"response_no_modules", "response_no_sets", "response_no_members", "verbatim"}  # built from a noun
     assert used == set(MESSAGES)
 
@@ -192,10 +192,10 @@ def _placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
-def _words(document: dict[str, Any]) -> set[tuple[str, str, str | None]]:
+def _localized_texts(document: dict[str, Any]) -> set[tuple[str, str, str | None]]:
     return {(error["pointer"], error["detail"], error.get("allowed")) for error in document["errors"]}
 
 
-def _without_words(document: dict[str, Any]) -> dict[str, Any]:
+def _without_localized_texts(document: dict[str, Any]) -> dict[str, Any]:
     errors = [{name: error[name] for name in ("pointer", "code")} for error in document["errors"]]
     return {**document, "title": "", "detail": "", "request_id": "", "errors": errors}

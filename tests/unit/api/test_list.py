@@ -55,17 +55,17 @@ def test_filters(client: FlaskClient, cmdb: FakeBackend, seven_ids: list[str]) -
 
 def test_empty(client: FlaskClient) -> None:
     """A list without matches is empty."""
-    document = client.get(f"{LIST}&name=nobody").get_json()
+    document = client.get(f"{LIST}&name=absent").get_json()
     assert document == {"modules": [], "next_page_token": None}
 
 
 def test_times(client: FlaskClient, cmdb: FakeBackend, seven_ids: list[str]) -> None:
     """Times are RFC 3339 in UTC with milliseconds; an unknown time is null."""
-    moment = datetime(2022, 2, 22, 12, 25, 19, 49_999, tzinfo=UTC)
-    cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment)
+    time = datetime(2022, 2, 22, 12, 25, 19, 49_999, tzinfo=UTC)
+    cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=time)
     document = client.get(f"/modules/{seven_ids[0]}").get_json()
     assert (document["created_at"], document["updated_at"]) == ("2022-02-22T12:25:19.049Z", None)
-    cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=moment.astimezone(timezone(timedelta(hours=8))))
+    cmdb.modules["1"] = replace(cmdb.modules["1"], created_at=time.astimezone(timezone(timedelta(hours=8))))
     assert client.get(f"/modules/{seven_ids[0]}").get_json()["created_at"] == "2022-02-22T12:25:19.049Z"
 
 

@@ -50,7 +50,7 @@ def test_request_id_injection(client: FlaskClient) -> None:
 def test_call_context(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call to the backend has the same request id, and a deadline of ten seconds."""
     calls = []
-    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
+    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _argument, call: calls.append(call))
     client.get(LIST, headers={"X-Request-Id": "caller-id"})
     assert [(call.request_id, call.deadline - 1_800_000_000.0) for call in calls] == [("caller-id", 10.0)]
     assert cmdb.sent == []
@@ -162,7 +162,7 @@ def test_access_log(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
 
 
 def test_access_log_injection(client: FlaskClient, log: Any) -> None:
-    """A path with line feeds is escaped and a long one cut; the route of an unknown path is null."""
+    """A path with line feeds is escaped and a long one truncated; the route of an unknown path is null."""
     client.get("/a%0a%7b%22message%22:%22forged%22%7d" + "x" * 9000)
     client.get("/%ff%e2%80%a8")
     first, second = log()

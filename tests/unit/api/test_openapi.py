@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true for the service that serves it."""
+"""The OpenAPI document: it is valid, complete, and agrees with the service."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gateway.api.endpoint_spec import endpoint_spec
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
 from tests.unit.api.fake_backend import FakeBackend, body
 
-#: Pages for people, the document itself, and the metrics, whose format is Prometheus' own.
+#: HTML pages, the document itself, and the metrics, whose format is Prometheus' own.
 UNDESCRIBED = {"/docs", "/docs/<name>", "/openapi.json", "/metrics"}
 
 
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
-    served: dict[str, Any] = client.get("/openapi.json").get_json()
-    return served
+    openapi_document: dict[str, Any] = client.get("/openapi.json").get_json()
+    return openapi_document
 
 
 def test_valid(document: dict[str, Any]) -> None:
@@ -90,8 +90,8 @@ def test_patch_fields(document: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def served(app: Flask, cmdb: FakeBackend) -> Any:
-    """The service with one module, as its document describes it."""
+def api_schema(app: Flask, cmdb: FakeBackend) -> Any:
+    """The schemathesis schema of the service, which has one module."""
     app.test_client().post("/modules", json=body(cmdb))
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
@@ -120,14 +120,14 @@ MODES += [
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), MODES)
-def test_generated_requests(served: Any, path: str, method: str, mode: GenerationMode) -> None:
+def test_generated_requests(api_schema: Any, path: str, method: str, mode: GenerationMode) -> None:
     """Valid and invalid requests never get a 5xx; every response has the described status, type and schema."""
 
     @settings(
         max_examples=10, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(case=served[path][method].as_strategy(generation_mode=mode))
+    @given(case=api_schema[path][method].as_strategy(generation_mode=mode))
     def exchange(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
@@ -150,11 +150,11 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("path", "method", "arguments", "status"), REQUESTS)
-def test_chosen_requests(
-    served: Any, cmdb: FakeBackend, path: str, method: str, arguments: dict[str, Any], status: int
+def test_successful_requests(
+    api_schema: Any, cmdb: FakeBackend, path: str, method: str, arguments: dict[str, Any], status: int
 ) -> None:
     """Successful requests, which are seldom generated, get a described response too."""
     if method == "post":
         arguments = arguments | {"body": body(cmdb) | arguments["body"]}
-    case = served[path][method].Case(**arguments, media_type="application/json" if "body" in arguments else None)
+    case = api_schema[path][method].Case(**arguments, media_type="application/json" if "body" in arguments else None)
     assert case.call_and_validate(checks=CHECKS).status_code == status

@@ -35,8 +35,8 @@ def test_accepted(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_refused(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The operation of a refused create contains the code and the id of the existing module."""
     existing = client.post("/modules", json=body(cmdb)).get_json()["id"]
-    address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
-    document = client.get(address).get_json()
+    location = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
+    document = client.get(location).get_json()
     assert (document["state"], document["outcome"], document["module"]) == ("refused", "not_applied", None)
     assert members(document["error"], "code", "existing") == {"code": "module_already_exists", "existing": existing}
 
@@ -44,8 +44,8 @@ def test_refused(client: FlaskClient, cmdb: FakeBackend) -> None:
 def test_unknown(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The operation of an unknown create is reconciling, with its evidence and the time when it settles."""
     cmdb.fails["create"] = OutcomeUnknown()
-    address = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
-    document = client.get(address).get_json()
+    location = client.post("/modules", json=body(cmdb), headers={"Prefer": "respond-async"}).headers["Location"]
+    document = client.get(location).get_json()
     assert (document["state"], document["outcome"]) == ("reconciling", "unknown")
     assert [members(evidence, "at", "what") for evidence in document["evidence"]] == [
         {"at": "2027-01-15T08:00:00.000Z", "what": "outcome_unknown"}
@@ -97,7 +97,7 @@ def test_key_invalid(client: FlaskClient, cmdb: FakeBackend, key: str) -> None:
         ({"X-Request-Timeout-Ms": "500", "x-envoy-expected-rq-timeout-ms": "2000"}, 0.45),
         ({"X-Request-Timeout-Ms": "60000"}, 10.0),
         ({"X-Request-Timeout-Ms": "1"}, 0.0),
-        *(({"X-Request-Timeout-Ms": odd}, 10.0) for odd in ("", "0", "-1", "1e3", "٥٠٠", "1" * 20, "1, 2")),
+        *(({"X-Request-Timeout-Ms": value}, 10.0) for value in ("", "0", "-1", "1e3", "٥٠٠", "1" * 20, "1, 2")),
     ],
 )
 def test_request_timeout(
@@ -105,14 +105,14 @@ def test_request_timeout(
 ) -> None:
     """The deadline is the caller's timeout less 50 ms, if that is earlier than the gateway's."""
     calls: list[Any] = []
-    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _what, call: calls.append(call))
+    monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _argument, call: calls.append(call))
     encoded = {name: value.encode().decode("latin-1") for name, value in headers.items()}
     client.get("/modules?backend=cmdb&scope=1", headers=encoded)
     assert calls[0].deadline - 1_800_000_000.0 == pytest.approx(seconds)
 
 
 def test_draining(build: Any, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draining process is alive but not ready; creates are 503, not applied; reads continue."""
+    """A draining process is alive but not ready; creates are 503 and not applied; reads succeed."""
     monkeypatch.setitem(build.__globals__, "Provisioner", partial(Provisioner, draining=True))
     client = build({"cmdb": cmdb}).test_client()
     assert client.get("/livez").status_code == 200

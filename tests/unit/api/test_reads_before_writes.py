@@ -12,19 +12,19 @@ from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
 ID = "/modules/cmdb.1.10.1"
-EVIDENCE = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
+CONTEXT = ErrorContext(UpstreamFailure(backend="cmdb", operation="search", is_write=False, status=200), None, 3.0)
 WRITES = [("POST /modules", "create"), (f"PATCH {ID}", "update"), (f"DELETE {ID}", "delete")]
 LOOKUPS = [
     ("POST /modules?validate_only=true", "check_target"),
     ("POST /modules?validate_only=true", "find"),
-    (f"PATCH {ID} nothing", "get"),
+    (f"PATCH {ID} empty-patch", "get"),
 ]
 READS = [("/modules?backend=cmdb&scope=1", "list"), (ID, "get")]
 
 
 def _send(client: FlaskClient, cmdb: FakeBackend, target: str) -> TestResponse:
-    method, path, *nothing = target.split()
-    bodies = {"POST": body(cmdb), "PATCH": {} if nothing else {"name": "renamed"}}
+    method, path, *empty_patch = target.split()
+    bodies = {"POST": body(cmdb), "PATCH": {} if empty_patch else {"name": "renamed"}}
     return client.open(path, method=method, json=bodies.get(method))
 
 
@@ -34,7 +34,7 @@ def test_preceding_read_fails(
     client: FlaskClient, cmdb: FakeBackend, target: str, operation: str, error: type[GatewayError]
 ) -> None:
     """A preceding read that times out or returns an invalid response is 503: retryable, not applied."""
-    cmdb.fails[operation] = error(context=EVIDENCE)
+    cmdb.fails[operation] = error(context=CONTEXT)
     response = _send(client, cmdb, target)
     problem = assert_problem(response, 503, "backend_unavailable")
     assert problem["retryable"] is True

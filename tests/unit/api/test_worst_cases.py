@@ -1,4 +1,4 @@
-"""Long inputs that would make a regular expression or a comparison of pairs slow: each gets its response."""
+"""Long inputs that could make a regular expression or a quadratic comparison slow get a response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.api.fake_backend import OWNER, FakeBackend, body
 from tests.unit.api.problems import assert_problem, field_errors
 
 LIST: Final = "/modules?backend=cmdb&scope=1"
-#: Almost a match of each pattern: a long run of permitted characters, and one at the end that is not.
+#: Values that almost match a pattern: many permitted characters and a forbidden one at the end.
 LONG: Final = {
     "letters": "a" * (MAX_BYTES - 1) + "!",
     "digits": "1" * (MAX_BYTES - 1) + "x",
@@ -47,7 +47,7 @@ def test_header(client: FlaskClient, cmdb: FakeBackend, value: str) -> None:
 
 @pytest.mark.parametrize("value", LONG.values(), ids=LONG.keys())
 def test_header_parsers(value: str) -> None:
-    """No long value is a key, a time limit or a preference."""
+    """No long value is accepted as a key, a timeout or a preference."""
     with pytest.raises(IdempotencyKeyInvalid):
         idempotency_key({"HTTP_IDEMPOTENCY_KEY": value})
     assert request_timeout({"HTTP_X_REQUEST_TIMEOUT_MS": value}, 10.0) == 10.0
@@ -71,7 +71,7 @@ def test_query(client: FlaskClient, cmdb: FakeBackend, name: str, value: str) ->
 
 
 def test_many_parameters(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Thousands of repeated parameters are two errors of one parameter."""
+    """A parameter that is repeated thousands of times is reported with two errors."""
     problem = assert_problem(client.get(f"{LIST}&{'a=1&' * (MAX_BYTES // 4)}"), 422, "validation_failed")
     assert field_errors(problem) == {("/a", "unknown_field"), ("/a", "repeated")}
     assert cmdb.sent == []
@@ -122,11 +122,11 @@ def test_syntax(client: FlaskClient, cmdb: FakeBackend, text: str) -> None:
 
 @pytest.mark.parametrize("value", ["a" * MAX_BYTES, "1." * (MAX_BYTES // 2), "cmdb." + "1." * 30_000, "." * 60_000])
 def test_id(client: FlaskClient, cmdb: FakeBackend, value: str) -> None:
-    """An id of 64 KiB is no module's."""
+    """An id of 64 KiB is 404."""
     assert_problem(client.get(f"/modules/{value}"), 404, "module_not_found")
     assert cmdb.sent == []
 
 
-def test_owner_is_valid(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """The body that the tests above change is accepted unchanged."""
+def test_unchanged_body(client: FlaskClient, cmdb: FakeBackend) -> None:
+    """The body that the tests above change is valid."""
     assert client.post("/modules", json=body(cmdb, owners=[OWNER])).status_code == 201

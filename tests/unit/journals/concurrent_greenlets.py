@@ -1,4 +1,4 @@
-"""Fifty greenlets at a journal whose database is slow: `python -m tests.unit.journals.concurrent_greenlets URL`."""
+"""Fifty greenlets that claim one name: `python -m tests.unit.journals.concurrent_greenlets URL`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402  # the patches come first
+import sys  # noqa: E402  # gevent patches must be applied before these imports
 
 import gevent  # noqa: E402
 import psycopg  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
 from gateway.journals import create_journal  # noqa: E402
-from tests.unit.journals.records import a_claim  # noqa: E402
+from tests.unit.journals.records import make_claim  # noqa: E402
 
 
 def main(url: str) -> None:
-    """Print how many claims were written, how many found the name taken, and how often others ran meanwhile."""
+    """Print the number of claims written, of claims refused by the name, and of ticks of another greenlet meanwhile."""
     journal = create_journal(url)
     journal.counts()
     done = Event()
@@ -28,16 +28,16 @@ def main(url: str) -> None:
         while not done.wait(0.01):
             ticks += 1
 
-    ticking = gevent.spawn(tick)
+    ticker = gevent.spawn(tick)
     with psycopg.connect(url) as locker:
         locker.execute("LOCK TABLE operations IN EXCLUSIVE MODE")
-        claims = [gevent.spawn(journal.claim, a_claim(natural_key=("2", "same"))) for _ in range(50)]
+        claims = [gevent.spawn(journal.claim, make_claim(natural_key=("2", "same"))) for _ in range(50)]
         gevent.sleep(0.3)
-    standings = [claim.get().match for claim in claims]
+    matches = [claim.get().match for claim in claims]
     done.set()
-    ticking.join()
+    ticker.join()
     journal.close()
-    sys.stdout.write(f"{standings.count('claimed')} {standings.count('name')} {ticks}\n")
+    sys.stdout.write(f"{matches.count('claimed')} {matches.count('name')} {ticks}\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from gateway.domain.errors import JournalUnavailable
 from gateway.domain.journal import Journal
 from gateway.domain.operation import Claim
 from gateway.journals import create_journal, sqlite
-from tests.unit.journals.records import a_claim
+from tests.unit.journals.records import make_claim
 
 THREADS = 20
 
@@ -34,7 +34,7 @@ def wait_for_line() -> None:
 def unique_claim(**changes: Any) -> Claim:
     """A claim whose names no other process uses."""
     name = os.urandom(8).hex()
-    return a_claim(**{"id": name, "natural_key": ("2", name), "request_id": name} | changes)
+    return make_claim(**{"id": name, "natural_key": ("2", name), "request_id": name} | changes)
 
 
 def try_claim(journal: Journal, **changes: Any) -> str:

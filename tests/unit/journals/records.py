@@ -1,4 +1,4 @@
-"""Claims and settlements to write down, complete but for what a test is about."""
+"""Builders of claims and settlements; a test passes only the fields that it is about."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.domain.operation import Claim, Operation, Settlement, State
 _numbers = itertools.count(1)
 
 
-def a_claim(**changes: Any) -> Claim:
-    """A claim at second 100, leased until 110, remembered until 700; no two have a name in common."""
+def make_claim(**changes: Any) -> Claim:
+    """Return a claim at second 100, leased until 110, deduplicated until 700; its names are unique."""
     number = next(_numbers)
     fields: dict[str, Any] = {
         "id": f"op-{number}",
@@ -32,23 +32,23 @@ def a_claim(**changes: Any) -> Claim:
     return Claim(**fields | changes)
 
 
-def an_end(state: State = State.SUCCEEDED, **changes: Any) -> Settlement:
-    """An end at second 105."""
+def make_settlement(state: State = State.SUCCEEDED, **changes: Any) -> Settlement:
+    """Return a settlement at second 105."""
     return Settlement(state=state, **{"at": 105.0} | changes)
 
 
-def sent(claim: Claim) -> Operation:
-    """What a claim is as long as nothing has become of it."""
+def sending_operation(claim: Claim) -> Operation:
+    """Return the operation of a claim that has not been settled or marked as unknown."""
     return Operation(claim=claim, state=State.SENDING, due_at=claim.lease_until, updated_at=claim.claimed_at)
 
 
 def settle(journal: Journal, operation_id: str, settlement: Settlement) -> Operation | None:
-    """End an operation, and return what stands in the journal then."""
+    """Settle an operation and return it as stored afterwards."""
     journal.settle(operation_id, settlement)
     return journal.get(operation_id)
 
 
 def mark_unknown(journal: Journal, operation_id: str, **values: Any) -> Operation | None:
-    """Doubt an operation, and return what stands in the journal then."""
+    """Mark the outcome of an operation as unknown and return the operation as stored afterwards."""
     journal.mark_unknown(operation_id, **values)
     return journal.get(operation_id)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.journals import create_journal
-from tests.unit.journals.records import a_claim
+from tests.unit.journals.records import make_claim
 
 ROOT = Path(__file__).parents[3]
 
@@ -84,7 +84,7 @@ def test_one_claim_succeeds(shared_url: str, start: Start) -> None:
 def test_each_operation_is_leased_once(shared_url: str, start: Start) -> None:
     """Of 50 operations that two processes lease, each is leased by one of them."""
     journal = create_journal(shared_url)
-    ids = [journal.claim(a_claim()).operation.claim.id for _ in range(50)]
+    ids = [journal.claim(make_claim()).operation.claim.id for _ in range(50)]
     journal.close()
     leased = [key for writer in start("lease", shared_url, 2) for key in writer.read()]
     assert sorted(leased) == sorted(ids)
@@ -95,7 +95,7 @@ def test_schema_is_created_once(shared_url: str, start: Start) -> None:
     assert [writer.read() for writer in start("count", shared_url, 4)] == [0, 0, 0, 0]
 
 
-def test_a_fork_has_its_own_connection(shared_url: str, start: Start) -> None:
+def test_fork_has_its_own_connection(shared_url: str, start: Start) -> None:
     """A child process opens and closes its own connection; its parent's still works."""
     (writer,) = start("fork", shared_url)
     assert writer.read() == ["claimed", 2]
@@ -120,13 +120,13 @@ def test_written_claims_survive_a_kill(sqlite_url: str, start: Start, task: str,
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, start: Start) -> None:
+def test_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, start: Start) -> None:
     """File and log, copied in this order while claims are written, contain every claim reported before the copy."""
     (writer,) = start("few", sqlite_url)
     reported = [writer.read() for _ in range(30)]
     source = Path(sqlite_url.removeprefix("sqlite:///"))
-    for end in ("", "-wal"):
-        shutil.copy(f"{source}{end}", f"{tmp_path}/copy.db{end}")
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{source}{suffix}", f"{tmp_path}/copy.db{suffix}")
     assert writer.process.poll() is None
     journal = create_journal(f"sqlite:///{tmp_path}/copy.db")
     assert [key for key in reported if journal.get(key) is None] == []
@@ -137,30 +137,30 @@ def test_a_copy_of_a_running_journal_opens(sqlite_url: str, tmp_path: Path, star
 
 
 @pytest.mark.parametrize(
-    ("file", "folder", "error"),
+    ("file", "mode", "error"),
     [
-        ("made/journal.db", 0o777, "The journal cannot be used: SQLITE_READONLY."),
+        ("existing/journal.db", 0o777, "The journal cannot be used: SQLITE_READONLY."),
         ("journal.db", 0o555, "The journal cannot be used: SQLITE_CANTOPEN."),
         ("new/journal.db", 0o555, "The journal's directory cannot be created."),
         ("journal.db", 0o700, "The journal cannot be used: SQLITE_CANTOPEN."),
     ],
 )
-def test_missing_permissions(open_folder: Path, start: Start, file: str, folder: int, error: str) -> None:
+def test_missing_permissions(open_folder: Path, start: Start, file: str, mode: int, error: str) -> None:
     """A read-only file or folder, or one without access, makes claims fail until the permissions are granted."""
     home = open_folder / "home"
     path = home / file
-    (home / "made").mkdir(parents=True)
+    (home / "existing").mkdir(parents=True)
     if path.parent.exists() and path.parent != home:
         journal = create_journal(f"sqlite:///{path}")
         journal.counts()
         journal.close()
         path.chmod(0o444)
-        path.parent.chmod(folder)
-    home.chmod(folder)
+        path.parent.chmod(mode)
+    home.chmod(mode)
     (writer,) = start("unprivileged", f"sqlite:///{path}")
     assert writer.read() == error
     home.chmod(0o777)
-    for file_path in (home / "made").iterdir():  # SQLite gives the log the permissions of the file
+    for file_path in (home / "existing").iterdir():  # SQLite gives the log the permissions of the file
         file_path.chmod(0o666)
     writer.send_line()
     assert writer.read() == "claimed"
@@ -169,6 +169,6 @@ def test_missing_permissions(open_folder: Path, start: Start, file: str, folder:
 def test_full_disk(sqlite_url: str, start: Start) -> None:
     """At the size limit of the file a claim fails; without the limit the next one is written, and none is lost."""
     (writer,) = start("disk_full", sqlite_url)
-    error, after, others = writer.read()
+    error, match_afterwards, earlier_claims = writer.read()
     assert error in {"The journal cannot be used: SQLITE_FULL.", "The journal cannot be used: SQLITE_IOERR_WRITE."}
-    assert (after, others) == ("claimed", 2)
+    assert (match_afterwards, earlier_claims) == ("claimed", 2)

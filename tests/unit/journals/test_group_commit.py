@@ -17,7 +17,7 @@ from gateway.domain.operation import Claim
 from gateway.journals import sqlite_connection
 from gateway.journals.sqlite import SqliteJournal
 from gateway.journals.sqlite_connection import PendingStatement
-from tests.unit.journals.records import a_claim
+from tests.unit.journals.records import make_claim
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_one_commit_for_all(journal: SqliteJournal) -> None:
     connection = journal._state().connection
     assert connection is not None
     connection.set_trace_callback(statements.append)
-    with pending(journal, [a_claim() for _ in range(20)]) as futures:
+    with pending(journal, [make_claim() for _ in range(20)]) as futures:
         assert [future.result().match for future in futures] == ["claimed"] * 20
     connection.set_trace_callback(None)
     transaction = [line for line in statements if line in {"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"}]
@@ -58,15 +58,15 @@ def test_one_commit_for_all(journal: SqliteJournal) -> None:
 
 def test_one_claim_succeeds(journal: SqliteJournal) -> None:
     """In one commit too, one claim of a name succeeds; the others return its operation."""
-    with pending(journal, [a_claim(natural_key=("2", "same")) for _ in range(10)]) as futures:
-        claimed = [future.result() for future in futures]
-    assert sorted(future.match for future in claimed) == ["claimed"] + ["name"] * 9
-    assert len({future.operation.claim.id for future in claimed}) == 1
+    with pending(journal, [make_claim(natural_key=("2", "same")) for _ in range(10)]) as futures:
+        results = [future.result() for future in futures]
+    assert sorted(result.match for result in results) == ["claimed"] + ["name"] * 9
+    assert len({result.operation.claim.id for result in results}) == 1
 
 
 def test_invalid_value(journal: SqliteJournal) -> None:
     """Of twenty claims, the one with an unpaired surrogate fails, and the others are written."""
-    claims = [*(a_claim() for _ in range(19)), a_claim(worker_id="\ud800")]
+    claims = [*(make_claim() for _ in range(19)), make_claim(worker_id="\ud800")]
     with pending(journal, claims) as futures:
         failed = [future for future in futures if future.exception() is not None]
         assert [type(future.exception()) for future in failed] == [UnicodeEncodeError]
@@ -83,10 +83,10 @@ def test_write_error(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) ->
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_connection.RetryingConnection, "execute", fail)
-        with pending(journal, [a_claim() for _ in range(5)]) as futures:
+        with pending(journal, [make_claim() for _ in range(5)]) as futures:
             assert {type(future.exception()) for future in futures} == {JournalUnavailable}
     assert journal.counts()["sending"] == 0
-    assert journal.claim(a_claim()).match == "claimed"
+    assert journal.claim(make_claim()).match == "claimed"
 
 
 def test_interrupted_commit(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +96,13 @@ def test_interrupted_commit(journal: SqliteJournal, monkeypatch: pytest.MonkeyPa
         raise SystemExit  # as when a greenlet is killed
 
     state = journal._state()
-    other = PendingStatement("SELECT 1", {})
-    state.pending.append(other)
+    statement = PendingStatement("SELECT 1", {})
+    state.pending.append(statement)
     with monkeypatch.context() as patch:
         patch.setattr(journal, "_commit_group", die)
         with pytest.raises(SystemExit):
-            journal.claim(a_claim())
+            journal.claim(make_claim())
     assert not state.pending
     with pytest.raises(JournalUnavailable, match="interrupted"):
-        other.result()
+        statement.result()
     assert not state.lock.locked()

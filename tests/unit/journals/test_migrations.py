@@ -8,11 +8,11 @@ import pytest
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.journals import create_journal, queries
-from tests.unit.journals.records import a_claim, sent
+from tests.unit.journals.records import make_claim, sending_operation
 
 
 def execute(url: str, statement: str) -> None:
-    """Do something behind the journal's back."""
+    """Execute a statement on a connection that the journal does not use."""
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(statement.encode())
@@ -23,25 +23,25 @@ def execute(url: str, statement: str) -> None:
     file.close()
 
 
-def test_a_newer_schema_is_left_alone(shared_url: str) -> None:
-    """A database of a later version is refused in words that say what to do, and works again with that version."""
-    claim = a_claim()
+def test_newer_schema_is_refused(shared_url: str) -> None:
+    """A database of a later version is refused with an error that has both versions; a supported one works."""
+    claim = make_claim()
     journal = create_journal(shared_url)
     journal.claim(claim)
     journal.close()
     execute(shared_url, "INSERT INTO schema_version (version) VALUES (7)")
-    known = len(queries.MIGRATIONS)
+    supported = len(queries.MIGRATIONS)
     journal = create_journal(shared_url)
-    with pytest.raises(JournalUnavailable, match=f"has version 7; this program supports at most {known}"):
-        journal.claim(a_claim())
+    with pytest.raises(JournalUnavailable, match=f"has version 7; this program supports at most {supported}"):
+        journal.claim(make_claim())
     execute(shared_url, "DELETE FROM schema_version WHERE version = 7")
-    assert journal.get(claim.id) == sent(claim)
+    assert journal.get(claim.id) == sending_operation(claim)
     journal.close()
 
 
-def test_an_older_schema_is_migrated(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a database lacks is added to it, once, and what it holds stays."""
-    claim = a_claim()
+def test_older_schema_is_migrated(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing migrations are applied once, and the stored operations remain."""
+    claim = make_claim()
     journal = create_journal(shared_url)
     journal.claim(claim)
     journal.close()
@@ -49,30 +49,30 @@ def test_an_older_schema_is_migrated(shared_url: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(queries, "MIGRATIONS", newer)
     for _ in range(2):
         journal = create_journal(shared_url)
-        assert journal.get(claim.id) == sent(claim)
+        assert journal.get(claim.id) == sending_operation(claim)
         journal.close()
     execute(shared_url, "CREATE UNIQUE INDEX newer_once ON newer (id)")
 
 
-def test_a_migration_that_fails_leaves_nothing(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_is_rolled_back(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All steps of a migration are applied or none: after a failure in the middle it can be repeated."""
-    good = queries.MIGRATIONS
-    monkeypatch.setattr(queries, "MIGRATIONS", (*good, ("CREATE TABLE newer (id TEXT)", "CREATE NONSENSE")))
+    migrations = queries.MIGRATIONS
+    monkeypatch.setattr(queries, "MIGRATIONS", (*migrations, ("CREATE TABLE newer (id TEXT)", "CREATE NONSENSE")))
     journal = create_journal(shared_url)
     with pytest.raises(JournalUnavailable):
         journal.counts()
-    monkeypatch.setattr(queries, "MIGRATIONS", (*good, ("CREATE TABLE newer (id TEXT)",)))
+    monkeypatch.setattr(queries, "MIGRATIONS", (*migrations, ("CREATE TABLE newer (id TEXT)",)))
     assert journal.next_due() is None
     journal.close()
 
 
 @pytest.mark.loopback
-def test_a_database_may_be_replaced(postgres_url: str) -> None:
-    """When the tables are gone a call fails, and the next one makes them anew."""
+def test_dropped_tables_are_recreated(postgres_url: str) -> None:
+    """After the tables were dropped one call fails, and the next one creates them."""
     journal = create_journal(postgres_url)
-    journal.claim(a_claim())
+    journal.claim(make_claim())
     execute(postgres_url, "DROP TABLE operations, met, schema_version")
     with pytest.raises(JournalUnavailable):
-        journal.claim(a_claim())
-    assert journal.claim(a_claim()).match == "claimed"
+        journal.claim(make_claim())
+    assert journal.claim(make_claim()).match == "claimed"
     journal.close()

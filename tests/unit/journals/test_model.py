@@ -12,15 +12,15 @@ from gateway.domain.journal import Journal
 from gateway.domain.operation import State
 from gateway.journals import create_journal
 from tests.unit.journals.model import Model
-from tests.unit.journals.records import a_claim, an_end, mark_unknown, settle
+from tests.unit.journals.records import make_claim, make_settlement, mark_unknown, settle
 
-FEW = st.integers(0, 3)
+SMALL_INTEGERS = st.integers(0, 3)
 SECONDS = st.sampled_from([0.0, 1.0, 10.0, 100.0])
 _examples = itertools.count(1)
 
 
 class Machine(RuleBasedStateMachine):
-    """Do the same to a journal and to the model: they must say the same. Time goes on, in small steps and large."""
+    """Applies the same calls to a journal and to the model, which must agree, while the time advances."""
 
     journal: Journal
 
@@ -37,13 +37,21 @@ class Machine(RuleBasedStateMachine):
         request=st.sampled_from("rs"),
         body=st.sampled_from("fg"),
         name=st.sampled_from("xyz"),
-        memory=st.sampled_from([None, 0.0, 50.0]),
+        dedup_seconds=st.sampled_from([None, 0.0, 50.0]),
         lease=SECONDS,
     )
     def claim(
-        self, *, caller: str, key: str | None, request: str, body: str, name: str, memory: float | None, lease: float
+        self,
+        *,
+        caller: str,
+        key: str | None,
+        request: str,
+        body: str,
+        name: str,
+        dedup_seconds: float | None,
+        lease: float,
     ) -> None:
-        claim = a_claim(
+        claim = make_claim(
             natural_key=("2", name),
             caller=caller,
             idempotency_key=key,
@@ -52,44 +60,50 @@ class Machine(RuleBasedStateMachine):
             claimed_at=self.now,
             lease_until=self.now + lease,
             # Only a claim with a key may be without a deduplication period.
-            dedup_until=None if key is not None and memory is None else self.now + (memory or 0.0),
+            dedup_until=None if key is not None and dedup_seconds is None else self.now + (dedup_seconds or 0.0),
         )
-        found = self.journal.claim(claim)
-        assert (found.match, found.operation.claim.id) == self.model.claim(claim)
-        assert found.operation == self.model.entries[found.operation.claim.id].operation
+        result = self.journal.claim(claim)
+        assert (result.match, result.operation.claim.id) == self.model.claim(claim)
+        assert result.operation == self.model.entries[result.operation.claim.id].operation
         self.ids.append(claim.id)
 
-    @rule(nth=FEW, end=st.sampled_from([state for state in State if not state.is_active]), noted=st.booleans())
-    def settle(self, *, nth: int, end: State, noted: bool) -> None:
+    @rule(
+        nth=SMALL_INTEGERS,
+        state=st.sampled_from([state for state in State if not state.is_active]),
+        with_evidence=st.booleans(),
+    )
+    def settle(self, *, nth: int, state: State, with_evidence: bool) -> None:
         for key in self._nth(nth):
-            evidence = {"at": self.now, "what": "looked", "hits": nth} if noted else None
-            settlement = an_end(end, at=self._unique_now(), module={"id": nth}, module_id=f"{nth}", evidence=evidence)
+            evidence = {"at": self.now, "what": "looked", "hits": nth} if with_evidence else None
+            settlement = make_settlement(
+                state, at=self._unique_now(), module={"id": nth}, module_id=f"{nth}", evidence=evidence
+            )
             assert settle(self.journal, key, settlement) == self.model.settle(key, settlement)
 
-    @rule(nth=FEW, delay=SECONDS)
+    @rule(nth=SMALL_INTEGERS, delay=SECONDS)
     def mark_unknown(self, *, nth: int, delay: float) -> None:
         for key in self._nth(nth):
-            doubted: dict[str, Any] = {"at": self.now, "due_at": self.now + delay, "evidence": {"at": self.now}}
-            assert mark_unknown(self.journal, key, **doubted) == self.model.mark_unknown(key, **doubted)
+            values: dict[str, Any] = {"at": self.now, "due_at": self.now + delay, "evidence": {"at": self.now}}
+            assert mark_unknown(self.journal, key, **values) == self.model.mark_unknown(key, **values)
 
-    @rule(nth=FEW, delay=SECONDS)
+    @rule(nth=SMALL_INTEGERS, delay=SECONDS)
     def reschedule(self, *, nth: int, delay: float) -> None:
         for key in self._nth(nth):
-            looked: dict[str, Any] = {"due_at": self.now + delay, "evidence": {"at": self.now, "hits": nth}}
-            self.journal.reschedule(key, **looked)
-            self.model.reschedule(key, **looked)
+            values: dict[str, Any] = {"due_at": self.now + delay, "evidence": {"at": self.now, "hits": nth}}
+            self.journal.reschedule(key, **values)
+            self.model.reschedule(key, **values)
 
-    @rule(lease=SECONDS, limit=FEW)
+    @rule(lease=SECONDS, limit=SMALL_INTEGERS)
     def lease_due(self, *, lease: float, limit: int) -> None:
-        taken = self.journal.lease_due("taker", now=self.now, lease_seconds=lease, limit=limit)
-        assert taken == self.model.lease_due(self.now, lease, limit)
+        leased = self.journal.lease_due("worker", now=self.now, lease_seconds=lease, limit=limit)
+        assert leased == self.model.lease_due(self.now, lease, limit)
 
-    @rule(module=FEW)
+    @rule(module=SMALL_INTEGERS)
     def clear_dedup(self, *, module: int) -> None:
         self.journal.clear_dedup(f"{module}")
         self.model.clear_dedup(f"{module}")
 
-    @rule(ago=SECONDS, limit=FEW)
+    @rule(ago=SECONDS, limit=SMALL_INTEGERS)
     def expire(self, *, ago: float, limit: int) -> None:
         before = self.now - ago
         assert self.journal.expire(settled_before=before, limit=limit) == self.model.expire(before, limit)
@@ -97,8 +111,8 @@ class Machine(RuleBasedStateMachine):
     @rule(seen=st.lists(st.sampled_from("123")), native_id=st.sampled_from("123"))
     def record_seen(self, *, seen: list[str], native_id: str) -> None:
         self.journal.record_seen("pm", self.example, seen, at=self.now)
-        self.model.met = dict.fromkeys(seen, self.now) | self.model.met
-        before = self.model.met.get(native_id, self.now) < self.now
+        self.model.first_seen = dict.fromkeys(seen, self.now) | self.model.first_seen
+        before = self.model.first_seen.get(native_id, self.now) < self.now
         assert self.journal.was_seen_before("pm", self.example, native_id, before=self.now) == before
 
     @rule(seconds=SECONDS)
@@ -106,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         self.now += seconds
 
     @invariant()
-    def same(self) -> None:
+    def agrees_with_model(self) -> None:
         assert self.journal.next_due() == self.model.next_due()
         assert self.journal.counts() == self.model.counts()
         for key in self.ids[-4:]:
@@ -114,25 +128,25 @@ class Machine(RuleBasedStateMachine):
             assert self.journal.get(key) == (entry.operation if entry else None)
 
     def teardown(self) -> None:
-        """Leave an empty journal to the next example."""
+        """Empty the journal for the next example."""
         for key in self.ids:
-            self.journal.settle(key, an_end(at=0.0))
+            self.journal.settle(key, make_settlement(at=0.0))
         self.journal.expire(settled_before=1e12, limit=10_000)
 
     def _nth(self, nth: int) -> list[str]:
-        """One of the latest that the model still has."""
+        """Return the nth latest operation id that the model contains, if there is one."""
         return [key for key in reversed(self.ids) if key in self.model.entries][nth : nth + 1]
 
     def _unique_now(self) -> float:
-        self.now += 0.25  # no two end at the same time: which expires first would be anybody's guess
+        self.now += 0.25  # unique, because the order in which equal times expire is undefined
         return self.now
 
 
 @pytest.mark.parametrize(
     ("fixture", "examples"), [("memory", 50), pytest.param("postgres_url", 8, marks=pytest.mark.loopback)]
 )
-def test_a_journal_does_what_the_model_does(request: pytest.FixtureRequest, fixture: str, examples: int) -> None:
-    """Whatever is done in whatever order, a journal answers and holds what the rules say."""
+def test_journal_agrees_with_the_model(request: pytest.FixtureRequest, fixture: str, examples: int) -> None:
+    """For any sequence of calls the journal returns and stores the same as the model."""
     journal = create_journal("sqlite:///:memory:" if fixture == "memory" else request.getfixturevalue(fixture))
     machine = type("Bound", (Machine,), {"journal": journal})
     run_state_machine_as_test(

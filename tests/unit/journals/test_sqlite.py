@@ -12,7 +12,7 @@ from gateway.domain.errors import JournalUnavailable
 from gateway.journals import create_journal, queries, sqlite
 from gateway.journals.sql import Parameters
 from gateway.journals.sqlite import SqliteJournal
-from tests.unit.journals.records import a_claim, sent
+from tests.unit.journals.records import make_claim, sending_operation
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def journal(path: Path) -> Iterator[SqliteJournal]:
 
 @pytest.fixture
 def writer(path: Path, journal: SqliteJournal) -> Iterator[sqlite3.Connection]:
-    """Another process's connection to the same file."""
+    """A second connection to the same file, as another process has it."""
     journal.counts()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     yield connection
@@ -37,144 +37,146 @@ def writer(path: Path, journal: SqliteJournal) -> Iterator[sqlite3.Connection]:
 
 
 def test_every_commit_is_on_disk(journal: SqliteJournal) -> None:
-    """The log is written ahead and synchronized at every commit; SQLite itself waits for nobody."""
+    """The write-ahead log is synchronized at every commit; SQLite's own busy timeout is off."""
     settings = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 0}
     assert {name: journal._read(f"PRAGMA {name}", {})[0][0] for name in settings} == settings
 
 
-def in_the_file(path: Path) -> int:
-    """Count the operations that the file alone holds, without what stands in the log beside it."""
+def count_in_main_file(path: Path) -> int:
+    """Count the operations in the database file without the write-ahead log."""
     copy = path.with_name("copy.db")
     copy.write_bytes(path.read_bytes())
-    with closing(sqlite3.connect(copy)) as alone:
+    with closing(sqlite3.connect(copy)) as connection:
         try:
-            return int(alone.execute("SELECT count(*) FROM operations").fetchone()[0])
-        except sqlite3.OperationalError:  # not even the table
+            return int(connection.execute("SELECT count(*) FROM operations").fetchone()[0])
+        except sqlite3.OperationalError:  # the table is still in the log
             return 0
 
 
-def test_the_file_is_brought_up_to_date_while_nobody_waits(journal: SqliteJournal, path: Path) -> None:
-    """After a hundred creates it is, so that no commit has to; for a few it is not worth waiting for the disk."""
+def test_checkpoint_threshold(journal: SqliteJournal, path: Path) -> None:
+    """After 200 changes (100 creates) it copies the log, so that no commit has to; fewer are not worth the wait."""
     for number in range(199):
-        journal.claim(a_claim(natural_key=("1", "2", f"name {number}")))
+        journal.claim(make_claim(natural_key=("1", "2", f"name {number}")))
     journal.checkpoint()
-    assert in_the_file(path) == 0
-    journal.claim(a_claim(natural_key=("1", "2", "the last")))
+    assert count_in_main_file(path) == 0
+    journal.claim(make_claim(natural_key=("1", "2", "the last")))
     journal.checkpoint()
-    assert in_the_file(path) == 200
-    journal.claim(a_claim(natural_key=("1", "2", "one more")))
+    assert count_in_main_file(path) == 200
+    journal.claim(make_claim(natural_key=("1", "2", "one more")))
     journal.checkpoint()
-    assert (in_the_file(path), journal.counts()["sending"]) == (200, 201)
+    assert (count_in_main_file(path), journal.counts()["sending"]) == (200, 201)
 
 
-def test_who_reads_keeps_nobody_from_tidying(
+def test_checkpoint_does_not_wait_for_readers(
     journal: SqliteJournal, path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an older reader may still need stays in the log; nobody waits for him, and nothing is lost."""
+    """Pages that an open read transaction needs stay in the log; the checkpoint does not wait, and nothing is lost."""
     monkeypatch.setattr(sqlite, "_CHECKPOINT_AFTER", 1)
-    journal.claim(a_claim())
+    journal.claim(make_claim())
     writer.execute("BEGIN")
     assert writer.execute("SELECT count(*) FROM operations").fetchone() == (1,)
-    journal.claim(a_claim(natural_key=("1", "2", "newer")))
+    journal.claim(make_claim(natural_key=("1", "2", "newer")))
     journal.checkpoint()
     writer.execute("COMMIT")
-    journal.claim(a_claim(natural_key=("1", "2", "newest")))
+    journal.claim(make_claim(natural_key=("1", "2", "newest")))
     journal.checkpoint()
-    assert in_the_file(path) == 3
+    assert count_in_main_file(path) == 3
 
 
-def test_a_writer_in_the_way_is_waited_for(journal: SqliteJournal, writer: sqlite3.Connection) -> None:
-    """A claim that meets another process's transaction is written when that is over."""
+def test_claim_waits_for_another_writer(journal: SqliteJournal, writer: sqlite3.Connection) -> None:
+    """A claim is written when another process's transaction ends."""
     writer.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(0.1, writer.execute, ["COMMIT"])
     timer.start()
-    assert journal.claim(a_claim()).match == "claimed"
+    assert journal.claim(make_claim()).match == "claimed"
     timer.join()
 
 
-def test_a_writer_that_stays_is_not(
+def test_claim_fails_after_the_busy_timeout(
     journal: SqliteJournal, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A claim waits only so long; reads go on meanwhile, and the next claim is written when the way is free."""
+    """Writes fail after the busy timeout while reads succeed; the next claim succeeds when the lock is released."""
     journal.close()
     monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.05)
-    claim = a_claim()
+    claim = make_claim()
     journal.claim(claim)
     writer.execute("BEGIN IMMEDIATE")
-    for change in (lambda: journal.claim(a_claim()), lambda: journal.lease_due("o", now=1, lease_seconds=1, limit=1)):
+    for write in (lambda: journal.claim(make_claim()), lambda: journal.lease_due("o", now=1, lease_seconds=1, limit=1)):
         with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: SQLITE_BUSY\.$"):
-            change()
-        assert journal.get(claim.id) == sent(claim)
+            write()
+        assert journal.get(claim.id) == sending_operation(claim)
     writer.execute("ROLLBACK")
-    assert journal.claim(a_claim()).match == "claimed"
+    assert journal.claim(make_claim()).match == "claimed"
 
 
-@pytest.mark.parametrize("hold", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
-def test_opening_waits_for_the_log(path: Path, hold: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new file that another process holds is waited for, at every step of opening it; and not forever."""
+@pytest.mark.parametrize("lock_statement", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
+def test_opening_waits_for_another_process(path: Path, lock_statement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step of opening a file that another process has locked waits, up to the busy timeout."""
     monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.1)
-    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    holder.execute(hold)
+    locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    locker.execute(lock_statement)
     journal = SqliteJournal(path)
     with pytest.raises(JournalUnavailable, match="SQLITE_BUSY"):
         journal.counts()
     monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 2.0)
-    timer = threading.Timer(0.1, holder.execute, ["COMMIT"])
+    timer = threading.Timer(0.1, locker.execute, ["COMMIT"])
     timer.start()
     assert sum(journal.counts().values()) == 0
     timer.join()
     journal.close()
-    holder.close()
+    locker.close()
 
 
-def test_a_file_that_is_none_of_ours(journal: SqliteJournal, path: Path) -> None:
-    """A file of something else is left as it is, and once it is out of the way the journal works."""
-    path.write_text("something else entirely, and long enough to be looked at. " * 40)
+def test_file_that_is_not_a_database(journal: SqliteJournal, path: Path) -> None:
+    """A file that is not a SQLite database is refused; after it was deleted the journal works."""
+    path.write_text("not a database, but long enough for SQLite to read a header. " * 40)
     for _ in range(2):
         with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: SQLITE_NOTADB\.$"):
-            journal.claim(a_claim())
+            journal.claim(make_claim())
     path.unlink()
-    assert journal.claim(a_claim()).match == "claimed"
+    assert journal.claim(make_claim()).match == "claimed"
 
 
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    """A path through a file cannot be made; it can once the file is gone."""
+def test_directory_cannot_be_created(tmp_path: Path) -> None:
+    """A path through a regular file fails; after the file was deleted the journal works."""
     (tmp_path / "file").touch()
     journal = SqliteJournal(tmp_path / "file" / "journal.db")
     with pytest.raises(JournalUnavailable, match=r"^The journal's directory cannot be created\.$"):
-        journal.claim(a_claim())
+        journal.claim(make_claim())
     (tmp_path / "file").unlink()
-    assert journal.claim(a_claim()).match == "claimed"
+    assert journal.claim(make_claim()).match == "claimed"
     journal.close()
 
 
-def test_a_useless_connection_is_replaced(journal: SqliteJournal) -> None:
-    """A connection that fails for good costs one call, not all that follow."""
-    claim = a_claim()
+def test_broken_connection_is_replaced(journal: SqliteJournal) -> None:
+    """A closed connection makes one call fail; the next call opens a new one."""
+    claim = make_claim()
     journal.claim(claim)
     connection = journal._state().connection
     assert connection is not None
     connection.close()
     with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
         journal.get(claim.id)
-    assert journal.get(claim.id) == sent(claim)
+    assert journal.get(claim.id) == sending_operation(claim)
 
 
-def test_memory_outlives_a_failure() -> None:
-    """What is in memory is not given up when a statement fails, for opening anew would lose it."""
+def test_journal_in_memory_survives_a_failed_statement() -> None:
+    """After a failed statement the connection of a journal in memory is kept, because a new one would be empty."""
     journal = SqliteJournal(None)
-    claim = a_claim()
+    claim = make_claim()
     journal.claim(claim)
     with pytest.raises(JournalUnavailable, match="SQLITE_ERROR"):
         journal._read("SELECT nonsense", {})
-    assert journal.get(claim.id) == sent(claim)
+    assert journal.get(claim.id) == sending_operation(claim)
     journal.close()
 
 
-def test_threads_take_turns(journal: SqliteJournal) -> None:
-    """Threads may use one journal, also those that did not open it; none loses a claim."""
-    claims = [[a_claim() for _ in range(20)] for _ in range(8)]
-    threads = [threading.Thread(target=lambda mine: [journal.claim(c) for c in mine], args=[mine]) for mine in claims]
+def test_concurrent_threads(journal: SqliteJournal) -> None:
+    """Several threads use one journal, also threads that did not open it; no claim is lost."""
+    batches = [[make_claim() for _ in range(20)] for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda batch: [journal.claim(c) for c in batch], args=[batch]) for batch in batches
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -182,8 +184,8 @@ def test_threads_take_turns(journal: SqliteJournal) -> None:
     assert journal.counts()["sending"] == 160
 
 
-class Haunted(SqliteJournal):
-    """A journal in which names are taken when one writes and free when one looks."""
+class JournalWithPhantomConflicts(SqliteJournal):
+    """A journal whose claims conflict when they are written, without a conflicting operation to be found."""
 
     def __init__(self, times: int) -> None:
         super().__init__(None)
@@ -197,10 +199,10 @@ class Haunted(SqliteJournal):
 
 
 @pytest.mark.parametrize(("times", "written"), [(3, True), (1000, False)])
-def test_a_rival_that_came_and_went(times: int, *, written: bool) -> None:
-    """What stood in the way and is gone when it is looked at is no obstacle: try again, but not forever."""
-    journal = Haunted(times)
-    claim = a_claim()
+def test_conflict_that_disappears(times: int, *, written: bool) -> None:
+    """A claim whose conflicting operation disappeared is retried a limited number of times."""
+    journal = JournalWithPhantomConflicts(times)
+    claim = make_claim()
     if written:
         assert journal.claim(claim).match == "claimed"
     else:
@@ -210,11 +212,11 @@ def test_a_rival_that_came_and_went(times: int, *, written: bool) -> None:
     journal.close()
 
 
-def test_a_file_that_was_moved_is_not_written_on(tmp_path: Path) -> None:
-    """A file renamed or deleted under a process is refused, not written to unseen; put back, it is used again."""
+def test_moved_file_is_refused(tmp_path: Path) -> None:
+    """A file renamed or deleted while the journal is open is refused, and used again when it is moved back."""
     path = tmp_path / "journal.db"
     with closing(create_journal(f"sqlite:///{path}")) as journal:
-        assert journal.claim(a_claim()).match == "claimed"
+        assert journal.claim(make_claim()).match == "claimed"
         moved = path.rename(tmp_path / "elsewhere.db")
         for _ in range(2):
             with pytest.raises(JournalUnavailable, match="moved or deleted"):

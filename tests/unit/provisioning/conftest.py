@@ -1,4 +1,4 @@
-"""Fixtures of the provisioning tests: the backend doubles of the api's tests, a provisioner and a reconciler."""
+"""Fixtures of the provisioning tests: the fake backends of the API tests, a provisioner and a reconciler."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from gateway.provisioning.provisioner import Provisioner
 from tests.unit.api.fake_backend import FakeBackend
 
 
-def test_a_probe_finds_the_name_taken(
+def test_probe_of_a_taken_name(
     provisioner: Provisioner, create_request: CreateRequest, cmdb: FakeBackend, call: CallContext
 ) -> None:
     """Nothing is sent if the name exists; a free name is created."""
@@ -27,7 +27,7 @@ def test_a_probe_finds_the_name_taken(
     assert provisioner.create(cmdb, free, call).created.adopted is False
 
 
-def test_a_probe_that_fails_sends_nothing(
+def test_failed_probe(
     provisioner: Provisioner, create_request: CreateRequest, cmdb: FakeBackend, call: CallContext
 ) -> None:
     """A lookup before the create that times out proves that nothing was applied: 503 and not 504."""

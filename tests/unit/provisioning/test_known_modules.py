@@ -35,8 +35,8 @@ def create_known_modules(clock: VirtualClock, journal: Any) -> KnownModules:
     return KnownModules(journal, clock)
 
 
-def test_an_id_is_recorded_once(clock: VirtualClock) -> None:
-    """A second time costs no write; a module with a creation time is not recorded."""
+def test_id_is_recorded_once(clock: VirtualClock) -> None:
+    """An id is written to the journal once; a module with a creation time is not recorded."""
     journal = FakeJournal()
     modules = create_known_modules(clock, journal)
     dated = replace(MODULE, native_id="2", created_at=datetime(2026, 1, 1, tzinfo=UTC))
@@ -45,7 +45,7 @@ def test_an_id_is_recorded_once(clock: VirtualClock) -> None:
     assert journal.recorded == [("pm", "p", ["1"])]
 
 
-def test_the_cache_is_bounded(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_bounded(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full cache is cleared; an id seen again after that is written to the journal again."""
     monkeypatch.setattr(known_modules, "_CACHE_SIZE", 2)
     journal = FakeJournal()
@@ -55,7 +55,7 @@ def test_the_cache_is_bounded(clock: VirtualClock, monkeypatch: pytest.MonkeyPat
     assert [native_ids for _, _, native_ids in journal.recorded] == [["1"], ["2"], ["3"], ["4"], ["1"]]
 
 
-def test_the_journal_is_unavailable(clock: VirtualClock) -> None:
+def test_journal_is_unavailable(clock: VirtualClock) -> None:
     """No error is raised, and the id is recorded with the next read."""
     journal = FakeJournal(JournalUnavailable())
     modules = create_known_modules(clock, journal)
@@ -65,7 +65,7 @@ def test_the_journal_is_unavailable(clock: VirtualClock) -> None:
     assert journal.recorded == [("pm", "p", ["1"])]
 
 
-def test_the_provisioner_records_what_routes_read(provisioner: Provisioner) -> None:
+def test_provisioner_records_what_routes_read(provisioner: Provisioner) -> None:
     """record_seen writes to the journal that the provisioner and the reconciler share."""
     provisioner.record_seen([MODULE])
     assert provisioner.journal.was_seen_before("pm", "p", "1", before=provisioner.runtime.now() + 1.0)

@@ -1,4 +1,4 @@
-"""Claims, duplicates, waiting and answers in one process."""
+"""Claims, duplicates, waiting and results in one process."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class BrokenJournal:
     settle = mark_unknown = get = _fail
 
 
-def test_a_key_replays_its_result(
+def test_key_replays_its_result(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
     """The same request returns the stored module; another request under the key is refused."""
@@ -87,7 +87,7 @@ def test_a_key_replays_its_result(
         )
 
 
-def test_a_request_id_replays_its_result(
+def test_request_id_replays_its_result(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
     """Within ten minutes a retry without a key returns the first result; after them it is a new create."""
@@ -101,7 +101,7 @@ def test_a_request_id_replays_its_result(
     assert provisioner.create(cmdb, create_request, call_context(clock)).replayed is False
 
 
-def test_a_refusal_is_not_stored(
+def test_refusal_is_not_stored(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
     """After the permission was granted, the same key creates the module."""
@@ -113,7 +113,7 @@ def test_a_refusal_is_not_stored(
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown(), RuntimeError("a bug")])
-def test_an_unknown_outcome_is_raised_at_the_deadline(
+def test_unknown_outcome_is_raised_at_the_deadline(
     provisioner: Provisioner,
     create_request: CreateRequest,
     cmdb: FakeBackend,
@@ -121,7 +121,7 @@ def test_an_unknown_outcome_is_raised_at_the_deadline(
     journal: Journal,
     error: Exception,
 ) -> None:
-    """A lost reply, or a bug, is unknown: raised at the deadline with the operation, and never sent again."""
+    """After a lost response or a bug: OutcomeUnknown at the deadline with the operation; nothing is sent again."""
     restore = fail_creates(cmdb, error)
     started_at = clock.seconds
     with pytest.raises(OutcomeUnknown) as caught:
@@ -144,7 +144,7 @@ def test_an_unknown_outcome_is_raised_at_the_deadline(
         (Settlement(state=State.AMBIGUOUS, at=0.0), OutcomeAmbiguous),
     ],
 )
-def test_a_waiting_caller_gets_the_verdict_of_the_reconciler(
+def test_waiting_caller_gets_the_verdict_of_the_reconciler(
     provisioner: Provisioner,
     create_request: CreateRequest,
     cmdb: FakeBackend,
@@ -153,7 +153,7 @@ def test_a_waiting_caller_gets_the_verdict_of_the_reconciler(
     settlement: Settlement,
     error: type[GatewayError],
 ) -> None:
-    """An operation that is settled before the deadline answers the caller that waits for it."""
+    """If the operation is settled before the deadline, the waiting caller gets its result."""
     fail_creates(cmdb, OutcomeUnknown())
     sleep = clock.sleep
 
@@ -166,7 +166,7 @@ def test_a_waiting_caller_gets_the_verdict_of_the_reconciler(
         provisioner.create(cmdb, create_request, call_context(clock))
 
 
-def test_another_body_of_a_name_that_is_being_created(
+def test_different_create_of_a_name_in_progress(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
     """A different body is refused at once with create_in_progress and without an operation."""
@@ -180,7 +180,7 @@ def test_another_body_of_a_name_that_is_being_created(
 
 
 @pytest.mark.parametrize(("key", "operation"), [("key", "op-1"), (None, None)])
-def test_a_duplicate_waits_to_its_own_deadline(
+def test_duplicate_waits_until_its_own_deadline(
     provisioner: Provisioner,
     cmdb: FakeBackend,
     create_request: CreateRequest,
@@ -198,7 +198,7 @@ def test_a_duplicate_waits_to_its_own_deadline(
 
 
 @pytest.mark.parametrize("key", ["key", None])
-def test_a_proxys_repetition_is_unknown(
+def test_retry_by_a_proxy_is_unknown(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock, key: str | None
 ) -> None:
     """A request under the request id of a create that is being sent is unknown, with its operation."""
@@ -210,10 +210,10 @@ def test_a_proxys_repetition_is_unknown(
     assert caught.value.operation == "op-1"
 
 
-def test_a_shared_result_is_replayed(
+def test_shared_result_is_replayed(
     provisioner: Provisioner, create_request: CreateRequest, clock: VirtualClock, journal: Journal, cmdb: FakeBackend
 ) -> None:
-    """A caller that got the result of another request keeps it under its own key after that operation has ended."""
+    """A caller that got another request's result gets it again under its own key after that operation was settled."""
     claim_in_another_process(provisioner, cmdb, create_request, clock)
     sleep = clock.sleep
 
@@ -231,7 +231,7 @@ def test_a_shared_result_is_replayed(
     assert (shared.replayed, replayed.replayed, len(cmdb.writes)) == (True, True, 1)
 
 
-def test_a_refusal_is_shared(
+def test_refusal_is_shared(
     provisioner: Provisioner, create_request: CreateRequest, clock: VirtualClock, journal: Journal, cmdb: FakeBackend
 ) -> None:
     """A duplicate of a create that was refused raises the same error with all its values."""
@@ -246,14 +246,14 @@ def test_a_refusal_is_shared(
 
 
 @pytest.mark.parametrize("error", [None, BackendPermissionDenied(), OutcomeUnknown()])
-def test_the_journal_fails_after_the_send(
+def test_journal_fails_after_the_send(
     provisioner: Provisioner,
     create_request: CreateRequest,
     cmdb: FakeBackend,
     clock: VirtualClock,
     error: GatewayError | None,
 ) -> None:
-    """A result that could not be recorded is returned all the same; an unknown outcome stays unknown."""
+    """A result that could not be stored is still returned; an unknown outcome stays unknown."""
     broken: Any = BrokenJournal(provisioner.journal)
     provisioner = replace(provisioner, journal=broken)
     if error is None:
@@ -275,10 +275,10 @@ def test_without_a_claim_nothing_is_sent(
     assert len(cmdb.writes) == 0
 
 
-def test_a_draining_process_refuses_creates(
+def test_draining_process_refuses_creates(
     provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
-    """New creates and repetitions are refused: another process answers them."""
+    """New creates and retries are refused; another process handles them."""
     provisioner.draining = True
     with pytest.raises(Draining):
         provisioner.create(cmdb, create_request, call_context(clock))

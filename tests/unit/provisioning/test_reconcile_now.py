@@ -1,4 +1,4 @@
-"""A lost create on a connection that passes its callers' credentials through: only those can look it up."""
+"""A lost create on a connection that passes its callers' credentials through: only those credentials can look it up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.api.fake_backend import FakeBackend
 
 
 class PassthroughBackend(FakeBackend):
-    """A backend that requires a credential in every call; its creates are applied, or not, and the reply is lost."""
+    """A backend that requires a credential in every call; its creates are applied, or not, and the response is lost."""
 
     applies = True
 
@@ -67,10 +67,10 @@ def create(
     return provisioner.create(backend, create_request, CallContext("r", clock.monotonic() + seconds, credential="own"))
 
 
-def test_the_waiting_callers_credential_finds_the_module(
+def test_waiting_callers_credential_finds_the_module(
     provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
-    """The reply is lost, the module exists: the same request returns it, and the create is sent once."""
+    """The response is lost and the module exists: the same request returns it, and the create is sent once."""
     result = create(provisioner, backend, create_request, clock)
     assert result.created.module.name == "x"
     assert backend.count("create") == 1
@@ -99,7 +99,7 @@ def test_without_the_credential_nothing_is_settled(
     assert backend.count("create") == 1
 
 
-def test_a_repetition_after_the_window_settles_it(
+def test_retry_after_the_window_settles_it(
     provisioner: Provisioner,
     reconciler: Reconciler,
     backend: PassthroughBackend,
@@ -122,10 +122,10 @@ def test_a_repetition_after_the_window_settles_it(
     assert create(provisioner, backend, create_request, clock).created.module.name == "x"
 
 
-def test_lookups_are_few(
+def test_number_of_lookups_is_limited(
     provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
 ) -> None:
-    """A caller that waits for a minute costs the backend about thirty lookups, not hundreds."""
+    """While a caller waits for a minute, the backend gets about thirty lookups."""
     backend.applies = False
     with pytest.raises(OutcomeUnknown):
         create(provisioner, backend, create_request, clock, seconds=60.0)

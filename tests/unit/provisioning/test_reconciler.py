@@ -1,4 +1,4 @@
-"""What the reconciler leases, looks up and settles, and the failures that do not stop it."""
+"""The reconciler's leases, lookups and settlements, and failures that do not stop it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.api.fake_backend import FakeBackend
 
 @pytest.fixture
 def lost(provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, call: CallContext) -> str:
-    """The id of an operation whose reply was lost, and that may have been applied."""
+    """The id of an operation whose response was lost, and that may have been applied."""
     cmdb.fails["create"] = OutcomeUnknown()
     operation = provisioner.start(cmdb, create_request, call).operation
     del cmdb.fails["create"]
@@ -36,12 +36,12 @@ def state(journal: Journal, operation_id: str) -> State:
 
 
 def test_nothing_is_looked_up_before_it_is_due(reconciler: Reconciler, lookups: list[Any], lost: str) -> None:
-    """The first lookup has a time, and it is not made earlier."""
+    """The first lookup is not made before its time."""
     reconciler.run_once()
     assert lookups == []
 
 
-def test_a_create_that_was_not_applied_is_settled_when_the_window_closes(
+def test_create_that_was_not_applied_is_settled_when_the_window_closes(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lookups: list[Any], lost: str
 ) -> None:
     """Seven lookups are made on schedule; the last one proves that the create was not applied."""
@@ -54,7 +54,7 @@ def test_a_create_that_was_not_applied_is_settled_when_the_window_closes(
     assert clock.seconds - started_at == pytest.approx(130.0)
 
 
-def test_a_backend_that_cannot_be_read_settles_nothing(
+def test_backend_that_cannot_be_read_settles_nothing(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, cmdb: FakeBackend, lookups: list[Any], lost: str
 ) -> None:
     """A lookup that fails is repeated, also after the window."""
@@ -66,7 +66,7 @@ def test_a_backend_that_cannot_be_read_settles_nothing(
     assert lookups == [("cmdb", "look_failed:backend_timeout")] * 3
 
 
-def test_a_removed_connection_leaves_its_operations_open(
+def test_removed_connection_leaves_its_operations_open(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lookups: list[Any], lost: str
 ) -> None:
     """A backend that was removed from the configuration can come back; until then nothing is settled."""
@@ -78,7 +78,7 @@ def test_a_removed_connection_leaves_its_operations_open(
 
 
 @pytest.mark.parametrize(("before", "verdict"), [(True, State.REFUSED), (False, State.SUCCEEDED)])
-def test_a_module_that_was_seen_before_the_claim_is_not_the_result(
+def test_module_that_was_seen_before_the_claim_is_not_the_result(
     reconciler: Reconciler,
     journal: Journal,
     clock: VirtualClock,
@@ -87,7 +87,7 @@ def test_a_module_that_was_seen_before_the_claim_is_not_the_result(
     before: bool,
     verdict: State,
 ) -> None:
-    """An undated module of the name is another's if it was seen before the claim, otherwise the create made it."""
+    """An undated module of the name is another's if it was seen before the claim, otherwise this create's result."""
     cmdb.modules["9"] = Module(
         backend="cmdb", ref="1.10.9", native_id="9", scope="1", parent="10", name="x", owners=(Owner("admin"),)
     )
@@ -99,7 +99,7 @@ def test_a_module_that_was_seen_before_the_claim_is_not_the_result(
     assert state(journal, lost) is verdict
 
 
-def test_a_module_of_another_operation_is_not_the_result(
+def test_module_of_another_operation_is_not_the_result(
     reconciler: Reconciler,
     provisioner: Provisioner,
     journal: Journal,
@@ -118,7 +118,7 @@ def test_a_module_of_another_operation_is_not_the_result(
     assert state(journal, lost) is State.REFUSED
 
 
-def test_ended_operations_expire_after_a_day(
+def test_settled_operations_expire_after_a_day(
     reconciler: Reconciler,
     provisioner: Provisioner,
     journal: Journal,
@@ -137,10 +137,10 @@ def test_ended_operations_expire_after_a_day(
     assert journal.get(operation_id) is None
 
 
-def test_a_full_batch_of_expired_operations_is_continued(
+def test_full_batch_of_expired_operations_is_continued(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a batch is full the next one follows with the next run, not a minute later."""
+    """After a full batch the next one is deleted in the next run, not a minute later."""
     times: list[float] = []
     deleted = [1000, 1000, 7, 0]
 
@@ -165,7 +165,7 @@ def test_each_run_makes_a_checkpoint(reconciler: Reconciler, journal: Journal, m
 
 
 class BrokenJournal:
-    """A journal whose leases fail as given; at the end it stops the reconciler."""
+    """A journal whose leases fail with the errors in `failures`; a lease without an error stops the reconciler."""
 
     def __init__(self, failures: Iterator[Exception | None], reconciler: Reconciler) -> None:
         self._failures = failures
@@ -202,7 +202,7 @@ def test_no_failure_ends_the_loop(reconciler: Reconciler, clock: VirtualClock) -
     assert clock.seconds - started_at == pytest.approx(3.0)
 
 
-def test_a_full_batch_is_followed_at_once(
+def test_full_batch_is_followed_at_once(
     reconciler: Reconciler, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between full batches the loop does not wait."""

@@ -28,7 +28,7 @@ ERRORS: tuple[GatewayError, ...] = (
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 def test_round_trip(error: GatewayError) -> None:
-    """A stored error has the same code, message, field errors and context; the backend's words are not stored."""
+    """A stored error has the same code, message, field errors and context; the backend's message is not stored."""
     document = error_to_json(error)
     stored = error_from_json(document)
     assert type(stored) is type(error)
@@ -41,8 +41,8 @@ def test_round_trip(error: GatewayError) -> None:
         assert (stored.context.failure.is_write, stored.context.failure.message) == (True, "")
 
 
-def test_the_stored_format_of_older_versions() -> None:
-    """Older versions find the members that they know, in English; what they stored is read as verbatim text."""
+def test_stored_format_of_older_versions() -> None:
+    """A stored error has the members that older versions read, in English; texts that they stored are read verbatim."""
     document: dict[str, Any] = error_to_json(ERRORS[1])
     assert document["detail"] == "Must be at most 3."
     assert [error["detail"] for error in document["errors"]] == [str(message("pattern")), "Scope not found"]

@@ -30,42 +30,42 @@ class FailingJournal:
 
 
 @pytest.fixture
-def keyless(create_request: CreateRequest) -> CreateRequest:
+def create_without_key(create_request: CreateRequest) -> CreateRequest:
     """A create without an idempotency key, which only its request id identifies."""
     return replace(create_request, idempotency_key=None)
 
 
 @pytest.fixture
-def child(keyless: CreateRequest, parent: Module, cmdb: FakeBackend) -> CreateRequest:
+def child(create_without_key: CreateRequest, parent: Module, cmdb: FakeBackend) -> CreateRequest:
     """A create of a module below `parent`."""
     cmdb.parents = (*cmdb.parents, parent.native_id)
-    return replace(keyless, draft=replace(keyless.draft, name="child", parent=parent.native_id))
+    return replace(create_without_key, draft=replace(create_without_key.draft, name="child", parent=parent.native_id))
 
 
 @pytest.fixture
-def parent(provisioner: Provisioner, keyless: CreateRequest, cmdb: FakeBackend, call: CallContext) -> Module:
-    return provisioner.create(cmdb, keyless, call).created.module
+def parent(provisioner: Provisioner, create_without_key: CreateRequest, cmdb: FakeBackend, call: CallContext) -> Module:
+    return provisioner.create(cmdb, create_without_key, call).created.module
 
 
 @pytest.mark.parametrize("operation", ["update", "delete"])
-def test_a_change_clears_the_entry(
+def test_change_clears_the_entry(
     provisioner: Provisioner,
-    keyless: CreateRequest,
+    create_without_key: CreateRequest,
     cmdb: FakeBackend,
     journal: Journal,
     call: CallContext,
     operation: str,
 ) -> None:
     """Create, change, create under one request id: the second create is not a replay."""
-    ref = provisioner.create(cmdb, keyless, call).created.module.ref
+    ref = provisioner.create(cmdb, create_without_key, call).created.module.ref
     if operation == "delete":
         update_delete.delete(journal, cmdb, ref, cascade=False, call=call)
     else:
         update_delete.update(journal, cmdb, ref, ModulePatch(name="renamed"), call)
-    assert provisioner.create(cmdb, keyless, call).replayed is False
+    assert provisioner.create(cmdb, create_without_key, call).replayed is False
 
 
-def test_a_cascade_clears_the_entries_of_children(
+def test_cascade_clears_the_entries_of_children(
     provisioner: Provisioner,
     parent: Module,
     child: CreateRequest,
@@ -73,23 +73,23 @@ def test_a_cascade_clears_the_entries_of_children(
     journal: Journal,
     call: CallContext,
 ) -> None:
-    """A child that was deleted with its parent is created anew, also under the request id that had created it."""
+    """A child that was deleted with its parent is created again, also under the same request id."""
     child_call = replace(call, request_id="child")
     provisioner.create(cmdb, child, child_call)
     update_delete.delete(journal, cmdb, parent.ref, cascade=True, call=call)
     assert provisioner.create(cmdb, child, child_call).replayed is False
 
 
-def test_the_journal_fails_during_a_delete(
+def test_journal_fails_during_a_delete(
     provisioner: Provisioner, parent: Module, child: CreateRequest, cmdb: FakeBackend, call: CallContext
 ) -> None:
     """A journal that fails before the delete refuses it; one that fails after it does not change the result."""
     provisioner.create(cmdb, child, replace(call, request_id="child"))
     before = len(cmdb.writes)
-    broken: Any = FailingJournal(0)
+    failing: Any = FailingJournal(0)
     with pytest.raises(JournalUnavailable):
-        update_delete.delete(broken, cmdb, parent.ref, cascade=True, call=call)
+        update_delete.delete(failing, cmdb, parent.ref, cascade=True, call=call)
     assert len(cmdb.writes) == before
-    broken.successes = 1
-    update_delete.delete(broken, cmdb, parent.ref, cascade=True, call=call)
+    failing.successes = 1
+    update_delete.delete(failing, cmdb, parent.ref, cascade=True, call=call)
     assert len(cmdb.writes) == before + 1

@@ -1,4 +1,4 @@
-"""What a lookup proves: every case of evidence and its verdict."""
+"""The verdict for every kind of evidence that a lookup can return."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def as_settlement(verdict: Settlement | Retry) -> Settlement:
         pytest.param(UNDATED, {}, "medium", id="undated and not seen before"),
     ],
 )
-def test_a_new_equal_module_is_the_result(hit: Module, conditions: dict[str, Any], confidence: str) -> None:
+def test_new_equal_module_is_the_result(hit: Module, conditions: dict[str, Any], confidence: str) -> None:
     """One module that is equal and new settles the create as a success, with a confidence."""
     verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
     assert verdict.state is State.SUCCEEDED
@@ -92,7 +92,7 @@ def test_a_new_equal_module_is_the_result(hit: Module, conditions: dict[str, Any
     assert verdict.evidence == {"at": LOST_AT + 1.0, "what": "found", "hits": ["7"], "confidence": confidence}
 
 
-def test_a_probe_gives_high_confidence() -> None:
+def test_probe_gives_high_confidence() -> None:
     """If the name was looked up before the create, an undated module counts as much as a dated one."""
     verdict = as_settlement(decide(operation(probed=True), DRAFT, lookup(UNDATED)))
     assert (verdict.evidence or {})["confidence"] == "high"
@@ -112,21 +112,21 @@ def test_a_probe_gives_high_confidence() -> None:
     ],
 )
 def test_any_other_module_has_taken_the_name(hit: Module, conditions: dict[str, Any]) -> None:
-    """One module that is old, another's or different proves that the name was taken: refused, with its id."""
+    """One module that is older, another caller's or different proves that the name was taken: refused, with its id."""
     verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_already_exists"
     assert (verdict.error or {})["existing"] == "cmdb.1.10.7"
 
 
-def test_a_lost_adoption_succeeds() -> None:
+def test_lost_adoption_succeeds() -> None:
     """With if_exists=adopt, an existing equal module is the result, and is marked as adopted."""
     verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(HIT, known=True)))
     assert (verdict.state, verdict.module_id) == (State.SUCCEEDED, "cmdb.1.10.7")
     assert (verdict.module or {})["adopted"] is True
 
 
-def test_a_lost_adoption_of_a_different_module_is_refused() -> None:
+def test_lost_adoption_of_a_different_module_is_refused() -> None:
     """With if_exists=adopt, an existing module with other values is refused with the differences."""
     other = replace(HIT, owners=(Owner("tom"),))
     verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(other)))
@@ -136,7 +136,7 @@ def test_a_lost_adoption_of_a_different_module_is_refused() -> None:
 
 
 def test_several_modules_are_ambiguous() -> None:
-    """Two modules of one natural key are left to a person."""
+    """Two modules with one natural key need a manual decision."""
     verdict = as_settlement(decide(operation(), DRAFT, lookup(HIT, replace(HIT, ref="1.10.8", native_id="8"))))
     assert verdict.state is State.AMBIGUOUS
     assert (verdict.evidence or {})["hits"] == ["7", "8"]
@@ -169,14 +169,14 @@ def test_nothing_found_after_the_window_is_not_applied(seconds: float) -> None:
     ("at", "due_at"),
     [(LOST_AT + 2.0, LOST_AT + 3.0), (CLOSES_AT, CLOSES_AT + 20.0), (CLOSES_AT + 5.0, CLOSES_AT + 25.0)],
 )
-def test_a_failed_lookup_proves_nothing(at: float, due_at: float) -> None:
+def test_failed_lookup_proves_nothing(at: float, due_at: float) -> None:
     """It is repeated: on schedule within the window, and at a fixed interval after it."""
     verdict = lookup_failed(operation(), at, "backend_timeout")
     assert verdict.due_at == pytest.approx(due_at)
     assert verdict.evidence["what"] == "look_failed:backend_timeout"
 
 
-def test_an_operation_without_a_window_is_not_settled() -> None:
+def test_operation_without_a_window_is_not_settled() -> None:
     """A lookup that finds nothing settles nothing as long as the settle window has not started."""
     verdict = decide(replace(operation(), settles_at=None), DRAFT, lookup(at=LOST_AT))
     assert isinstance(verdict, Retry)

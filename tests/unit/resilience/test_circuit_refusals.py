@@ -1,4 +1,4 @@
-"""Refusals never open a circuit: every code that either backend's table knows, as the backend sends it."""
+"""Refusals never open a circuit breaker: every code of both error tables is tested with its documented statuses."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import PROJECT, cmdb_options, projectman_options
 
-Answer = tuple[str, int, Mapping[str, str], Mapping[str, Any]]  # code, status, headers, body
+CannedResponse = tuple[str, int, Mapping[str, str], Mapping[str, Any]]  # code, status, headers, body
 
-#: documented: cmdb.md §4 and §5: everything is a 200, but for the proxy's 500s and the API gateway's own statuses.
+#: documented: cmdb.md §4 and §5: every status is 200, except the proxy's 500 and those of the API gateway itself.
 CMDB_STATUSES: Final = {
     "1199027": (200, 500), "1199998": (200, 500),
     "1640001": (400,), "1640004": (400,), "16401": (401,), "16403": (403,), "16404": (404,), "16413": (413,),
@@ -40,88 +40,96 @@ PM_STATUSES: Final = {
 }  # fmt: skip
 
 
-def statuses(code: str, table: Mapping[str, tuple[int, ...]], usual: tuple[int, ...]) -> tuple[int, ...]:
-    """Find the statuses of the longest prefix that the table has."""
+def statuses(code: str, table: Mapping[str, tuple[int, ...]], default: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the statuses of the longest prefix of the code in the table."""
     prefixes = sorted((prefix for prefix in table if code.startswith(prefix)), key=len)
-    return table[prefixes[-1]] if prefixes else usual
+    return table[prefixes[-1]] if prefixes else default
 
 
-def codes(rows: Mapping[str, Any], shape: str) -> list[str]:
-    return sorted({match[0] for key in rows if (match := re.search(shape, key))})
+def codes(rows: Mapping[str, Any], pattern: str) -> list[str]:
+    return sorted({match[0] for key in rows if (match := re.search(pattern, key))})
 
 
-CMDB: Final[list[Answer]] = [
+CMDB_RESPONSES: Final[list[CannedResponse]] = [
     (code, status, {}, {"result": False, "code": int(code), "message": "no", "data": None})
     for code in codes(cmdb_errors.ERRORS.rows, "[0-9]{7}")
     # documented: cmdb.md §0: on the ESB's gateway every status is rewritten to 200
     for status in {*statuses(code, CMDB_STATUSES, (200,)), 200}
 ]
-PM: Final[list[Answer]] = [
+PM_RESPONSES: Final[list[CannedResponse]] = [
     (code, status, {}, {"error_code": code, "error_msg": "no"})
     for code in codes(projectman_errors.ERRORS.rows, r"(APIGW|PM)\.[0-9]+")
     for status in statuses(code, PM_STATUSES, ())
 ]
-#: Without a code: pages and empty replies of the backend's own web server, and what nobody has thought of.
-PLAIN: Final[list[Answer]] = [
+#: Responses without a code: pages and empty responses of the backend's web server, and unforeseen statuses.
+RESPONSES_WITHOUT_CODE: Final[list[CannedResponse]] = [
     ("", s, {}, {}) for s in (200, 302, 400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500)
 ]
 
 
-def canned(clock: VirtualClock, answer: Answer) -> UpstreamClient:
-    """A transport whose circuit opens at the first failure."""
-    _, status, headers, body = answer
-    transport = UpstreamClient(TransportSettings(circuit_failures=1), clock)
+def create_client(clock: VirtualClock, canned_response: CannedResponse) -> UpstreamClient:
+    """Return a client that gets only this response, and whose circuit breaker opens at the first failure."""
+    _, status, headers, body = canned_response
+    client = UpstreamClient(TransportSettings(circuit_failures=1), clock)
 
-    def play(request: UpstreamRequest, trace: Mapping[str, str], seconds: float) -> UpstreamResponse:
+    def respond(request: UpstreamRequest, trace: Mapping[str, str], seconds: float) -> UpstreamResponse:
         return UpstreamResponse(status, headers, json.dumps(body).encode(), request.is_write)
 
-    transport._exchange = play  # type: ignore[method-assign] # no socket
-    return transport
+    client._exchange = respond  # type: ignore[method-assign] # no socket
+    return client
 
 
-def ask_cmdb(transport: UpstreamClient, clock: VirtualClock) -> None:
-    CmdbBackend("cmdb", cmdb_options("http://h"), transport).get("1.10.5", CallContext("r", clock.monotonic() + 20.0))
+def send_to_cmdb(client: UpstreamClient, clock: VirtualClock) -> None:
+    CmdbBackend("cmdb", cmdb_options("http://h"), client).get("1.10.5", CallContext("r", clock.monotonic() + 20.0))
 
 
-def ask_projectman(transport: UpstreamClient, clock: VirtualClock) -> None:
-    who = create_auth("pm", projectman_options("http://h"), transport, clock)
-    client = ProjectManClient("pm", "http://h", who, transport)
-    client.request("list", "GET", f"{PROJECT}/modules", CallContext("r", clock.monotonic() + 20.0))
+def send_to_projectman(client: UpstreamClient, clock: VirtualClock) -> None:
+    auth = create_auth("pm", projectman_options("http://h"), client, clock)
+    projectman = ProjectManClient("pm", "http://h", auth, client)
+    projectman.request("list", "GET", f"{PROJECT}/modules", CallContext("r", clock.monotonic() + 20.0))
 
 
 CASES: Final = [
-    *(pytest.param(ask_cmdb, answer, id=f"cmdb-{answer[0]}-{answer[1]}") for answer in CMDB + PLAIN),
-    *(pytest.param(ask_projectman, answer, id=f"projectman-{answer[0]}-{answer[1]}") for answer in PM + PLAIN),
+    *(
+        pytest.param(send_to_cmdb, response, id=f"cmdb-{response[0]}-{response[1]}")
+        for response in CMDB_RESPONSES + RESPONSES_WITHOUT_CODE
+    ),
+    *(
+        pytest.param(send_to_projectman, response, id=f"projectman-{response[0]}-{response[1]}")
+        for response in PM_RESPONSES + RESPONSES_WITHOUT_CODE
+    ),
 ]
 
 
-@pytest.mark.parametrize(("ask", "answer"), CASES)
-def test_only_what_says_that_nobody_answered_opens_it(
-    clock: VirtualClock, ask: Callable[[UpstreamClient, VirtualClock], None], answer: Answer
+@pytest.mark.parametrize(("send", "canned_response"), CASES)
+def test_only_unavailability_opens_the_circuit(
+    clock: VirtualClock, send: Callable[[UpstreamClient, VirtualClock], None], canned_response: CannedResponse
 ) -> None:
-    """Exactly 502, 503 and 504 do, and each of these means *unavailable* in the table too: none is a refusal."""
-    transport, error = canned(clock, answer), None
+    """Exactly 502, 503 and 504 open it, and the error table maps each of them to BackendUnavailable."""
+    client, error = create_client(clock, canned_response), None
     try:
-        ask(transport, clock)
+        send(client, clock)
     except GatewayError as caught:
         error = caught
-    opened = transport.state == "circuit_open"
-    assert opened is (answer[1] in {502, 503, 504})
-    assert not opened or isinstance(error, BackendUnavailable), "a refusal"
+    opened = client.state == "circuit_open"
+    assert opened is (canned_response[1] in {502, 503, 504})
+    assert not opened or isinstance(error, BackendUnavailable), "a refusal opened the circuit"
 
 
-def test_every_code_of_both_tables_has_been_sent() -> None:
-    """A code that is new in a table is in this test by itself, or misses its documented status here."""
-    assert {answer[0] for answer in CMDB} == set(codes(cmdb_errors.ERRORS.rows, "[0-9]{7}"))
-    assert {answer[0] for answer in PM} == set(codes(projectman_errors.ERRORS.rows, r"(APIGW|PM)\.[0-9]+"))
-    assert len(CMDB) > 90
-    assert len(PM) > 55
+def test_cases_cover_every_code_of_both_tables() -> None:
+    """A new code in a table is tested automatically, or this test fails because its documented status is missing."""
+    assert {response[0] for response in CMDB_RESPONSES} == set(codes(cmdb_errors.ERRORS.rows, "[0-9]{7}"))
+    assert {response[0] for response in PM_RESPONSES} == set(
+        codes(projectman_errors.ERRORS.rows, r"(APIGW|PM)\.[0-9]+")
+    )
+    assert len(CMDB_RESPONSES) > 90
+    assert len(PM_RESPONSES) > 55
 
 
-def test_a_thousand_refusals_leave_it_closed(clock: VirtualClock) -> None:
-    """A backend that keeps refusing does not open the circuit: the next call may succeed."""
-    transport = canned(clock, ("9900403", 200, {}, {"result": False, "bk_error_code": 9900403}))
+def test_circuit_stays_closed_after_a_thousand_refusals(clock: VirtualClock) -> None:
+    """Refusals without end do not open the circuit, because the next call may succeed."""
+    client = create_client(clock, ("9900403", 200, {}, {"result": False, "bk_error_code": 9900403}))
     for _ in range(1000):
         with suppress(GatewayError):
-            ask_cmdb(transport, clock)
-    assert transport.state == "reachable"
+            send_to_cmdb(client, clock)
+    assert client.state == "reachable"

@@ -1,6 +1,6 @@
-"""Operations of several exchanges, refused at each in turn: an applied change is never reported as not applied.
+"""An operation of several exchanges that fails at any of them: an applied change is never reported as not applied.
 
-An update in CMDB is a write and a read, a deletion in ProjectMan a read and a write for each module below.
+An update in CMDB is a write and a read; a deletion in ProjectMan is a read and one write per module of the subtree.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from gateway.twins.cmdb import create_twin as create_cmdb
 from gateway.twins.projectman import create_twin as create_projectman
 from gateway.twins.server import running
 from tests.conftest import VirtualClock
-from tests.contract.fixtures import cmdb as cmdb_stand
-from tests.contract.fixtures import projectman as projectman_stand
+from tests.contract.fixtures import cmdb as cmdb_fixture
+from tests.contract.fixtures import projectman as projectman_fixture
 from tests.contract.fixtures.ledger import effective_writes
 from tests.unit.transport.doubles import After
 
 pytestmark = pytest.mark.loopback
 LIMITS: Final = TransportSettings(requests_per_second=1.0)
-MANY: Final = 10_000
+UNLIMITED: Final = 10_000
 
 
 def circuit_open() -> float:
@@ -48,12 +48,12 @@ def overloaded() -> float:
     raise Overloaded
 
 
-#: How an exchange may be held back: above the rate, or as the two others that leave the gate the same way.
-HELD_BACK: Final = {"rate_limited": lambda: 60.0, "circuit_open": circuit_open, "overloaded": overloaded}
+#: The ways in which admission control refuses an exchange, by error code.
+ADMISSION_FAILURES: Final = {"rate_limited": lambda: 60.0, "circuit_open": circuit_open, "overloaded": overloaded}
 
 
-class Bench:
-    """A backend over its twin, behind a gate that a test closes."""
+class BackendUnderTest:
+    """A backend over its twin, with a limiter that a test can make refuse."""
 
     def __init__(self, backend: Backend, limiter: After, url: str, draft: ModuleDraft) -> None:
         self.backend, self.limiter, self.url, self.draft = backend, limiter, url, draft
@@ -61,80 +61,83 @@ class Bench:
     def call(self) -> CallContext:
         return CallContext("r", SystemClock().monotonic() + 10.0)
 
-    def make(self, name: str, parent: str | None = None) -> Module:
+    def create(self, name: str, parent: str | None = None) -> Module:
         return self.backend.create(replace(self.draft, name=name, parent=parent or self.draft.parent), self.call())
 
-    def close_after(self, exchanges: int, then: Callable[[], float]) -> None:
+    def refuse_after(self, exchanges: int, then: Callable[[], float]) -> None:
         self.limiter.allowed = len(self.limiter.keys) + exchanges
         self.limiter.then = then
 
-    def open(self) -> None:
-        self.limiter.allowed = MANY
+    def allow(self) -> None:
+        self.limiter.allowed = UNLIMITED
 
 
 @contextmanager
-def cmdb_bench() -> Iterator[Bench]:
-    limiter, clock = After(MANY, lambda: 0.0), SystemClock()
+def run_cmdb() -> Iterator[BackendUnderTest]:
+    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_cmdb()) as url:
-        options = replace(cmdb_stand.options(url), limits=LIMITS)
+        options = replace(cmdb_fixture.options(url), limits=LIMITS)
         backend = cmdb.create_backend("cmdb", options, clock, BackendServices(limiter=limiter))
-        yield Bench(
+        yield BackendUnderTest(
             RetryingBackend(backend, clock), limiter, url, ModuleDraft(scope="1", parent="10", name="", owners=())
         )
 
 
 @contextmanager
-def projectman_bench() -> Iterator[Bench]:
-    limiter, clock = After(MANY, lambda: 0.0), SystemClock()
+def run_projectman() -> Iterator[BackendUnderTest]:
+    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_projectman()) as url:
-        options = projectman_stand.options(url, limits=LIMITS)
+        options = projectman_fixture.options(url, limits=LIMITS)
         backend = projectman.create_backend("pm", options, clock, BackendServices(limiter=limiter))
-        owner = projectman_stand.OWNER
-        draft = ModuleDraft(scope=projectman_stand.PROJECT, parent=None, name="", owners=(owner,))
-        yield Bench(RetryingBackend(backend, clock), limiter, url, draft)
+        owner = projectman_fixture.OWNER
+        draft = ModuleDraft(scope=projectman_fixture.PROJECT, parent=None, name="", owners=(owner,))
+        yield BackendUnderTest(RetryingBackend(backend, clock), limiter, url, draft)
 
 
-BENCHES: Final = {"cmdb": cmdb_bench, "projectman": projectman_bench}
+BACKENDS: Final = {"cmdb": run_cmdb, "projectman": run_projectman}
 
 
-@pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with BENCHES[request.param]() as opened:
-        yield opened
+@pytest.fixture(params=BACKENDS)
+def testbed(request: pytest.FixtureRequest) -> Iterator[BackendUnderTest]:
+    with BACKENDS[request.param]() as backend:
+        yield backend
 
 
-def update(bench: Bench, journal: Journal, module: Module) -> object:
-    patch = ModulePatch(name=f"{module.name}-new", description="d" if bench.draft.parent is None else None)
-    if bench.draft.parent is not None:
+def update(testbed: BackendUnderTest, journal: Journal, module: Module) -> object:
+    patch = ModulePatch(name=f"{module.name}-new", description="d" if testbed.draft.parent is None else None)
+    if testbed.draft.parent is not None:
         patch = ModulePatch(name=patch.name)
-    return update_delete.update(journal, bench.backend, module.ref, patch, bench.call())
+    return update_delete.update(journal, testbed.backend, module.ref, patch, testbed.call())
 
 
-def delete(bench: Bench, journal: Journal, module: Module) -> None:
-    update_delete.delete(journal, bench.backend, module.ref, cascade=True, call=bench.call())
+def delete(testbed: BackendUnderTest, journal: Journal, module: Module) -> None:
+    update_delete.delete(journal, testbed.backend, module.ref, cascade=True, call=testbed.call())
 
 
 @pytest.mark.parametrize("operation", [update, delete])
-@pytest.mark.parametrize("held_back", HELD_BACK)
-def test_what_took_effect_is_never_told_as_not_applied(
-    bench: Bench, journal: Journal, operation: Callable[[Bench, Journal, Module], object], held_back: str
+@pytest.mark.parametrize("failure", ADMISSION_FAILURES)
+def test_applied_change_is_never_reported_as_not_applied(
+    testbed: BackendUnderTest,
+    journal: Journal,
+    operation: Callable[[BackendUnderTest, Journal, Module], object],
+    failure: str,
 ) -> None:
-    """Held back at the first, the second … exchange: either nothing took effect, or the answer says *unknown*."""
+    """Refused at the first, second, … exchange: either nothing was applied, or the outcome is unknown."""
     outcomes: list[Outcome | None] = []
     for exchanges in itertools.count():
-        module = bench.make(f"m{exchanges}")
-        if bench.draft.parent is None:
+        module = testbed.create(f"m{exchanges}")
+        if testbed.draft.parent is None:
             for child in ("a", "b"):
-                bench.make(f"m{exchanges}{child}", module.native_id)
-        before = effective_writes(bench.url)
-        bench.close_after(exchanges, HELD_BACK[held_back])
+                testbed.create(f"m{exchanges}{child}", module.native_id)
+        before = effective_writes(testbed.url)
+        testbed.refuse_after(exchanges, ADMISSION_FAILURES[failure])
         outcome = None
         try:
-            operation(bench, journal, module)
+            operation(testbed, journal, module)
         except GatewayError as error:
             outcome = error.outcome
-        bench.open()
-        assert (effective_writes(bench.url) > before) is (outcome is not Outcome.NOT_APPLIED)
+        testbed.allow()
+        assert (effective_writes(testbed.url) > before) is (outcome is not Outcome.NOT_APPLIED)
         outcomes.append(outcome)
         if outcome is None:
             break
@@ -142,28 +145,28 @@ def test_what_took_effect_is_never_told_as_not_applied(
     assert len(outcomes) >= 3
 
 
-@pytest.mark.parametrize("held_back", HELD_BACK)
-def test_a_create_that_is_held_back_is_refused_and_over(
-    bench: Bench, journal: Journal, clock: VirtualClock, held_back: str
+@pytest.mark.parametrize("failure", ADMISSION_FAILURES)
+def test_refused_create_is_settled(
+    testbed: BackendUnderTest, journal: Journal, clock: VirtualClock, failure: str
 ) -> None:
-    """Nothing was sent, so there is nothing to look for: the operation ends at once, and the name is free again."""
+    """Nothing was sent: the operation is settled as refused without a lookup, and the name is free again."""
     ids = itertools.count(1)
     provisioner = Provisioner(
         journal=journal,
         runtime=clock,
         new_id=lambda: f"op-{next(ids)}",
-        worker_id="me",
+        worker_id="worker",
         known_modules=KnownModules(journal, clock),
     )
-    order = CreateRequest(draft=replace(bench.draft, name="held"), caller="c", idempotency_key="k")
+    create_request = CreateRequest(draft=replace(testbed.draft, name="refused"), caller="c", idempotency_key="k")
     call = CallContext("r", clock.monotonic() + 10.0)
-    bench.close_after(0, HELD_BACK[held_back])
+    testbed.refuse_after(0, ADMISSION_FAILURES[failure])
     with pytest.raises(GatewayError) as refused:
-        provisioner.create(bench.backend, order, call)
-    assert (refused.value.code, refused.value.outcome) == (held_back, Outcome.NOT_APPLIED)
+        provisioner.create(testbed.backend, create_request, call)
+    assert (refused.value.code, refused.value.outcome) == (failure, Outcome.NOT_APPLIED)
     operation = journal.get("op-1")
     assert operation is not None
-    assert (operation.state, journal.next_due(), effective_writes(bench.url)) == (State.REFUSED, None, 0)
-    bench.open()
-    answer: Any = provisioner.create(bench.backend, order, call)
-    assert (answer.replayed, effective_writes(bench.url)) == (False, 1)
+    assert (operation.state, journal.next_due(), effective_writes(testbed.url)) == (State.REFUSED, None, 0)
+    testbed.allow()
+    result: Any = provisioner.create(testbed.backend, create_request, call)
+    assert (result.replayed, effective_writes(testbed.url)) == (False, 1)

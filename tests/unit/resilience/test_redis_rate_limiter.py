@@ -47,11 +47,11 @@ def with_fallback(url: str, clock: VirtualClock) -> tuple[RedisRateLimiter, Fall
 
 def test_all_processes_share_one_count(redis: RedisServer) -> None:
     """Two limiters on one Redis share one limit; keys are counted separately."""
-    one, other = create_rate_limiter(redis.url, SystemClock()), create_rate_limiter(redis.url, SystemClock())
-    waits = [limiter.acquire("backend:cmdb", 0.01) for limiter in (one, other, one, other)]
+    first, second = create_rate_limiter(redis.url, SystemClock()), create_rate_limiter(redis.url, SystemClock())
+    waits = [limiter.acquire("backend:cmdb", 0.01) for limiter in (first, second, first, second)]
     assert waits[0] == 0
     assert all(90.0 < wait <= 100.0 for wait in waits[1:])
-    assert other.acquire("backend:other", 0.01) == 0.0
+    assert second.acquire("backend:other", 0.01) == 0.0
 
 
 def test_wait(redis: RedisServer) -> None:
@@ -65,7 +65,7 @@ def test_wait(redis: RedisServer) -> None:
 
 
 def test_wait_is_never_zero(monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
-    """The window may move between the refusal and the query for the wait: 0 would mean *counted*."""
+    """The window may move between the refusal and the query for the wait, and 0 would mean *accepted*."""
 
     class MovedWindow:
         def __init__(self, _storage: object) -> None:

@@ -50,12 +50,12 @@ PERMANENT: Final = (
 
 
 class FailingBackend(FakeBackend):
-    """A backend that raises the given errors first."""
+    """A backend that first raises the errors in `errors`, one per call."""
 
     errors: list[GatewayError]
 
-    def _send(self, operation: str, what: object, call: CallContext) -> None:
-        super()._send(operation, what, call)
+    def _send(self, operation: str, argument: object, call: CallContext) -> None:
+        super()._send(operation, argument, call)
         if self.errors:
             raise self.errors.pop(0)
 
@@ -104,7 +104,7 @@ def test_read_is_not_retried_a_third_time(
 def test_permanent_error_is_not_retried(
     inner: FailingBackend, retrying: RetryingBackend, call: CallContext, read: str, error: type[GatewayError]
 ) -> None:
-    """Refusals are not retried, nor are errors that ask callers to stay away."""
+    """Refusals are not retried, nor are errors that tell callers to reduce their load."""
     inner.errors = [error()]
     with pytest.raises(error):
         READS[read](retrying, call)
@@ -163,7 +163,7 @@ def test_no_time_left(
     retry_after: float | None,
     sent: int,
 ) -> None:
-    """A delay takes at most half of the remaining time; a longer one is not waited for."""
+    """A delay is at most half of the remaining time; if a longer one is needed, the read is not retried."""
     inner.errors = [BackendTimeout(context=ErrorContext(retry_after=retry_after))]
     before, call = clock.monotonic(), CallContext("r", clock.monotonic() + remaining)
     if sent == 2:
