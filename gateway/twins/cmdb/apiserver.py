@@ -47,6 +47,7 @@ RESOURCES: Final = (
     Resource("search_business", "POST", "/biz/search/<account>"),
     Resource("get_biz_internal_module", "GET", "/topo/internal/<account>/<bk_biz_id>", has_body=False),
     Resource("search_biz_inst_topo", "POST", "/find/topoinst/biz/<bk_biz_id>", has_body=False),
+    Resource("get_service_template", "GET", "/find/proc/service_template/<service_template_id>", has_body=False),
     Resource("search_object_attribute", "POST", "/find/objectattr"),
 )
 _ROUTES: Final = Map(
@@ -90,6 +91,7 @@ class Apiserver:
             "get_biz_internal_module": reads.idle_pool,
             "search_biz_inst_topo": reads.topology,
             "search_object_attribute": reads.attributes,
+            "get_service_template": reads.service_template,
         }
 
     def handle(self, info: RequestInfo, request: CmdbRequest) -> CmdbResponse:

@@ -70,8 +70,11 @@ class Modules:
         row = self._find(call)
         if row is None:
             raise CmdbError(1199019)
-        self._check_editable(row)
         body = dict(call.body)
+        if self._store.seed.version.is_observed_39 and row["default"] not in EDITABLE_DEFAULTS:
+            body.pop("bk_module_name", None)  # success, and the name stays (facts, section 9)
+        else:
+            self._check_editable(row)
         self._check_template_fields(row, body)
         unvalidated = {name: body[name] for name in UNVALIDATED_FIELDS if name in body}
         now = self._store.clock()
