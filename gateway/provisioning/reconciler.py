@@ -77,7 +77,7 @@ class Reconciler:
         backend = self.backends.get(claim.backend)
         if backend is None:
             return lookup_failed(operation, self.runtime.now(), "backend_unknown")
-        draft = draft_from_json(claim.draft["draft"])
+        draft = backend.capabilities.normalize(draft_from_json(claim.draft["draft"]))
         started_at = self.runtime.now()  # a module may be created while the response is on its way
         try:
             hits = backend.find_by_natural_key(draft, call)

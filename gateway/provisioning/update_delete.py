@@ -9,10 +9,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.domain.backend import Backend, CallContext
-from gateway.domain.errors import GatewayError, JournalUnavailable, ModuleAlreadyExists
+from gateway.domain.errors import GatewayError, JournalUnavailable, ModuleAlreadyExists, Outcome, UpdateNotKept
 from gateway.domain.journal import Journal
-from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Unset
 from gateway.provisioning.create import pre_write_read
+from gateway.provisioning.verdict import find_differences, not_kept_errors
 
 
 def update(journal: Journal, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
@@ -21,11 +22,16 @@ def update(journal: Journal, backend: Backend, ref: str, patch: ModulePatch, cal
     An empty patch changes nothing and returns the module as it is.
     """
     journal.clear_dedup(f"{backend.name}.{ref}")
+    patch = backend.capabilities.normalize(patch)
     try:
         with pre_write_read():
-            return backend.get(ref, call) if patch.is_empty else backend.update(ref, patch, call)
+            if patch.is_empty:
+                return backend.get(ref, call)
+            module = backend.update(ref, patch, call)
     except ModuleAlreadyExists as error:
         raise _add_existing_id(backend, ref, patch, call, error) from error
+    _check_kept(patch, module)
+    return module
 
 
 def delete(journal: Journal, backend: Backend, ref: str, *, cascade: bool, call: CallContext) -> None:
@@ -36,6 +42,15 @@ def delete(journal: Journal, backend: Backend, ref: str, *, cascade: bool, call:
     with suppress(JournalUnavailable):  # the delete was applied, so the caller must get its success
         for child_ref in set(deleted_refs) - {ref}:
             journal.clear_dedup(f"{backend.name}.{child_ref}")
+
+
+def _check_kept(patch: ModulePatch, module: Module) -> None:
+    """Raise UpdateNotKept if the module does not have the values of the patch: a backend may accept and ignore them."""
+    if diff := find_differences(patch, module):
+        fields = (patch.name, patch.description, patch.owners)
+        given = len(patch.attributes) + sum(value is not UNSET for value in fields)
+        outcome = Outcome.APPLIED if len(diff) < given else Outcome.NOT_APPLIED
+        raise UpdateNotKept(errors=not_kept_errors(diff), diff=diff, existing=module.id, outcome=outcome)
 
 
 def _add_existing_id(
