@@ -50,6 +50,7 @@ HTTP_STATUS: Final = {
     "built_in_protected": 409,
     "circuit_open": 503,
     "create_in_progress": 409,
+    "create_not_kept": 409,
     "description_required": 422,
     "draining": 503,
     "forbidden": 403,
@@ -80,6 +81,7 @@ HTTP_STATUS: Final = {
     "unauthenticated": 401,
     "unsupported_field": 422,
     "unsupported_media_type": 415,
+    "update_not_kept": 409,
     "validation_failed": 422,
 }
 #: 404 if the scope or parent is part of the id in the path; otherwise an error of a field.
@@ -190,7 +192,7 @@ def error_catalog() -> list[dict[str, Any]]:
             "code": code,
             "status": HTTP_STATUS[code],
             "title": language.titles[code],
-            "outcome": error.outcome.value,
+            "outcome": " or ".join(error.outcomes or (error.outcome,)),
             "retryable": error.retryable,
             "meaning": language.descriptions[code],
         }

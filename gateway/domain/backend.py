@@ -107,7 +107,7 @@ class Backend(Protocol):
         ...
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        """Raise ScopeNotFound, ParentNotFound or TemplateManaged if no module can be created there."""
+        """Raise the error, such as ScopeNotFound, ParentNotFound or TemplateManaged, that a create would meet."""
         ...
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:

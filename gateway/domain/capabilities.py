@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from gateway.domain.errors import FieldError
 from gateway.domain.messages import Message, message
+from gateway.domain.module import ModuleDraft, ModulePatch
 
 #: Stripped from both ends of a name: the characters that both Go's unicode.IsSpace and Python treat as white space.
 WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -20,6 +21,20 @@ INT64_MAX: Final = 2**63 - 1
 
 FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
 Writable = Literal["create", "update"]
+Change = TypeVar("Change", ModuleDraft, ModulePatch)
+
+
+class Normalize(Protocol):
+    """Returns a draft or patch with the values that the backend makes of it; comparisons use the result."""
+
+    def __call__(self, change: Change, /) -> Change:
+        """Return the change as the backend stores it; in a draft, None stands for the backend's own default."""
+        ...
+
+
+def unchanged(change: Change) -> Change:
+    """Return the change: the backend stores what is sent."""
+    return change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +135,7 @@ class Capabilities:
     clock_skew_seconds: float = 300.0  # how far the clocks of replicas and backend may differ
     acting_user: str | None = None  # the user that the backend records if the call names none; None: records none
     credential_header: str | None = None  # the header of the caller's own credential, if that is passed through
+    normalize: Normalize = unchanged
     probe_before_create: bool = False  # look up the name before each create, to know which module is new
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()

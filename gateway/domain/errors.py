@@ -9,7 +9,7 @@ GatewayError
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is valid, the current state forbids it
-│   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress
+│   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress, CreateNotKept, UpdateNotKept
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
@@ -73,7 +73,8 @@ class GatewayError(Exception):
 
     code: ClassVar[str]
     title: ClassVar[str]
-    outcome: ClassVar[Outcome] = Outcome.NOT_APPLIED
+    outcome: Outcome = Outcome.NOT_APPLIED
+    outcomes: ClassVar[Sequence[Outcome]] = ()  # what `outcome` can be, if that depends on the error
     retryable: ClassVar[bool] = False
     pointer: ClassVar[str | None] = None  # the field that the error always refers to, if there is one
 
@@ -86,10 +87,12 @@ class GatewayError(Exception):
         existing: str | None = None,
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         """Without a message the title is the detail.
 
-        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow.
+        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow;
+        `outcome` replaces that of the class.
         """
         self.message = message
         self.detail = str(message) if message else self.title  # in English
@@ -99,6 +102,8 @@ class GatewayError(Exception):
         self.existing = existing
         self.diff = diff
         self.operation = operation
+        if outcome is not None:
+            self.outcome = outcome
 
     def __init_subclass__(cls) -> None:
         """Register the class under its code."""
@@ -269,7 +274,7 @@ class OperationNotFound(CallerError):
 
 
 class Conflict(GatewayError):
-    """The request is valid, but the current state forbids it."""
+    """The request is valid, but the current state forbids it, or the backend did not keep it."""
 
 
 class ModuleAlreadyExists(Conflict):
@@ -284,6 +289,28 @@ class ModuleExistsDifferently(Conflict):
 
     code = "module_exists_differently"
     title = "A module of this name exists with other values"
+
+
+class CreateNotKept(Conflict):
+    """The module was created, with other values than were sent: `existing` is its id, `diff` lists the differences.
+
+    Change or delete it.
+    """
+
+    code = "create_not_kept"
+    title = "The module was created with other values"
+    outcome = Outcome.APPLIED
+
+
+class UpdateNotKept(Conflict):
+    """The backend accepted the update, but the module has other values than were sent; `diff` lists them.
+
+    The outcome is applied if other fields of the same update were kept.
+    """
+
+    code = "update_not_kept"
+    title = "The backend did not keep the update"
+    outcomes = (Outcome.APPLIED, Outcome.NOT_APPLIED)
 
 
 class ModuleNotEmpty(Conflict):

@@ -70,6 +70,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     # state of the module
     "name_taken_in_parent": "A module named '{name}' already exists under parent {parent} of scope {scope}.",
     "name_taken_in_scope": "A module named '{name}' already exists in scope {scope}.",
+    "value_not_kept": "The backend stored another value.",
+    "name_of_template": "The service template {template} gives its modules the name '{name}'.",
     "name_taken_by_another": "Another module of this name exists, or it has other values than requested.",
     # backend
     "not_connected": "No connection to the backend could be made; nothing was sent.",
@@ -91,6 +93,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "response_no_module": "Invalid backend response: it contains no module.",
     "response_no_modules": "Invalid backend response: it contains no list of modules.",
     "response_no_sets": "Invalid backend response: it contains no list of sets.",
+    "response_no_template": "Invalid backend response: it contains no service template.",
     "response_no_members": "Invalid backend response: it contains no list of members.",
     "response_no_token": "Invalid backend response: it contains no token.",
     "response_no_deletion": "Invalid backend response: it does not confirm the deletion.",
@@ -106,6 +109,9 @@ ENGLISH: Final[Mapping[str, str]] = {
     "journal_commit_interrupted": "The commit that contained this write was interrupted.",
     # values that a field accepts
     "accepts_cmdb_name": '1 to {maximum} bytes without white space, control characters and \\ | / : * , < > " ? #',
+    "accepts_cmdb_short_name": (
+        '1 to {maximum} characters without white space, control characters and \\ | / : * , < > " ? #'
+    ),
     "accepts_id": "a positive integer, in digits",
     "accepts_cmdb_user": "letters, digits and @ . _ -, a letter or digit first",
     "accepts_cmdb_users": (

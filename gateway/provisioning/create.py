@@ -14,6 +14,7 @@ from gateway.domain.errors import (
     BackendReplyInvalid,
     BackendTimeout,
     BackendUnavailable,
+    CreateNotKept,
     GatewayError,
     JournalUnavailable,
     ModuleAlreadyExists,
@@ -22,13 +23,14 @@ from gateway.domain.errors import (
     ParentNotFound,
     ScopeNotFound,
     TemplateManaged,
+    ValidationFailed,
 )
 from gateway.domain.journal import Journal
 from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft
 from gateway.provisioning.known_modules import BackendClocks
 from gateway.provisioning.serialization import refused, succeeded
-from gateway.provisioning.verdict import LOOKUP_SCHEDULE, find_differences
+from gateway.provisioning.verdict import LOOKUP_SCHEDULE, find_differences, not_kept_errors
 
 IfExists = Literal["error", "adopt"]
 _log: Final = logging.getLogger("gateway.provisioning")
@@ -115,6 +117,16 @@ def send(
     return result
 
 
+def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_id: str) -> None:
+    """Raise CreateNotKept if the module that a create made, or adopted, does not have the values of the draft.
+
+    Values that a backend is known to normalize are no difference. Any other is told as an error, because a caller
+    would take a success for the values that it sent; the module exists, and the error has its id.
+    """
+    if diff := find_differences(backend.capabilities.normalize(draft), module):
+        raise CreateNotKept(errors=not_kept_errors(diff), existing=module.id, diff=diff, operation=operation_id)
+
+
 def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
     """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
     with pre_write_read():
@@ -131,7 +143,7 @@ def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[Pr
 
 def _create_or_adopt(backend: Backend, request: CreateRequest, call: CallContext) -> CreatedModule:
     """Create the module, or adopt the one that has its natural key and the same values."""
-    draft, conflict = request.draft, ModuleAlreadyExists()
+    draft, conflict = backend.capabilities.normalize(request.draft), ModuleAlreadyExists()
     try:
         with pre_write_read():
             if not (backend.capabilities.probe_before_create and backend.find_by_natural_key(draft, call)):
@@ -165,6 +177,6 @@ def _already_exists_error(existing: Module, conflict: ModuleAlreadyExists | None
 def _check_target(backend: Backend, draft: ModuleDraft, call: CallContext) -> GatewayError | None:
     try:
         backend.check_target(draft, call)
-    except (ScopeNotFound, ParentNotFound, TemplateManaged) as error:
+    except (ScopeNotFound, ParentNotFound, TemplateManaged, ValidationFailed) as error:
         return error
     return None

@@ -89,7 +89,8 @@ class Reconciler:
         backend = self.backends.get(claim.backend)
         if backend is None:
             return lookup_failed(operation, started_at, observed_seconds, "backend_unknown")
-        draft, skew = draft_from_json(claim.draft["draft"]), backend.capabilities.clock_skew_seconds
+        capabilities = backend.capabilities
+        draft, skew = capabilities.normalize(draft_from_json(claim.draft["draft"])), capabilities.clock_skew_seconds
         try:
             hits = backend.find_by_natural_key(draft, call)
         except GatewayError as error:

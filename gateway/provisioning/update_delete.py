@@ -19,13 +19,15 @@ from gateway.domain.errors import (
     ModuleNotEmpty,
     Outcome,
     OutcomeUnknown,
+    UpdateNotKept,
 )
 from gateway.domain.journal import Journal
 from gateway.domain.messages import message
-from gateway.domain.module import Module, ModuleDraft, ModulePatch, Unset
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Unset
 from gateway.domain.operation import Change
 from gateway.domain.runtime import Clock
 from gateway.provisioning.create import pre_write_read
+from gateway.provisioning.verdict import find_differences, not_kept_errors
 
 #: How long after the end of its hard timeout the sender of a change counts as dead; seconds.
 _LEASE_MARGIN: Final = 5.0
@@ -41,11 +43,14 @@ class ChangeService:
 
     def update(self, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Change the given fields and return the module. An empty patch returns the module as it is."""
+        patch = backend.capabilities.normalize(patch)
         if patch.is_empty:
             return backend.get(ref, call)
         try:
             with self._recorded(backend, ref, "update"), pre_write_read():
-                return backend.update(ref, patch, call)
+                module = backend.update(ref, patch, call)
+                _check_kept(patch, module)
+                return module
         except ModuleAlreadyExists as error:
             raise _add_existing_id(backend, ref, patch, call, error) from error
 
@@ -90,6 +95,15 @@ class ChangeService:
         finally:
             with suppress(JournalUnavailable):
                 self.journal.end_change(change.id, outcome)
+
+
+def _check_kept(patch: ModulePatch, module: Module) -> None:
+    """Raise UpdateNotKept if the module does not have the values of the patch: a backend may accept and ignore them."""
+    if diff := find_differences(patch, module):
+        fields = (patch.name, patch.description, patch.owners)
+        given_count = len(patch.attributes) + sum(value is not UNSET for value in fields)
+        outcome = Outcome.APPLIED if len(diff) < given_count else Outcome.NOT_APPLIED
+        raise UpdateNotKept(errors=not_kept_errors(diff), diff=diff, existing=module.id, outcome=outcome)
 
 
 def _add_existing_id(

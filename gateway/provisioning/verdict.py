@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final
 
-from gateway.domain.errors import GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
+from gateway.domain.errors import FieldError, GatewayError, ModuleAlreadyExists, ModuleExistsDifferently
 from gateway.domain.messages import message
-from gateway.domain.module import Module, ModuleDraft
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import Operation, Settlement, State
 from gateway.provisioning.serialization import refused, succeeded
 
@@ -19,6 +20,8 @@ LOOKUP_SCHEDULE: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
 _OVERDUE_INTERVAL: Final = 20.0
 #: How much later than the claim's own time a creation time counts as new although no clock was compared; seconds.
 _TOLERANCE: Final = 2.0
+#: Values that stand for an empty field.
+_EMPTY: Final[tuple[Any, ...]] = (None, "", [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +80,51 @@ def lookup_failed(operation: Operation, at: float, observed_seconds: float, code
     return Retry(at + _seconds_to_next(operation, observed_seconds), observed_seconds, evidence)
 
 
-def find_differences(draft: ModuleDraft, module: Module) -> Mapping[str, Any]:
-    """Return the values of a draft that a module does not have, by JSON pointer; unreadable fields never differ."""
-    expected: dict[str, Any] = {"/parent": draft.parent, "/description": draft.description}
-    actual: dict[str, Any] = {"/parent": module.parent, "/description": module.description}
-    if draft.owners is not None:
-        expected["/owners"] = sorted(draft.owners)
-        actual["/owners"] = sorted(owner.id for owner in module.owners)
-    for name, value in draft.attributes.items():
-        expected[f"/attributes/{name}"] = value
-        actual[f"/attributes/{name}"] = module.attributes.get(name)
+def find_differences(change: ModuleDraft | ModulePatch, module: Module) -> Mapping[str, Any]:
+    """Return the given values that a module does not have, by JSON pointer; unreadable fields never differ.
+
+    The change is compared as it is: `Capabilities.normalize` returns what the backend makes of it.
+    """
+    not_given = None if isinstance(change, ModuleDraft) else UNSET
+    wanted = {f"/{name}": getattr(change, name, not_given) for name in ("parent", "name", "description", "owners")}
+    found: dict[str, Any] = {"/parent": module.parent, "/name": module.name, "/description": module.description}
+    found["/owners"] = tuple(owner.id for owner in module.owners)
+    for name, value in change.attributes.items():
+        pointer = f"/attributes/{name}"
+        wanted[pointer], found[pointer] = value, module.attributes.get(name)
     return {
-        pointer: {"wanted": value, "found": actual[pointer]}
-        for pointer, value in expected.items()
-        if value is not None and value != actual[pointer] and pointer[1:] not in module.unavailable
+        pointer: {"wanted": _comparable(value), "found": _comparable(found[pointer])}
+        for pointer, value in wanted.items()
+        if value is not not_given
+        and pointer.split("/")[1] not in module.unavailable
+        and not _is_equal(_comparable(value), _comparable(found[pointer]))
     }
+
+
+def not_kept_errors(diff: Mapping[str, Any]) -> list[FieldError]:
+    """Return an error for each value that a backend did not keep."""
+    return [FieldError(pointer, "not_kept", message("value_not_kept")) for pointer in diff]
+
+
+def _comparable(value: Any) -> Any:
+    """Return the owners as a sorted list."""
+    return sorted(value) if isinstance(value, tuple) else value
+
+
+def _is_equal(wanted: Any, found: Any) -> bool:
+    """Compare two values: nothing, empty text and an empty list are equal; a time without a zone equals any with one.
+
+    A backend may store a time that is sent as text in local time, and return it in another zone.
+    """
+    if wanted == found or (wanted in _EMPTY and found in _EMPTY):
+        return True
+    try:
+        times = datetime.fromisoformat(wanted), datetime.fromisoformat(found)
+    except (TypeError, ValueError):
+        return False
+    if None in (zones := {times[0].utcoffset(), times[1].utcoffset()}):
+        return len(zones) > 1
+    return times[0] == times[1]
 
 
 def _name_taken(operation: Operation, draft: ModuleDraft, hit: Module, lookup: LookupResult) -> Settlement:

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from gateway.domain.backend import CallContext
+from gateway.domain.backend import CallContext, ConnectionState
 from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.errors import (
     BackendPermissionDenied,
+    BackendRejectedCredentials,
     BackendTimeout,
     BackendUnavailable,
+    GatewayError,
     ModuleAlreadyExists,
+    ModuleNotFound,
     OutcomeUnknown,
 )
 from gateway.domain.messages import verbatim
-from gateway.domain.module import Module, ModuleDraft, Owner
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from tests.model_check.scheduler import Process, Scheduler, VirtualRuntime
 
 #: The faults of a create; a late commit comes up to 120 s after the request (CMDB's transactions).
@@ -35,17 +39,23 @@ FAULTS = (
     "late",  # the response is lost, and the commit comes much later
     "hung",  # no response until the hard timeout; applied or not
 )
+CHANGE_FAULTS = ("none", "none", "refused", "lost_before", "lost_after")
 WINDOW = 130.0
 HARD_TIMEOUT = 35.0
+SKEW = 300.0
+#: The user that creates through the gateway, and the one that creates without it.
+GATEWAY_USER, OTHER_USER = "gateway", "person"
+REJECTED_CREDENTIAL = "junk"
 
 
-@dataclass(frozen=True)
+@dataclass
 class StoredModule:
-    """One module in the backend, and the operation whose send created it."""
+    """One module in the backend, the operation whose send created it, and the times of its changes."""
 
     module: Module
     operation_id: str | None  # None: created without the gateway
     created_at: float
+    deleted_at: float = float("inf")
 
 
 @dataclass
@@ -57,6 +67,9 @@ class BackendState:
     unique: bool
     first_id: int
     returns_created_at: bool
+    returns_creator: bool = False
+    clock_offset: float = 0.0  # seconds by which the backend's clock is ahead
+    passthrough: bool = False
     modules: list[StoredModule] = field(default_factory=list)
     visited: Counter[str] = field(default_factory=Counter)
     sends: Counter[str] = field(default_factory=Counter)
@@ -65,13 +78,20 @@ class BackendState:
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
 
-    def commit(self, draft: ModuleDraft, operation_id: str | None) -> Module | None:
-        """Apply a create; return None if the name is taken and names are unique."""
+    @property
+    def existing(self) -> list[StoredModule]:
+        """The modules that are not deleted."""
+        return [stored for stored in self.modules if stored.deleted_at > self.scheduler.now]
+
+    def commit(
+        self, draft: ModuleDraft, operation_id: str | None, *, age: float = 0.0, user: str = GATEWAY_USER
+    ) -> Module | None:
+        """Apply a create; return None if the name is taken and names are unique. `age` is for modules of the past."""
         self.pending -= operation_id is not None
-        if self.unique and any(stored.module.name == draft.name for stored in self.modules):
+        if self.unique and any(stored.module.name == draft.name for stored in self.existing):
             return None
-        native_id = str(self.first_id + len(self.modules))
-        created_at = datetime.fromtimestamp(self.scheduler.now, UTC) if self.returns_created_at else None
+        native_id, created_at = str(self.first_id + len(self.modules)), self.scheduler.now - age
+        shown_at = datetime.fromtimestamp(created_at + self.clock_offset, UTC)
         module = Module(
             backend="sim",
             ref=native_id,
@@ -81,32 +101,46 @@ class BackendState:
             name=draft.name,
             description=draft.description,
             owners=tuple(Owner(owner) for owner in draft.owners or ()),
-            created_at=created_at,
+            attributes={**draft.attributes, "category": draft.attributes.get("category") or 7},
+            created_at=shown_at if self.returns_created_at else None,
+            created_by=user if self.returns_creator else None,
         )
-        self.modules.append(StoredModule(module, operation_id, self.scheduler.now))
+        self.modules.append(StoredModule(module, operation_id, created_at))
         return module
 
 
+def _normalize(change):  # type: ignore[no-untyped-def] # generic over drafts and patches
+    """Return a change as the backend stores it: the category 0 stands for the default one, as in CMDB."""
+    return replace(change, attributes={name: value for name, value in change.attributes.items() if value != 0})
+
+
 class SimulatedBackend:
-    """One replica's connection; implements the methods of Backend that provisioning calls."""
+    """One replica's connection; implements Backend."""
 
     name = "sim"
-    state = "reachable"
-    capabilities = Capabilities(
-        type="sim",
-        title="Simulated",
-        scope=FieldSpec(name="scope"),
-        parent=FieldSpec(name="parent"),
-        name=FieldSpec(name="name"),
-        description=FieldSpec(name="description"),
-        owners=FieldSpec(name="owners", kind="owners"),
-        settle_seconds=WINDOW,
-        hard_timeout_seconds=HARD_TIMEOUT,
-    )
+    state: ConnectionState = "reachable"
 
     def __init__(self, state: BackendState, runtime: VirtualRuntime) -> None:
         self._shared = state
         self._runtime = runtime
+        self.capabilities = Capabilities(
+            type="sim",
+            title="Simulated",
+            scope=FieldSpec(name="scope"),
+            parent=FieldSpec(name="parent"),
+            name=FieldSpec(name="name"),
+            description=FieldSpec(name="description"),
+            owners=FieldSpec(name="owners", kind="owners"),
+            settle_seconds=WINDOW,
+            hard_timeout_seconds=HARD_TIMEOUT,
+            clock_skew_seconds=SKEW,
+            acting_user=GATEWAY_USER if state.returns_creator else None,
+            credential_header="X-Token" if state.passthrough else None,
+            normalize=_normalize,
+        )
+
+    def scope_of(self, ref: str) -> str:
+        return "s"
 
     def natural_key(self, draft: ModuleDraft) -> tuple[str, ...]:
         return (draft.scope, draft.name)
@@ -114,23 +148,25 @@ class SimulatedBackend:
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Receive one create: the request is delayed, applied and answered, or not, as the fault says."""
         shared, rng = self._shared, self._shared.rng
-        if call.deadline <= self._runtime.monotonic():
-            raise BackendUnavailable(verbatim("too late"))
         fault = rng.choice(FAULTS)
+        if call.deadline <= self._runtime.monotonic():  # the transport reads the clock last
+            shared.visited["too_late_to_send"] += 1
+            raise BackendUnavailable(verbatim("too late"))
         shared.visited[f"fault:{fault}"] += 1
         if fault == "not_sent":
             self._runtime.sleep(rng.choice([0.0, 3.0]))
             raise BackendUnavailable(verbatim("refused"))
         shared.sends[str(call.operation_id)] += 1
-        self._runtime.sleep(rng.choice([0.001, 0.05, 1.0]))
+        latency = rng.choice([0.001, 0.05, 1.0])
         committed: list[Module | None] = []
         commit_delays = {"slow": rng.uniform(5, 30), "late": rng.uniform(1, 119), "hung": rng.uniform(1, 119)}
-        is_applied = fault not in {"refused", "lost_before"} and not (fault == "hung" and rng.random() < 0.5)
-        if is_applied:
+        is_refused = fault in {"refused", "lost_before"} or self._is_rejected(call)
+        if not is_refused and not (fault == "hung" and rng.random() < 0.5):
             # The backend commits whether or not the sender is still alive.
-            commit_at = shared.scheduler.now + commit_delays.get(fault, 0.0)
+            commit_at = shared.scheduler.now + latency + commit_delays.get(fault, 0.0)
             shared.pending += 1
             shared.scheduler.at(commit_at, lambda: committed.append(shared.commit(draft, call.operation_id)))
+        self._runtime.sleep(latency)
         return self._respond(fault, committed, call)
 
     def _respond(self, fault: str, committed: list[Module | None], call: CallContext) -> Module:
@@ -138,6 +174,8 @@ class SimulatedBackend:
         if fault in {"lost_before", "lost_after", "late"}:
             self._runtime.sleep(rng.choice([0.01, 2.0, 12.0]))
             raise OutcomeUnknown
+        if self._is_rejected(call):
+            raise BackendRejectedCredentials
         if fault == "refused":
             self._runtime.sleep(0.01)
             raise BackendPermissionDenied
@@ -153,17 +191,70 @@ class SimulatedBackend:
         return committed[0]
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
+        return tuple(module for module in self._read(call) if module.name == draft.name)
+
+    def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
+        pass
+
+    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
+        return Page(tuple(self._read(call)), None)
+
+    def get(self, ref: str, call: CallContext) -> Module:
+        for module in self._read(call):
+            if module.ref == ref:
+                return module
+        raise ModuleNotFound
+
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+        """Change the owners only, which no create of the simulation compares."""
+        stored = self._find(ref)
+        self._change(call, lambda: None)
+        return stored.module
+
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        return ()
+
+    def delete(self, ref: str, call: CallContext) -> None:
+        stored = self._find(ref)
+        self._change(call, lambda: setattr(stored, "deleted_at", self._shared.scheduler.now))
+
+    def _change(self, call: CallContext, apply) -> None:  # type: ignore[no-untyped-def]
+        fault = self._shared.rng.choice(CHANGE_FAULTS)
+        self._shared.visited[f"change:{fault}"] += 1
+        if self._is_rejected(call):
+            raise BackendRejectedCredentials
+        self._runtime.sleep(self._shared.rng.choice([0.001, 1.0, 5.0]))
+        if fault == "refused":
+            raise BackendPermissionDenied
+        if fault != "lost_before":
+            apply()
+        self._runtime.sleep(0.001)
+        if fault != "none":
+            raise OutcomeUnknown
+
+    def _find(self, ref: str) -> StoredModule:
+        for stored in self._shared.existing:
+            if stored.module.ref == ref:
+                return stored
+        raise ModuleNotFound
+
+    def _is_rejected(self, call: CallContext) -> bool:
+        return self._shared.passthrough and call.credential in {None, REJECTED_CREDENTIAL}
+
+    def _read(self, call: CallContext) -> Sequence[Module]:
         """Return what was committed before the read lag."""
         shared = self._shared
         self._runtime.sleep(shared.rng.choice([0.0, 0.02, 0.5]))
-        if shared.scheduler.now < shared.unreadable_until:
+        error: GatewayError | None = None
+        if self._is_rejected(call):
+            shared.visited["fault:read_rejected"] += 1
+            error = BackendRejectedCredentials()
+        elif shared.scheduler.now < shared.unreadable_until:
             shared.visited["fault:unreadable"] += 1
-            raise BackendTimeout
+            error = BackendTimeout()
+        if error is not None:
+            raise error
         if shared.read_lag:
             shared.visited["fault:read_lag"] += 1
         visible_until = shared.scheduler.now - shared.read_lag
-        return tuple(
-            stored.module
-            for stored in shared.modules
-            if stored.module.name == draft.name and stored.created_at <= visible_until
-        )
+        return [stored.module for stored in shared.existing if stored.created_at <= visible_until]

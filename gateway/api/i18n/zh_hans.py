@@ -18,6 +18,7 @@ TITLES: Final[Mapping[str, str]] = {
     "built_in_protected": "内置模块受保护",
     "circuit_open": "熔断器已打开",
     "create_in_progress": "同名模块正在创建",
+    "create_not_kept": "模块已创建，但内容与所发送的不同",
     "description_required": "必须提供描述",
     "draining": "进程即将退出",
     "forbidden": "调用方无权执行此请求",
@@ -48,6 +49,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unauthenticated": "身份验证失败",
     "unsupported_field": "后端不支持此字段",
     "unsupported_media_type": "请求体必须是 JSON",
+    "update_not_kept": "后端未保存此更新",
     "validation_failed": "请求不符合规则",
 }
 
@@ -63,6 +65,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "built_in_protected": "后端自带的内置模块既不能修改，也不能删除。",
     "circuit_open": "后端持续出错，网关暂停调用一段时间。请等待 Retry-After 所示的时间后重试。",
     "create_in_progress": "另一个请求正在创建同名模块。此请求未做任何变更；请稍后重试。",
+    "create_not_kept": "模块已创建，但内容与所发送的不同：其 ID 见 `existing`，差异见 `diff`。请修改或删除该模块。",
     "description_required": "后端在每次更新时都会替换描述，且无法读取原有的描述：请在请求中提供描述。",
     "draining": "此进程即将退出，不再受理新的请求。请重试：将由另一个进程应答。",
     "forbidden": "调用方的许可列表不包含此请求；未向任何后端发送请求。网关的运维人员可以扩充该列表。",
@@ -93,6 +96,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "unauthenticated": "请求中没有网关所知的凭据。请提供 API 密钥或有效的令牌，或经由服务网格访问。",
     "unsupported_field": "后端无法保存此字段，而网关不会悄悄丢弃任何内容。请去掉此字段。",
     "unsupported_media_type": "请求体未声明为 JSON。请发送 Content-Type: application/json。",
+    "update_not_kept": "后端已接受更新，但模块的内容与所发送的不同；差异见 `diff`。其他字段若已保存，结果为 applied。",
     "validation_failed": "一个或多个字段不符合规则；`errors` 列出了全部错误。请更正后重新发送。",
 }
 
@@ -156,6 +160,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     # state of the module
     "name_taken_in_parent": "名为“{name}”的模块已存在，位于作用域 {scope} 的父级 {parent} 下。",
     "name_taken_in_scope": "名为“{name}”的模块已存在，位于作用域 {scope} 下。",
+    "value_not_kept": "后端保存的是另一个值。",
+    "name_of_template": "由服务模板 {template} 创建的模块名称为“{name}”。",
     "name_taken_by_another": "同名的另一个模块已存在，或其内容与所请求的不符。",
     # backend
     "not_connected": "无法与后端建立连接；未发送任何内容。",
@@ -177,6 +183,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "response_no_module": "后端的应答无效：其中没有模块。",
     "response_no_modules": "后端的应答无效：其中没有模块列表。",
     "response_no_sets": "后端的应答无效：其中没有集群列表。",
+    "response_no_template": "后端的应答无效：其中没有服务模板。",
     "response_no_members": "后端的应答无效：其中没有成员列表。",
     "response_no_token": "后端的应答无效：其中没有令牌。",
     "response_no_deletion": "后端的应答无效：其中没有对删除的确认。",
@@ -192,6 +199,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "journal_commit_interrupted": "包含此次写入的提交被中断。",
     # values that a field accepts
     "accepts_cmdb_name": '1 至 {maximum} 字节，不含空白字符、控制字符和 \\ | / : * , < > " ? #',
+    "accepts_cmdb_short_name": '1 至 {maximum} 个字符，不含空白字符、控制字符和 \\ | / : * , < > " ? #',
     "accepts_id": "正整数，以数字书写",
     "accepts_cmdb_user": "字母、数字和 @ . _ -，以字母或数字开头",
     "accepts_cmdb_users": "以英文逗号连接的用户名，不含空格：字母、数字和 @ . _ -，以字母或数字开头",

@@ -63,7 +63,9 @@ def create_module() -> Response:
     )
     if prefers_async(request.environ):
         return accepted_response(provisioner.start(backend, create_request, ctx.call).operation)
-    return created_response(provisioner.create(backend, create_request, ctx.call))
+    result = provisioner.create(backend, create_request, ctx.call)
+    create.check_kept(backend, draft, result.created.module, result.operation_id)
+    return created_response(result)
 
 
 @blueprint.get("/modules")

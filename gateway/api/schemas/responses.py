@@ -75,7 +75,7 @@ class ProblemSchema(Schema):
     errors = fields.List(fields.Nested(FieldErrorSchema))
     upstream = fields.Nested(UpstreamSchema)
     permission = fields.Dict(metadata={"description": "CMDB's: what to apply for."})
-    existing = fields.String(metadata={"description": "The id of the module in the way."})
+    existing = fields.String(metadata={"description": "The id of the module in the way, or of the one written."})
     diff = fields.Dict(metadata={"description": "By JSON pointer: what was wanted, what is there."})
     instance = fields.String(metadata={"description": "The operation to follow."})
     request_id = fields.String(required=True)

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
-from gateway.domain.messages import message
+from gateway.domain.messages import message, verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
@@ -64,8 +64,9 @@ class CmdbBackend:
         return (draft.scope, draft.parent or "", draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Send create_module once."""
+        """Send create_module once; a name that a service template would replace is refused before."""
         path = _module_path(draft)
+        self._check_template_name(draft, call)
         response, data = self._client.request("create", path, dump_draft(self._schema, draft), call)
         return self._parse_module(response, path, data, draft)
 
@@ -76,10 +77,11 @@ class CmdbBackend:
         return self._search(_module_path(draft), condition, 2, call)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
-        """Search for the set of a new module; raise if it is missing or comes from a set template."""
+        """Search for the set of a new module; raise if it is missing, or comes from a set template; check the name."""
         row = self._require_set(_module_path(draft), call)
         if isinstance(row, dict) and row.get("set_template_id"):
             raise TemplateManaged
+        self._check_template_name(draft, call)
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Search in the order of ids; the cursor is the last id returned, so writes do not shift pages."""
@@ -147,6 +149,19 @@ class CmdbBackend:
         if path.set:
             raise ParentNotFound
         return rows[0]
+
+    def _check_template_name(self, draft: ModuleDraft, call: CallContext) -> None:
+        """Read the draft's service template, if there is one: CMDB gives the module the template's name."""
+        template = draft.attributes.get("service_template_id")
+        if not template:
+            return
+        response, data = self._client.request("template", _module_path(draft), {"id": template}, call)
+        name = data.get("name") if isinstance(data, dict) else None
+        if not isinstance(name, str):
+            raise response.invalid_response("no_template")
+        if name != draft.name:
+            detail = message("name_of_template", template=template, name=name)
+            raise ValidationFailed(errors=[FieldError("/name", "pattern", detail, verbatim(name))])
 
     def _parse_module(
         self, response: UpstreamResponse, path: ModulePath, document: Any, draft: ModuleDraft | None = None

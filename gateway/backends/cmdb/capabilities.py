@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.backends.cmdb.options import Options
+from gateway.backends.cmdb.schemas import normalize
 from gateway.domain.capabilities import INT64_MAX, Capabilities, FieldSpec
-from gateway.domain.messages import message
+from gateway.domain.messages import Message, message
 
 #: The request header for the caller's bk_token, which BlueKing's login page sets in a cookie of that name.
 CREDENTIAL_HEADER: Final = "X-Bk-Token"
+_NAME_MAX_BYTES: Final = 256
 _ID: Final = r"[1-9][0-9]{0,18}"
 _ID_ALLOWED: Final = message("accepts_id")
 _USERS: Final = message("accepts_cmdb_user")
@@ -56,6 +58,13 @@ ATTRIBUTES: Final = (
 )
 
 
+def _name_allowed(characters: int) -> Message:
+    """Return the rule for names: bytes are the limit unless the connection's limit of characters is lower."""
+    if characters < _NAME_MAX_BYTES:
+        return message("accepts_cmdb_short_name", maximum=characters)
+    return message("accepts_cmdb_name", maximum=_NAME_MAX_BYTES)
+
+
 def capabilities(options: Options) -> Capabilities:
     """Return the capabilities of a connection."""
     return Capabilities(
@@ -85,9 +94,9 @@ def capabilities(options: Options) -> Capabilities:
             required=True,
             # White space is Go's \s. Control characters, which CMDB accepts, are refused: they are invisible.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
-            allowed_description=message("accepts_cmdb_name", maximum=256),
-            max_length=256,
-            max_bytes=256,
+            allowed_description=_name_allowed(options.name_max_characters),
+            max_length=options.name_max_characters,
+            max_bytes=_NAME_MAX_BYTES,
         ),
         description=None,
         owners=FieldSpec(
@@ -107,6 +116,7 @@ def capabilities(options: Options) -> Capabilities:
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         acting_user=None if options.passthrough else options.username,
         credential_header=CREDENTIAL_HEADER if options.passthrough else None,
+        normalize=normalize,
         probe_before_create=options.probe_before_create,
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),

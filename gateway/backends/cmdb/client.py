@@ -63,6 +63,11 @@ def _apigw(method: str, template: str, *, body: bool = True) -> CallBuilder:
     return build
 
 
+def _template(path: str) -> CallBuilder:
+    """Return a builder for the read of the service template whose id is in the payload."""
+    return lambda _path, payload: HttpCall("GET", f"{path}{payload['id']}", None)
+
+
 #: By route and operation. The API gateway ignores the supplier account in its paths; 0 is the only one in use.
 _CALLS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
     "esb": {
@@ -71,6 +76,7 @@ _CALLS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
         "delete": _esb("delete_module", "bk_biz_id", "bk_set_id", "bk_module_id"),
         "search": _esb("search_module", "bk_biz_id", "bk_set_id"),
         "search_set": _esb("search_set", "bk_biz_id"),
+        "template": _template("/api/c/compapi/v2/cc/get_service_template/?service_template_id="),
     },
     "apigw": {
         "create": _apigw("POST", "/api/v3/module/{biz}/{set}"),
@@ -78,6 +84,7 @@ _CALLS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
         "delete": _apigw("DELETE", "/api/v3/module/{biz}/{set}/{module}", body=False),
         "search": _apigw("POST", "/api/v3/module/search/0/{biz}/{set}"),
         "search_set": _apigw("POST", "/api/v3/set/search/0/{biz}"),
+        "template": _template("/api/v3/find/proc/service_template/"),
     },
 }
 

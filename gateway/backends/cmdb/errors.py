@@ -86,7 +86,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
         BackendUnavailable
     ),  # commit transaction failed; retry transaction exceeds maximum count
     "1199067": unknown_on_write(BackendUnavailable),  # abort transaction failed
-    "1199073": ValidationFailed,  # %s field exceeds maximum value %s
+    "1199073": field_error("/name", ValidationFailed),  # %s field exceeds maximum value %s: only names have this limit
     "1199083": ImmutableField,  # modify field %s forbidden
     "1199089": ValidationFailed,  # the length of array %s is wrong
     "1199997": RateLimited,  # too many requests (inside HTTP 200)
@@ -96,6 +96,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
     "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
+    "template:1199019": field_error("/attributes/service_template_id", ValidationFailed),
 }
 
 _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
@@ -183,7 +184,7 @@ _FIELD_POINTERS: Final = {
     "service_category_id": "/attributes/service_category_id",
     "service_template_id": "/attributes/service_template_id",
 }
-_ARGUMENT_ERRORS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016", "1199073")
+_ARGUMENT_ERRORS: Final = ("1199006", "1199007", "1199009", "1199010", "1199011", "1199015", "1199016")
 _FIELD_ERRORS: Final = {
     f"{code}:{word}": field_error(pointer, ValidationFailed)
     for code in _ARGUMENT_ERRORS

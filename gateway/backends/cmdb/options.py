@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from marshmallow import ValidationError, validates_schema
 
 from gateway.settings import Secret
-from gateway.settings.fields import Choice, Flag, ListOf, Number, SecretText, Text, Url
+from gateway.settings.fields import Choice, Flag, Integer, ListOf, Number, SecretText, Text, Url
 from gateway.transport import TransportSettings
 from gateway.transport.settings import TransportSchema
 
@@ -20,6 +20,8 @@ RESERVED_ATTRIBUTES: Final = re.compile(
 )
 #: The rate limit of BlueKing's API gateway for one application on one resource.
 _APIGW_REQUESTS_PER_SECOND: Final = 100.0
+#: A constant of CMDB's source, which no API tells; builds of 3.9 from May to July 2021 have 32.
+_NAME_MAX_CHARACTERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Options:
     passthrough: bool = False  # the caller's bk_token is passed through
     tenant_id: str = ""
     attributes: tuple[str, ...] = ()  # custom attributes of the module model
+    name_max_characters: int = _NAME_MAX_CHARACTERS
     settle_seconds: float = 130.0
     clock_skew_seconds: float = 300.0
     probe_before_create: bool = False
@@ -64,6 +67,7 @@ class OptionsSchema(TransportSchema):
             validate=[_check_attribute],
         )
     )
+    name_max_characters = Integer(maximum=256)
     settle_seconds = Number()
     clock_skew_seconds = Number()
     probe_before_create = Flag()

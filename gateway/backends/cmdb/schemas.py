@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from gateway.backends.cmdb.client import ModulePath
-from gateway.domain.capabilities import INT64_MAX, FieldSpec
+from gateway.domain.capabilities import INT64_MAX, Change, FieldSpec, strip_whitespace
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Owner
 
 _POSITIVE: Final = validate.Range(1, INT64_MAX)
@@ -88,6 +89,20 @@ def create_schema(attributes: Sequence[FieldSpec]) -> Schema:
     return ModuleSchema.from_dict(extra, name="ConnectionModuleSchema")()
 
 
+def normalize(change: Change) -> Change:
+    """Return a draft or patch as CMDB stores it.
+
+    CMDB trims text (instance_validate.go), and a create with the service category 0 gets the default one.
+    """
+    is_draft = isinstance(change, ModuleDraft)
+    attributes = {
+        name: strip_whitespace(value) if isinstance(value, str) else value
+        for name, value in change.attributes.items()
+        if not (is_draft and name == "service_category_id" and value == 0)
+    }
+    return replace(change, attributes=attributes)
+
+
 def dump_draft(schema: Schema, draft: ModuleDraft) -> dict[str, Any]:
     """Return the attributes of a new module; CMDB requires bk_parent_id although it equals the set of the path."""
     values: dict[str, Any] = {"parent": draft.parent, "name": draft.name, "attributes": draft.attributes}
@@ -114,6 +129,7 @@ def load_module(
         raise ValidationError("name or set is missing")
     known = {"owners": "owners" in data, "created_at": data.get("created_at"), "updated_at": data.get("updated_at")}
     data["owners"] = data.get("owners") or ()
+    known["attributes"] = "attributes" in data
     return Module(
         **data,
         backend=backend,

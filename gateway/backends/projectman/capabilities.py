@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gateway.backends.projectman.options import CREDENTIAL_HEADER, USER_ID, Options, Passthrough
+from gateway.backends.projectman.schemas import fill_in_owner
 from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.messages import message
 
@@ -61,6 +63,7 @@ def capabilities(options: Options) -> Capabilities:
         settle_seconds=options.settle_seconds,
         clock_skew_seconds=options.clock_skew_seconds,
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
+        normalize=partial(fill_in_owner, options.default_owner),
         probe_before_create=options.probe_before_create,
         credential_header=CREDENTIAL_HEADER if isinstance(options.auth, Passthrough) else None,
         limits={"levels": 3, "modules_per_project": 350},

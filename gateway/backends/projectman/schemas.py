@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from gateway.domain.capabilities import INT64_MAX
-from gateway.domain.module import Module, ModuleDraft, Owner
+from gateway.domain.capabilities import INT64_MAX, Change
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 
 
 class SingleOwner(fields.Field[Sequence[Owner]]):
@@ -73,6 +73,12 @@ class ModuleSource:
 
     backend: str
     project: str
+
+
+def fill_in_owner(default_owner: str, change: Change) -> Change:
+    """Return a draft or patch with the connection's default owner in place of an empty list, or of null in a patch."""
+    is_empty = change.owners == () or (change.owners is None and isinstance(change, ModulePatch))
+    return replace(change, owners=(default_owner,)) if default_owner and is_empty else change
 
 
 def dump_module(name: str, owner: str, description: str | None, parent: str | None = None) -> Mapping[str, Any]:

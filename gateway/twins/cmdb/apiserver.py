@@ -1,6 +1,6 @@
 """CMDB behind the ESB and the API gateway: routing, permissions and the raw envelope.
 
-Source: facts, sections 0, 1(b), 3 and 4.
+Source: facts, sections 0, 1(b), 3, 4 and 9.
 """
 
 import json
@@ -19,6 +19,7 @@ from gateway.twins.cmdb.reads import Reads
 from gateway.twins.cmdb.store import RequestInfo, Store
 
 MAX_ID: Final = 2**63 - 1
+SERVER_ERROR: Final = HTTPStatus.INTERNAL_SERVER_ERROR
 DIGITS: Final = re.compile("[0-9]{1,19}")
 
 
@@ -46,6 +47,7 @@ RESOURCES: Final = (
     Resource("search_business", "POST", "/biz/search/<account>"),
     Resource("get_biz_internal_module", "GET", "/topo/internal/<account>/<bk_biz_id>", has_body=False),
     Resource("search_biz_inst_topo", "POST", "/find/topoinst/biz/<bk_biz_id>", has_body=False),
+    Resource("get_service_template", "GET", "/find/proc/service_template/<service_template_id>", has_body=False),
     Resource("search_object_attribute", "POST", "/find/objectattr"),
 )
 _ROUTES: Final = Map(
@@ -89,14 +91,20 @@ class Apiserver:
             "get_biz_internal_module": reads.idle_pool,
             "search_biz_inst_topo": reads.topology,
             "search_object_attribute": reads.attributes,
+            "get_service_template": reads.service_template,
         }
 
     def handle(self, info: RequestInfo, request: CmdbRequest) -> CmdbResponse:
         """Check user, path, permission, JSON and ids in CMDB's order; then run the operation."""
         english = info.english
+        match = find_resource(request.method, request.path)
+        if self._store.seed.version.is_observed_39 and (match is None or not info.user):  # facts, section 9
+            error = CmdbError(1199037, "no matched route") if info.user else CmdbError(1199027, "user")
+            return CmdbResponse(
+                envelope(error.code, error.text(english=english)), from_apiserver=True, status=SERVER_ERROR
+            )
         if not info.user:
             return CmdbResponse(envelope(1199998, "user is not set"), from_apiserver=True)
-        match = find_resource(request.method, request.path)
         if match is None and not self._store.seed.iam:
             return CmdbResponse("404: Page Not Found")
         try:

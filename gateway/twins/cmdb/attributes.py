@@ -60,14 +60,14 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _name(attribute: Attribute, value: Any) -> Any:
-    """Apply the six rules for names, in order, and return the name without outer ASCII spaces."""
+def _name(attribute: Attribute, value: Any, max_characters: int) -> Any:
+    """Apply the six rules for names, in order, and return the name without outer white space."""
     if not isinstance(value, str):
         raise CmdbError(1199007, attribute.name)
     value = value.strip(" ")
     if not value:
         raise CmdbError(1199010, attribute.name)
-    if len(value) > MAX_SHORT:
+    if len(value) > max_characters:
         raise CmdbError(1199073, attribute.name)
     if not NAME_PATTERN.fullmatch(value):
         raise CmdbError(1199006, attribute.name)
@@ -76,7 +76,7 @@ def _name(attribute: Attribute, value: Any) -> Any:
         raise CmdbError(1199010, attribute.name)
     if len(trimmed.encode("utf-8", "replace")) > MAX_SHORT:
         raise CmdbError(1199015, attribute.name)
-    return value
+    return trimmed
 
 
 def _enum(attribute: Attribute, value: Any) -> Any:
@@ -137,7 +137,6 @@ def _text(limit: int) -> Callable[[Attribute, Any], Any]:
 
 
 VALIDATORS: Final[dict[str, Callable[[Attribute, Any], Any]]] = {
-    "name": _name,
     "enum": _enum,
     "objuser": _users,
     "creator": _creator,
@@ -150,8 +149,15 @@ VALIDATORS: Final[dict[str, Callable[[Attribute, Any], Any]]] = {
 
 
 def validate(attribute: Attribute, value: Any, version: Version) -> Any:
-    """Return the value to store; raises CmdbError, which is wrapped in a 1199011 since 3.14.1."""
+    """Return the value to store, text without outer white space (CS/instance_validate.go).
+
+    Raises CmdbError, which is wrapped in a 1199011 since 3.14.1.
+    """
     try:
+        if attribute.kind == "name":
+            return _name(attribute, value, version.name_max)
+        if isinstance(value, str):
+            value = value.strip(GO_SPACE)
         return VALIDATORS[attribute.kind](attribute, value)
     except CmdbError as error:
         if version.wraps_validation:

@@ -116,6 +116,11 @@ COMPONENTS: Final[dict[str, Component]] = {
     "find_module_batch": Component("POST", "/findmany/module/bk_biz_id/{bk_biz_id}", body=("*",)),
     "get_biz_internal_module": Component("GET", "/topo/internal/{bk_supplier_account}/{bk_biz_id}", (_BIZ,)),
     "search_biz_inst_topo": Component("POST", "/find/topoinst/biz/{bk_biz_id}", (_BIZ,)),
+    "get_service_template": Component(
+        "GET",
+        "/find/proc/service_template/{service_template_id}",
+        (FormField("service_template_id", "service template id", int, required=True),),
+    ),
     "search_object_attribute": Component("POST", "/find/objectattr", body=("*",)),
 }
 

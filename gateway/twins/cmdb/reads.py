@@ -117,6 +117,13 @@ class Reads:
             if attribute.biz in (0, biz)
         ]
 
+    def service_template(self, call: OperationCall) -> Row:
+        """Return a service template by its id (docs/apidoc, get_service_template; core/process/service_template.go)."""
+        for template in self._store.seed.service_templates:
+            if template["id"] == call.ids["service_template_id"]:
+                return project(template, ("id", "bk_biz_id", "name", "service_category_id"))
+        raise CmdbError(1199019)
+
     def _query(self, call: OperationCall) -> Query:
         query = parse_query(call.body)
         if self._store.seed.version.forbids_operators:

@@ -35,6 +35,36 @@ def state(journal: Journal, operation_id: str) -> State:
     return operation.state
 
 
+def test_a_normalized_value_is_no_difference(
+    reconciler: Reconciler,
+    provisioner: Provisioner,
+    journal: Journal,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    create_request: CreateRequest,
+    call: CallContext,
+) -> None:
+    """A lost create with service category 0 is settled by the module that has the default category."""
+    draft = replace(create_request.draft, attributes={"service_category_id": 0, "remark": " x "})
+    cmdb.fails["create"] = OutcomeUnknown()
+    operation = provisioner.start(cmdb, replace(create_request, draft=draft), call).operation
+    stored = {"service_category_id": 2, "remark": "x"}
+    owners = tuple(map(Owner, draft.owners or ()))
+    cmdb.modules["7"] = Module(
+        backend="cmdb",
+        ref="1.10.7",
+        native_id="7",
+        scope="1",
+        parent="10",
+        name="x",
+        owners=owners,
+        attributes=stored,
+    )
+    clock.sleep(1.0)
+    reconciler.run_once()
+    assert state(journal, operation.claim.id) is State.SUCCEEDED
+
+
 def test_nothing_is_looked_up_before_it_is_due(reconciler: Reconciler, lookups: list[Any], lost: str) -> None:
     """The first lookup is not made before its time."""
     reconciler.run_once()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.domain.backend import CallContext
-from gateway.domain.errors import JournalUnavailable
+from gateway.domain.errors import JournalUnavailable, UpdateNotKept
 from gateway.domain.journal import Journal
-from gateway.domain.module import Module, ModulePatch
+from gateway.domain.module import Module, ModulePatch, Owner
 from gateway.provisioning import update_delete
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
@@ -93,3 +93,45 @@ def test_journal_fails_during_a_delete(
     failing.successes = 1
     update_delete.delete(failing, cmdb, parent.ref, cascade=True, call=call)
     assert len(cmdb.writes) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "kept", "pointers", "outcome"),
+    [
+        pytest.param({"name": "new"}, {"name": "x"}, {"/name"}, "not_applied", id="the only field"),
+        pytest.param({"name": "new", "owners": ("b",)}, {"name": "x"}, {"/name"}, "applied", id="one of two"),
+        pytest.param({"owners": None}, {"owners": ()}, set(), "", id="cleared"),
+        pytest.param({"owners": None}, {"owners": (Owner("a"),)}, {"/owners"}, "not_applied", id="not cleared"),
+        pytest.param({"attributes": {"remark": None}}, {}, set(), "", id="an attribute that is empty"),
+        pytest.param(
+            {"attributes": {"remark": "a", "bk_module_type": "2"}},
+            {"attributes": {"remark": "a", "bk_module_type": "1"}},
+            {"/attributes/bk_module_type"},
+            "applied",
+            id="one of two attributes",
+        ),
+    ],
+)
+def test_an_update_is_compared_with_what_the_module_has(
+    parent: Module,
+    cmdb: FakeBackend,
+    journal: Journal,
+    call: CallContext,
+    monkeypatch: pytest.MonkeyPatch,
+    patch: dict[str, Any],
+    kept: dict[str, Any],
+    pointers: set[str],
+    outcome: str,
+) -> None:
+    """A difference is an error that names the fields; `applied` if another field of the patch was kept."""
+    changes = {name: value for name, value in patch.items() if name != "owners"}
+    changes |= {"owners": tuple(map(Owner, patch["owners"] or ()))} if "owners" in patch else {}
+    stored = replace(parent, **{**changes, **kept})
+    monkeypatch.setattr(cmdb, "update", lambda *_args: stored)
+    if not pointers:
+        assert update_delete.update(journal, cmdb, parent.ref, ModulePatch(**patch), call) == stored
+        return
+    with pytest.raises(UpdateNotKept) as caught:
+        update_delete.update(journal, cmdb, parent.ref, ModulePatch(**patch), call)
+    assert {error.pointer for error in caught.value.errors} == set(caught.value.diff or {}) == pointers
+    assert caught.value.outcome == outcome

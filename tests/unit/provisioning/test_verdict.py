@@ -183,6 +183,9 @@ def test_operation_without_a_window_is_not_settled() -> None:
     assert verdict.due_at > LOST_AT
 
 
+_LOCAL, _UTC = "2022-02-22 20:25:19", "2022-02-22T12:25:19Z"
+
+
 @pytest.mark.parametrize(
     ("draft", "module", "pointers"),
     [
@@ -197,10 +200,20 @@ def test_operation_without_a_window_is_not_settled() -> None:
         ({"owners": ("a",)}, {"unavailable": ("owners",)}, set()),
         ({"attributes": {"a": 1, "b": 2}}, {"attributes": {"a": 1, "b": 3, "c": 4}}, {"/attributes/b"}),
         ({"attributes": {"a": 1}}, {}, {"/attributes/a"}),
+        ({"attributes": {"a": 1}}, {"unavailable": ("attributes",)}, set()),
+        ({"attributes": {"a": ""}}, {"attributes": {"a": None}}, set()),
+        ({"attributes": {"a": ""}}, {"attributes": {"a": "x"}}, {"/attributes/a"}),
+        ({"attributes": {"a": 0}}, {"attributes": {"a": None}}, {"/attributes/a"}),
+        ({"attributes": {"a": _LOCAL}}, {"attributes": {"a": _UTC}}, set()),
+        ({"attributes": {"a": f"{_LOCAL}+08:00"}}, {"attributes": {"a": _UTC}}, set()),
+        ({"attributes": {"a": f"{_LOCAL}+01:00"}}, {"attributes": {"a": _UTC}}, {"/attributes/a"}),
+        ({"attributes": {"a": "20220222"}}, {"attributes": {"a": "20220223"}}, {"/attributes/a"}),
+        ({"description": ""}, {"description": None}, set()),
+        ({"name": "Demo"}, {"name": "demo"}, {"/name"}),
     ],
 )
 def test_find_differences(draft: dict[str, Any], module: dict[str, Any], pointers: set[str]) -> None:
-    """Fields that are not given or cannot be read do not differ, nor does another order of owners."""
+    """Fields that are not given or cannot be read do not differ, nor do other spellings of one value."""
     fields = {"scope": "1", "parent": None, "name": "demo"}
     differences = find_differences(
         ModuleDraft(**{**fields, **draft}), Module(backend="cmdb", ref="1", native_id="1", **{**fields, **module})

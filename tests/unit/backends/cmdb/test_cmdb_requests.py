@@ -48,6 +48,13 @@ def search_set(route: str, condition: Any, data: Any) -> Exchange:
     return exchange("POST", "/api/v3/set/search/0/1", payload, data)
 
 
+def template(route: str, data: Any) -> Exchange:
+    """documented: docs/apidoc of get_service_template: GET, the id in the query (ESB) or in the path."""
+    if route == "esb":
+        return exchange("GET", f"{_ESB}/get_service_template/?service_template_id=7", None, data)
+    return exchange("GET", "/api/v3/find/proc/service_template/7", None, data)
+
+
 def exchange(method: str, path: str, body: Any, data: Any) -> Exchange:
     response = {"result": True, "code": 0, "message": "success", "permission": None, "data": data}
     return Exchange(method=method, url=BASE + path, headers=HEADERS, body=body, response=response)
@@ -81,6 +88,8 @@ _FULL_SENT: Final = {
     "service_category_id": 2,
     "team": "core",
 }
+_OF_TEMPLATE: Final = ModuleDraft(scope="1", parent="10", name="test", attributes={"service_template_id": 7})
+_TEMPLATE_SENT: Final = {"bk_parent_id": 10, "bk_module_name": "test", "service_template_id": 7}
 _PATCH: Final = ModulePatch(name="new", owners=None, attributes={"host_apply_enabled": True})
 _PATCH_SENT: Final = {"bk_module_name": "new", "operator": "", "host_apply_enabled": True}
 _REF: Final = "1.10.37825"
@@ -94,6 +103,10 @@ CASES: Final[dict[str, Case]] = {
     "create without owners": (
         lambda backend, call: backend.create(DRAFT, call),
         lambda route: [write(route, "create", CMDB_MODULE, {"bk_parent_id": 10, "bk_module_name": "test"})],
+    ),
+    "create from a template": (
+        lambda backend, call: backend.create(_OF_TEMPLATE, call),
+        lambda route: [template(route, {"id": 7, "name": "test"}), write(route, "create", CMDB_MODULE, _TEMPLATE_SENT)],
     ),
     "get": (
         lambda backend, call: backend.get(_REF, call),

@@ -31,7 +31,7 @@ class Recorder:
 
     def send(self, request: UpstreamRequest, _: CallContext) -> UpstreamResponse:
         self.requests.append(request)
-        body = search_response(CMDB_MODULE) if "search" in request.url else envelope(CMDB_MODULE)
+        body = search_response(CMDB_MODULE) if "search" in request.url else envelope({**CMDB_MODULE, "name": "test"})
         return UpstreamResponse(200, {}, body, request.is_write)
 
     @property
@@ -84,7 +84,7 @@ def test_a_create_sends_no_reserved_attribute(
     assert written.keys().isdisjoint(RESERVED)
     assert written["bk_parent_id"] == parent
     assert written.keys() <= {"bk_parent_id", "bk_module_name", "operator", *draft.attributes}
-    (request,) = recorder.requests
+    request = recorder.requests[-1]
     set_id = json.loads(request.body or b"{}").get("bk_set_id") or int(request.url.rpartition("/")[2])
     assert set_id == parent
 

@@ -77,7 +77,7 @@ def test_a_response_with_only_the_id_is_enough(
         name="test",
         depth=1,
         has_children=False,
-        unavailable=("description", "owners", "created_at", "updated_at"),
+        unavailable=("description", "owners", "created_at", "updated_at", "attributes"),
     )
 
 
