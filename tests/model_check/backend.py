@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gateway.domain.backend import CallContext, ConnectionState
-from gateway.domain.capabilities import Capabilities, FieldSpec
+from gateway.domain.capabilities import Capabilities, Change, FieldSpec
 from gateway.domain.errors import (
     BackendPermissionDenied,
     BackendRejectedCredentials,
@@ -83,12 +83,25 @@ class BackendState:
         """The modules that are not deleted."""
         return [stored for stored in self.modules if stored.deleted_at > self.scheduler.now]
 
+    def receive(
+        self, draft: ModuleDraft, operation_id: str | None, commits_at: float, committed: list[Module | None]
+    ) -> None:
+        """Refuse a create whose name is taken, or commit it later."""
+        if self._is_taken(draft.name):
+            self.pending -= 1
+            committed.append(None)
+        else:
+            self.scheduler.at(commits_at, lambda: committed.append(self.commit(draft, operation_id)))
+
+    def _is_taken(self, name: str) -> bool:
+        return self.unique and any(stored.module.name == name for stored in self.existing)
+
     def commit(
         self, draft: ModuleDraft, operation_id: str | None, *, age: float = 0.0, user: str = GATEWAY_USER
     ) -> Module | None:
         """Apply a create; return None if the name is taken and names are unique. `age` is for modules of the past."""
         self.pending -= operation_id is not None
-        if self.unique and any(stored.module.name == draft.name for stored in self.existing):
+        if self._is_taken(draft.name):
             return None
         native_id, created_at = str(self.first_id + len(self.modules)), self.scheduler.now - age
         shown_at = datetime.fromtimestamp(created_at + self.clock_offset, UTC)
@@ -109,7 +122,7 @@ class BackendState:
         return module
 
 
-def _normalize(change):  # type: ignore[no-untyped-def] # generic over drafts and patches
+def _normalize(change: Change) -> Change:
     """Return a change as the backend stores it: the category 0 stands for the default one, as in CMDB."""
     return replace(change, attributes={name: value for name, value in change.attributes.items() if value != 0})
 
@@ -162,10 +175,12 @@ class SimulatedBackend:
         commit_delays = {"slow": rng.uniform(5, 30), "late": rng.uniform(1, 119), "hung": rng.uniform(1, 119)}
         is_refused = fault in {"refused", "lost_before"} or self._is_rejected(call)
         if not is_refused and not (fault == "hung" and rng.random() < 0.5):
-            # The backend commits whether or not the sender is still alive.
-            commit_at = shared.scheduler.now + latency + commit_delays.get(fault, 0.0)
+            # The backend commits whether or not the sender is still alive. A name that is taken when the request
+            # arrives ends the transaction at once, however late it would have committed.
             shared.pending += 1
-            shared.scheduler.at(commit_at, lambda: committed.append(shared.commit(draft, call.operation_id)))
+            arrives_at = shared.scheduler.now + latency
+            commits_at = arrives_at + commit_delays.get(fault, 0.0)
+            shared.scheduler.at(arrives_at, lambda: shared.receive(draft, call.operation_id, commits_at, committed))
         self._runtime.sleep(latency)
         return self._respond(fault, committed, call)
 
@@ -218,7 +233,7 @@ class SimulatedBackend:
         stored = self._find(ref)
         self._change(call, lambda: setattr(stored, "deleted_at", self._shared.scheduler.now))
 
-    def _change(self, call: CallContext, apply) -> None:  # type: ignore[no-untyped-def]
+    def _change(self, call: CallContext, apply: Callable[[], None]) -> None:
         fault = self._shared.rng.choice(CHANGE_FAULTS)
         self._shared.visited[f"change:{fault}"] += 1
         if self._is_rejected(call):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
+from itertools import combinations
 
 import pytest
 
 from gateway.domain.errors import Outcome
 from gateway.domain.journal import Journal
-from gateway.domain.operation import State
+from gateway.domain.operation import Operation, State
 from gateway.journals import create_journal
-from tests.model_check.backend import FAULTS
+from tests.model_check.backend import CHANGE_FAULTS, FAULTS, REJECTED_CREDENTIAL, BackendState
 from tests.model_check.history import History
 
 SHARDS = 8
@@ -22,14 +24,20 @@ SEED = os.environ.get("SIMULATION_SEED")
 
 EXPECTED = {
     *(f"fault:{fault}" for fault in FAULTS),
+    *(f"change:{fault}" for fault in CHANGE_FAULTS),
+    *(f"change_outcome:{outcome.value}" for outcome in Outcome),
     *(f"state:{state.value}" for state in State if not state.is_active),
     *(f"match:{match}" for match in ("claimed", "key", "memory", "name")),
     *(f"code:{code}" for code in (
-        "backend_permission_denied", "backend_unavailable", "create_in_progress", "draining",
-        "idempotency_key_reused", "journal_unavailable", "module_already_exists", "outcome_unknown",
+        "backend_permission_denied", "backend_rejected_credentials", "backend_unavailable", "create_in_progress",
+        "draining", "idempotency_key_reused", "journal_unavailable", "module_already_exists", "outcome_ambiguous",
+        "outcome_unknown",
     )),
-    "crash", "fault:read_lag", "fault:unreadable", "journal_down_after", "journal_down_before", "meddled",
-    "no_answer", "replayed",
+    *(f"confidence:{confidence}" for confidence in ("high", "medium")),
+    *(f"evidence:{what}" for what in ("found", "found_another", "nothing_found", "origin_uncertain")),
+    "clock_stepped", "crash", "created_directly", "credential_rejected_beside_accepted", "deleted_while_created",
+    "fault:read_lag", "fault:read_rejected", "fault:unreadable", "frozen", "journal_down_after", "journal_down_before",
+    "listed", "no_answer", "replayed", "same_create_of_another_requester", "too_late_to_send",
 }  # fmt: skip
 
 
@@ -55,6 +63,7 @@ def test_exactly_once(journal: Journal, shard: int) -> None:
         except AssertionError as error:
             raise AssertionError(f"SIMULATION_SEED={seed}: {error}") from error
         visited += history.backend_state.visited
+        history.settle_rest()
     if not SEED and HISTORIES >= 500:
         assert set(visited) >= EXPECTED, EXPECTED - set(visited)
 
@@ -64,9 +73,10 @@ def check(history: History, journal: Journal) -> None:
     state = history.backend_state
     creations: Counter[str | None] = Counter(stored.operation_id for stored in state.modules)
     check_operations(history, journal, creations)
-    check_responses(history, creations)
+    check_responses(history, journal, creations)
+    check_requesters(history, journal)
     if state.unique:
-        names = Counter(stored.module.name for stored in state.modules)
+        names = Counter(stored.module.name for stored in state.existing)
         assert all(count == 1 for count in names.values()), "a name twice"
 
 
@@ -77,37 +87,95 @@ def check_operations(history: History, journal: Journal, creations: Counter[str 
         operation = journal.get(operation_id)
         assert operation is not None
         state.visited[f"state:{operation.state.value}"] += 1
-        assert not operation.state.is_active, f"{operation_id} never settled: {operation}"
+        state.visited.update(f"evidence:{entry['what']}" for entry in operation.evidence)
+        assert not operation.state.is_active or state.passthrough, f"{operation_id} never settled: {operation}"
         assert state.sends[operation_id] <= 1, "sent twice"
         assert creations[operation_id] <= 1, "made twice"
-        if operation.state is State.SUCCEEDED and operation.module is not None:
-            native_id = operation.module["module"]["native_id"]
-            creator = next(stored.operation_id for stored in state.modules if stored.module.native_id == native_id)
-            assert creator in {operation_id, None}, "another create's module taken for its own"
-        # If names are not unique, another module of the name proves nothing about this create.
-        if not state.unique:
+        if operation.state is State.SUCCEEDED:
+            check_origin(state, operation)
+        # If names are not unique, another module of the name proves nothing about this create; and of a module that was
+        # deleted before anything found it, it is enough to say that it is not there.
+        is_deleted = any(
+            stored.operation_id == operation_id and stored not in state.existing for stored in state.modules
+        )
+        if not state.unique or is_deleted:
             continue
         if operation.state.outcome is Outcome.NOT_APPLIED:
             assert not creations[operation_id], f"settled as not applied, and there it is: {operation}"
-        if creations[operation_id] and operation.state is not State.AMBIGUOUS:
+        if creations[operation_id] and operation.state is not State.AMBIGUOUS and not operation.state.is_active:
             assert operation.state is State.SUCCEEDED, f"made, and lost: {operation}"
 
 
-def check_responses(history: History, creations: Counter[str | None]) -> None:
-    """What was acknowledged exists, what was refused does not, and one create has one module."""
+def check_origin(state: BackendState, operation: Operation) -> None:
+    """A module that an operation reports as its own is its own; only `medium` confidence may be mistaken."""
+    assert operation.module is not None
+    native_id = operation.module["module"]["native_id"]
+    creator = next(stored.operation_id for stored in state.modules if stored.module.native_id == native_id)
+    confidence = operation.evidence[-1].get("confidence") if operation.evidence else None
+    state.visited[f"confidence:{confidence}"] += 1
+    if creator != operation.claim.id:
+        was_created_directly = any(stored.operation_id is None for stored in state.modules)
+        assert confidence == "medium", f"another's module taken for its own: {operation}"
+        assert was_created_directly or not state.unique, f"another create's module taken for its own: {operation}"
+
+
+def check_responses(history: History, journal: Journal, creations: Counter[str | None]) -> None:
+    """What was acknowledged exists, what was refused does not, and one create has one module until that is changed."""
     state = history.backend_state
     module_ids = {stored.module.id for stored in state.modules}
-    acknowledged: dict[tuple[tuple[str, str], str], tuple[str, float]] = {}
+    acknowledged: dict[tuple[tuple[str | None, ...], str], tuple[str, float]] = {}
     for attempt in history.attempts:
         if attempt.result is not None:
             module_id = attempt.result.created.module.id
             assert module_id in module_ids, "acknowledged, and missing"
             first = acknowledged.setdefault((attempt.identity, attempt.body), (module_id, attempt.finished_at))
-            assert first[0] == module_id, "one create, two modules"
+            if not history.changes[first[0]] and not (attempt.key is None and history.request_ids_expire_early):
+                assert first[0] == module_id, "one create, two modules"
         is_refused = attempt.error is not None and attempt.error.outcome is Outcome.NOT_APPLIED
         if is_refused and attempt.operation_id and state.unique:
             assert not creations[attempt.operation_id], f"said {attempt.error!r}, and it was applied"
     for attempt in history.attempts:
-        first = acknowledged.get((attempt.identity, attempt.body), ("", float("inf")))
-        if attempt.error is not None and attempt.started_at > first[1]:
+        module_id, finished_at = acknowledged.get((attempt.identity, attempt.body), ("", float("inf")))
+        is_forgotten = history.changes[module_id] or (attempt.key is None and history.request_ids_expire_early)
+        if attempt.error is not None and attempt.started_at > finished_at and not is_forgotten:
             assert attempt.error.retryable, f"acknowledged, and then refused: {attempt.error!r}"
+    check_deletions(history, journal)
+
+
+def check_deletions(history: History, journal: Journal) -> None:
+    """After a confirmed delete no create without a key is answered with the module that it deleted."""
+    for deletion in history.deletions:
+        for operation_id in history.operations:
+            operation = journal.get(operation_id)
+            if operation is not None and operation.module and operation.updated_at > deletion.started_at:
+                history.backend_state.visited["deleted_while_created"] += (
+                    operation.module["module"]["native_id"] == deletion.module_id.partition(".")[2]
+                )
+        for attempt in history.attempts:
+            if attempt.result is None or attempt.key is not None or attempt.started_at <= deletion.finished_at:
+                continue
+            assert attempt.result.created.module.id != deletion.module_id, "replayed, and deleted before"
+
+
+def check_requesters(history: History, journal: Journal) -> None:
+    """No answer shows what another caller or another credential was answered."""
+    state = history.backend_state
+    for attempt in history.attempts:
+        if attempt.credential == REJECTED_CREDENTIAL:
+            assert attempt.result is None, "created without a valid credential"
+        elif state.passthrough and attempt.error is not None:
+            assert attempt.error.code != "backend_rejected_credentials", "another credential's refusal"
+        operation_id = attempt.result.operation_id if attempt.result else attempt.error and attempt.error.operation
+        operation = journal.get(operation_id) if operation_id else None
+        if operation is not None:
+            digest = attempt.credential and sha256(attempt.credential.encode()).hexdigest()
+            assert (operation.claim.caller, operation.claim.credential) == (attempt.caller, digest), (
+                "another's operation"
+            )
+    for first, second in combinations(history.attempts, 2):
+        if first.body == second.body and abs(first.started_at - second.started_at) < 1.0:
+            credentials = {first.credential, second.credential}
+            state.visited["same_create_of_another_requester"] += first.caller != second.caller
+            state.visited["credential_rejected_beside_accepted"] += (
+                REJECTED_CREDENTIAL in credentials and len(credentials) > 1
+            )
