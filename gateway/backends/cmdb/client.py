@@ -12,12 +12,17 @@ from gateway.backends.cmdb.auth import AuthHeaders
 from gateway.backends.cmdb.errors import ERRORS, parse_failure
 from gateway.backends.cmdb.options import Options
 from gateway.domain.backend import CallContext
+from gateway.domain.errors import FieldError, ValidationFailed
+from gateway.domain.messages import message
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _WRITES: Final = frozenset({"create", "update", "delete"})
 #: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
 _PLAIN_TEXT_STATUS: Final = re.compile(rb"(404|405): ")
+#: CMDB's text for it ends with the limit in characters in every language: `… maximum value %!s(int=32)`, `…最大值32`.
+_NAME_TOO_LONG: Final = "1199073"
+_LAST_NUMBER: Final = re.compile(r"([0-9]{1,4})\)?\Z", re.ASCII)
 _ENVELOPE_KEYS: Final = frozenset({"result", "code", "bk_error_code", "code_name"})
 
 
@@ -136,4 +141,8 @@ def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: Up
     elif body.get("result") is True and code is None and response.ok:
         return body.get("data")
     failure = parse_failure(response, body, backend=backend, operation=operation, status=status, header_code=code)
-    raise ERRORS.to_error(failure, metrics)
+    error = ERRORS.to_error(failure, metrics)
+    if failure.code == _NAME_TOO_LONG and (limit := _LAST_NUMBER.search(failure.message)):
+        detail = message("too_long", maximum=int(limit[1]))
+        raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
+    raise error

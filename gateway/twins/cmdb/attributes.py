@@ -68,7 +68,7 @@ def _name(attribute: Attribute, value: Any, max_characters: int) -> Any:
     if not value:
         raise CmdbError(1199010, attribute.name)
     if len(value) > max_characters:
-        raise CmdbError(1199073, attribute.name)
+        raise CmdbError(1199073, (attribute.name, max_characters))
     if not NAME_PATTERN.fullmatch(value):
         raise CmdbError(1199006, attribute.name)
     trimmed = value.strip(GO_SPACE)

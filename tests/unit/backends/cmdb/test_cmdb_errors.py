@@ -156,6 +156,7 @@ def test_a_list_raises_the_error_of_every_row(
         (1199006, "'bk_parent_id' 数据参数校验不通过", "validation_failed", "/parent"),
         (1199010, "'bk_module_name' unassigned", "validation_failed", "/name"),
         (1199073, "字段bk_module_name超过最大值32", "validation_failed", "/name"),
+        (1199073, "bk_module_name field exceeds maximum value %!s(int=32)", "validation_failed", "/name"),
         (1306000, "business id [bk_biz_id] Enter a whole number.", "validation_failed", "/scope"),
         (1306000, "set id [bk_set_id] This field is required.", "validation_failed", "/parent"),
         (1306000, "data [data] Must be the specified parameter data type dict", "validation_failed", None),
