@@ -1,6 +1,6 @@
 """CMDB behind the ESB and the API gateway: routing, permissions and the raw envelope.
 
-Source: facts, sections 0, 1(b), 3 and 4.
+Source: facts, sections 0, 1(b), 3, 4 and 9.
 """
 
 import json
@@ -19,6 +19,7 @@ from gateway.twins.cmdb.reads import Reads
 from gateway.twins.cmdb.store import RequestInfo, Store
 
 MAX_ID: Final = 2**63 - 1
+SERVER_ERROR: Final = HTTPStatus.INTERNAL_SERVER_ERROR
 DIGITS: Final = re.compile("[0-9]{1,19}")
 
 
@@ -94,9 +95,14 @@ class Apiserver:
     def handle(self, info: RequestInfo, request: CmdbRequest) -> CmdbResponse:
         """Check user, path, permission, JSON and ids in CMDB's order; then run the operation."""
         english = info.english
+        match = find_resource(request.method, request.path)
+        if self._store.seed.version.is_observed_39 and (match is None or not info.user):  # facts, section 9
+            error = CmdbError(1199037, "no matched route") if info.user else CmdbError(1199027, "user")
+            return CmdbResponse(
+                envelope(error.code, error.text(english=english)), from_apiserver=True, status=SERVER_ERROR
+            )
         if not info.user:
             return CmdbResponse(envelope(1199998, "user is not set"), from_apiserver=True)
-        match = find_resource(request.method, request.path)
         if match is None and not self._store.seed.iam:
             return CmdbResponse("404: Page Not Found")
         try:

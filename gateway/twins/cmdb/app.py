@@ -1,6 +1,6 @@
 """The twin's Flask application: the ESB, the API gateway, the control endpoints, and the faults of CMDB.
 
-Source of the faults: facts, sections 0, 4 and 5.
+Source of the faults: facts, sections 0, 4, 5 and 9.
 """
 
 import json
@@ -45,6 +45,7 @@ FAULT_TYPES: Final = (
         effect_params("never"),
     ),
     FaultType("commit-failed", RESPONSE, "1199066: the transaction failed to commit", effect_params("never")),
+    FaultType("write-conflict", RESPONSE, "1199020: the transaction met another one", effect_params("never")),
     FaultType("rate-limited", RESPONSE, "1199997 with HTTP 200: the rate limit of CMDB"),
     FaultType(
         "gateway-rate-limited",
@@ -65,6 +66,7 @@ FAULT_RESPONSES: Final[Mapping[str, CmdbResponse]] = {
     "commit-failed": CmdbResponse(
         envelope(1199066, "commit transaction failed, error: retry transaction exceeds maximum count")
     ),
+    "write-conflict": CmdbResponse(envelope(1199020, "Failed to update data")),  # facts, section 9
     "rate-limited": CmdbResponse(
         {"result": False, "bk_error_code": 1199997, "bk_error_msg": "too many requests"}, from_apiserver=True
     ),

@@ -1,4 +1,4 @@
-"""CMDB's error codes with their English and Chinese texts; source: facts, sections 4 and 5."""
+"""CMDB's error codes with their English and Chinese texts; source: facts, sections 4, 5 and 9."""
 
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     1199015: ("Data out of bounds%%!(EXTRA string=%s)", "'%s' 数据越界"),
     1199016: ("'%s' Field regular check failed", "'%s' 字段正则校验失败"),
     1199019: ("No relevant data found", "未找到相关数据"),
+    1199027: ("'%s' authorization information query failed", "[%s]授权信息查询失败"),
+    1199037: ("%s", "%s"),
     1199045: ("%s", "%s"),
     1199073: ("%s field exceeds maximum value %%!s(int=256)", "字段%s超过最大值256"),
     1199083: ("modify field %s forbidden", "禁止修改字段: %s"),

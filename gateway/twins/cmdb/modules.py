@@ -1,4 +1,4 @@
-"""Create, update and delete of modules, with CMDB's checks in CMDB's order; source: facts, sections 2 and 3."""
+"""Create, update and delete of modules, with CMDB's checks in CMDB's order; source: facts, sections 2, 3 and 9."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,12 +42,14 @@ class Modules:
         """Delete a module; an unknown module is not an error."""
         self._store.write(call.info, lambda: self._prepare_delete(call))
 
-    def _prepare_create(self, call: OperationCall) -> WriteResult:
+    def _prepare_create(self, call: OperationCall) -> WriteResult | None:
         biz, set_id = call.ids["bk_biz_id"], call.ids["bk_set_id"]
         if self._require_plain_set(call)["bk_biz_id"] != biz:
             raise CmdbError(1199011, "bk_biz_id/bk_set_id")
         if "default" in call.body:
             raise CmdbError(1199999)  # in CMDB a type assertion on a JSON number panics
+        if "bk_module_name" not in call.body and self._store.seed.version.is_observed_39:
+            return None  # success without data (facts, section 9)
         body = {**call.body, **self._service_fields(call), "host_apply_enabled": False}
         if "bk_parent_id" in body and not (is_integer(body["bk_parent_id"]) and body["bk_parent_id"] == set_id):
             raise CmdbError(1199006, "bk_parent_id")
@@ -61,7 +63,7 @@ class Modules:
         now = self._store.clock()
         row |= dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), now)
         row |= {"bk_created_by": call.info.user, "bk_supplier_account": call.info.account}
-        self._check_unique(row)
+        self._check_unique(row, body["bk_module_name"])
         return WriteResult("create_module", row | {"bk_module_id": self._store.new_id()})
 
     def _prepare_update(self, call: OperationCall) -> WriteResult:
@@ -75,7 +77,7 @@ class Modules:
         now = self._store.clock()
         update_fields = {"last_time": now, "bk_updated_at": now, "bk_updated_by": call.info.user}
         updated = row | self._validated(call, body, editable_only=True) | unvalidated | update_fields
-        self._check_unique(updated)
+        self._check_unique(updated, updated["bk_module_name"])
         return WriteResult("update_module", updated)
 
     def _prepare_delete(self, call: OperationCall) -> WriteResult | None:
@@ -94,7 +96,7 @@ class Modules:
         """Return the set of the path, which must not come from a set template."""
         row = self._store.sets.get(call.ids["bk_set_id"])
         if row is None or row["bk_supplier_account"] not in ("0", call.info.account):
-            raise CmdbError(1199011, "bk_set_id")
+            raise CmdbError(self._store.seed.version.missing_set, "bk_set_id")
         if row["set_template_id"]:
             raise CmdbError(1101097)
         return row
@@ -109,9 +111,11 @@ class Modules:
         if row["default"] not in EDITABLE_DEFAULTS:
             raise CmdbError(1101098)
 
-    def _check_unique(self, row: Row) -> None:
+    def _check_unique(self, row: Row, sent_name: str) -> None:
         if self._store.names.get(natural_key(row)) not in (None, row.get("bk_module_id")):
             name = row["bk_module_name"]
+            if self._store.seed.version.is_observed_39 and name != sent_name:  # facts, section 9
+                raise CmdbError(1199014, "business id,set id,module name")
             fields = f' bk_biz_id: {row["bk_biz_id"]}, bk_set_id: {row["bk_set_id"]}, bk_module_name: "{name}" '
             raise CmdbError(self._store.seed.version.duplicate, fields)
 

@@ -21,10 +21,12 @@ class Version:
     renames_keys: bool = True  # code/message instead of bk_error_* behind the API gateway, since 3.12.4
     request_id_header: str = "Cc_Request_Id"  # the response header with CMDB's request id
     forbids_operators: bool = False  # $where and similar, since 3.14.8
+    missing_set: int = 1199011  # the code for an unknown set
+    is_observed_39: bool = False  # the other answers of the build that the facts observed (section 9)
 
 
 VERSIONS: Final[dict[str, Version]] = {
-    "3.9": Version(duplicate=1101099, renames_keys=False),
+    "3.9": Version(duplicate=1101099, renames_keys=False, missing_set=1199019, is_observed_39=True),
     "3.13": Version(),
     "3.14.7": Version(wraps_validation=True, request_id_header="X-Request-Id"),
     "3.14.8": Version(wraps_validation=True, zone=UTC, request_id_header="X-Request-Id", forbids_operators=True),

@@ -35,6 +35,7 @@ Faults of one backend, with that backend's codes and response formats:
 
     CMDB          proxy-timeout         1199998 with HTTP 500                  `effect` [never]
                   commit-failed         1199066                                `effect` [never]
+                  write-conflict        1199020                                `effect` [never]
                   rate-limited          1199997 with HTTP 200
                   gateway-rate-limited  1642902, 429 (200 on the ESB); X-Bkapi-RateLimit-Reset: `reset` [1]
     ProjectMan    gateway-timeout       APIGW.0201, 504                        `effect` [never]

@@ -47,7 +47,8 @@ def test_cmdb_rate_limit(cmdb: TwinClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [("proxy-timeout", 1199998), ("commit-failed", 1199066), ("rate-limited", 1199997)]
+    ("fault", "code"),
+    [("proxy-timeout", 1199998), ("commit-failed", 1199066), ("write-conflict", 1199020), ("rate-limited", 1199997)],
 )
 def test_cmdb_errors_in_the_esbs_envelope(cmdb: TwinClient, fault: str, code: int) -> None:
     """Section 0: always HTTP 200, the six keys, a request id of 32 digits."""
