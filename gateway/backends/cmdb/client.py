@@ -17,7 +17,7 @@ from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _WRITES: Final = frozenset({"create", "update", "delete"})
 #: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
-_PLAIN_TEXT_STATUS: Final = re.compile(rb"(404|405): ")
+_PLAIN_TEXT: Final = re.compile(rb"404: Page Not Found|405: Method Not Allowed")
 _ENVELOPE_KEYS: Final = frozenset({"result", "code", "bk_error_code", "code_name"})
 
 
@@ -119,14 +119,13 @@ def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: Up
     """
     body = response.json()
     code = response.headers.get("X-Bkapi-Error-Code")
-    status = response.status
     if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
-        if plain_text := _PLAIN_TEXT_STATUS.match(response.body):
-            status, code = int(plain_text[1]), None
+        if _PLAIN_TEXT.match(response.body):
+            code = response.body[:3].decode()
         elif response.ok and code is None:
             raise response.invalid("no_envelope")
         body = {}
     elif body.get("result") is True and code is None and response.ok:
         return body.get("data")
-    failure = parse_failure(response, body, backend=backend, operation=operation, status=status, header_code=code)
+    failure = parse_failure(response, body, backend=backend, operation=operation, header_code=code)
     raise ERRORS.to_error(failure, metrics)

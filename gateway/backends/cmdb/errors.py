@@ -95,6 +95,8 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199998:user is not set": BackendRejectedCredentials,
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
+    "404": BackendMisconfigured,  # topo_server's plain text for an unknown path, with HTTP 200
+    "405": BackendMisconfigured,  # the same for an unknown method
     "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
 }
 
@@ -158,7 +160,7 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
 }
 
-#: Responses without a code: from proxies, and from ESB's web framework.
+#: Reads that are answered without a code, by a proxy or ESB's web framework, and codes that are not in the table.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -198,6 +200,9 @@ _MESSAGE_TOKEN: Final = re.compile(
     r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
     r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified|connection refused)"
 )
+#: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
+_CODE: Final = re.compile(r"(?:1[1-9]|99)[0-9]{5}", re.ASCII)
+_HEADER_CODE: Final = re.compile(rf"{_CODE.pattern}|404|405", re.ASCII)
 #: In seconds; a Retry-After that is a date is ignored.
 _RETRY_AFTER_HEADERS: Final = ("Retry-After", "X-Bkapi-RateLimit-Reset")
 _REQUEST_ID_HEADERS: Final = ("X-Bkapi-Request-ID", "X-Request-Id", "Cc_Request_Id")
@@ -209,10 +214,12 @@ def parse_failure(
     *,
     backend: str,
     operation: str,
-    status: int,
     header_code: str | None,
 ) -> UpstreamFailure:
-    """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message."""
+    """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message.
+
+    `header_code` is the API gateway's, or the status in topo_server's plain text.
+    """
     message = str(body.get("bk_error_msg", body.get("message", "")))
     token = _MESSAGE_TOKEN.search(message)
     permission = body.get("permission")
@@ -220,8 +227,8 @@ def parse_failure(
         backend=backend,
         operation=operation,
         is_write=response.is_write,
-        status=status,
-        code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code),
+        status=response.status,
+        code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE),
         token=next(filter(None, token.groups())) if token else None,
         message=message,
         request_id=_request_id(response, body),
@@ -230,10 +237,10 @@ def parse_failure(
     )
 
 
-def _parse_code(value: Any) -> str | None:
-    """Return an integer, or one in digits, as text; 0 and every other value is no code."""
+def _parse_code(value: Any, pattern: re.Pattern[str] = _CODE) -> str | None:
+    """Return a code, a number or in digits, as text; 0 and every other value is no code."""
     text = str(value)
-    return text if re.fullmatch(r"[1-9][0-9]{3,9}", text, re.ASCII) else None
+    return text if pattern.fullmatch(text) else None
 
 
 def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | None:
