@@ -155,8 +155,11 @@ class CmdbBackend:
 
 
 def _rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
-    rows = data.get("info") if isinstance(data, dict) else None
-    if not isinstance(rows, list):
+    """Return the rows of a search; without rows CMDB may write null, which is how Go encodes a nil slice."""
+    rows = data.get("info", ...) if isinstance(data, dict) else data
+    if rows is None and not (data and data.get("count")):
+        return ()
+    if not isinstance(data, dict) or not isinstance(rows, list):
         raise response.invalid(f"no_{noun}")
     return rows
 

@@ -92,6 +92,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199997": RateLimited,  # too many requests (inside HTTP 200)
     "1199998": unknown_on_write(BackendError),  # Unknown or unrecognized error; proxy request failed
     "1199998:app is not verified": BackendRejectedCredentials,
+    "1199998:rewrite request failed": BackendUnavailable,  # no topo_server to forward to
     "1199998:user is not set": BackendRejectedCredentials,
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
@@ -114,7 +115,6 @@ _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1306000:data": ValidationFailed,  # data [data] Must be the specified parameter data type dict
     "1306000:valid user identity": BackendRejectedCredentials,  # Please provide a valid user identity
     "1306201": unknown_on_write(BackendUnavailable),  # REQUEST_THIRD_PARTY_ERROR: response time exceeds 30 seconds
-    "1306201:connection refused": BackendUnavailable,
     "1306203": BackendMisconfigured,  # SSL
     "1306206": BackendMisconfigured,  # HOST_NOT_FOUND
     "1306207": BackendMisconfigured,  # BLOCKED
@@ -154,7 +154,6 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1650070": unknown_on_write(BackendError),  # UNKNOWN_ERROR
     "1650200": unknown_on_write(BackendUnavailable),  # BAD_GATEWAY
     "1650201": unknown_on_write(BackendUnavailable),  # ERROR_REQUESTING_RESOURCE
-    "1650201:connection refused": BackendUnavailable,
     "1650300": unknown_on_write(BackendUnavailable),  # SERVICE_UNAVAILABLE
     "1650401": unknown_on_write(BackendUnavailable),  # REQUEST_BACKEND_TIMEOUT
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
@@ -192,13 +191,25 @@ _FIELD_ERRORS: Final = {
     for word, pointer in _FIELD_POINTERS.items()
 }
 
-ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS})
+#: A gateway that could not connect has not sent the request, whichever of its codes it reports that under.
+_NOT_CONNECTED: Final = {
+    f"{code}:connection refused": BackendUnavailable
+    for code, row in {**_ESB, **_API_GATEWAY}.items()
+    if code.isdigit() and code != "1306000" and isinstance(row, ErrorRule) and row.unknown_on_write
+}
+
+ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS, **_NOT_CONNECTED})
 
 #: The language-independent words of messages: parameter names in quotes (CMDB) or brackets (ESB), and the fixed English
 #: texts of ESB, API gateway and apiserver that distinguish refusals. Each alternative is linear in the message's size.
 _MESSAGE_TOKEN: Final = re.compile(
     r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
-    r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified|connection refused)"
+    r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified"
+    r"|rewrite request failed)"
+)
+#: The fixed texts of Go, nginx and bk-error-wrapper (API gateway) for a connection that was not established.
+_CONNECTION_REFUSED: Final = re.compile(
+    r"connection refused|failed to connect to upstream|timed out(?: \([^)]{0,60}\))? while connecting", re.IGNORECASE
 )
 #: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
 _CODE: Final = re.compile(r"(?:1[1-9]|99)[0-9]{5}", re.ASCII)
@@ -221,7 +232,6 @@ def parse_failure(
     `header_code` is the API gateway's, or the status in topo_server's plain text.
     """
     message = str(body.get("bk_error_msg", body.get("message", "")))
-    token = _MESSAGE_TOKEN.search(message)
     permission = body.get("permission")
     return UpstreamFailure(
         backend=backend,
@@ -229,7 +239,7 @@ def parse_failure(
         is_write=response.is_write,
         status=response.status,
         code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE),
-        token=next(filter(None, token.groups())) if token else None,
+        token=_parse_token(message),
         message=message,
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),
@@ -241,6 +251,13 @@ def _parse_code(value: Any, pattern: re.Pattern[str] = _CODE) -> str | None:
     """Return a code, a number or in digits, as text; 0 and every other value is no code."""
     text = str(value)
     return text if pattern.fullmatch(text) else None
+
+
+def _parse_token(message: str) -> str | None:
+    if _CONNECTION_REFUSED.search(message):
+        return "connection refused"
+    token = _MESSAGE_TOKEN.search(message)
+    return next(filter(None, token.groups())) if token else None
 
 
 def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | None:

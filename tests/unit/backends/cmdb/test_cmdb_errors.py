@@ -168,6 +168,27 @@ def test_a_list_raises_the_error_of_every_row(
         (1306000, "Component error, …", "outcome_unknown", None),
         (1306201, "…, response time exceeds 30 seconds", "outcome_unknown", None),
         (1306201, "… Failed to connect: connection refused", "backend_unavailable", None),
+        *(
+            (code, message, "backend_unavailable", None)
+            for code in (1306201, 1650000, 1650070, 1650200, 1650201, 1650300, 1650401)
+            for message in (
+                "Bad Gateway: dial tcp 10.0.0.1:80: connect: connection refused",
+                "connect() failed (111: Connection refused) while connecting to upstream",
+                'Bad Gateway [upstream_error="failed to connect to upstream"]',
+                "upstream timed out (110: Connection timed out) while connecting to upstream",
+                "Request backend service timeout: timed out while connecting",
+            )
+        ),
+        *(
+            (code, message, "outcome_unknown", None)
+            for code in (1306201, 1650000, 1650070, 1650200, 1650201, 1650300, 1650401, 1199998)
+            for message in (
+                'Bad Gateway [upstream_error="cannot read header from upstream"]',
+                "upstream timed out (110: Connection timed out) while reading response header from upstream",
+                "Connection reset by peer",
+            )
+        ),
+        (1199998, "rewrite request failed, no topo_server", "backend_unavailable", None),
         (1199998, "user is not set", "backend_rejected_credentials", None),
         (1199998, 'proxy request failed, Post "…": net/http: timeout', "outcome_unknown", None),
         (1199019, "No relevant data found", "validation_failed", "/attributes/service_category_id"),

@@ -210,7 +210,7 @@ def test_reading_members_ends_at_the_last_offset(
     assert service.requests[-1] == "GET P/members?limit=100&offset=9900"
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"members": null}'])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"members": null, "total": 1}'])
 def test_an_invalid_list_of_members_leaves_the_error_unchanged(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
