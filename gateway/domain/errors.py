@@ -9,7 +9,7 @@ GatewayError
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is valid, the current state forbids it
-│   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress
+│   ├── ModuleAlreadyExists, ModuleExistsDifferently, UniqueFieldConflict, CreateInProgress, ModuleBusy
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
@@ -284,6 +284,21 @@ class ModuleExistsDifferently(Conflict):
 
     code = "module_exists_differently"
     title = "A module of this name exists with other values"
+
+
+class UniqueFieldConflict(Conflict):
+    """Another module has a value that the backend keeps unique; `errors`, where known, names the fields. Change it."""
+
+    code = "unique_field_conflict"
+    title = "Another module has a value that must be unique"
+
+
+class ModuleBusy(Conflict):
+    """Another change of the module was under way and this one was not applied. Retry after Retry-After."""
+
+    code = "module_busy"
+    title = "The module is being changed"
+    retryable = True
 
 
 class ModuleNotEmpty(Conflict):

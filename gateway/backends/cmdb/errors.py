@@ -29,6 +29,7 @@ from gateway.domain.errors import (
     RateLimited,
     ScopeNotFound,
     TemplateManaged,
+    UniqueFieldConflict,
     ValidationFailed,
 )
 from gateway.transport import UpstreamResponse
@@ -64,7 +65,8 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199011:bk_biz_id": ScopeNotFound,
     "1199011:bk_biz_id/bk_set_id": ParentNotFound,
     "1199011:bk_set_id": ParentNotFound,
-    "1199014": ModuleAlreadyExists,  # duplicated instances exist, fields [%s] duplicated
+    "1199014": UniqueFieldConflict,  # duplicated instances exist, fields [%s] duplicated
+    "1199014:bk_module_name": ModuleAlreadyExists,
     "1199015": ValidationFailed,  # Data out of bounds
     "1199016": ValidationFailed,  # '%s' Field regular check failed
     "1199017": unknown_on_write(BackendUnavailable),  # Failed to query data
@@ -72,9 +74,10 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199019": ModuleNotFound,  # No relevant data found
     "1199020": unknown_on_write(BackendUnavailable),  # Failed to update data
     "1199021": unknown_on_write(BackendUnavailable),  # Failed to delete data
-    "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed
+    "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed (no user; with HTTP 500)
     "1199035": ValidationFailed,  # %s exceed the limit %d
     "1199038": ValidationFailed,  # need data %s is null
+    "1199037": BackendMisconfigured,  # the path matches no route (3.9, with HTTP 500)
     "1199045": BackendMisconfigured,  # no matched rules (the path matches no route)
     "1199046": BackendUnavailable,  # Authorize request failed.
     "1199047": BackendPermissionDenied,  # Do not have access permission.
@@ -98,7 +101,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
     "404": BackendMisconfigured,  # topo_server's plain text for an unknown path, with HTTP 200
     "405": BackendMisconfigured,  # the same for an unknown method
-    "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
+    "create:1199019": BackendError,  # business, set or service category: error_refinement.py reads which
 }
 
 _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
@@ -211,6 +214,9 @@ _MESSAGE_TOKEN: Final = re.compile(
 _CONNECTION_REFUSED: Final = re.compile(
     r"connection refused|failed to connect to upstream|timed out(?: \([^)]{0,60}\))? while connecting", re.IGNORECASE
 )
+#: In the text of 1199014: values, and ids of fields, with their values or without. The fields' names are translated.
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_FIELD_ID: Final = re.compile(r"\b([A-Za-z]\w*): |\b(bk_\w+)", re.ASCII)
 #: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
 _CODE: Final = re.compile(r"(?:1[1-9]|99)[0-9]{5}", re.ASCII)
 _HEADER_CODE: Final = re.compile(rf"{_CODE.pattern}|404|405", re.ASCII)
@@ -231,20 +237,32 @@ def parse_failure(
 
     `header_code` is the API gateway's, or the status in topo_server's plain text.
     """
+    code = _parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE)
     message = str(body.get("bk_error_msg", body.get("message", "")))
+    is_name_duplicate = code == "1199014" and "bk_module_name" in duplicate_fields(message)
     permission = body.get("permission")
     return UpstreamFailure(
         backend=backend,
         operation=operation,
         is_write=response.is_write,
         status=response.status,
-        code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE),
-        token=_parse_token(message),
+        code=code,
+        token="bk_module_name" if is_name_duplicate else _parse_token(message),
         message=message,
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),
         permission=permission if isinstance(permission, dict) else None,
     )
+
+
+def duplicate_fields(message: str) -> frozenset[str]:
+    """Return the ids of the fields that the text of 1199014 names; a text with the fields' names has none."""
+    return frozenset(key or name for key, name in _FIELD_ID.findall(_QUOTED.sub("", message)))
+
+
+def field_pointer(field: str) -> str:
+    """Return the JSON pointer to a field of CMDB in the caller's request."""
+    return _FIELD_POINTERS.get(field, f"/attributes/{field}")
 
 
 def _parse_code(value: Any, pattern: re.Pattern[str] = _CODE) -> str | None:

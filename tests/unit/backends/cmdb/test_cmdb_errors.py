@@ -29,6 +29,7 @@ from gateway.domain.errors import (
     PayloadTooLarge,
     RateLimited,
     TemplateManaged,
+    UniqueFieldConflict,
     ValidationFailed,
 )
 from gateway.domain.module import ModulePatch, ModuleQuery
@@ -38,7 +39,7 @@ from tests.unit.backends.cmdb.conftest import BASE, DRAFT, HEADERS, SetResponse
 CODES_BY_ERROR: Final[dict[type[GatewayError], str]] = {
     BackendError: "1101000 1101003 1101007 1101164 1101166 1199052 1199998 1199999 1306000 1650070",
     BackendMisconfigured: "1101084 1199045 1306203 1306206 1306207 1306208 1306209 1306404 1306405 1640401 1650002"
-    " 1650801 404 405",
+    " 1650801 404 405 1199037",
     BackendPermissionDenied: "9900403 1199047 1199048 1306402",
     BackendRejectedCredentials: "1199027 1306401 1306403 1306408 1640001 1640004 1640100 1640101 1640102 1640301"
     " 1640302 1640303 1640304",
@@ -46,12 +47,13 @@ CODES_BY_ERROR: Final[dict[type[GatewayError], str]] = {
     " 1199065 1199066 1199067 1306201 1650000 1650001 1650200 1650201 1650300 1650401",
     BuiltInProtected: "1101098",
     ImmutableField: "1101090 1101091 1199083",
-    ModuleAlreadyExists: "1199014 1101099",
+    ModuleAlreadyExists: "1101099",
     ModuleNotEmpty: "1101030 1101075",
     ModuleNotFound: "1199019",
     PayloadTooLarge: "1641301 1641401",
     RateLimited: "1199997 1306429 1642901 1642902 1642903 1642904",
     TemplateManaged: "1101097",
+    UniqueFieldConflict: "1199014",
     ValidationFailed: "1108036 1199000 1199006 1199007 1199009 1199010 1199011 1199015 1199016 1199035 1199038 1199073"
     " 1199089 1306406 1306407",
 }
@@ -191,7 +193,6 @@ def test_a_list_raises_the_error_of_every_row(
         (1199998, "rewrite request failed, no topo_server", "backend_unavailable", None),
         (1199998, "user is not set", "backend_rejected_credentials", None),
         (1199998, 'proxy request failed, Post "…": net/http: timeout', "outcome_unknown", None),
-        (1199019, "No relevant data found", "validation_failed", "/attributes/service_category_id"),
     ],
 )
 def test_language_independent_words_refine_the_error(
