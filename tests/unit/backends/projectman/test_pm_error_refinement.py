@@ -89,6 +89,52 @@ def test_the_cause_is_found(
     assert len(service.writes) == 1
 
 
+@pytest.mark.parametrize("refusal", UNPUBLISHED)
+@pytest.mark.parametrize("name", ["m3", "M3", "ｍ3", " m 3", "M\u30003"])
+@pytest.mark.parametrize("act", [create("m3"), create("m3", parent="2"), update(name="m3")])
+def test_a_name_is_compared_as_the_service_may(
+    service: ServiceStub,
+    backend: ProjectManBackend,
+    call: CallContext,
+    refusal: Any,
+    name: str,
+    act: Act,
+) -> None:
+    """Without case, width and white space: how it compares is not documented. The module is shown by its own name."""
+    service.nodes = [node(1), node(2), node(7, module_name=name)]
+    service.refusal = refusal
+    raised = refused(act, backend, call)
+    assert type(raised) is ModuleAlreadyExists
+    assert raised.existing == f"{backend.name}.{PROJECT}.7"
+    assert f"'{name}'" in raised.detail
+
+
+def test_the_exact_name_is_shown_before_a_similar_one(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """Both are in the project."""
+    service.nodes = [node(1, module_name="Demo"), node(2, module_name="demo")]
+    service.refusal = UNPUBLISHED[0]
+    assert refused(create("demo"), backend, call).existing == f"{backend.name}.{PROJECT}.2"
+
+
+def test_a_missing_parent_comes_before_a_similar_name(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """It is a cause for certain, a similar name only if the service compares so."""
+    service.refusal = UNPUBLISHED[0]
+    assert type(refused(create("M1", parent="99"), backend, call)) is ParentNotFound
+    assert type(refused(create("M1", owner=_NOT_A_MEMBER), backend, call)) is ModuleAlreadyExists
+
+
+def test_another_spelling_of_its_own_name_is_no_conflict(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
+) -> None:
+    """An update from `m1` to `M1` that was refused for another reason."""
+    service.refusal = UNPUBLISHED[0]
+    assert type(refused(update(name="M1"), backend, call)) is BackendError
+
+
 @pytest.mark.parametrize("act", [update(name="new"), delete])
 @pytest.mark.parametrize("refusal", UNPUBLISHED)
 def test_a_module_deleted_meanwhile_is_not_found(
