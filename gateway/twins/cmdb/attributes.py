@@ -26,6 +26,7 @@ class Attribute:
     editable: bool = True
     biz: int = 0
     options: tuple[str, ...] = ()
+    unique: bool = False  # a unique rule of the model, over all businesses
 
 
 BUILT_IN: Final = (
@@ -52,6 +53,7 @@ def custom_attribute(entry: Mapping[str, Any]) -> Attribute:
         editable=entry.get("editable", True),
         biz=entry.get("bk_biz_id", 0),
         options=tuple(entry.get("option") or ()),
+        unique=entry.get("unique", False),
     )
 
 
