@@ -63,6 +63,7 @@ HTTP_STATUS: Final = {
     "limit_exceeded": 409,
     "method_not_allowed": 405,
     "module_already_exists": 409,
+    "module_busy": 409,
     "module_exists_differently": 409,
     "module_not_empty": 409,
     "module_not_found": 404,
@@ -79,6 +80,7 @@ HTTP_STATUS: Final = {
     "scope_not_found": 422,
     "template_managed": 409,
     "unauthenticated": 401,
+    "unique_field_conflict": 409,
     "unsupported_field": 422,
     "unsupported_media_type": 415,
     "update_not_kept": 409,
@@ -91,7 +93,7 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
     429: {"x-envoy-ratelimited": "true"},
 }
-_RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
+_RETRY_AFTER_STATUSES: Final = frozenset({409, 429, 503})
 #: Accept headers that need no parsing.
 _JSON_ACCEPT: Final = frozenset({"*/*", JSON})
 #: Media types and ranges that include JSON; `*` alone is sent by old Java clients.

@@ -21,7 +21,7 @@ class UpstreamFailure:
     operation: str  # create, list, get, update or delete
     is_write: bool  # whether the call may have changed something
     status: int
-    code: str | None = None
+    code: str | None = None  # the backend's own, or of a gateway that belongs to it
     token: str | None = None  # a language-independent word of the message, if the backend's facts name one
     message: str = ""
     request_id: str | None = None
@@ -62,7 +62,10 @@ def field_error(pointer: str, error: type[GatewayError]) -> ErrorRule:
 
 
 class ErrorTable:
-    """Rules by the keys of `UpstreamFailure.lookup_keys`; the fallback "@" is required."""
+    """Rules by the keys of `UpstreamFailure.lookup_keys`; the fallback "@" is required.
+
+    The rows by status hold for reads, and for writes that were answered with a code that the table does not contain.
+    """
 
     def __init__(self, rows: Mapping[str, type[GatewayError] | ErrorRule]) -> None:
         self.rows: Final = {key: row if isinstance(row, ErrorRule) else ErrorRule(row) for key, row in rows.items()}
@@ -80,7 +83,9 @@ class ErrorTable:
 
 
 def _build_error(rule: ErrorRule, failure: UpstreamFailure) -> GatewayError:
-    error = OutcomeUnknown if rule.unknown_on_write and failure.is_write else rule.error
+    # Without a code of the backend's own the response may come from a proxy, after the write was applied.
+    is_unknown = failure.is_write and (rule.unknown_on_write or failure.code is None)
+    error = OutcomeUnknown if is_unknown else rule.error
     context = ErrorContext(failure, failure.permission, failure.retry_after)
     pointer = rule.pointer or error.pointer
     errors = (FieldError(pointer, error.code),) if pointer else ()

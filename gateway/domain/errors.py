@@ -9,7 +9,8 @@ GatewayError
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is valid, the current state forbids it
-│   ├── ModuleAlreadyExists, ModuleExistsDifferently, CreateInProgress, CreateNotKept, UpdateNotKept
+│   ├── ModuleAlreadyExists, ModuleExistsDifferently, UniqueFieldConflict, CreateInProgress, ModuleBusy
+│   ├── CreateNotKept, UpdateNotKept
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
@@ -311,6 +312,21 @@ class UpdateNotKept(Conflict):
     code = "update_not_kept"
     title = "The backend did not keep the update"
     outcomes = (Outcome.APPLIED, Outcome.NOT_APPLIED)
+
+
+class UniqueFieldConflict(Conflict):
+    """Another module has a value that the backend keeps unique; `errors`, where known, names the fields. Change it."""
+
+    code = "unique_field_conflict"
+    title = "Another module has a value that must be unique"
+
+
+class ModuleBusy(Conflict):
+    """Another change of the module was under way and this one was not applied. Retry after Retry-After."""
+
+    code = "module_busy"
+    title = "The module is being changed"
+    retryable = True
 
 
 class ModuleNotEmpty(Conflict):

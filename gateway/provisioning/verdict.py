@@ -107,8 +107,8 @@ def not_kept_errors(diff: Mapping[str, Any]) -> list[FieldError]:
 
 
 def _comparable(value: Any) -> Any:
-    """Return the owners as a sorted list."""
-    return sorted(value) if isinstance(value, tuple) else value
+    """Return the owners as a sorted list of distinct ids."""
+    return sorted(set(value)) if isinstance(value, tuple) else value
 
 
 def _is_equal(wanted: Any, found: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -12,22 +13,26 @@ from flask.testing import FlaskClient
 
 from gateway.app import SystemClock
 from gateway.backends.cmdb import create_backend
+from gateway.backends.projectman import create_backend as create_projectman_backend
 from gateway.twins.cmdb import create_twin
+from gateway.twins.projectman import create_twin as create_projectman
+from gateway.twins.projectman.default_seed import DEFAULT_SEED
 from gateway.twins.server import running
 from tests.contract.fixtures.cmdb import options
+from tests.contract.fixtures.projectman import OWNER, PROJECT
+from tests.contract.fixtures.projectman import options as projectman_options
 from tests.unit.api.problems import assert_problem, field_errors
 
 pytestmark = pytest.mark.loopback
 ROUTES: Final = pytest.mark.parametrize("route", ["esb", "apigw"])
 DRAFT: Final = {"backend": "cmdb", "scope": "1", "parent": "10", "name": "redis"}
-Open = Callable[..., FlaskClient]
 
 
 @contextmanager
-def service(build: Callable[..., Flask], route: str, version: str = "3.14") -> Iterator[FlaskClient]:
+def service(build: Callable[..., Flask], route: str, version: str = "3.14", **changes: Any) -> Iterator[FlaskClient]:
     """The service over a twin with custom attributes: `remark`, `tier`, and `absent`, which the model does not have."""
     with running(create_twin({"version": version})) as url:
-        connection = options(url, route, ("remark", "tier", "absent"))
+        connection = replace(options(url, route, ("remark", "tier", "absent")), **changes)
         yield build({"cmdb": create_backend("cmdb", connection, SystemClock())}).test_client()
 
 
@@ -137,8 +142,34 @@ def test_a_built_in_module_of_3_9_keeps_its_name(build: Callable[..., Flask]) ->
 
 @ROUTES
 def test_a_name_that_3_9_refuses_has_a_pointer(build: Callable[..., Flask], route: str) -> None:
-    """A name of 33 characters is refused by this CMDB, with a pointer; facts, section 9."""
+    """A name of 33 characters is refused by this CMDB, with a pointer and CMDB's limit; facts, section 9."""
     with service(build, route, "3.9") as client:
         problem = assert_problem(create(client, name="模" * 33), 422, "validation_failed")
-        assert field_errors(problem) == {("/name", "validation_failed")}
+        assert problem["errors"] == [
+            {"pointer": "/name", "code": "too_long", "detail": "Is longer than 32 characters."}
+        ]
         assert create(client, name="模" * 32).status_code == 201
+
+
+def test_the_limit_of_names_can_be_configured(build: Callable[..., Flask]) -> None:
+    """`name_max_characters` is enforced before anything is sent, and shown in the capabilities."""
+    with service(build, "apigw", "3.9", name_max_characters=32) as client:
+        problem = assert_problem(create(client, name="x" * 33), 422, "validation_failed")
+        assert field_errors(problem) == {("/name", "too_long")}
+        assert "upstream" not in problem
+        document = client.get("/backends/cmdb").get_json()
+        assert document["create_schema"]["properties"]["name"]["maxLength"] == 32
+        assert create(client, name="x" * 32).status_code == 201
+
+
+def test_the_default_owner_replaces_an_empty_list(build: Callable[..., Flask]) -> None:
+    """On ProjectMan an empty list of owners is the connection's default owner: a create, an adopt and an update."""
+    with running(create_projectman({**DEFAULT_SEED})) as url:
+        connection = projectman_options(url, default_owner=OWNER, keeps_omitted_description=True)
+        client = build({"pm": create_projectman_backend("pm", connection, SystemClock())}).test_client()
+        draft = {"backend": "pm", "scope": PROJECT, "name": "kept", "owners": []}
+        created = client.post("/modules", json=draft)
+        assert (created.status_code, created.get_json()["owners"][0]["id"]) == (201, OWNER)
+        assert client.post("/modules?if_exists=adopt", json=draft).status_code == 200
+        changed = client.patch(created.headers["Location"], json={"owners": None})
+        assert (changed.status_code, changed.get_json()["owners"][0]["id"]) == (200, OWNER)

@@ -10,6 +10,13 @@ from marshmallow import ValidationError
 
 from gateway.backends.cmdb.capabilities import capabilities
 from gateway.backends.cmdb.client import CmdbClient, ModulePath
+from gateway.backends.cmdb.error_refinement import (
+    explain_duplicate,
+    explain_not_found,
+    is_conflict,
+    settle_delete,
+    settle_update,
+)
 from gateway.backends.cmdb.options import Options
 from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
@@ -25,7 +32,7 @@ from gateway.domain.errors import (
     ValidationFailed,
 )
 from gateway.domain.messages import message, verbatim
-from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamResponse
@@ -67,7 +74,11 @@ class CmdbBackend:
         """Send create_module once; a name that a service template would replace is refused before."""
         path = _module_path(draft)
         self._check_template_name(draft, call)
-        response, data = self._client.request("create", path, dump_draft(self._schema, draft), call)
+        try:
+            response, data = self._client.request("create", path, dump_draft(self._schema, draft), call)
+        except GatewayError as error:
+            cause = explain_not_found(error, draft, lambda: self._require_set(path, call))
+            raise explain_duplicate(cause, lambda: bool(self.find_by_natural_key(draft, call))) from error
         return self._parse_module(response, path, data, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
@@ -107,7 +118,13 @@ class CmdbBackend:
 
     def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Send update_module, whose response contains no module, and read the module afterwards."""
-        self._client.request("update", _parse_ref(ref), dump_patch(self._schema, patch), call)
+        path = _parse_ref(ref)
+        try:
+            self._client.request("update", path, dump_patch(self._schema, patch), call)
+        except GatewayError as error:
+            if is_conflict(error):
+                return settle_update(error, patch, lambda: self.get(ref, call))
+            raise explain_duplicate(error, lambda: self._is_name_taken(path, patch, call)) from error
         try:
             return self.get(ref, call)
         except GatewayError as error:
@@ -120,7 +137,19 @@ class CmdbBackend:
     def delete(self, ref: str, call: CallContext) -> None:
         """Read the module, because CMDB reports success for an unknown id, then send delete_module."""
         self.get(ref, call)
-        self._client.request("delete", _parse_ref(ref), {}, call)
+        try:
+            self._client.request("delete", _parse_ref(ref), {}, call)
+        except GatewayError as error:
+            if not is_conflict(error):
+                raise
+            settle_delete(error, lambda: self.get(ref, call))
+
+    def _is_name_taken(self, path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
+        """Return whether another module of the set has the name of a patch."""
+        if patch.name is UNSET:
+            return False
+        modules = self._search(path, {"bk_module_name": patch.name}, 2, call)
+        return any(module.native_id != str(path.module) for module in modules)
 
     def _search(
         self, path: ModulePath, condition: Mapping[str, Any], limit: int, call: CallContext
@@ -173,8 +202,11 @@ class CmdbBackend:
 
 
 def _rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
-    rows = data.get("info") if isinstance(data, dict) else None
-    if not isinstance(rows, list):
+    """Return the rows of a search; without rows CMDB may write null, which is how Go encodes a nil slice."""
+    rows = data.get("info", ...) if isinstance(data, dict) else data
+    if rows is None and not (data and data.get("count")):
+        return ()
+    if not isinstance(data, dict) or not isinstance(rows, list):
         raise response.invalid_response(f"no_{noun}")
     return rows
 

@@ -12,12 +12,17 @@ from gateway.backends.cmdb.auth import AuthHeaders
 from gateway.backends.cmdb.errors import ERRORS, parse_failure
 from gateway.backends.cmdb.options import Options
 from gateway.domain.backend import CallContext
+from gateway.domain.errors import FieldError, ValidationFailed
+from gateway.domain.messages import message
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _WRITES: Final = frozenset({"create", "update", "delete"})
 #: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
-_PLAIN_TEXT_STATUS: Final = re.compile(rb"(404|405): ")
+_PLAIN_TEXT: Final = re.compile(rb"404: Page Not Found|405: Method Not Allowed")
+#: CMDB's text for it ends with the limit in characters in every language: `… maximum value %!s(int=32)`, `…最大值32`.
+_NAME_TOO_LONG: Final = "1199073"
+_LAST_NUMBER: Final = re.compile(r"([0-9]{1,4})\)?\Z", re.ASCII)
 _ENVELOPE_KEYS: Final = frozenset({"result", "code", "bk_error_code", "code_name"})
 
 
@@ -126,14 +131,17 @@ def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: Up
     """
     body = response.json()
     code = response.headers.get("X-Bkapi-Error-Code")
-    status = response.status
     if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
-        if plain_text := _PLAIN_TEXT_STATUS.match(response.body):
-            status, code = int(plain_text[1]), None
+        if _PLAIN_TEXT.match(response.body):
+            code = response.body[:3].decode()
         elif response.ok and code is None:
             raise response.invalid_response("no_envelope")
         body = {}
     elif body.get("result") is True and code is None and response.ok:
         return body.get("data")
-    failure = parse_failure(response, body, backend=backend, operation=operation, status=status, header_code=code)
-    raise ERRORS.to_error(failure, metrics)
+    failure = parse_failure(response, body, backend=backend, operation=operation, header_code=code)
+    error = ERRORS.to_error(failure, metrics)
+    if failure.code == _NAME_TOO_LONG and (limit := _LAST_NUMBER.search(failure.message)):
+        detail = message("too_long", maximum=int(limit[1]))
+        raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
+    raise error

@@ -29,6 +29,7 @@ from gateway.domain.errors import (
     RateLimited,
     ScopeNotFound,
     TemplateManaged,
+    UniqueFieldConflict,
     ValidationFailed,
 )
 from gateway.transport import UpstreamResponse
@@ -64,7 +65,8 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199011:bk_biz_id": ScopeNotFound,
     "1199011:bk_biz_id/bk_set_id": ParentNotFound,
     "1199011:bk_set_id": ParentNotFound,
-    "1199014": ModuleAlreadyExists,  # duplicated instances exist, fields [%s] duplicated
+    "1199014": UniqueFieldConflict,  # duplicated instances exist, fields [%s] duplicated
+    "1199014:bk_module_name": ModuleAlreadyExists,
     "1199015": ValidationFailed,  # Data out of bounds
     "1199016": ValidationFailed,  # '%s' Field regular check failed
     "1199017": unknown_on_write(BackendUnavailable),  # Failed to query data
@@ -72,9 +74,10 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199019": ModuleNotFound,  # No relevant data found
     "1199020": unknown_on_write(BackendUnavailable),  # Failed to update data
     "1199021": unknown_on_write(BackendUnavailable),  # Failed to delete data
-    "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed
+    "1199027": BackendRejectedCredentials,  # '%s' authorization information query failed (no user; with HTTP 500)
     "1199035": ValidationFailed,  # %s exceed the limit %d
     "1199038": ValidationFailed,  # need data %s is null
+    "1199037": BackendMisconfigured,  # the path matches no route (3.9, with HTTP 500)
     "1199045": BackendMisconfigured,  # no matched rules (the path matches no route)
     "1199046": BackendUnavailable,  # Authorize request failed.
     "1199047": BackendPermissionDenied,  # Do not have access permission.
@@ -92,10 +95,13 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199997": RateLimited,  # too many requests (inside HTTP 200)
     "1199998": unknown_on_write(BackendError),  # Unknown or unrecognized error; proxy request failed
     "1199998:app is not verified": BackendRejectedCredentials,
+    "1199998:rewrite request failed": BackendUnavailable,  # no topo_server to forward to
     "1199998:user is not set": BackendRejectedCredentials,
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
-    "create:1199019": field_error("/attributes/service_category_id", ValidationFailed),  # the category of a new module
+    "404": BackendMisconfigured,  # topo_server's plain text for an unknown path, with HTTP 200
+    "405": BackendMisconfigured,  # the same for an unknown method
+    "create:1199019": BackendError,  # business, set or service category: error_refinement.py reads which
     "template:1199019": field_error("/attributes/service_template_id", ValidationFailed),
 }
 
@@ -113,7 +119,6 @@ _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1306000:data": ValidationFailed,  # data [data] Must be the specified parameter data type dict
     "1306000:valid user identity": BackendRejectedCredentials,  # Please provide a valid user identity
     "1306201": unknown_on_write(BackendUnavailable),  # REQUEST_THIRD_PARTY_ERROR: response time exceeds 30 seconds
-    "1306201:connection refused": BackendUnavailable,
     "1306203": BackendMisconfigured,  # SSL
     "1306206": BackendMisconfigured,  # HOST_NOT_FOUND
     "1306207": BackendMisconfigured,  # BLOCKED
@@ -153,13 +158,12 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1650070": unknown_on_write(BackendError),  # UNKNOWN_ERROR
     "1650200": unknown_on_write(BackendUnavailable),  # BAD_GATEWAY
     "1650201": unknown_on_write(BackendUnavailable),  # ERROR_REQUESTING_RESOURCE
-    "1650201:connection refused": BackendUnavailable,
     "1650300": unknown_on_write(BackendUnavailable),  # SERVICE_UNAVAILABLE
     "1650401": unknown_on_write(BackendUnavailable),  # REQUEST_BACKEND_TIMEOUT
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
 }
 
-#: Responses without a code: from proxies, and from ESB's web framework.
+#: Reads that are answered without a code, by a proxy or ESB's web framework, and codes that are not in the table.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -191,14 +195,32 @@ _FIELD_ERRORS: Final = {
     for word, pointer in _FIELD_POINTERS.items()
 }
 
-ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS})
+#: A gateway that could not connect has not sent the request, whichever of its codes it reports that under.
+_NOT_CONNECTED: Final = {
+    f"{code}:connection refused": BackendUnavailable
+    for code, row in {**_ESB, **_API_GATEWAY}.items()
+    if code.isdigit() and code != "1306000" and isinstance(row, ErrorRule) and row.unknown_on_write
+}
+
+ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS, **_NOT_CONNECTED})
 
 #: The language-independent words of messages: parameter names in quotes (CMDB) or brackets (ESB), and the fixed English
 #: texts of ESB, API gateway and apiserver that distinguish refusals. Each alternative is linear in the message's size.
 _MESSAGE_TOKEN: Final = re.compile(
     r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
-    r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified|connection refused)"
+    r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified"
+    r"|rewrite request failed)"
 )
+#: The fixed texts of Go, nginx and bk-error-wrapper (API gateway) for a connection that was not established.
+_CONNECTION_REFUSED: Final = re.compile(
+    r"connection refused|failed to connect to upstream|timed out(?: \([^)]{0,60}\))? while connecting", re.IGNORECASE
+)
+#: In the text of 1199014: values, and ids of fields, with their values or without. The fields' names are translated.
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_FIELD_ID: Final = re.compile(r"\b([A-Za-z]\w*): |\b(bk_\w+)", re.ASCII)
+#: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
+_CODE: Final = re.compile(r"(?:1[1-9]|99)[0-9]{5}", re.ASCII)
+_HEADER_CODE: Final = re.compile(rf"{_CODE.pattern}|404|405", re.ASCII)
 #: In seconds; a Retry-After that is a date is ignored.
 _RETRY_AFTER_HEADERS: Final = ("Retry-After", "X-Bkapi-RateLimit-Reset")
 _REQUEST_ID_HEADERS: Final = ("X-Bkapi-Request-ID", "X-Request-Id", "Cc_Request_Id")
@@ -210,20 +232,23 @@ def parse_failure(
     *,
     backend: str,
     operation: str,
-    status: int,
     header_code: str | None,
 ) -> UpstreamFailure:
-    """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message."""
+    """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message.
+
+    `header_code` is the API gateway's, or the status in topo_server's plain text.
+    """
+    code = _parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE)
     message = str(body.get("bk_error_msg", body.get("message", "")))
-    token = _MESSAGE_TOKEN.search(message)
+    is_name_duplicate = code == "1199014" and "bk_module_name" in duplicate_fields(message)
     permission = body.get("permission")
     return UpstreamFailure(
         backend=backend,
         operation=operation,
         is_write=response.is_write,
-        status=status,
-        code=_parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code),
-        token=next(filter(None, token.groups())) if token else None,
+        status=response.status,
+        code=code,
+        token="bk_module_name" if is_name_duplicate else _parse_token(message),
         message=message,
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),
@@ -231,10 +256,27 @@ def parse_failure(
     )
 
 
-def _parse_code(value: Any) -> str | None:
-    """Return an integer, or one in digits, as text; 0 and every other value is no code."""
+def duplicate_fields(message: str) -> frozenset[str]:
+    """Return the ids of the fields that the text of 1199014 names; a text with the fields' names has none."""
+    return frozenset(key or name for key, name in _FIELD_ID.findall(_QUOTED.sub("", message)))
+
+
+def field_pointer(field: str) -> str:
+    """Return the JSON pointer to a field of CMDB in the caller's request."""
+    return _FIELD_POINTERS.get(field, f"/attributes/{field}")
+
+
+def _parse_code(value: Any, pattern: re.Pattern[str] = _CODE) -> str | None:
+    """Return a code, a number or in digits, as text; 0 and every other value is no code."""
     text = str(value)
-    return text if re.fullmatch(r"[1-9][0-9]{3,9}", text, re.ASCII) else None
+    return text if pattern.fullmatch(text) else None
+
+
+def _parse_token(message: str) -> str | None:
+    if _CONNECTION_REFUSED.search(message):
+        return "connection refused"
+    token = _MESSAGE_TOKEN.search(message)
+    return next(filter(None, token.groups())) if token else None
 
 
 def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | None:

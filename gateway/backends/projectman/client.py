@@ -75,7 +75,7 @@ class ProjectManClient:
         top_ids: set[str] = set()
         while offset <= _MAX_OFFSET:
             response = self.request("list", "GET", f"{project}/modules?limit={PAGE_SIZE}&offset={offset}", call)
-            nodes, total = _list_of(response, "modules")
+            nodes, total = _list_of(response, "modules", offset)
             try:
                 modules = flatten_tree(source, filter_subtrees(nodes, node_filter))
             except ValidationError as error:
@@ -104,7 +104,7 @@ class ProjectManClient:
         user_ids: set[str] = set()
         for offset in range(0, _MAX_OFFSET, PAGE_SIZE):
             response = self.request("members", "GET", f"{project}/members?limit={PAGE_SIZE}&offset={offset}", call)
-            members, _ = _list_of(response, "members")
+            members, _ = _list_of(response, "members", offset)
             new_ids = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - user_ids
             user_ids |= new_ids
             if len(members) < PAGE_SIZE or not new_ids:
@@ -112,13 +112,16 @@ class ProjectManClient:
         return user_ids
 
 
-def _list_of(response: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
-    """Return the list of a page, and its total."""
+def _list_of(response: UpstreamResponse, key: str, offset: int) -> tuple[list[Any], Any]:
+    """Return the list of a page, and its total; an empty list may be null or, with a total of 0, left out."""
     body = response.json()
-    items = body.get(key) if isinstance(body, dict) else None
+    page: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    items, total = page.get(key), page.get("total")
+    if items is None and (total == 0 or (key in page and (not total or offset))):
+        items = []
     if not isinstance(items, list):
         raise response.invalid_response(f"no_{key}")
-    return items, body.get("total")
+    return items, total
 
 
 def _without_secrets(failure: UpstreamFailure, headers: Mapping[str, str]) -> UpstreamFailure:

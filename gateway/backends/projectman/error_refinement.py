@@ -5,6 +5,7 @@ ProjectMan publishes no code for a duplicate name, a missing parent or a missing
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -20,11 +21,12 @@ from gateway.domain.errors import (
     OwnerNotFound,
     ParentNotFound,
 )
+from gateway.domain.messages import message
 from gateway.domain.module import Module
 
 _AMBIGUOUS_STATUSES: Final = frozenset({400, 404})
-#: Possible causes, each with whether it applies; evaluated one at a time, because the last needs a further request.
-_Candidates = Iterator[tuple[bool, type[GatewayError]]]
+#: Causes, None for one that does not apply; evaluated one at a time, because the last needs a further request.
+_Candidates = Iterator[GatewayError | None]
 
 
 class ErrorRefiner:
@@ -39,9 +41,10 @@ class ErrorRefiner:
         """Return why a create failed: the name exists, or the parent or the owner does not."""
 
         def candidates(modules: Sequence[Module]) -> _Candidates:
-            yield any(module.name == name for module in modules), ModuleAlreadyExists
-            yield parent is not None and _is_missing(parent, modules), ParentNotFound
-            yield self._is_not_member(owner), OwnerNotFound
+            yield _name_taken(name, modules)
+            yield ParentNotFound() if parent is not None and _is_missing(parent, modules) else None
+            yield _name_taken(name, modules, key=_fold)
+            yield OwnerNotFound() if self._is_not_member(owner) else None
 
         return self._first_matching_cause(error, candidates)
 
@@ -49,9 +52,11 @@ class ErrorRefiner:
         """Return why an update failed: the module does not exist, another has the name, or the owner is unknown."""
 
         def candidates(modules: Sequence[Module]) -> _Candidates:
-            yield _is_missing(native_id, modules), ModuleNotFound
-            yield any(m.name == name and m.native_id != native_id for m in modules), ModuleAlreadyExists
-            yield self._is_not_member(owner), OwnerNotFound
+            others = [module for module in modules if module.native_id != native_id]
+            yield ModuleNotFound() if _is_missing(native_id, modules) else None
+            yield _name_taken(name, others)
+            yield _name_taken(name, others, key=_fold)
+            yield OwnerNotFound() if self._is_not_member(owner) else None
 
         return self._first_matching_cause(error, candidates)
 
@@ -59,7 +64,7 @@ class ErrorRefiner:
         """Return why a delete failed: the module does not exist."""
 
         def candidates(modules: Sequence[Module]) -> _Candidates:
-            yield _is_missing(native_id, modules), ModuleNotFound
+            yield ModuleNotFound() if _is_missing(native_id, modules) else None
 
         return self._first_matching_cause(error, candidates)
 
@@ -74,16 +79,30 @@ class ErrorRefiner:
             return error
         try:
             modules = self._client.list_modules(self._project, self._call)
-            cause = next((cause for applies, cause in candidates(modules) if applies), None)
+            cause = next(filter(None, candidates(modules)), None)
         except GatewayError:
             return error
         if cause is None:
             return error
         errors = (FieldError(cause.pointer, cause.code),) if cause.pointer else ()
-        return cause(errors=errors, context=error.context)
+        return type(cause)(cause.message, errors=errors, context=error.context, existing=cause.existing)
 
     def _is_not_member(self, owner: str) -> bool:
         return owner not in self._client.member_ids(self._project, self._call)
+
+
+def _name_taken(name: str, modules: Sequence[Module], key: Callable[[str], str] = str) -> ModuleAlreadyExists | None:
+    """Return the conflict with the first module of this name, which it shows; names are compared by `key`."""
+    for module in modules:
+        if key(module.name) == key(name):
+            detail = message("name_taken_in_scope", name=module.name, scope=module.scope)
+            return ModuleAlreadyExists(detail, existing=module.id)
+    return None
+
+
+def _fold(name: str) -> str:
+    """Return a name without case, width and white space: how the service compares names is not documented."""
+    return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def _is_missing(native_id: str, modules: Sequence[Module]) -> bool:

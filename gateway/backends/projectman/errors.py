@@ -77,6 +77,7 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
 }
 
 _PROJECTMAN: Final[dict[str, type[GatewayError] | ErrorRule]] = {
+    "PM.00000001": unknown_on_write(BackendError),  # meaning unsure: 网络繁忙 or 无权限
     "PM.00000014": BackendPermissionDenied,  # no permission
     "PM.02150010": OwnerNotFound,  # 用户不是项目成员
     "PM.02152001": ValidationFailed,  # 参数错误: {0}
@@ -88,12 +89,14 @@ _PROJECTMAN: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "PM.02175000": unknown_on_write(BackendUnavailable),  # 系统繁忙,请稍后再试 (a 400)
     "PM.02175006": ValidationFailed,  # 参数错误: {0}
     "PM.02175101": LimitExceeded,  # number of sub items exceeds {0}
+    "PM.02175301": unknown_on_write(BackendError),  # meaning unsure
     "PM.02177003": OwnerNotFound,  # 非目标项目成员
+    "PM.02303005": unknown_on_write(BackendError),  # meaning unsure
     "PM.10001002": BackendRejectedCredentials,  # 不合法的token
     "PM.10002006": ModuleAlreadyExists,  # name already used in tenant
 }
 
-#: Responses without a published code: IAM's, which differ by status, and those of proxies.
+#: IAM's responses, reads that are answered without a code, and codes that are not in the table.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -106,12 +109,10 @@ _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@429": RateLimited,
     "@4xx": BackendError,
     "@5xx": unknown_on_write(BackendUnavailable),
-    "delete:@404": BackendError,  # the module may be missing: error_refinement.py lists the project
     "token:@400": BackendRejectedCredentials,  # Keystone: invalid request body
     "token:@401": BackendRejectedCredentials,  # Keystone: The username or password is wrong.
     "token:@403": BackendRejectedCredentials,  # Keystone: no programmatic access
     "token:@404": BackendRejectedCredentials,  # Keystone: no such project or domain
-    "update:@404": BackendError,  # as for delete
 }
 
 ERRORS: Final = ErrorTable({**_API_GATEWAY, **_PROJECTMAN, **_STATUS})
@@ -127,13 +128,17 @@ _UNIT_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _LOCKED_SECONDS: Final = 300.0
 #: The service's own rate limit states no time; one second is the shortest period of the API gateway's limits.
 _DEFAULT_RETRY_AFTER: Final = {"PM.02153001": 1.0}
+#: A code of the service or of one of its family, such as PM.02152001, APIGW.0301 or DEV.CH.10001.
+_CODE: Final = re.compile(r"[A-Z]{2,8}(?:\.[A-Z]{2,8})*\.[A-Z]{0,3}[0-9]{4,9}", re.ASCII)
 #: The keys of code and message, which differ between services.
 _ERROR_KEYS: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
 
 
 def contains_error(body: Any) -> bool:
     """Return whether the body of a response with status 2xx describes an error."""
-    return isinstance(body, dict) and ("error_code" in body or "errorCode" in body)
+    if not isinstance(body, dict):
+        return False
+    return not body.keys().isdisjoint({"error_code", "errorCode", "error"}) or body.get("status") in {"error", "failed"}
 
 
 def parse_failure(response: UpstreamResponse, backend: str, operation: str) -> UpstreamFailure:
@@ -160,7 +165,7 @@ def parse_failure(response: UpstreamResponse, backend: str, operation: str) -> U
 def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str]:
     for code_key, message_key in _ERROR_KEYS:
         code = document.get(code_key)
-        if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{1,63}", code, re.ASCII):
+        if isinstance(code, str) and _CODE.fullmatch(code):
             return re.sub(r"^APIG\.", "APIGW.", code), str(document.get(message_key, ""))
     return None, str(document.get("message", ""))
 

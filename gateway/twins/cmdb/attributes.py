@@ -26,6 +26,7 @@ class Attribute:
     editable: bool = True
     biz: int = 0
     options: tuple[str, ...] = ()
+    unique: bool = False  # a unique rule of the model, over all businesses
 
 
 BUILT_IN: Final = (
@@ -52,6 +53,7 @@ def custom_attribute(entry: Mapping[str, Any]) -> Attribute:
         editable=entry.get("editable", True),
         biz=entry.get("bk_biz_id", 0),
         options=tuple(entry.get("option") or ()),
+        unique=entry.get("unique", False),
     )
 
 
@@ -68,7 +70,7 @@ def _name(attribute: Attribute, value: Any, max_characters: int) -> Any:
     if not value:
         raise CmdbError(1199010, attribute.name)
     if len(value) > max_characters:
-        raise CmdbError(1199073, attribute.name)
+        raise CmdbError(1199073, (attribute.name, max_characters))
     if not NAME_PATTERN.fullmatch(value):
         raise CmdbError(1199006, attribute.name)
     trimmed = value.strip(GO_SPACE)

@@ -31,7 +31,7 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     1199027: ("'%s' authorization information query failed", "[%s]授权信息查询失败"),
     1199037: ("%s", "%s"),
     1199045: ("%s", "%s"),
-    1199073: ("%s field exceeds maximum value %%!s(int=256)", "字段%s超过最大值256"),
+    1199073: ("%s field exceeds maximum value %%!s(int=%d)", "字段%s超过最大值%d"),
     1199083: ("modify field %s forbidden", "禁止修改字段: %s"),
     1199089: (
         "the length of array %s is wrong, the length must be in range 1~500",
@@ -53,10 +53,14 @@ SYSTEM: Final = {"system_id": "bk_cmdb", "system_name": "配置平台"}
 
 
 class CmdbError(Exception):
-    """An error with a code of CMDB; `argument` fills the text and may be an error that this one wraps."""
+    """An error with a code of CMDB; `argument` fills the text: a value, several, or an error that this one wraps."""
 
     def __init__(
-        self, code: int, argument: "str | CmdbError" = "", *, permission: dict[str, object] | None = None
+        self,
+        code: int,
+        argument: "str | tuple[object, ...] | CmdbError" = "",
+        *,
+        permission: dict[str, object] | None = None,
     ) -> None:
         super().__init__(code, argument)
         self.code = code
@@ -66,7 +70,7 @@ class CmdbError(Exception):
     def text(self, *, english: bool) -> str:
         """Return the text; that of a wrapped error is quoted, which doubles its quotes as in CMDB."""
         template = TEXTS[self.code][0 if english else 1]
-        argument = self.argument if isinstance(self.argument, str) else self.argument.text(english=english)
+        argument = self.argument.text(english=english) if isinstance(self.argument, CmdbError) else self.argument
         return template % argument if "%" in template else template
 
 

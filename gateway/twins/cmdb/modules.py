@@ -1,5 +1,6 @@
 """Create, update and delete of modules, with CMDB's checks in CMDB's order; source: facts, sections 2, 3 and 9."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -121,6 +122,10 @@ class Modules:
                 raise CmdbError(1199014, "business id,set id,module name")
             fields = f' bk_biz_id: {row["bk_biz_id"]}, bk_set_id: {row["bk_set_id"]}, bk_module_name: "{name}" '
             raise CmdbError(self._store.seed.version.duplicate, fields)
+        for name in (attribute.name for attribute in self._store.attributes if attribute.unique):
+            others = (other for key, other in self._store.modules.items() if key != row.get("bk_module_id"))
+            if row.get(name) and any(other.get(name) == row[name] for other in others):
+                raise CmdbError(1199014, f" {name}: {json.dumps(row[name], ensure_ascii=False)} ")
 
     def _service_fields(self, call: OperationCall) -> Row:
         """Return the service category and, with a service template, the name and attributes of the template."""

@@ -93,7 +93,7 @@ DEFAULT: Final[dict[str, Any]] = {
     "service_templates": [
         {"id": 100, "name": "st", "bk_biz_id": 1, "service_category_id": 2, "fixed": {"bk_bak_operator": "tom"}}
     ],
-    # custom attributes of the module model: kind singlechar | longchar | int | bool | enum | objuser
+    # custom attributes of the module model: kind singlechar | longchar | int | bool | enum | objuser; "unique": true
     "attributes": [
         {"bk_property_id": "remark", "bk_property_type": "longchar", "bk_biz_id": 0, "editable": True},
         {

@@ -34,6 +34,7 @@ CONTRACT = {
     "limit_exceeded": (409, "not_applied", False),
     "method_not_allowed": (405, "not_applied", False),
     "module_already_exists": (409, "not_applied", False),
+    "module_busy": (409, "not_applied", True),
     "module_exists_differently": (409, "not_applied", False),
     "module_not_empty": (409, "not_applied", False),
     "module_not_found": (404, "not_applied", False),
@@ -50,6 +51,7 @@ CONTRACT = {
     "scope_not_found": (422, "not_applied", False),
     "template_managed": (409, "not_applied", False),
     "unauthenticated": (401, "not_applied", False),
+    "unique_field_conflict": (409, "not_applied", False),
     "unsupported_field": (422, "not_applied", False),
     "unsupported_media_type": (415, "not_applied", False),
     "update_not_kept": (409, "applied or not_applied", False),
@@ -77,7 +79,7 @@ def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
         assert outcome == "not_applied"
     if outcome == "unknown":
         assert status in {500, 504}
-    assert not retryable or status in {429, 503, 504} or code == "create_in_progress"
+    assert not retryable or status in {429, 503, 504} or code in {"create_in_progress", "module_busy"}
 
 
 @pytest.mark.parametrize("code", CONTRACT)

@@ -77,6 +77,15 @@ def test_the_first_matching_rule_decides(fields: dict[str, Any], error: type[Gat
     assert type(TABLE.to_error(failure(**fields))) is error
 
 
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 499])
+def test_a_write_without_a_code_is_unknown(status: int) -> None:
+    """It may have been answered by a proxy after it was applied; a read raises the error of the status."""
+    delete = failure(status=status, is_write=True, operation="delete")
+    assert type(TABLE.to_error(delete)) is OutcomeUnknown
+    coded = failure(status=status, is_write=True, operation="delete", code="B2")
+    assert (type(TABLE.to_error(coded)) is OutcomeUnknown) is (status in {200, 400, 499})
+
+
 @pytest.mark.parametrize(("is_write", "error"), [(False, BackendUnavailable), (True, OutcomeUnknown)])
 def test_unknown_on_write(is_write: bool, error: type[GatewayError]) -> None:
     """The rule's class for a read, and an unknown outcome for a write."""

@@ -196,6 +196,7 @@ _LOCAL, _UTC = "2022-02-22 20:25:19", "2022-02-22T12:25:19Z"
         ({"description": "a"}, {"description": "b"}, {"/description"}),
         ({"description": "a"}, {"description": None, "unavailable": ("description",)}, set()),
         ({"owners": ("a", "b")}, {"owners": (Owner("b"), Owner("a", "A"))}, set()),
+        ({"owners": ("a",)}, {"owners": (Owner("a"), Owner("a"))}, set()),
         ({"owners": ()}, {"owners": (Owner("a"),)}, {"/owners"}),
         ({"owners": ("a",)}, {"unavailable": ("owners",)}, set()),
         ({"attributes": {"a": 1, "b": 2}}, {"attributes": {"a": 1, "b": 3, "c": 4}}, {"/attributes/b"}),

@@ -86,6 +86,11 @@ credentials = "token"
         ("[auth]\nmode = 'maybe'" + CMDB, "auth.mode: must be one of"),
         # empty strings and strings of the wrong form
         (CMDB.replace('app_code = "gateway"', 'app_code = ""'), "backends.cmdb.app_code: must be a non-empty string"),
+        (
+            CMDB + "name_max_characters = 257",
+            "backends.cmdb.name_max_characters: must be greater than 0 and at most 256",
+        ),
+        (CMDB + "name_max_characters = 1.5", "backends.cmdb.name_max_characters: must be a whole number"),
         (CMDB + "tenant_id = 'a b'", "backends.cmdb.tenant_id: must be a tenant's id"),
         (_PM + "default_owner = 'me'", "backends.pm.default_owner: must be 32 of 0-9 a-z"),
         (_PM + "iam_project_id = 'cn-north-4'", "backends.pm.iam_project_id: must be 32 hexadecimal digits"),

@@ -38,6 +38,7 @@ def test_defaults(read: Read) -> None:
     assert (connection.name, connection.type) == ("cmdb", "cmdb")
     assert options.base_url == "https://bkapi.example.com/api/bk-cmdb/prod"
     assert (options.route, options.tenant_id, options.attributes, options.settle_seconds) == ("esb", "", (), 130.0)
+    assert options.name_max_characters == 256
     assert (options.limits.connect_seconds, options.limits.hard_timeout_seconds) == (3.0, 35.0)
     assert options.limits.ca_file is None
     assert (options.limits.idle_seconds, options.limits.requests_per_second) == (15.0, 0.0)

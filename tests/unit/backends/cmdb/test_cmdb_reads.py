@@ -139,7 +139,23 @@ def test_the_target_of_a_create_is_checked(
         backend.check_target(DRAFT, call)
 
 
-@pytest.mark.parametrize("data", [None, [], {}, {"info": None}, {"info": {}}])
+@pytest.mark.parametrize("data", [None, {"info": None}, {"count": 0, "info": None}])
+def test_null_stands_for_an_empty_list(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext, data: Any
+) -> None:
+    """A list of modules or sets without rows may be null: Go encodes a nil slice so."""
+    wire.post(f"{_CC}/search_module/", body=envelope(data))
+    wire.post(f"{_CC}/search_set/", body=envelope(data))
+    assert backend.find_by_natural_key(DRAFT, call) == ()
+    with pytest.raises(ScopeNotFound):
+        backend.check_target(DRAFT, call)
+    with pytest.raises(ScopeNotFound):
+        backend.list(ModuleQuery(scope="1"), 10, None, call)
+    with pytest.raises(ModuleNotFound):
+        backend.get("1.10.5", call)
+
+
+@pytest.mark.parametrize("data", [[], {}, {"info": {}}, {"count": 3, "info": None}])
 def test_a_search_without_rows_is_invalid(
     backend: Backend, wire: responses.RequestsMock, call: CallContext, data: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,14 +10,16 @@ import pytest
 import responses
 from marshmallow import ValidationError
 
+from gateway.api.schemas.json_schema import field_json_schema
+from gateway.backends.cmdb.capabilities import capabilities
 from gateway.backends.cmdb.client import ModulePath
-from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module
+from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module, normalize
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.capabilities import FieldSpec
-from gateway.domain.errors import OutcomeUnknown
+from gateway.domain.errors import BackendReplyInvalid, OutcomeUnknown
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 from tests.unit.backends.cmdb.conftest import BASE, DRAFT, SetResponse
-from tests.unit.backends.connections import CMDB_MODULE, envelope, search_response
+from tests.unit.backends.connections import CMDB_MODULE, cmdb_options, envelope, search_response
 
 _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
 _TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
@@ -157,3 +160,36 @@ def test_an_attribute_that_is_not_writable_is_not_dumped() -> None:
     assert dump_patch(schema, ModulePatch(attributes={"default": 1})) == {}
     module = load_module(schema, {**CMDB_MODULE, "default": 1}, backend="cmdb", path=ModulePath(1, 10))
     assert (module.built_in, module.attributes) == (True, {"default": 1})
+
+
+def test_a_draft_is_compared_as_cmdb_stores_it() -> None:
+    """Text is trimmed as Go does; category 0 of a create is the default one, that of an update is category 0."""
+    attributes = {"team": "\u3000a b\n", "service_category_id": 0, "size": 0}
+    draft = ModuleDraft(scope="1", parent="10", name="a", attributes=attributes)
+    assert normalize(draft) == replace(draft, attributes={"team": "a b", "size": 0})
+    patch = ModulePatch(attributes=attributes)
+    assert normalize(patch) == ModulePatch(attributes={**attributes, "team": "a b"})
+
+
+@pytest.mark.parametrize(
+    ("configured", "accepted", "refused", "allowed"),
+    [(32, "模" * 32, "模" * 33, "1 to 32 characters "), (256, "模" * 85, "模" * 86, "1 to 256 bytes ")],
+)
+def test_the_limit_of_names_can_be_set(configured: int, accepted: str, refused: str, allowed: str) -> None:
+    """documented: cmdb.md §9, 32 characters; the limit of 256 bytes holds besides."""
+    name = capabilities(cmdb_options(BASE, name_max_characters=configured)).name
+    assert not name.validate(accepted, "/name")
+    assert [error.code for error in name.validate(refused, "/name")] == ["too_long"]
+    assert field_json_schema(name)["maxLength"] == configured
+    assert str(name.allowed_description).startswith(allowed)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"name": 1}])
+def test_a_template_without_a_name_is_invalid(
+    backend: Backend, wire: responses.RequestsMock, call: CallContext, data: Any
+) -> None:
+    """The name cannot be checked, so nothing is sent."""
+    wire.get(f"{_CC}/get_service_template/", body=envelope(data))
+    draft = replace(DRAFT, attributes={"service_template_id": 7})
+    with pytest.raises(BackendReplyInvalid, match="service template"):
+        backend.create(draft, call)

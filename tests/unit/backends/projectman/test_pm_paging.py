@@ -12,6 +12,7 @@ from gateway.backends.projectman.adapter import ProjectManBackend
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import ModuleNotFound, ValidationFailed
 from gateway.domain.module import ModulePatch, ModuleQuery
+from gateway.transport import UpstreamResponse
 from tests.unit.backends.connections import PROJECT
 from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
 
@@ -175,3 +176,27 @@ def test_a_malformed_id_is_not_found(
         with pytest.raises(ModuleNotFound):
             send()
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"modules": null}', b'{"modules": null, "total": 0}', b'{"total": 0}', b'{"modules": [], "total": null}']
+)
+def test_null_stands_for_an_empty_list(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """documented: projectman.md §2: every field may be absent or null."""
+    monkeypatch.setattr(service, "send", lambda request, call: UpstreamResponse(200, {}, body, is_write=False))
+    assert backend.list(ModuleQuery(scope=PROJECT), 10, None, call).modules == ()
+
+
+def test_null_ends_the_pages(
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The total may count children, so a page after the first may be empty although the total is above its offset."""
+    send = service.send
+    last = UpstreamResponse(200, {}, b'{"modules": null, "total": 150}', is_write=False)
+    monkeypatch.setattr(
+        service, "send", lambda request, call: last if "offset=100" in request.url else send(request, call)
+    )
+    service.nodes = [node(number) for number in range(1, 151)]
+    assert len(walk(backend, call, 1000)) == 100

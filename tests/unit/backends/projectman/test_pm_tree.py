@@ -168,7 +168,7 @@ def test_an_invalid_node_makes_the_page_invalid(
             backend.list(ModuleQuery(scope=PROJECT), 10, None, call)
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"modules": None}, {"modules": {}}, {"total": 3}])
+@pytest.mark.parametrize("body", [None, [], {}, {"modules": None, "total": 3}, {"modules": {}}, {"total": 3}])
 def test_a_response_without_modules_is_invalid(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch, body: Any
 ) -> None:

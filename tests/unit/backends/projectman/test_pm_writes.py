@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -17,9 +18,12 @@ from gateway.domain.errors import (
     ModuleNotFound,
     OutcomeUnknown,
     ParentNotFound,
+    UpdateNotKept,
     ValidationFailed,
 )
+from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft, ModulePatch
+from gateway.provisioning import update_delete
 from gateway.transport import UpstreamRequest
 from tests.unit.backends.connections import OWNER, PROJECT
 from tests.unit.backends.projectman.conftest import Connect
@@ -206,3 +210,39 @@ def test_a_deletion_is_confirmed_by_any_success(
     service.refusal = (status, body)
     backend.delete(_REF, cascade=False, call=call)
     assert service.requests[-1] == "DELETE P/modules/1"
+
+
+def test_an_empty_list_of_owners_is_the_default_owner(connect: Connect) -> None:
+    """In a create null is no value; in an update it clears, and the default owner is sent."""
+    normalize = connect(default_owner=_OTHER).capabilities.normalize
+    assert normalize(replace(DRAFT, owners=())).owners == (_OTHER,)
+    assert normalize(replace(DRAFT, owners=None)).owners is None
+    assert normalize(DRAFT) == DRAFT
+    assert normalize(ModulePatch(owners=())) == normalize(ModulePatch(owners=None)) == ModulePatch(owners=(_OTHER,))
+    assert normalize(ModulePatch(name="x")) == ModulePatch(name="x")
+    assert connect().capabilities.normalize(ModulePatch(owners=())) == ModulePatch(owners=())
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointers", "outcome"),
+    [
+        (ModulePatch(name="demo", description="d"), set(), ""),
+        (ModulePatch(name="other", description="d"), {"/name"}, "applied"),
+        (ModulePatch(description="d", owners=(_OTHER,)), {"/owners"}, "applied"),
+    ],
+)
+def test_an_update_that_was_not_kept(
+    backend: ProjectManBackend,
+    journal: Journal,
+    call: CallContext,
+    patch: ModulePatch,
+    pointers: set[str],
+    outcome: str,
+) -> None:
+    """The response to an update shows what was kept; the description, which it leaves out, is no difference."""
+    if not pointers:
+        assert update_delete.update(journal, backend, _REF, patch, call).name == "demo"
+        return
+    with pytest.raises(UpdateNotKept) as caught:
+        update_delete.update(journal, backend, _REF, patch, call)
+    assert ({error.pointer for error in caught.value.errors}, caught.value.outcome) == (pointers, outcome)

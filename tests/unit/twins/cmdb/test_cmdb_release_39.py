@@ -71,3 +71,23 @@ def test_an_unknown_route(cmdb: FlaskClient) -> None:
     """HTTP 500, 1199037, from the apiserver itself: no API gateway is in front that knows the routes."""
     response = cmdb.post("/api/v3/modules/1/10", json=MODULE)
     assert (response.status_code, response.get_json()["bk_error_code"]) == (500, 1199037)
+
+
+@pytest.mark.parametrize("character", ["x", "模"])
+def test_the_longest_name(cmdb: FlaskClient, character: str) -> None:
+    """32 characters, ASCII and Chinese alike; 33 are 1199073."""
+    codes = [
+        cmdb.post("/api/v3/module/1/10", json={**MODULE, "bk_module_name": character * count}).get_json()
+        for count in (32, 33)
+    ]
+    assert [response["bk_error_code"] for response in codes] == [0, 1199073]
+
+
+def test_a_built_in_module_keeps_its_name(cmdb: FlaskClient) -> None:
+    """An update succeeds and changes other attributes only; a delete is 1101098."""
+    body = {"bk_module_name": "new", "operator": "tom"}
+    assert cmdb.put("/api/v3/module/1/2/3", json=body).get_json()["result"] is True
+    search = {"condition": {"bk_module_id": 3}}
+    (row,) = cmdb.post("/api/v3/module/search/0/1/2", json=search).get_json()["data"]["info"]
+    assert (row["bk_module_name"], row["operator"]) == ("idle host", "tom")
+    assert cmdb.delete("/api/v3/module/1/2/3").get_json()["bk_error_code"] == 1101098

@@ -166,3 +166,14 @@ def test_the_idle_pool_and_the_model(cmdb: FlaskClient) -> None:
         names = {attribute["bk_property_id"] for attribute in attributes}
         assert {"bk_module_name", "remark"} <= names
         assert ("tier" in names) is expected
+
+
+def test_a_service_template(cmdb: FlaskClient) -> None:
+    """By its id, over both routes; an unknown one is 1199019 (core/process/service_template.go)."""
+    template = {"id": 100, "bk_biz_id": 1, "name": "st", "service_category_id": 2}
+    for path in (
+        "/api/v3/find/proc/service_template/",
+        "/api/c/compapi/v2/cc/get_service_template/?service_template_id=",
+    ):
+        assert cmdb.get(f"{path}100").get_json()["data"].items() >= template.items()
+        assert cmdb.get(f"{path}9").get_json()["code"] == 1199019

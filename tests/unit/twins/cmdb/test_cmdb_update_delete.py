@@ -185,3 +185,9 @@ def test_the_id_of_a_deleted_module_is_not_reused(cmdb: FlaskClient) -> None:
         ids.append(cmdb.post("/api/v3/module/1/10", json=body).get_json()["data"]["bk_module_id"])
         delete(cmdb, ids[-1])
     assert ids[1] > ids[0]
+
+
+def test_text_is_trimmed(cmdb: FlaskClient) -> None:
+    """White space of Unicode around text is removed; source: instance_validate.go, strings.TrimSpace."""
+    assert update(cmdb, PLAIN, {"remark": " a b\u3000", "bk_module_name": "\u3000new\u3000"})["result"] is True
+    assert (row(cmdb, PLAIN)["remark"], row(cmdb, PLAIN)["bk_module_name"]) == ("a b", "new")
