@@ -30,7 +30,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor, collect_secrets
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.tracing import create_tracer
-from gateway.transport import json_fetcher
+from gateway.transport import create_json_fetcher
 
 
 class SystemClock:
@@ -131,7 +131,7 @@ def create_app(settings: Settings) -> WsgiApp:
 
 def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
     issuer = auth.jwt
-    fetch = None if issuer is None else json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
+    fetch = None if issuer is None else create_json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
     return identity.create_authenticator(auth, clock, fetch, limiter)
 
 

@@ -167,7 +167,7 @@ class IamTokenAuth:
         response = self._transport.send(self._request(), call)
         value = response.headers.get("X-Subject-Token")
         if response.ok and value:
-            self._transport.hide(value, instead_of=self._token.value)
+            self._transport.redact_secret(value, replaces=self._token.value)
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
             raise response.invalid("no_token")

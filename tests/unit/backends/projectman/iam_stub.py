@@ -51,8 +51,8 @@ class IamStub(ServiceStub):
         self.tokens: list[str] = []
         self.registered_secrets: list[tuple[str, str]] = []
 
-    def hide(self, secret: str, *, instead_of: str = "") -> None:
-        self.registered_secrets.append((secret, instead_of))
+    def redact_secret(self, secret: str, *, replaces: str = "") -> None:
+        self.registered_secrets.append((secret, replaces))
 
     def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
         if request.url.startswith(IAM):
