@@ -29,7 +29,7 @@ class ServerEnvironment:
     bind: str
     workers: int
     keepalive_seconds: int
-    # GATEWAY_LEAVE_SECONDS: two intervals of the proxies' health checks are enough, and one second more for Envoy, which
+    # GATEWAY_LEAVE_SECONDS: enough are two intervals of the proxies' health checks, and a second more for Envoy, which
     # merges updates of its endpoints (update_merge_window).
     deregister_seconds: float
 
