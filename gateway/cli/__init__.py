@@ -30,7 +30,7 @@ class LazyGroup(click.Group):
         return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Return a command; None if there is none of this name."""
+        """Return a command by its name, None if it is unknown."""
         module = _MODULES.get(cmd_name)
         if module is None:
             return None

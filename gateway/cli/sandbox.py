@@ -109,6 +109,7 @@ def _start(command: list[str], environ: Mapping[str, str], stack: ExitStack) -> 
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End a process with SIGTERM, after ten seconds with SIGKILL, and wait for it."""
     if process.poll() is None:
         process.terminate()
     try:

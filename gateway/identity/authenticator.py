@@ -82,6 +82,7 @@ class Authenticator:
             raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait_seconds))
 
     def _find_caller(self, credentials: Credentials) -> Caller:
+        """Return the caller of the first credential; raises what `authenticate` raises, except RateLimited."""
         if credentials.api_key:
             return self._find_bearer_caller(credentials.api_key, jwt=None)  # this header carries no tokens
         if credentials.authorization:
@@ -94,7 +95,10 @@ class Authenticator:
         return caller
 
     def _find_bearer_caller(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
-        """Return the caller of an API key or, if `jwt` is given, of a token; raises Unauthenticated."""
+        """Return the caller of an API key or, if `jwt` is given, of a token.
+
+        Raises Unauthenticated, or BackendUnavailable if the issuer's keys could not be fetched.
+        """
         if (caller := self.api_keys.find_caller(bearer)) is not None:
             return caller
         if jwt is None or bearer.count(".") != 2:  # noqa: PLR2004 - RFC 7515: header, claims, signature
@@ -108,7 +112,7 @@ def create_authenticator(
     """Return the authenticator of a configuration; `fetch_keys` is called when the first token arrives."""
     jwt = None
     if auth.jwt is not None and fetch_keys is not None:
-        # PyJWT and cryptography take a tenth of the start, so they are imported only if there is an issuer.
+        # Importing PyJWT and cryptography takes a tenth of the start, so they are imported only if there is an issuer.
         keys = import_module("gateway.identity.jwks").JwksCache(auth.jwt, fetch_keys, clock)
         jwt = import_module("gateway.identity.jwt").JwtAuthenticator(auth.jwt, auth.callers, keys, clock)
     return Authenticator(

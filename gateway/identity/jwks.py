@@ -58,12 +58,16 @@ class JwksCache:
         return self._pyjwks[cache_key]
 
     def _find_jwk(self, key_id: str | None) -> Mapping[str, Any] | None:
+        """Return the fetched key with an id; without an id, the only key, None if there are several."""
         if key_id is None and len(self._jwks) == 1:
             return next(iter(self._jwks.values()))
         return self._jwks.get(key_id)
 
     def _refresh_keys(self, now: float) -> None:
-        """Fetch the keys, unless the last attempt is recent or another request fetches while there are cached keys."""
+        """Fetch the keys unless the last attempt is recent.
+
+        If another request is fetching, return at once if keys are cached; otherwise wait for that request.
+        """
         if not self._fetch_lock.acquire(timeout=0 if self._jwks else _FETCH_TIMEOUT):
             return
         try:

@@ -33,7 +33,7 @@ class XfccAuthenticator:
         self._callers_by_uri = callers_by_uri
 
     def find_caller(self, client_cert: str, remote_addr: str) -> Caller | None:
-        """Return the caller of a certificate; None without the header, or if a client that is not trusted sent it.
+        """Return the caller of a certificate; None if `client_cert` is empty or the client is no trusted proxy.
 
         Raises Unauthenticated unless exactly one caller has a URI of the certificate.
         """
@@ -65,6 +65,6 @@ def last_element_uris(header: str) -> tuple[str, ...]:
         if match is None or (match.end() < len(header) and header[match.end()] != ","):
             return ()
         last_element, position = match[0], match.end() + 1  # behind the comma
-    # Every pair is matched, not only URI=…, because a quoted subject may contain what looks like a pair.
+    # Every pair is matched, not only URI=…, because a quoted value of another key may contain the text URI=….
     pairs = (pair.partition("=") for pair in _PAIR_RE.findall(last_element))
     return tuple(value[1:-1] if value.startswith('"') else value for key, _, value in pairs if key.upper() == "URI")

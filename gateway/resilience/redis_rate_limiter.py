@@ -67,7 +67,7 @@ class RedisRateLimiter:
         item = RateLimitItemPerSecond(max_requests, seconds)
         if self._strategy.hit(item, key):
             return 0.0
-        # At reset_time, a wall-clock time, the oldest request leaves the window.
+        # reset_time is the wall-clock time when the oldest request leaves the window.
         return max(self._strategy.get_window_stats(item, key).reset_time - time.time(), _MIN_WAIT)
 
     def _start_backoff(self, error: StorageError) -> None:

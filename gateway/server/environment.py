@@ -39,6 +39,7 @@ def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
     errors: list[str] = []
 
     def read_number(name: str, default: int, number_type: type[int | float], minimum: int, maximum: int) -> float:
+        """Return a variable as a number; add to `errors` if it is not one within the limits."""
         text = environ.get(name, str(default))
         try:
             value = number_type(text)

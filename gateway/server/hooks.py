@@ -29,7 +29,7 @@ class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type h
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
-    """Block stop signals until the child has its own handlers: those of the master would not end the child."""
+    """Block stop signals until the child has its own handlers: the master's handlers would not end the child."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
 
@@ -74,7 +74,7 @@ def format_address(address: Any) -> str:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Wait for creates in flight; those that do not finish are reconciled by another process."""
+    """Wait for creates in flight; another process reconciles the creates that do not finish in time."""
     if not hasattr(worker, "wsgi"):  # the worker ended before the application was loaded
         return
     provisioner = worker.wsgi.extensions["provisioner"]
@@ -84,7 +84,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Remove a dead worker's gauges from the shared metrics; its counters stay."""
+    """Remove a dead worker's gauges from the shared metrics; its counters stay, because counters must not decrease."""
     from prometheus_client import multiprocess  # noqa: PLC0415 - it reads PROMETHEUS_MULTIPROC_DIR when it is imported
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the library has no hint for it

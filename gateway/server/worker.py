@@ -65,7 +65,7 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM: withdraw readiness and drain after GATEWAY_LEAVE_SECONDS; a second SIGTERM drains at once."""
-        if not hasattr(self, "wsgi"):  # the application is still being loaded: there is nothing to drain
+        if not hasattr(self, "wsgi"):  # the application is still being loaded, and has no requests to finish
             super().handle_exit(sig, frame)
         elif self.deregistering or not self.deregister_seconds:
             self.start_drain()
@@ -94,8 +94,8 @@ def _shut_down_input(client: Any) -> None:
     The descriptor is duplicated for a socket of Python's own class, because gevent's `shutdown` raises in the greenlet
     that waits for a request, even if one has just arrived.
     """
-    with _original_socket(fileno=os.dup(client.fileno())) as duplicated:
-        duplicated.shutdown(socket.SHUT_RD)
+    with _original_socket(fileno=os.dup(client.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RD)
 
 
 def _without_message(error: Exception) -> Exception:

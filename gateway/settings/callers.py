@@ -15,7 +15,7 @@ from gateway.settings.fields import (
     Choice,
     ListOf,
     LoadContext,
-    NamedTables,
+    NamedItems,
     Number,
     SettingsSchema,
     Table,
@@ -97,7 +97,7 @@ class CallerSchema(SettingsSchema):
     api_key_sha256 = ListOf(
         _DigestField("[0-9A-Fa-f]{64}", "64 hexadecimal digits"), accept_single=True, attribute="key_digests"
     )
-    jwt_claims = NamedTables(attribute="claims")
+    jwt_claims = NamedItems(attribute="claims")
     spiffe = Text(r"spiffe://[^\s,;\"]+", "a URI such as spiffe://cluster.local/ns/web/sa/portal", blank=True)
     acts_as = Text(
         r"[\x21-\x7e]{1,64}", "a user name of at most 64 visible ASCII characters", blank=True, attribute="acting_user"

@@ -40,12 +40,12 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadContext:
-    """What a field can read, besides its own value, while a configuration is loaded, and where it adds warnings."""
+    """What a field can read besides its own value while a configuration is loaded, and the warnings that it adds to."""
 
     document: Mapping[str, Any]
     environ: Mapping[str, str]
     option_schemas: Mapping[str, type[SettingsSchema]]  # by backend type
-    check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL
+    check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL, or None
     path: str = ""  # of the table that is being loaded, with a dot at the end; empty for the whole file
     warnings: list[str] = field(default_factory=list)
     used_credentials: set[Any] = field(default_factory=set)  # names and credentials of the callers loaded so far
@@ -91,8 +91,8 @@ class Table(fields.Nested):
         return super().deserialize({} if value is missing else value, attr, data, **kwargs)
 
 
-class NamedTables(fields.Field[dict[str, Any]]):
-    """A table whose keys are names that the operator chooses."""
+class NamedItems(fields.Field[dict[str, Any]]):
+    """A table whose keys are names that the operator chooses; here its values are texts."""
 
     default_error_messages: _ErrorMessages = {"invalid": "must be a table"}  # noqa: RUF012 - marshmallow reads it off the class
 
@@ -111,7 +111,7 @@ class NamedTables(fields.Field[dict[str, Any]]):
         return loaded
 
     def load_item(self, name: str, value: Any) -> Any:  # noqa: ARG002 - used by subclasses
-        """Return the loaded value of one name, here a text; raises ValidationError."""
+        """Return the loaded value of one name; raises ValidationError."""
         return Text().deserialize(value)
 
 
@@ -183,6 +183,7 @@ class CaFile(Text):
 
 
 def _check_ca_file(path: str) -> None:
+    """Raise ValidationError unless certificates can be loaded from the file; the empty path is valid."""
     try:
         if path:
             ssl.create_default_context(cafile=path)
@@ -216,7 +217,7 @@ class SecretText(fields.Field[Secret]):
 
 
 class Number(fields.Float):
-    """A number greater than 0, or with `allow_zero` at least 0; TOML's booleans and strings are none."""
+    """A number greater than 0, or with `allow_zero` at least 0; TOML's booleans and strings are refused."""
 
     default_error_messages: _ErrorMessages = {"invalid": "must be a number"}  # noqa: RUF012 - marshmallow reads it off the class
 

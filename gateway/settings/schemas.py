@@ -18,7 +18,7 @@ from gateway.settings.fields import (
     ConfigurationError,
     ListOf,
     LoadContext,
-    NamedTables,
+    NamedItems,
     Number,
     Secret,
     SecretText,
@@ -121,10 +121,11 @@ class _RateLimitSchema(SettingsSchema):
     )
 
 
-class _BackendTables(NamedTables):
+class _BackendTables(NamedItems):
     """The tables [backends.NAME], each loaded by the schema of its type."""
 
     def load_item(self, name: str, value: Any) -> BackendConfig:
+        """Return one connection; raises ValidationError with the errors of its name and its settings together."""
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         options: Any = None
@@ -167,6 +168,7 @@ class _FileSchema(SettingsSchema):
             raise ValidationError("at least one [backends.NAME] is needed", "backends")
 
     def build(self, values: dict[str, Any]) -> Settings:
+        """Return the settings, with the callers as a part of `auth` and the warnings that fields have added."""
         context = LoadContext.current()
         return Settings(
             bind=bind_address(context.environ),
@@ -188,7 +190,7 @@ def parse_settings(
 ) -> Settings:
     """Return the settings of a parsed file; raises ConfigurationError with all errors.
 
-    `option_schemas` has the schema of each backend type's tables. `check_journal_url` returns what is wrong with a URL.
+    `option_schemas` has the schema of each backend type. `check_journal_url` returns what is wrong with a URL, or None.
     """
     context = LoadContext(
         document=document, environ=environ, option_schemas=option_schemas, check_journal_url=check_journal_url

@@ -107,7 +107,7 @@ class StderrToLog:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Log the complete lines; buffer an incomplete last line until its end arrives or it is too long."""
+        """Log the complete lines; buffer an incomplete last line until it is completed, flushed or too long."""
         *lines, self._buffer = f"{self._buffer}{text}".split("\n")
         for line in lines:
             _log_stderr_line(line)

@@ -80,7 +80,7 @@ class Metrics:
         self._unmapped_code_counter = self._create_counter(
             "gateway_unmapped_backend_code", "Backend error codes without a mapping.", "backend", "code"
         )
-        self._counted_unmapped_codes: set[str] = set()  # those that have a series of their own
+        self._counted_unmapped_codes: set[str] = set()  # the codes that are not counted as "other"
         self._circuit_gauge = self._create_gauge(
             "gateway_circuit_open", "1 if the circuit breaker is open.", "livemax", "backend"
         )
@@ -93,7 +93,7 @@ class Metrics:
         self._lookup_counter(backend, verdict).inc()
 
     def record_request(self, fields: Mapping[str, Any], seconds: float) -> None:
-        """Count an answered request; `fields` are those of its access log line."""
+        """Count an answered request and its duration; `fields` are the fields of its access log line."""
         method, code, backend, outcome = fields["method"], fields["code"], fields["backend"], fields["outcome"]
         route = fields["route"] or "none"
         if method not in METHODS:

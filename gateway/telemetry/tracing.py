@@ -48,7 +48,7 @@ _EXPORTERS: Final = {
     "otlp": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "OTLPSpanExporter"),
     "console": ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),
 }
-#: Field of the access log -> span attribute; the names are those of the semantic conventions where they have one.
+#: Field of the access log -> span attribute, named as in OpenTelemetry's semantic conventions if they have a name.
 _SPAN_ATTRIBUTES: Final = {
     "method": "http.request.method",
     "route": "http.route",
@@ -135,7 +135,7 @@ class OtelUpstreamSpan:
         self.headers: Final = span.headers
 
     def end(self, result: str) -> None:
-        """End the span; every result that is not a status class below 5xx is an error."""
+        """End the span; the result 5xx and a missing response are errors."""
         is_response = result.endswith("xx")
         self._span.end({**self._fields, "result": result}, failed=not is_response or result == "5xx")
 

@@ -1,7 +1,7 @@
 """Checks before each exchange: circuit breaker, concurrency limit, rate limit.
 
-A refused call has sent nothing, and its error says so. Requests for an IAM token pass the same checks as the call that
-needs the token, because that call cannot be sent without it; one token a day is no load.
+A refused call has sent nothing, and its error says so. A request for an IAM token passes the same checks as any other
+call: the call that needs the token cannot be sent without it, and one token a day adds no load.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class AdmissionControl:
             probe_seconds=settings.hard_timeout_seconds + _PROBE_MARGIN,
         )
         self._breaker: Final = CircuitBreaker(config, clock, random=random, on_change=self._on_circuit_change)
-        # Callers choose deadlines, and with a short one a call to a healthy backend times out too. So a timeout is a
-        # failure of the backend only if the exchange had at least these seconds; a quarter of the hard timeout is ample
-        # for a response.
+        # Callers choose deadlines, and with a short deadline a call to a healthy backend times out too. So a timeout is
+        # a failure of the backend only if the exchange had at least these seconds. A healthy backend responds within a
+        # quarter of the hard timeout.
         connect, hard = settings.connect_seconds, settings.hard_timeout_seconds
         self._min_timeouts: Final = {
             FailureKind.CONNECT_TIMEOUT: min(connect, hard),

@@ -38,8 +38,8 @@ class CircuitBreaker:
 
     `acquire` returns a permit, which is the number of the current generation, and only results with the permit of the
     current generation count: a request that was sent before the circuit opened proves nothing about the backend now.
-    While the circuit is closed and calls succeed no lock is taken: single attributes are read, which is atomic, and a
-    permit that was read too early is outdated.
+    While the circuit is closed and calls succeed, attributes are read without the lock. That is safe because each read
+    is atomic, and a permit that was read before another thread opened the circuit is outdated.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CircuitBreaker:
             return self._generation
 
     def record_success(self, permit: int) -> None:
-        """Record that the backend answered, with any response."""
+        """Record that the backend responded, with any status; the success of a probe closes the circuit."""
         if not self._consecutive_failures:  # the usual case, without the lock
             return
         with self._lock:
@@ -99,7 +99,7 @@ class CircuitBreaker:
         self._on_change(False)  # noqa: FBT003 - the callback's one parameter is the state
 
     def record_failure(self, permit: int, started_at: float, *, counts_always: bool) -> None:
-        """Record that an exchange got no response.
+        """Record that an exchange got no response; the failure of a probe or of too many exchanges opens the circuit.
 
         Unless `counts_always`, it counts only if the exchange started after the last recorded failure.
         """
@@ -110,7 +110,7 @@ class CircuitBreaker:
             self._last_failure_at = self._clock.monotonic()
             self._consecutive_failures += 1
             reaches_threshold = 0 < self._config.failure_threshold <= self._consecutive_failures
-            if not (self._half_open or reaches_threshold):
+            if not (self._half_open or reaches_threshold):  # half open: the probe failed
                 return
             was_closed = self._open_until is None
             self._open()

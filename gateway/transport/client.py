@@ -128,8 +128,8 @@ class UpstreamClient:
     def _remaining_seconds(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
         """Return how many seconds an exchange may take.
 
-        If there are none, raises BackendTimeout for a read, and for a write BackendUnavailable, which states that
-        nothing was applied.
+        If the deadline has passed, raises BackendTimeout for a read. For a write it raises BackendUnavailable, which
+        states that nothing was applied.
         """
         seconds = min(call.deadline - now, self._settings.hard_timeout_seconds)
         if seconds <= 0:
@@ -205,6 +205,7 @@ def create_json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable
 
 
 def _parse_json(body: bytes) -> Any:
+    """Return the JSON value of a body, None if it is not JSON."""
     try:
         return json_codec.loads(body)
     except (ValueError, RecursionError):

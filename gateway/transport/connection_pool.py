@@ -28,7 +28,7 @@ class _ServerPool(NamedTuple):
     port: int
     tls_context: ssl.SSLContext | None  # None: no TLS
     host_header: str
-    idle: deque[DeadlineSocket]  # the last used at the right
+    idle_connections: deque[DeadlineSocket]  # the last used at the right
 
 
 class PooledAdapter(BaseAdapter):
@@ -43,7 +43,7 @@ class PooledAdapter(BaseAdapter):
         super().__init__()
         self._settings = settings
         self._pools: dict[str, _ServerPool] = {}  # by the URL of the server, without a path
-        weakref.finalize(self, _close_idle, self._pools)  # if nothing calls close()
+        weakref.finalize(self, _close_idle_connections, self._pools)  # if nothing calls close()
 
     def send(
         self,
@@ -64,7 +64,7 @@ class PooledAdapter(BaseAdapter):
         # The path starts behind the scheme and the host; "http://" and a host are at least as long as "https://".
         path_start = url.find("/", len("https://"))
         server_url, path = (url, "/") if path_start < 0 else (url[:path_start], url[path_start:])
-        pool = self._pool(server_url)
+        pool = self._get_pool(server_url)
         body = _body_bytes(request)
         try:
             data = encode_request(request.method or "", path, _final_headers(request, pool.host_header, body), body)
@@ -87,9 +87,9 @@ class PooledAdapter(BaseAdapter):
 
     def close(self) -> None:
         """Close the idle connections."""
-        _close_idle(self._pools)
+        _close_idle_connections(self._pools)
 
-    def _pool(self, server_url: str) -> _ServerPool:
+    def _get_pool(self, server_url: str) -> _ServerPool:
         pool = self._pools.get(server_url)
         if pool is None:
             pool = self._pools[server_url] = self._create_pool(server_url)
@@ -111,10 +111,10 @@ class PooledAdapter(BaseAdapter):
         return _ServerPool(host, parsed.port or default_port, tls_context, parsed.netloc or host, deque())
 
     def _checkout(self, pool: _ServerPool) -> DeadlineSocket | None:
-        """Return the connection that was used last and can still be used; close those that cannot."""
+        """Return the last used connection that can be reused, None if there is none; close the unusable ones."""
         while True:
             try:
-                connection = pool.idle.pop()
+                connection = pool.idle_connections.pop()
             except IndexError:
                 return None
             if time.monotonic() - connection.last_used < self._settings.idle_seconds and connection.is_reusable():
@@ -126,23 +126,25 @@ class PooledAdapter(BaseAdapter):
         return connect(pool.host, pool.port, pool.tls_context, deadline)
 
     def _release(self, pool: _ServerPool, connection: DeadlineSocket, http_response: HttpResponse) -> None:
-        """Keep a connection for the next request or close it, and close those that have been idle for too long."""
+        """Put a connection into the pool, or close it; also close the connections that have been idle for too long."""
         now = connection.last_used = time.monotonic()
-        if http_response.keep_alive and len(pool.idle) < self._settings.concurrent_calls:
-            pool.idle.append(connection)
+        if http_response.keep_alive and len(pool.idle_connections) < self._settings.concurrent_calls:
+            pool.idle_connections.append(connection)
         else:
             connection.close()
         try:
-            while now - pool.idle[0].last_used >= self._settings.idle_seconds:  # the longest idle is at the left
-                pool.idle.popleft().close()
+            while (
+                now - pool.idle_connections[0].last_used >= self._settings.idle_seconds
+            ):  # the longest idle is at the left
+                pool.idle_connections.popleft().close()
         except IndexError:  # none is left, perhaps because another thread took the last one
             pass
 
 
-def _close_idle(pools: Mapping[str, _ServerPool]) -> None:
+def _close_idle_connections(pools: Mapping[str, _ServerPool]) -> None:
     for pool in pools.values():
-        while pool.idle:
-            pool.idle.pop().close()
+        while pool.idle_connections:
+            pool.idle_connections.pop().close()
 
 
 def _create_tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -151,7 +153,7 @@ def _create_tls_context(ca_file: str | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
     except OSError as error:  # the file was readable when the configuration was loaded
         raise ConnectError("the certificate authorities cannot be read") from error
-    context.hostname_checks_common_name = False
+    context.hostname_checks_common_name = False  # RFC 9110, 4.3.4: clients must ignore the common name
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -72,11 +72,11 @@ class TlsDeadlineSocket(DeadlineSocket):
 
     __slots__ = ("_incoming", "_outgoing", "_tls")
 
-    def __init__(self, sock: socket.socket, deadline: float | None, context: ssl.SSLContext, hostname: str) -> None:
+    def __init__(self, sock: socket.socket, deadline: float | None, tls_context: ssl.SSLContext, hostname: str) -> None:
         super().__init__(sock, deadline)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+        self._tls = tls_context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
     def handshake(self) -> None:
         """Verify the server's certificate and agree on keys; raises ssl.SSLCertVerificationError or OSError."""
@@ -117,18 +117,18 @@ class TlsDeadlineSocket(DeadlineSocket):
         super().send(self._outgoing.read())
 
 
-def connect(host: str, port: int, context: ssl.SSLContext | None, deadline: float) -> DeadlineSocket:
-    """Return a new connection, over TLS if there is a context.
+def connect(host: str, port: int, tls_context: ssl.SSLContext | None, deadline: float) -> DeadlineSocket:
+    """Return a new connection to a server, over TLS if a `tls_context` is given.
 
     Raises ConnectError, requests.ConnectTimeout or ssl.SSLCertVerificationError; each proves that nothing of a request
     was sent.
     """
     try:
         sock = _connect_to_any(_resolve_host(host, port, _remaining_seconds(deadline)), deadline)
-        if context is None:
+        if tls_context is None:
             return DeadlineSocket(sock, deadline)
         try:
-            connection = TlsDeadlineSocket(sock, deadline, context, host)
+            connection = TlsDeadlineSocket(sock, deadline, tls_context, host)
             connection.handshake()
         except BaseException:
             sock.close()

@@ -96,7 +96,7 @@ class ResponseReader:
         del self._parser
 
     def on_message_begin(self) -> None:
-        """Refuse a second message behind the response."""
+        """Raise HTTPException if another message follows the response."""
         if self._complete:
             raise HTTPException("data after the response")
 
@@ -128,20 +128,25 @@ class ResponseReader:
         Raises BadStatusLine, RemoteDisconnected or the parser's errors.
         """
         self._in_head, self._complete, self.headers = True, False, {}
-        size, tail = 0, b""  # of what was parsed: the length, and the last three bytes, with which the end may begin
+        head_bytes = 0  # parsed so far
+        tail = b""  # the last three bytes that were parsed: the end of the head may arrive in two parts
         while self._in_head:
-            self._unparsed = self._unparsed or self._connection.receive()
-            if not self._unparsed:
-                raise BadStatusLine("closed within the head") if size else RemoteDisconnected("closed without response")
-            end = (tail + self._unparsed).find(_HEAD_END)
-            head = self._unparsed if end < 0 else self._unparsed[: end + len(_HEAD_END) - len(tail)]
-            size += len(head)
-            if size > _MAX_HEAD_BYTES:
+            data = self._unparsed or self._connection.receive()
+            if not data:
+                raise (
+                    BadStatusLine("closed within the head")
+                    if head_bytes
+                    else RemoteDisconnected("closed without response")
+                )
+            end = (tail + data).find(_HEAD_END)
+            head = data if end < 0 else data[: end + len(_HEAD_END) - len(tail)]
+            head_bytes += len(head)
+            if head_bytes > _MAX_HEAD_BYTES:
                 raise BadStatusLine("the head is too long")
             self._parser.feed_data(head)
             if end >= 0 and self._in_head:
                 raise BadStatusLine("an empty head")  # the parser skips line breaks before a head
-            self._unparsed, tail = self._unparsed[len(head) :], (tail + head)[1 - len(_HEAD_END) :]
+            self._unparsed, tail = data[len(head) :], (tail + head)[-3:]
         if self._complete and ("transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"):
             self.keep_alive = False  # a 1xx, 204 or 304 has no body; a server that announces one may still send it
 
@@ -162,6 +167,7 @@ class ResponseReader:
         return bytes(self._body)
 
     def _read_exact(self, length: int) -> None:
+        """Read a body of `length` bytes; raises ResponseTooLarge before anything is read."""
         self._check_size(length)
         while not self._complete:
             data = self._next_data()
@@ -170,6 +176,7 @@ class ResponseReader:
             self._unparsed = data[len(rest_of_body) :]
 
     def _read_chunks(self) -> None:
+        """Read a chunked body; forbid another request on the connection if anything follows the body."""
         tail = b""  # the last five bytes
         bytes_without_body = 0  # parsed since the body last grew: chunk sizes, their extensions, trailers
         while not self._complete:
@@ -186,14 +193,16 @@ class ResponseReader:
         self.keep_alive = self.keep_alive and ends_with_one_empty_line
 
     def _feed_chunks(self, data: bytes) -> None:
+        """Feed the parser; data that follows a complete response is not an error of the response."""
         try:
             self._parser.feed_data(data)
         except HttpParserError:
             if not self._complete:
                 raise
-            self.keep_alive = False  # the error is in what follows the complete response
+            self.keep_alive = False
 
     def _read_to_eof(self) -> None:
+        """Read a body that ends with the stream."""
         data = self._unparsed or self._connection.receive()
         while data:
             self._parser.feed_data(data)
