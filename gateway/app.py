@@ -121,7 +121,7 @@ def create_app(settings: Settings) -> WsgiApp:
             cors=settings.cors,
         )
     )
-    app.extensions["start_fields"] = _start_log_fields(settings)  # the server logs them when it has started
+    app.extensions["start_fields"] = _start_fields(settings)  # the server logs them when it has started
     return app
 
 
@@ -141,7 +141,7 @@ def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) 
     return identity.create_authenticator(auth, clock, fetch_keys, limiter)
 
 
-def _start_log_fields(settings: Settings) -> dict[str, Any]:
+def _start_fields(settings: Settings) -> dict[str, Any]:
     """Return the version, the connections and the journal, without its password, for the log line at start."""
     url = settings.journal_url.value
     if url.startswith("sqlite:"):

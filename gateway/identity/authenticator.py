@@ -37,7 +37,7 @@ class ApiKeyStore:
 
     def __init__(self, callers: Iterable[tuple[str, Caller]]) -> None:
         """`callers` are pairs of a key's SHA-256 digest, in lower-case hexadecimal, and its caller."""
-        self._callers = tuple((digest.encode(), caller) for digest, caller in callers)
+        self._digests_and_callers = tuple((digest.encode(), caller) for digest, caller in callers)
 
     def find_caller(self, key: str) -> Caller | None:
         """Return the caller of a key, None if it is unknown.
@@ -46,7 +46,7 @@ class ApiKeyStore:
         """
         key_digest = sha256(key.encode(errors="surrogateescape")).hexdigest().encode()
         match = None
-        for digest, caller in self._callers:
+        for digest, caller in self._digests_and_callers:
             if hmac.compare_digest(digest, key_digest):
                 match = caller
         return match

@@ -24,7 +24,7 @@ from gateway.settings import ConfigurationError
 
 _log: Final = logging.getLogger("gateway.resilience")
 #: For a connection to Redis and for a response, in seconds.
-_TIMEOUT: Final = 0.25
+_REDIS_TIMEOUT: Final = 0.25
 #: How long Redis is not used after a failure, in seconds.
 _BACKOFF: Final = 5.0
 _LOG_INTERVAL: Final = 60.0  # seconds
@@ -43,7 +43,7 @@ class RedisRateLimiter:
     def __init__(self, url: str, fallback: RateLimiter, clock: Clock) -> None:
         try:
             storage = storage_from_string(
-                url, wrap_exceptions=True, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
+                url, wrap_exceptions=True, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
             )
         except MissingDependency:
             raise ConfigurationError(["limits.storage: needs the extra `redis`, which is not installed"]) from None

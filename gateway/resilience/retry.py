@@ -15,9 +15,9 @@ from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayErr
 from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 
-_T = TypeVar("_T")
+_Result = TypeVar("_Result")
 #: Not CircuitOpen, Overloaded or Draining: retries would add load to what is overloaded already.
-_TRANSIENT: Final = (BackendUnavailable, BackendTimeout, RateLimited)
+_TRANSIENT_ERRORS: Final = (BackendUnavailable, BackendTimeout, RateLimited)
 _MAX_RETRIES: Final = 2
 #: Maximum random delay before the first retry, in seconds; doubled before the second.
 _RETRY_DELAY: Final = 0.1
@@ -88,13 +88,13 @@ class RetryingBackend:
         """Return a module, with retries."""
         return self._retry(lambda: self._backend.get(ref, call), call)
 
-    def _retry(self, read: Callable[[], _T], call: CallContext) -> _T:
+    def _retry(self, read: Callable[[], _Result], call: CallContext) -> _Result:
         """Return the result of `read`; retry it after transient failures within the deadline and the budget."""
         self._budget.deposit()
         for attempt in range(_MAX_RETRIES):
             try:
                 return read()
-            except _TRANSIENT as error:
+            except _TRANSIENT_ERRORS as error:
                 delay = self._retry_delay(error, attempt)
                 max_delay = (call.deadline - self._clock.monotonic()) / 2.0  # the other half is left for the retry
                 if delay > max_delay or not self._budget.try_spend():

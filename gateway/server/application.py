@@ -41,7 +41,7 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "keepalive": environment.keepalive_seconds,
         "limit_request_field_size": 65536,  # one header may carry a token of 32 KiB
         "limit_request_line": 8190,
-        "control_socket_disable": True,  # its path would be the same for all installations of one user
+        "control_socket_disable": True,  # all installations of one user would share its path
         "accesslog": None,
         "errorlog": "-",
         "loglevel": "warning",

@@ -52,8 +52,9 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Turn garbage collection on, and log the start once for all workers."""
-    gc.freeze()  # the loaded modules are never garbage
-    # A request leaves few reference cycles; with the default of 700 the collections take a percent of its time.
+    gc.freeze()
+    # The loaded modules are frozen because they are never garbage. A request leaves few reference cycles; with the
+    # default threshold of 700, collections take a percent of its time.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
     if worker.age == 1:  # the first worker of this master

@@ -194,7 +194,7 @@ def bind_address(environ: Mapping[str, str]) -> str:
 
 
 def is_loopback(bind: str) -> bool:
-    """Return whether an address, HOST:PORT or unix:PATH, can be reached from this machine only."""
+    """Return whether HOST:PORT or unix:PATH can be reached from this machine only."""
     host = bind.rpartition(":")[0].strip("[]")
     try:
         return bind.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback

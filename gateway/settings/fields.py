@@ -158,11 +158,11 @@ def _resolve_reference(text: str) -> str:
 
 
 class Choice(Text):
-    """One of several words."""
+    """One of several choices."""
 
-    def __init__(self, words: Iterable[str], **kwargs: Any) -> None:
-        words = tuple(words)
-        super().__init__("|".join(map(re.escape, words)), f"one of {', '.join(words)}", **kwargs)
+    def __init__(self, choices: Iterable[str], **kwargs: Any) -> None:
+        choices = tuple(choices)
+        super().__init__("|".join(map(re.escape, choices)), f"one of {', '.join(choices)}", **kwargs)
 
 
 class Url(Text):
@@ -204,12 +204,12 @@ class SecretText(fields.Field[Secret]):
         warn_if_literal: bool = True,
         **kwargs: Any,
     ) -> None:
-        self._text = Text(pattern, expected)
+        self._text_field = Text(pattern, expected)
         self._warn_if_literal = warn_if_literal
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ARG002 - marshmallow's signature
-        secret = Secret(self._text.deserialize(value))
+        secret = Secret(self._text_field.deserialize(value))
         if self._warn_if_literal and not value.startswith(_REFERENCE_PREFIXES):
             context = LoadContext.current()
             context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")

@@ -148,7 +148,7 @@ class _BackendTables(NamedItems):
         return BackendConfig(name=name, type=backend_type, options=options)
 
 
-class _FileSchema(SettingsSchema):
+class _ConfigurationSchema(SettingsSchema):
     server = Table(_ServerSchema)
     journal = Table(_JournalSchema)
     auth = Table(AuthSchema)
@@ -197,7 +197,7 @@ def parse_settings(
     )
     try:
         with context.activate():
-            settings: Settings = _FileSchema().load(document)
+            settings: Settings = _ConfigurationSchema().load(document)
     except ValidationError as error:
         raise ConfigurationError(_error_lines(error.messages, document, "")) from None
     return settings

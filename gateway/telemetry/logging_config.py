@@ -69,7 +69,7 @@ class StderrHandler(logging.Handler):
     """Writes each record as one line with one `write` call: no lock is needed, and processes do not mix their lines."""
 
     def __init__(self, redactor: Redactor = _DEFAULT_REDACTOR, stream: TextIO | None = None) -> None:
-        """Without a `stream`, lines go to standard error as it is when they are written."""
+        """`stream` replaces standard error, which is otherwise looked up for each record."""
         super().__init__()
         self.setFormatter(JsonFormatter(redactor))
         self._stream = stream
@@ -95,7 +95,7 @@ class StderrHandler(logging.Handler):
 
 
 class StderrToLog:
-    """Replaces standard error: logs each line that is written to it, as gevent and libraries do."""
+    """Replaces standard error, and logs each line that gevent or a library writes to it."""
 
     def __init__(self, stream: TextIO) -> None:
         """`stream` is the standard error that is replaced."""
@@ -103,7 +103,7 @@ class StderrToLog:
         self._buffer = ""
 
     def __getattr__(self, name: str) -> Any:
-        """Return any attribute that this class does not have from the stream."""
+        """Return the stream's attribute if this class has none of that name."""
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
@@ -121,7 +121,7 @@ class StderrToLog:
             self.write(line)
 
     def flush(self) -> None:
-        """Log the buffer."""
+        """Log the buffered text, although its line is incomplete."""
         line, self._buffer = self._buffer, ""
         _log_stderr_line(line)
 
@@ -160,5 +160,6 @@ def configure(redactor: Redactor = _DEFAULT_REDACTOR) -> None:
 def _log_uncaught(
     error_type: type[BaseException], error: BaseException | None, traceback: TracebackType | None
 ) -> None:
+    # KeyboardInterrupt and SystemExit are the usual ways to end a process.
     if error is not None and not issubclass(error_type, KeyboardInterrupt | SystemExit):
         logging.getLogger("gateway").error("uncaught exception", exc_info=(error_type, error, traceback))

@@ -27,7 +27,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OP
 RESULTS: Final = frozenset(
     {"2xx", "3xx", "4xx", "5xx", "timeout", "no_connection", "broken", "rate_limited", "overloaded", "circuit_open"}
 )
-#: Upper bounds of durations in seconds, up to the longest timeout that a configuration can sensibly have.
+#: Upper bounds of durations in seconds, journal_up to the longest timeout that a configuration can sensibly have.
 HISTOGRAM_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
@@ -120,12 +120,12 @@ class Metrics:
 
     def record_unmapped_code(self, backend: str, code: str) -> None:
         """Count a backend error code that the adapter's table does not contain."""
-        if code not in self._counted_unmapped_codes and (
-            len(self._counted_unmapped_codes) >= _MAX_UNMAPPED_CODES or not _BACKEND_CODE.fullmatch(code)
-        ):
-            code = "other"
-        else:
-            self._counted_unmapped_codes.add(code)
+        codes = self._counted_unmapped_codes
+        if code not in codes:
+            if len(codes) < _MAX_UNMAPPED_CODES and _BACKEND_CODE.fullmatch(code):
+                codes.add(code)
+            else:
+                code = "other"
         self._unmapped_code_counter.labels(self._backend_label(backend), code).inc()
 
     def flush(self) -> None:
@@ -147,22 +147,22 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self._journal_collector)
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # of prometheus_client
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # registers itself
             return generate_latest(registry)
         return generate_latest(registry) + generate_latest(self._registry)
 
     def _backend_label(self, backend: str) -> str:
         return backend if backend in self._backends else "other"
 
-    def _create_counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
+    def _create_counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self._registry)
 
-    def _create_histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self._registry, buckets=HISTOGRAM_BUCKETS)
+    def _create_histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
+        return Histogram(name, documentation, labels, registry=self._registry, buckets=HISTOGRAM_BUCKETS)
 
-    def _create_gauge(self, name: str, text: str, mode: str, *labels: str) -> Gauge:
-        """Return a new gauge; `mode` is how a scrape combines the values of the live workers."""
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a literal
+    def _create_gauge(self, name: str, documentation: str, multiprocess_mode: str, *labels: str) -> Gauge:
+        """Return a new gauge; `multiprocess_mode` is how a scrape combines the values of the live workers."""
+        return Gauge(name, documentation, labels, registry=self._registry, multiprocess_mode=multiprocess_mode)  # type: ignore[arg-type] # a literal
 
 
 class JournalCollector(Collector):
@@ -178,7 +178,7 @@ class JournalCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics; while the journal is unavailable, only `gateway_journal_up` 0 and the version."""
-        up = GaugeMetricFamily("gateway_journal_up", "1 if the journal could be read at this scrape.")
+        journal_up = GaugeMetricFamily("gateway_journal_up", "1 if the journal could be read at this scrape.")
         operations = GaugeMetricFamily("gateway_operations", "Operations in the journal.", labels=["state"])
         overdue = GaugeMetricFamily(
             "gateway_operation_overdue_seconds", "How long the earliest due operation has been waiting for a lookup."
@@ -186,15 +186,15 @@ class JournalCollector(Collector):
         try:
             counts, due_at = self._counts(), self._next_due()
         except JournalUnavailable:
-            up.add_metric([], 0)
+            journal_up.add_metric([], 0)
         else:
-            up.add_metric([], 1)
+            journal_up.add_metric([], 1)
             for state, count in counts.items():
                 operations.add_metric([state], count)
             overdue.add_metric([], 0.0 if due_at is None else max(self._now() - due_at, 0.0))
-        build = GaugeMetricFamily("gateway_build_info", "The running version.", labels=["version"])
-        build.add_metric([self._version], 1)
-        return (up, operations, overdue, build)
+        build_info = GaugeMetricFamily("gateway_build_info", "The running version.", labels=["version"])
+        build_info.add_metric([self._version], 1)
+        return (journal_up, operations, overdue, build_info)
 
 
 def _package_version() -> str:

@@ -13,7 +13,7 @@ from gateway.telemetry.tracing import OtelSpan, OtelTracer, TraceHeaders, extrac
 _log: Final = logging.getLogger("gateway.access")
 #: How long a caller's credential is redacted after its last use, in seconds: longer than any request takes.
 _SECRET_TTL: Final = 900.0
-_MIN_SERVER_ERROR: Final = 500  # the first status that is a server error
+_SERVER_ERROR: Final = 500
 
 
 class RequestSpan:
@@ -58,11 +58,11 @@ class RequestTelemetry:
             method = fields["method"] if fields["method"] in METHODS else "HTTP"
             request_span.span.end(
                 {**fields, "method": method},
-                failed=fields["status"] >= _MIN_SERVER_ERROR,
+                failed=fields["status"] >= _SERVER_ERROR,
                 name=f"{method} {fields['route'] or ''}".rstrip(),
             )
 
     def close(self, request_span: RequestSpan | None) -> None:
-        """Decrement the requests in flight; `request_span` is None if `start` was not called for the request."""
+        """Decrement the requests in flight; `request_span` is None if the request was never started."""
         if request_span is not None and self._metrics is not None:
             self._metrics.in_flight -= 1

@@ -23,7 +23,7 @@ TraceHeaders = Mapping[str, str]
 NO_TRACE: Final[TraceHeaders] = {}
 _TRACE_ID: Final = r"(?!0{32})[0-9a-f]{32}"
 _SPAN_ID: Final = r"(?!0{16})[0-9a-f]{16}"
-#: Version 00 has exactly these four fields; a later version may append others.
+#: Version 00 has exactly these four fields; a later version may append other_members.
 _TRACEPARENT: Final = re.compile(
     rf"00-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}"
     rf"|(?!ff|00)[0-9a-f]{{2}}-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}(-[\x21-\x7e]{{1,70}})?"
@@ -160,14 +160,14 @@ class OtelTracer:
 
 
 def _is_valid_tracestate(tracestate: str) -> bool:
-    """Return whether a tracestate is well formed; unlike W3C, its first member must not be empty."""
+    """Return whether a tracestate is well formed; unlike W3C, its first_member member must not be empty_context."""
     if not 0 < len(tracestate) <= _MAX_TRACESTATE_LENGTH:
         return False
-    first, *others = [member.strip(" \t") for member in tracestate.split(",")]
+    first_member, *other_members = [member.strip(" \t") for member in tracestate.split(",")]
     return (
-        len(others) < _MAX_TRACESTATE_MEMBERS
-        and _TRACESTATE_MEMBER.fullmatch(first) is not None
-        and all(not member or _TRACESTATE_MEMBER.fullmatch(member) for member in others)
+        len(other_members) < _MAX_TRACESTATE_MEMBERS
+        and _TRACESTATE_MEMBER.fullmatch(first_member) is not None
+        and all(not member or _TRACESTATE_MEMBER.fullmatch(member) for member in other_members)
     )
 
 
@@ -201,9 +201,9 @@ def _w3c_propagator() -> Any:
 
 
 def _parent_context(headers: TraceHeaders) -> Context:
-    """Return the context of the parent span that trace headers name; an empty one if they name none."""
-    empty: Context = import_module("opentelemetry.context").Context()
-    context: Context = _w3c_propagator().extract(_to_w3c_headers(headers), empty)
+    """Return the context of the parent span that trace headers name; an empty_context one if they name none."""
+    empty_context: Context = import_module("opentelemetry.context").Context()
+    context: Context = _w3c_propagator().extract(_to_w3c_headers(headers), empty_context)
     return context
 
 

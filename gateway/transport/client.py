@@ -64,8 +64,8 @@ class UpstreamResponse:
             self._document = _parse_json(self.body)
         return self._document
 
-    def invalid(self, reason: str) -> GatewayError:
-        """Return the error for a response that is not in the backend's format."""
+    def invalid_response(self, reason: str) -> GatewayError:
+        """Return the error for a response that is not in the backend's format; `reason` completes a message key."""
         return _invalid_response(reason, is_write=self.is_write)
 
 
@@ -112,8 +112,8 @@ class UpstreamClient:
         finally:
             call.upstream_seconds += self._clock.monotonic() - started_at
 
-    def redact_secret(self, secret: str, *, replaces: str = "") -> None:
-        """Redact a credential from all output until it is replaced, and the replaced one for a limited time."""
+    def register_secret(self, secret: str, *, replaces: str = "") -> None:
+        """Redact a credential in all output; the one that it replaces stays redacted for a limited time."""
         if self._secrets is None:
             return
         self._secrets.add(secret)
@@ -198,7 +198,7 @@ def create_json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable
         response = client.send(request, CallContext("fetch", clock.monotonic() + _DOCUMENT_TIMEOUT))
         document = response.json() if response.ok else None
         if document is None:
-            raise response.invalid("not_json")
+            raise response.invalid_response("not_json")
         return document
 
     return fetch

@@ -133,9 +133,8 @@ class PooledAdapter(BaseAdapter):
         else:
             connection.close()
         try:
-            while (
-                now - pool.idle_connections[0].last_used >= self._settings.idle_seconds
-            ):  # the longest idle is at the left
+            # The connection that has been idle longest is at the left.
+            while now - pool.idle_connections[0].last_used >= self._settings.idle_seconds:
                 pool.idle_connections.popleft().close()
         except IndexError:  # none is left, perhaps because another thread took the last one
             pass

@@ -87,9 +87,9 @@ class TlsDeadlineSocket(DeadlineSocket):
 
     def send(self, data: bytes) -> None:
         """Send all of the data; raises TimeoutError."""
-        view = memoryview(data)
-        while view:  # write() returns how much it has accepted
-            view = view[self._tls.write(view) :]
+        unsent = memoryview(data)
+        while unsent:  # write() returns how much it has accepted
+            unsent = unsent[self._tls.write(unsent) :]
         self._send_pending()
 
     def receive(self) -> bytes:

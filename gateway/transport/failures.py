@@ -42,7 +42,7 @@ class FailureKind(Enum):
 
 
 #: In order of precedence: an exception chain is of the first kind that has a type in the chain.
-_KINDS: Final[tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...]] = (
+_KINDS_AND_TYPES: Final[tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...]] = (
     (FailureKind.MISCONFIGURED, _MISCONFIGURATIONS),
     (FailureKind.NO_CONNECTION, (ConnectError,)),
     (FailureKind.CONNECT_TIMEOUT, (requests.ConnectTimeout,)),
@@ -54,7 +54,7 @@ _NOT_SENT_KINDS: Final = frozenset({FailureKind.MISCONFIGURED, FailureKind.NO_CO
 
 def classify(error: BaseException) -> FailureKind:
     """Return why an exchange brought no response."""
-    return next((kind for kind, types in _KINDS if _caused_by(error, *types)), FailureKind.BROKEN)
+    return next((kind for kind, types in _KINDS_AND_TYPES if _caused_by(error, *types)), FailureKind.BROKEN)
 
 
 def exception_chain(error: BaseException) -> Iterator[BaseException]:

@@ -79,7 +79,7 @@ def test_the_start_names_the_journal_without_its_password(
     settings_with: Callable[[str], Settings], url: str, journal: str
 ) -> None:
     """The log line at start contains version, connections, and the journal's kind and place."""
-    fields = app._start_log_fields(settings_with(url))
+    fields = app._start_fields(settings_with(url))
     assert fields.keys() == {"version", "connections", "journal"}
     assert (fields["connections"], fields["journal"]) == (["cmdb-two"], journal)
     assert "hush" not in str(fields)

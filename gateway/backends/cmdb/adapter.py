@@ -151,13 +151,13 @@ class CmdbBackend:
         try:
             return load_module(self._schema, document, backend=self.name, path=path, draft=draft)
         except ValidationError as error:
-            raise response.invalid("no_module") from error
+            raise response.invalid_response("no_module") from error
 
 
 def _rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
     rows = data.get("info") if isinstance(data, dict) else None
     if not isinstance(rows, list):
-        raise response.invalid(f"no_{noun}")
+        raise response.invalid_response(f"no_{noun}")
     return rows
 
 

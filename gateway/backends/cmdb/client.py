@@ -124,7 +124,7 @@ def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: Up
         if plain_text := _PLAIN_TEXT_STATUS.match(response.body):
             status, code = int(plain_text[1]), None
         elif response.ok and code is None:
-            raise response.invalid("no_envelope")
+            raise response.invalid_response("no_envelope")
         body = {}
     elif body.get("result") is True and code is None and response.ok:
         return body.get("data")

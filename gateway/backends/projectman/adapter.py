@@ -159,7 +159,7 @@ class ProjectManBackend:
         except GatewayError as error:
             raise ErrorRefiner(self._client, project, call).refine_delete(error, native_id) from error
         if response.body and not isinstance(response.json(), dict):
-            raise response.invalid("no_deletion")
+            raise response.invalid_response("no_deletion")
 
     def _merge_owner(self, old: Module, patch: ModulePatch) -> str:
         owners = [owner.id for owner in old.owners] if isinstance(patch.owners, Unset) else patch.owners
@@ -172,7 +172,7 @@ class ProjectManBackend:
         try:
             return load_module(ModuleSource(self.name, project), response.json(), draft)
         except ValidationError as error:
-            raise response.invalid("no_module") from error
+            raise response.invalid_response("no_module") from error
 
 
 def _matches(module: Module, query: ModuleQuery) -> bool:

@@ -167,10 +167,10 @@ class IamTokenAuth:
         response = self._transport.send(self._request(), call)
         value = response.headers.get("X-Subject-Token")
         if response.ok and value:
-            self._transport.redact_secret(value, replaces=self._token.value)
+            self._transport.register_secret(value, replaces=self._token.value)
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
-            raise response.invalid("no_token")
+            raise response.invalid_response("no_token")
         error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
         if isinstance(error, BackendRejectedCredentials):
             self._rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF

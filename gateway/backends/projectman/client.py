@@ -79,7 +79,7 @@ class ProjectManClient:
             try:
                 modules = flatten_tree(source, filter_subtrees(nodes, node_filter))
             except ValidationError as error:
-                raise response.invalid("no_module") from error
+                raise response.invalid_response("no_module") from error
             unseen: dict[str, Module] = {}
             for module in modules:
                 if module.native_id not in seen:
@@ -117,7 +117,7 @@ def _list_of(response: UpstreamResponse, key: str) -> tuple[list[Any], Any]:
     body = response.json()
     items = body.get(key) if isinstance(body, dict) else None
     if not isinstance(items, list):
-        raise response.invalid(f"no_{key}")
+        raise response.invalid_response(f"no_{key}")
     return items, body.get("total")
 
 

@@ -45,7 +45,7 @@ class Canned:
     def __init__(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
         self._response = (status, headers or {}, document if isinstance(document, bytes) else dumps(document))
 
-    def redact_secret(self, secret: str, *, replaces: str = "") -> None:
+    def register_secret(self, secret: str, *, replaces: str = "") -> None:
         pass
 
     def send(self, request: UpstreamRequest, _: CallContext) -> UpstreamResponse:

@@ -213,15 +213,15 @@ def test_a_credential_is_redacted() -> None:
     """A new one at once; the one that it replaces for a limited time."""
     services = RecordingServices()
     client = UpstreamClient(TransportSettings(), SystemClock(), "pm", BackendServices(secrets=services))
-    client.redact_secret("first")
-    client.redact_secret("second", replaces="first")
+    client.register_secret("first")
+    client.register_secret("second", replaces="first")
     assert services.calls == [
         ("add", "first"),
         ("add", "second"),
         ("add_temporary", "first", True),
         ("remove", "first"),
     ]
-    UpstreamClient(TransportSettings(), SystemClock()).redact_secret("without a registry")
+    UpstreamClient(TransportSettings(), SystemClock()).register_secret("without a registry")
 
 
 def test_a_document_is_fetched_at_each_call() -> None:

@@ -51,7 +51,7 @@ class IamStub(ServiceStub):
         self.tokens: list[str] = []
         self.registered_secrets: list[tuple[str, str]] = []
 
-    def redact_secret(self, secret: str, *, replaces: str = "") -> None:
+    def register_secret(self, secret: str, *, replaces: str = "") -> None:
         self.registered_secrets.append((secret, replaces))
 
     def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
