@@ -31,7 +31,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor, collect_secrets
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.tracing import create_tracer
-from gateway.transport import json_fetcher
+from gateway.transport import create_json_fetcher
 
 
 class SystemClock:
@@ -61,6 +61,7 @@ def _uuid7() -> str:
     """Return a UUID of version 7: ids made together are adjacent in an index, because they start with the time."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
+    # RFC 9562, 5.7: 48 bits of milliseconds, the version 7, 12 random bits, the variant 0b10, 62 random bits.
     value = (milliseconds << 80) | (7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
     return str(uuid.UUID(int=value))
 
@@ -70,32 +71,25 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
 
     Raises ConfigurationError with every error of the file.
     """
-    config = path or environ.get("GATEWAY_CONFIG")
-    if not config:
+    config_path = path or environ.get("GATEWAY_CONFIG")
+    if not config_path:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
-    schemas = {name: backend_type.OptionsSchema for name, backend_type in discover().items()}
-    return parse_settings(load_toml(config), environ, schemas, check_url)
+    option_schemas = {name: backend_type.OptionsSchema for name, backend_type in discover().items()}
+    return parse_settings(load_toml(config_path), environ, option_schemas, check_url)
 
 
 def create_app(settings: Settings) -> WsgiApp:
-    """Build the service and start its background threads; nothing is sent to a backend yet."""
+    """Configure logging, build the service and start its background threads; nothing is sent to a backend yet."""
     redactor = Redactor(collect_secrets(settings))
     logging_config.configure(redactor)
     tracer = create_tracer(os.environ)
-    types, runtime = discover(), SystemRuntime()
+    runtime = SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage.value, runtime)
     journal = create_journal(settings.journal_url.value)
     metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
-    backends = {
-        backend.name: RetryingBackend(
-            types[backend.type].create_backend(backend.name, backend.options, runtime, services),
-            runtime,
-            record_seen=known_modules.record,
-        )
-        for backend in settings.backends
-    }
+    backends = _create_backends(settings, runtime, services, known_modules)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     reconciler = Reconciler(
         journal=journal,
@@ -133,14 +127,28 @@ def create_app(settings: Settings) -> WsgiApp:
     return app
 
 
+def _create_backends(
+    settings: Settings, clock: Clock, services: BackendServices, known_modules: KnownModules
+) -> dict[str, RetryingBackend]:
+    """Return the backend of each configured connection, by the connection's name."""
+    backend_types = discover()
+    return {
+        config.name: RetryingBackend(
+            backend_types[config.type].create_backend(config.name, config.options, clock, services),
+            clock,
+            record_seen=known_modules.record,
+        )
+        for config in settings.backends
+    }
+
+
 def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
-    issuer = auth.jwt
-    fetch = None if issuer is None else json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
-    return identity.create_authenticator(auth, clock, fetch, limiter)
+    fetch_keys = None if auth.jwt is None else create_json_fetcher(auth.jwt.jwks_url, auth.jwt.ca_file or None, clock)
+    return identity.create_authenticator(auth, clock, fetch_keys, limiter)
 
 
 def _start_fields(settings: Settings) -> dict[str, Any]:
-    """Return the version, the connections and the journal for the log line at start; no password is among them."""
+    """Return the version, the connections and the journal, without its password, for the log line at start."""
     url = settings.journal_url.value
     if url.startswith("sqlite:"):
         journal = f"SQLite at {url.removeprefix('sqlite:///')}"

@@ -18,7 +18,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.telemetry.request_log import RequestTelemetry
-from gateway.telemetry.tracing import trace_id
+from gateway.telemetry.tracing import get_trace_id
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
 _SECURITY_HEADERS: Final = (
@@ -100,7 +100,7 @@ def _access_log_fields(ctx: RequestContext, response: Response, seconds: float) 
         "code": ctx.problem_code,
         "outcome": ctx.outcome,
         "request_id": call.request_id,
-        "trace_id": trace_id(call.trace) if call.trace else None,
+        "trace_id": get_trace_id(call.trace) if call.trace else None,
         "caller": ctx.caller.name,
         "backend": ctx.backend,
         "operation": ctx.operation,

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-#: The module of each command; the function has the command's name, with underscores.
+#: Command -> the module with its function, which has the command's name, with underscores for hyphens.
 _MODULES: Final = {
     "check": "server_commands",
     "new-key": "server_commands",
@@ -23,14 +23,14 @@ _MODULES: Final = {
 
 
 class LazyGroup(click.Group):
-    """A group of commands that imports a command's module on demand, as click's documentation describes."""
+    """A group that imports the module of a command when the command is used, as click's documentation describes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all commands."""
         return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Return a command; None if there is none of this name."""
+        """Return a command by its name, None if it is unknown."""
         module = _MODULES.get(cmd_name)
         if module is None:
             return None

@@ -23,8 +23,8 @@ import click
 _TWIN_ENV_VARS: Final = {"cmdb": "SANDBOX_CMDB", "projectman": "SANDBOX_PROJECTMAN"}
 #: How long the three processes may take to start, in seconds.
 _READY_TIMEOUT: Final = 30.0
-_POLL_INTERVAL: Final = 0.1
-_CONFIG: Final = Path(__file__).with_name("sandbox.toml")
+_POLL_INTERVAL: Final = 0.1  # seconds
+_CONFIG_PATH: Final = Path(__file__).with_name("sandbox.toml")
 _BANNER: Final = """
 The gateway listens on http://{bind}, in front of twins of both backends ({twins}).
 Try, in another terminal:
@@ -53,37 +53,39 @@ Ctrl-C ends all three.
 
 
 @click.command()
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="Another configuration file.")
+@click.option(
+    "--config", "config_path", type=click.Path(exists=True, dir_okay=False), help="Another configuration file."
+)
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT of the gateway.")
-def sandbox(config: str | None, bind: str) -> None:
+def sandbox(config_path: str | None, bind: str) -> None:
     """Start both twins and a gateway that uses them, and print commands to try."""
-    raise SystemExit(run(config or str(_CONFIG), bind))
+    raise SystemExit(run(config_path or str(_CONFIG_PATH), bind))
 
 
-def run(config: str, bind: str) -> int:
+def run(config_path: str, bind: str) -> int:
     """Run all three processes until one of them ends or a signal arrives; return the exit status."""
     environ = {
         **os.environ,
-        "GATEWAY_CONFIG": config,
+        "GATEWAY_CONFIG": config_path,
         "GATEWAY_BIND": bind,
-        # The twins and the gateway share these; they are new in each run.
+        # Credentials that the twins and the gateway share.
         "CMDB_APP_SECRET": secrets.token_hex(16),
         "HUAWEI_AK": secrets.token_hex(10).upper(),
         "HUAWEI_SK": secrets.token_hex(20),
     }
-    addresses = {name: f"127.0.0.1:{_free_port()}" for name in _TWIN_ENV_VARS}
-    environ |= {_TWIN_ENV_VARS[name]: f"http://{address}" for name, address in addresses.items()}
-    commands = [["twin", name, "--bind", address] for name, address in addresses.items()]
+    twin_addresses = {name: f"127.0.0.1:{_free_port()}" for name in _TWIN_ENV_VARS}
+    environ |= {_TWIN_ENV_VARS[name]: f"http://{address}" for name, address in twin_addresses.items()}
+    twin_commands = [["twin", name, "--bind", address] for name, address in twin_addresses.items()]
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _interrupt)
+        signal.signal(signal_number, _raise_keyboard_interrupt)
     with ExitStack() as stack:
         # A journal for each run, because the twins lose their state when they end.
-        journal = stack.enter_context(TemporaryDirectory(prefix="module-gateway-"))
-        environ["SANDBOX_JOURNAL"] = f"sqlite:///{journal}/journal.db"
-        processes = [_start(command, environ, stack) for command in [*commands, ["serve"]]]
+        journal_dir = stack.enter_context(TemporaryDirectory(prefix="module-gateway-"))
+        environ["SANDBOX_JOURNAL"] = f"sqlite:///{journal_dir}/journal.db"
+        processes = [_start(command, environ, stack) for command in [*twin_commands, ["serve"]]]
         try:
-            if _wait_ready([*addresses.values()], f"http://{bind}/readyz", processes):
-                click.echo(_BANNER.format(bind=bind, twins=", ".join(addresses.values())))
+            if _wait_until_ready([*twin_addresses.values()], f"http://{bind}/readyz", processes):
+                click.echo(_BANNER.format(bind=bind, twins=", ".join(twin_addresses.values())))
             while all(process.poll() is None for process in processes):
                 time.sleep(_POLL_INTERVAL)
         except KeyboardInterrupt:
@@ -99,14 +101,15 @@ def _free_port() -> int:
 
 
 def _start(command: list[str], environ: Mapping[str, str], stack: ExitStack) -> subprocess.Popen[bytes]:
-    """Start a command of this program; it ends when `stack` closes."""
-    line = [sys.executable, "-m", "gateway.cli", *command]
-    process = subprocess.Popen(line, env=environ, start_new_session=True)  # noqa: S603 - this program's own commands
-    stack.callback(_end, process)
+    """Start a command of this program in a new process, which is terminated when `stack` closes."""
+    argv = [sys.executable, "-m", "gateway.cli", *command]
+    process = subprocess.Popen(argv, env=environ, start_new_session=True)  # noqa: S603 - this program's own commands
+    stack.callback(_terminate, process)
     return process
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End a process with SIGTERM, after ten seconds with SIGKILL, and wait for it."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -116,19 +119,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_ready(addresses: Sequence[str], url: str, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
-    """Return whether all twins listen and the gateway is ready in time; it is ready without them, too."""
+def _wait_until_ready(
+    twin_addresses: Sequence[str], readiness_url: str, processes: Sequence[subprocess.Popen[bytes]]
+) -> bool:
+    """Return whether all twins listen and the gateway is ready in time.
+
+    The gateway's readiness does not depend on the twins, so they are checked separately.
+    """
     deadline = time.monotonic() + _READY_TIMEOUT
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
-            for host, _, port in (address.rpartition(":") for address in addresses):
+            for host, _, port in (address.rpartition(":") for address in twin_addresses):
                 socket.create_connection((host, int(port)), timeout=1).close()
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - the gateway's own address
+            with urllib.request.urlopen(readiness_url, timeout=1):  # noqa: S310 - the gateway's own address
                 return True
         except OSError:
             time.sleep(_POLL_INTERVAL)
     return False
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _raise_keyboard_interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

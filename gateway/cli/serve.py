@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="The configuration file; default: GATEWAY_CONFIG.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file; default: GATEWAY_CONFIG.")
 @click.option("--bind", metavar="HOST:PORT", help="The address to listen on; default: GATEWAY_BIND or 127.0.0.1:8000.")
 @click.option("--workers", metavar="N", help="The number of worker processes; default: GATEWAY_WORKERS or 1.")
-def serve(config: str | None, bind: str | None, workers: str | None) -> None:
+def serve(config_path: str | None, bind: str | None, workers: str | None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
-    # The workers read these variables too: an address other than loopback needs authentication.
-    options = {"GATEWAY_CONFIG": config, "GATEWAY_BIND": bind, "GATEWAY_WORKERS": workers}
+    # Options are passed on as variables, because the workers read these to load and check the configuration.
+    options = {"GATEWAY_CONFIG": config_path, "GATEWAY_BIND": bind, "GATEWAY_WORKERS": workers}
     os.environ.update({name: value for name, value in options.items() if value is not None})
     GatewayApplication(_load_app).run()
 

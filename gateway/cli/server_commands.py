@@ -18,11 +18,11 @@ from gateway.twins import server
 
 
 @click.command()
-@click.argument("config", type=click.Path(dir_okay=False))
-def check(config: str) -> None:
+@click.argument("config_path", metavar="CONFIG", type=click.Path(dir_okay=False))
+def check(config_path: str) -> None:
     """Read a configuration as the service does, and report every error."""
     try:
-        settings = load_settings(os.environ, config)
+        settings = load_settings(os.environ, config_path)
     except ConfigurationError as error:
         for line in error.errors:
             click.echo(line, err=True)
@@ -50,11 +50,13 @@ def openapi() -> None:
 @click.command()
 @click.argument("backend", type=click.Choice(["cmdb", "projectman"]))
 @click.option("--bind", default="127.0.0.1:8001", show_default=True, help="HOST:PORT to listen on.")
-@click.option("--seed", type=click.Path(exists=True, dir_okay=False), help="JSON file with the initial state.")
-def twin(backend: str, bind: str, seed: str | None) -> None:
+@click.option(
+    "--seed", "seed_path", type=click.Path(exists=True, dir_okay=False), help="JSON file with the initial state."
+)
+def twin(backend: str, bind: str, seed_path: str | None) -> None:
     """Run a stateful stand-in for one backend, for development and for tests of clients."""
     host, _, port = bind.rpartition(":")
     if not (host and port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - TCP's ports
         raise click.BadParameter("must be HOST:PORT", param_hint="--bind")
-    state = None if seed is None else json.loads(Path(seed).read_text(encoding="utf-8"))
-    server.serve(import_module(f"gateway.twins.{backend}").create_twin(state), host.strip("[]"), int(port))
+    seed = None if seed_path is None else json.loads(Path(seed_path).read_text(encoding="utf-8"))
+    server.serve(import_module(f"gateway.twins.{backend}").create_twin(seed), host.strip("[]"), int(port))

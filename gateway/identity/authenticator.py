@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hmac
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,18 +14,17 @@ from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import ErrorContext, RateLimited, Unauthenticated
 from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
-from gateway.identity.api_keys import ApiKeyStore
 from gateway.identity.xfcc import XfccAuthenticator
 from gateway.settings import AuthConfig, CallerConfig
 
 if TYPE_CHECKING:
     from gateway.identity.jwt import JwtAuthenticator
 
-_BEARER: Final = "bearer "
+_BEARER_PREFIX: Final = "bearer "
 
 
 class Credentials(NamedTuple):
-    """What a request contains that can authenticate it; empty strings for what it does not contain."""
+    """The values of a request that can authenticate it; the empty string for one that it does not have."""
 
     api_key: str
     authorization: str
@@ -31,45 +32,73 @@ class Credentials(NamedTuple):
     remote_addr: str  # the address of the connected client; empty on a unix socket
 
 
+class ApiKeyStore:
+    """The digests of all API keys; a key is long and random, so one plain SHA-256 is enough."""
+
+    def __init__(self, callers: Iterable[tuple[str, Caller]]) -> None:
+        """`callers` are pairs of a key's SHA-256 digest, in lower-case hexadecimal, and its caller."""
+        self._digests_and_callers = tuple((digest.encode(), caller) for digest, caller in callers)
+
+    def find_caller(self, key: str) -> Caller | None:
+        """Return the caller of a key, None if it is unknown.
+
+        Every digest is compared, each in constant time, so that the duration tells nothing about the digests.
+        """
+        key_digest = sha256(key.encode(errors="surrogateescape")).hexdigest().encode()
+        match = None
+        for digest, caller in self._digests_and_callers:
+            if hmac.compare_digest(digest, key_digest):
+                match = caller
+        return match
+
+
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Evaluates one credential of a request: an API key, else a token, else a certificate."""
+    """Authenticates a request by the first credential that it has: X-API-Key, Authorization, client certificate."""
 
     required: bool
     api_keys: ApiKeyStore
     jwt: JwtAuthenticator | None
     xfcc: XfccAuthenticator
-    rates: Mapping[str, float]  # requests per second, by caller; 0: no limit
+    rates: Mapping[str, float]  # requests per second, by the caller's name; 0: no limit
     limiter: RateLimiter | None = None
 
     def authenticate(self, credentials: Credentials) -> Caller:
-        """Return the caller; raises Unauthenticated, RateLimited, or BackendUnavailable if no keys are available."""
+        """Return the caller, and count the request towards the caller's rate limit.
+
+        Raises Unauthenticated, RateLimited, or BackendUnavailable if the issuer's keys could not be fetched.
+        """
         if not self.required:
             return ANONYMOUS
         caller = self._find_caller(credentials)
-        self._rate_limit(caller)
+        self._check_rate_limit(caller)
         return caller
 
-    def _rate_limit(self, caller: Caller) -> None:
+    def _check_rate_limit(self, caller: Caller) -> None:
         rate = self.rates[caller.name]
         if not rate or self.limiter is None:
             return
-        if wait := self.limiter.acquire(f"caller:{caller.name}", rate):
-            raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait))
+        if wait_seconds := self.limiter.acquire(f"caller:{caller.name}", rate):
+            raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait_seconds))
 
     def _find_caller(self, credentials: Credentials) -> Caller:
+        """Return the caller of the first credential; raises what `authenticate` raises, except RateLimited."""
         if credentials.api_key:
-            return self._authenticate_bearer(credentials.api_key, jwt=None)
+            return self._find_bearer_caller(credentials.api_key, jwt=None)  # this header carries no tokens
         if credentials.authorization:
-            if not credentials.authorization.lower().startswith(_BEARER):
+            if not credentials.authorization.lower().startswith(_BEARER_PREFIX):
                 raise Unauthenticated(message("bearer_expected"))
-            return self._authenticate_bearer(credentials.authorization[len(_BEARER) :].strip(" "), self.jwt)
+            return self._find_bearer_caller(credentials.authorization[len(_BEARER_PREFIX) :].strip(" "), self.jwt)
         caller = self.xfcc.find_caller(credentials.client_cert, credentials.remote_addr)
         if caller is None:
             raise Unauthenticated(message("no_credential"))
         return caller
 
-    def _authenticate_bearer(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
+    def _find_bearer_caller(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
+        """Return the caller of an API key or, if `jwt` is given, of a token.
+
+        Raises Unauthenticated, or BackendUnavailable if the issuer's keys could not be fetched.
+        """
         if (caller := self.api_keys.find_caller(bearer)) is not None:
             return caller
         if jwt is None or bearer.count(".") != 2:  # noqa: PLR2004 - RFC 7515: header, claims, signature
@@ -80,10 +109,10 @@ class Authenticator:
 def create_authenticator(
     auth: AuthConfig, clock: Clock, fetch_keys: Callable[[], Any] | None = None, limiter: RateLimiter | None = None
 ) -> Authenticator:
-    """Return the authenticator of a configuration; nothing is fetched yet."""
+    """Return the authenticator of a configuration; `fetch_keys` is called when the first token arrives."""
     jwt = None
     if auth.jwt is not None and fetch_keys is not None:
-        # PyJWT and cryptography take a tenth of the start, so they are imported only if there is an issuer.
+        # Importing PyJWT and cryptography takes a tenth of the start, so they are imported only if there is an issuer.
         keys = import_module("gateway.identity.jwks").JwksCache(auth.jwt, fetch_keys, clock)
         jwt = import_module("gateway.identity.jwt").JwtAuthenticator(auth.jwt, auth.callers, keys, clock)
     return Authenticator(
@@ -99,5 +128,5 @@ def create_authenticator(
 
 
 def to_caller(config: CallerConfig) -> Caller:
-    """Return the caller that a configuration describes."""
+    """Return the caller of a [[callers]] table."""
     return Caller(name=config.name, allow=config.allow, user=config.acting_user or None, principal=config.name)

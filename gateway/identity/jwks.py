@@ -15,9 +15,9 @@ from gateway.domain.runtime import Clock
 from gateway.settings import JwtConfig
 
 _log: Final = logging.getLogger("gateway.identity")
-#: How long a request without keys waits for another one's fetch, in seconds.
+#: How long a request waits for another request's fetch if no keys are cached, in seconds.
 _FETCH_TIMEOUT: Final = 5.0
-#: Neither unknown key ids nor failures cause more than one fetch in this time, in seconds.
+#: In seconds. Unknown key ids and failed fetches cause no second fetch within this time.
 _MIN_REFRESH_INTERVAL: Final = 10.0
 _ASYMMETRIC_KEY_TYPES: Final = ("RSA", "EC", "OKP")
 
@@ -25,59 +25,65 @@ _ASYMMETRIC_KEY_TYPES: Final = ("RSA", "EC", "OKP")
 class JwksCache:
     """The keys of one issuer; one request at a time fetches, the others use the cached keys."""
 
-    def __init__(self, config: JwtConfig, fetch: Callable[[], Any], clock: Clock) -> None:
+    def __init__(self, config: JwtConfig, fetch_key_set: Callable[[], Any], clock: Clock) -> None:
         self._config = config
-        self._fetch = fetch
+        self._fetch_key_set = fetch_key_set
         self._clock = clock
-        self._lock = threading.Lock()
-        self._documents: Mapping[str | None, Mapping[str, Any]] = {}  # as fetched, by key id
-        self._keys: dict[tuple[str | None, str], jwt.PyJWK] = {}  # by key id and algorithm
+        self._fetch_lock = threading.Lock()
+        self._jwks: Mapping[str | None, Mapping[str, Any]] = {}  # JSON Web Keys (RFC 7517) as fetched, by key id
+        self._pyjwks: dict[tuple[str | None, str], jwt.PyJWK] = {}  # parsed, by key id and algorithm
         self._fetched_at = self._attempted_at = float("-inf")
 
     def get_key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
-        """Return the key of an id for an algorithm; without an id, the only key there is.
+        """Return the key with an id for an algorithm; without an id, the issuer's only key.
 
-        Raises Unauthenticated, or BackendUnavailable if no keys could be fetched.
+        Fetches the keys if they are old or the id is unknown. Raises Unauthenticated, BackendUnavailable if no keys
+        could be fetched, or PyJWT's error if the key is not one for this algorithm.
         """
         now = self._clock.monotonic()
-        if now - self._fetched_at >= self._config.refresh_seconds or self._find_document(key_id) is None:
-            self._refresh(now)
-        document = self._find_document(key_id)
-        if document is None and not self._documents:
+        if now - self._fetched_at >= self._config.refresh_seconds or self._find_jwk(key_id) is None:
+            self._refresh_keys(now)
+        jwk = self._find_jwk(key_id)
+        if jwk is None and not self._jwks:
             raise BackendUnavailable(message("jwks_unavailable"))
-        if document is None or document.get("alg", algorithm) != algorithm:
+        if jwk is None or jwk.get("alg", algorithm) != algorithm:
             raise Unauthenticated(message("token_key_unknown"))
-        return self._build_key(document, algorithm)
+        return self._to_pyjwk(jwk, algorithm)
 
-    def _build_key(self, document: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
-        """Return the key, built once; raises PyJWT's error if it is not a key for this algorithm."""
-        name = (document.get("kid"), algorithm)
-        if name not in self._keys:
-            self._keys[name] = jwt.PyJWK(dict(document), algorithm)
-        return self._keys[name]
+    def _to_pyjwk(self, jwk: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
+        """Return a key parsed by PyJWT, from the cache if it was parsed before; raises PyJWT's error."""
+        cache_key = (jwk.get("kid"), algorithm)
+        if cache_key not in self._pyjwks:
+            self._pyjwks[cache_key] = jwt.PyJWK(dict(jwk), algorithm)
+        return self._pyjwks[cache_key]
 
-    def _find_document(self, key_id: str | None) -> Mapping[str, Any] | None:
-        if key_id is None and len(self._documents) == 1:
-            return next(iter(self._documents.values()))
-        return self._documents.get(key_id)
+    def _find_jwk(self, key_id: str | None) -> Mapping[str, Any] | None:
+        """Return the fetched key with an id; without an id, the only key, None if there are several."""
+        if key_id is None and len(self._jwks) == 1:
+            return next(iter(self._jwks.values()))
+        return self._jwks.get(key_id)
 
-    def _refresh(self, now: float) -> None:
-        """Fetch the keys, unless the last attempt is recent or another request fetches while there are cached keys."""
-        if not self._lock.acquire(timeout=0 if self._documents else _FETCH_TIMEOUT):
+    def _refresh_keys(self, now: float) -> None:
+        """Fetch the keys unless the last attempt is recent.
+
+        If another request is fetching, return at once if keys are cached; otherwise wait for that request.
+        """
+        if not self._fetch_lock.acquire(timeout=0 if self._jwks else _FETCH_TIMEOUT):
             return
         try:
             if now - self._attempted_at >= _MIN_REFRESH_INTERVAL:
                 self._attempted_at = now
-                self._documents, self._keys = _parse_key_set(self._fetch()), {}
+                self._jwks, self._pyjwks = _parse_key_set(self._fetch_key_set()), {}
                 self._fetched_at = now
-        except GatewayError as error:
+        except GatewayError as error:  # the cached keys, if any, stay in use
             _log.warning("fetching the issuer's keys failed", extra={"fields": {"code": error.code}})
         finally:
-            self._lock.release()
+            self._fetch_lock.release()
 
 
-def _parse_key_set(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
-    keys = document.get("keys") if isinstance(document, dict) else None
+def _parse_key_set(key_set: Any) -> Mapping[str | None, Mapping[str, Any]]:
+    """Return the signing keys of a JWK Set by key id; raises BackendReplyInvalid if it has none."""
+    keys = key_set.get("keys") if isinstance(key_set, dict) else None
     signing_keys = {key.get("kid"): key for key in keys if _is_signing_key(key)} if isinstance(keys, list) else {}
     if not signing_keys:
         raise BackendReplyInvalid(message("jwks_unusable"))
@@ -85,7 +91,7 @@ def _parse_key_set(document: Any) -> Mapping[str | None, Mapping[str, Any]]:
 
 
 def _is_signing_key(key: Any) -> bool:
-    """Return whether a key is public and for signatures: a symmetric key would let every reader sign."""
+    """Return whether a key is for signatures and asymmetric: a symmetric key could also be used to sign."""
     if not isinstance(key, dict) or not isinstance(key.get("kid"), str | None):
         return False
     return key.get("use", "sig") == "sig" and key.get("kty") in _ASYMMETRIC_KEY_TYPES

@@ -30,7 +30,10 @@ class JwtAuthenticator:
         self._clock = clock
 
     def find_caller(self, token: str) -> Caller:
-        """Return the caller of a token; raises Unauthenticated, or BackendUnavailable if no keys could be fetched."""
+        """Return the caller whose claims a token has.
+
+        Raises Unauthenticated, also if several callers match, or BackendUnavailable if no keys could be fetched.
+        """
         claims = self._verify(token)
         matches = [
             caller
@@ -42,7 +45,10 @@ class JwtAuthenticator:
         return self._to_caller(matches[0], claims)
 
     def _to_caller(self, config: CallerConfig, claims: dict[str, Any]) -> Caller:
-        """Return the caller; with a `user_claim` the operations belong to the user that the claim names."""
+        """Return the caller; with a `user_claim`, the principal is the user that the claim names.
+
+        Raises Unauthenticated if that claim has no usable user name.
+        """
         if not self._config.user_claim:
             return to_caller(config)
         user = claims.get(self._config.user_claim)
@@ -56,6 +62,7 @@ class JwtAuthenticator:
         return Caller(name=config.name, allow=config.allow, user=user, principal=f"{config.name}/{user}")
 
     def _verify(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token; raises Unauthenticated or BackendUnavailable."""
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
@@ -68,7 +75,7 @@ class JwtAuthenticator:
                 algorithms=[algorithm],
                 audience=self._config.audience,
                 issuer=self._config.issuer,
-                # _check_time compares the times with the injected clock.
+                # PyJWT would compare the times with the system's clock; _check_validity_period uses the injected one.
                 options={
                     "require": ["exp", "iss", "aud"],
                     "verify_exp": False,
@@ -78,15 +85,17 @@ class JwtAuthenticator:
             )
         except jwt.PyJWTError as error:
             raise Unauthenticated(message("token_invalid")) from error
-        self._check_time(claims)
+        self._check_validity_period(claims)
         return claims
 
-    def _check_time(self, claims: dict[str, Any]) -> None:
+    def _check_validity_period(self, claims: dict[str, Any]) -> None:
+        """Raise Unauthenticated unless `exp` is in the future and `nbf` in the past, give or take the leeway."""
         now = self._clock.now()
         expires_at, not_before = claims["exp"], claims.get("nbf", 0)
         if any(isinstance(time, bool) or not isinstance(time, int | float) for time in (expires_at, not_before)):
             raise Unauthenticated(message("token_invalid"))
-        # Every comparison with NaN is false, so both are negated; the sums are floats that any integer compares with.
+        # The conditions are negated because every comparison with NaN is false. The leeway is added to `now` because a
+        # claim may be an integer that is too large for a sum with a float.
         if not expires_at > now - _LEEWAY:
             raise Unauthenticated(message("token_expired"))
         if not not_before <= now + _LEEWAY:

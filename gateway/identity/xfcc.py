@@ -2,7 +2,7 @@
 
 The format is Envoy's: elements separated by commas, one for each proxy, the last one from the nearest proxy. An element
 is a list of key=value pairs separated by semicolons; values with a separator are quoted. Only the last element is
-trusted: the proxy passes on the earlier ones as it received them.
+trusted, because the proxy passes on the earlier ones as it received them.
 """
 
 from __future__ import annotations
@@ -16,51 +16,55 @@ from gateway.domain.callers import Caller
 from gateway.domain.errors import Unauthenticated
 from gateway.domain.messages import message
 
-_UNIX: Final = "unix"
+_UNIX_SOCKET: Final = "unix"
 _MAX_HEADER_LENGTH: Final = 16_384
 _PAIR: Final = r'[A-Za-z]+=(?:"(?:[^"\\]|\\.)*"|[^",;]*)'
-_PAIRS: Final = re.compile(_PAIR)
+_PAIR_RE: Final = re.compile(_PAIR)
 _ELEMENT: Final = re.compile(rf"{_PAIR}(?:;{_PAIR})*")
 
 
 class XfccAuthenticator:
     """Authenticates callers by the URI of their certificate."""
 
-    def __init__(self, trusted_proxies: Sequence[str], callers: Mapping[str, Caller]) -> None:
-        self._unix = _UNIX in trusted_proxies
-        self._networks = tuple(ip_network(proxy) for proxy in trusted_proxies if proxy != _UNIX)
-        self._callers = callers
+    def __init__(self, trusted_proxies: Sequence[str], callers_by_uri: Mapping[str, Caller]) -> None:
+        """`trusted_proxies` are IP networks or "unix"; `callers_by_uri` has the SPIFFE ids of the callers."""
+        self._trusts_unix_socket = _UNIX_SOCKET in trusted_proxies
+        self._trusted_networks = tuple(ip_network(proxy) for proxy in trusted_proxies if proxy != _UNIX_SOCKET)
+        self._callers_by_uri = callers_by_uri
 
     def find_caller(self, client_cert: str, remote_addr: str) -> Caller | None:
-        """Return the caller of a certificate; None without the header or if a client sent it that is not trusted."""
+        """Return the caller of a certificate; None if `client_cert` is empty or the client is no trusted proxy.
+
+        Raises Unauthenticated unless exactly one caller has a URI of the certificate.
+        """
         if not client_cert or not self._is_trusted_proxy(remote_addr):
             return None
         uris = last_element_uris(client_cert)
-        matches = {caller.name: caller for uri in uris if (caller := self._callers.get(uri)) is not None}
+        matches = {caller.name: caller for uri in uris if (caller := self._callers_by_uri.get(uri)) is not None}
         if len(matches) != 1:
             raise Unauthenticated(message("certificate_unknown"))
         return next(iter(matches.values()))
 
     def _is_trusted_proxy(self, remote_addr: str) -> bool:
         if not remote_addr:
-            return self._unix
+            return self._trusts_unix_socket
         try:
             address = ip_address(remote_addr)
         except ValueError:
             return False
-        return any(address in network for network in self._networks)
+        return any(address in network for network in self._trusted_networks)
 
 
 def last_element_uris(header: str) -> tuple[str, ...]:
-    """Return the URIs of the last element; none if any part of the header is malformed."""
-    last, position = "", 0
+    """Return the URIs of the last element; none if any part of the header is malformed, or if it is too long."""
     if len(header) > _MAX_HEADER_LENGTH:
         return ()
+    last_element, position = "", 0
     while position <= len(header):
         match = _ELEMENT.match(header, position)
         if match is None or (match.end() < len(header) and header[match.end()] != ","):
             return ()
-        last, position = match[0], match.end() + 1
-    # Pairs are matched from the start of the element, because a quoted subject may contain what looks like a pair.
-    pairs = (pair.partition("=") for pair in _PAIRS.findall(last))
+        last_element, position = match[0], match.end() + 1  # behind the comma
+    # Every pair is matched, not only URI=…, because a quoted value of another key may contain the text URI=….
+    pairs = (pair.partition("=") for pair in _PAIR_RE.findall(last_element))
     return tuple(value[1:-1] if value.startswith('"') else value for key, _, value in pairs if key.upper() == "URI")

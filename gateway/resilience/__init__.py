@@ -17,8 +17,9 @@ def create_rate_limiter(url: str, clock: Clock) -> RateLimiter:
 
     It connects at its first use. Raises ConfigurationError if the Redis client is not installed.
     """
-    local = MovingWindowLimiter(clock)
+    memory_limiter = MovingWindowLimiter(clock)
     if url == "memory://":
-        return local
-    shared: RateLimiter = import_module("gateway.resilience.redis_rate_limiter").RedisRateLimiter(url, local, clock)
-    return shared
+        return memory_limiter
+    module = import_module("gateway.resilience.redis_rate_limiter")  # with its library, only if Redis is used
+    redis_limiter: RateLimiter = module.RedisRateLimiter(url, memory_limiter, clock)
+    return redis_limiter

@@ -12,20 +12,23 @@ from gateway.domain.runtime import Clock
 
 
 class RateWindow(NamedTuple):
-    """At most `amount` requests in any period of `seconds`."""
+    """At most `max_requests` requests in any period of `seconds`."""
 
-    amount: int
+    max_requests: int
     seconds: int
 
 
 @cache  # the configuration has few rates
 def to_window(per_second: float) -> RateWindow:
-    """Return a rate as whole requests in whole seconds: 100 is 100 in 1, 0.5 is 1 in 2."""
+    """Return a rate as whole requests in whole seconds: 100 is 100 in 1, 0.5 is 1 in 2.
+
+    With denominators of at most 60 the numbers are small, and exact to one percent.
+    """
     if per_second >= 1.0:
-        rate = Fraction(per_second).limit_denominator(60)
-        return RateWindow(rate.numerator, rate.denominator)
-    interval = Fraction(1.0 / per_second).limit_denominator(60)
-    return RateWindow(interval.denominator, interval.numerator)
+        requests_per_second = Fraction(per_second).limit_denominator(60)
+        return RateWindow(requests_per_second.numerator, requests_per_second.denominator)
+    seconds_per_request = Fraction(1.0 / per_second).limit_denominator(60)
+    return RateWindow(seconds_per_request.denominator, seconds_per_request.numerator)
 
 
 class MovingWindowLimiter:
@@ -38,19 +41,19 @@ class MovingWindowLimiter:
     def __init__(self, clock: Clock) -> None:
         self._clock: Final = clock
         self._lock: Final = threading.Lock()  # held briefly, without I/O
-        self._times: Final[dict[str, deque[float]]] = {}
+        self._request_times: Final[dict[str, deque[float]]] = {}  # by key; the oldest at the left
 
     def acquire(self, key: str, per_second: float) -> float:
         """Count one request and return 0, or return the seconds to wait without counting it."""
         window = to_window(per_second)
         with self._lock:
             now = self._clock.monotonic()
-            times = self._times.get(key)
-            if times is None:
-                times = self._times[key] = deque()
-            while times and times[0] <= now - window.seconds:
-                times.popleft()
-            if len(times) >= window.amount:
-                return times[0] + window.seconds - now
-            times.append(now)
+            request_times = self._request_times.get(key)
+            if request_times is None:
+                request_times = self._request_times[key] = deque()
+            while request_times and request_times[0] <= now - window.seconds:
+                request_times.popleft()
+            if len(request_times) >= window.max_requests:
+                return request_times[0] + window.seconds - now
+            request_times.append(now)
             return 0.0

@@ -24,16 +24,17 @@ from gateway.settings import ConfigurationError
 
 _log: Final = logging.getLogger("gateway.resilience")
 #: For a connection to Redis and for a response, in seconds.
-_TIMEOUT: Final = 0.25
+_REDIS_TIMEOUT: Final = 0.25
 #: How long Redis is not used after a failure, in seconds.
 _BACKOFF: Final = 5.0
 _LOG_INTERVAL: Final = 60.0  # seconds
-#: In seconds. The window may move between the two commands, and a wait of 0 means that the request was counted.
+#: In seconds. After a refusal the wait must not be 0, which means that the request was counted, although the oldest
+#: request may have left the window before Redis is queried for the wait.
 _MIN_WAIT: Final = 0.001
 
 
 class RedisRateLimiter:
-    """Limits requests in Redis; while Redis is unavailable, `fallback` limits those of this process.
+    """Limits requests in Redis; while Redis is unavailable, `fallback` limits the requests of this process.
 
     The total rate may then exceed the limit by the number of processes; a backend that enforces its own limit returns
     429, which the gateway handles. Refusing requests instead would make Redis a hard dependency.
@@ -42,7 +43,7 @@ class RedisRateLimiter:
     def __init__(self, url: str, fallback: RateLimiter, clock: Clock) -> None:
         try:
             storage = storage_from_string(
-                url, wrap_exceptions=True, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
+                url, wrap_exceptions=True, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
             )
         except MissingDependency:
             raise ConfigurationError(["limits.storage: needs the extra `redis`, which is not installed"]) from None
@@ -56,23 +57,24 @@ class RedisRateLimiter:
         """Count one request and return 0, or return the seconds to wait without counting it."""
         if self._clock.monotonic() >= self._retry_at:
             try:
-                return self._acquire(key, per_second)
+                return self._acquire_in_redis(key, per_second)
             except StorageError as error:
                 self._start_backoff(error)
         return self._fallback.acquire(key, per_second)
 
-    def _acquire(self, key: str, per_second: float) -> float:
-        amount, seconds = to_window(per_second)
-        item = RateLimitItemPerSecond(amount, seconds)
+    def _acquire_in_redis(self, key: str, per_second: float) -> float:
+        max_requests, seconds = to_window(per_second)
+        item = RateLimitItemPerSecond(max_requests, seconds)
         if self._strategy.hit(item, key):
             return 0.0
-        # reset_time, when the oldest request leaves the window, is a time of the machine's clock.
+        # reset_time is the wall-clock time when the oldest request leaves the window.
         return max(self._strategy.get_window_stats(item, key).reset_time - time.time(), _MIN_WAIT)
 
     def _start_backoff(self, error: StorageError) -> None:
+        """Do not use Redis for a while; log the error, but not more than once a minute."""
         now = self._clock.monotonic()
         self._retry_at = now + _BACKOFF
         if now >= self._log_at:
             self._log_at = now + _LOG_INTERVAL
-            fields = {"error": type(error.storage_error).__name__}  # its text may contain the URL with a password
+            fields = {"error": type(error.storage_error).__name__}  # the error's text may contain the URL's password
             _log.warning("Redis unavailable, using per-process rate limits", extra={"fields": fields})

@@ -15,15 +15,15 @@ from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayErr
 from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 
-_T = TypeVar("_T")
-#: Not CircuitOpen, Overloaded or Draining: after those, further requests make matters worse.
-_TRANSIENT: Final = (BackendUnavailable, BackendTimeout, RateLimited)
+_Result = TypeVar("_Result")
+#: Not CircuitOpen, Overloaded or Draining: retries would add load to what is overloaded already.
+_TRANSIENT_ERRORS: Final = (BackendUnavailable, BackendTimeout, RateLimited)
 _MAX_RETRIES: Final = 2
 #: Maximum random delay before the first retry, in seconds; doubled before the second.
 _RETRY_DELAY: Final = 0.1
-#: In tokens; each read deposits one.
+#: The tokens that one retry costs; each read deposits one token.
 _RETRY_COST: Final = 10
-#: In tokens, also the initial balance.
+#: The maximum and the initial balance, in tokens.
 _BUDGET_CAP: Final = 10 * _RETRY_COST
 
 
@@ -62,7 +62,7 @@ class RetryingBackend:
     ) -> None:
         """`record_seen` is called with the modules of each read before it returns; `random` returns 0 up to 1."""
         self.name: Final = backend.name
-        # The wrapped backend's own methods, unchanged.
+        # These methods are not retried.
         self.scope_of: Final = backend.scope_of
         self.natural_key: Final = backend.natural_key
         self.create: Final = backend.create
@@ -83,38 +83,39 @@ class RetryingBackend:
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Find modules by natural key, with retries."""
-        modules = self._read(lambda: self._backend.find_by_natural_key(draft, call), call)
+        modules = self._retry(lambda: self._backend.find_by_natural_key(draft, call), call)
         self._record_seen(modules)
         return modules
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Check the target of a create, with retries."""
-        self._read(lambda: self._backend.check_target(draft, call), call)
+        self._retry(lambda: self._backend.check_target(draft, call), call)
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Return a page of modules, with retries."""
-        page = self._read(lambda: self._backend.list(query, page_size, cursor, call), call)
+        page = self._retry(lambda: self._backend.list(query, page_size, cursor, call), call)
         self._record_seen(page.modules)
         return page
 
     def get(self, ref: str, call: CallContext) -> Module:
         """Return a module, with retries."""
-        module = self._read(lambda: self._backend.get(ref, call), call)
+        module = self._retry(lambda: self._backend.get(ref, call), call)
         self._record_seen((module,))
         return module
 
-    def _read(self, read: Callable[[], _T], call: CallContext) -> _T:
+    def _retry(self, read: Callable[[], _Result], call: CallContext) -> _Result:
+        """Return the result of `read`; retry it after transient failures within the deadline and the budget."""
         self._budget.deposit()
         for attempt in range(_MAX_RETRIES):
             try:
                 return read()
-            except _TRANSIENT as error:
+            except _TRANSIENT_ERRORS as error:
                 delay = self._retry_delay(error, attempt)
-                # At least half of the remaining time is left for the retry.
-                if delay > (call.deadline - self._clock.monotonic()) / 2.0 or not self._budget.try_spend():
+                max_delay = (call.deadline - self._clock.monotonic()) / 2.0  # the other half is left for the retry
+                if delay > max_delay or not self._budget.try_spend():
                     raise
                 self._clock.sleep(delay)
-        return read()
+        return read()  # the last attempt: its error is final
 
     def _retry_delay(self, error: GatewayError, attempt: int) -> float:
         """Return the delay before a retry in seconds: the backend's Retry-After plus a random part."""

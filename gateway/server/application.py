@@ -19,9 +19,9 @@ from gateway.telemetry.logging_config import GUNICORN_LOGGING
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
-#: How long requests in flight may take after the worker has started to drain, in seconds: longer than a call to a
-#: backend may take (`hard_timeout_seconds`, 35 by default).
+_METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+#: How long requests in flight may take after the worker has started to drain, in seconds: more than a call to a backend
+#: may take (`hard_timeout_seconds`, 35 by default).
 _GRACEFUL_SECONDS: Final = 40
 
 
@@ -34,10 +34,10 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "worker_connections": 2000,
         "http_parser": "fast",  # gunicorn_h1c
         "timeout": 60,
-        # While deregistering (GATEWAY_LEAVE_SECONDS) the worker serves as before: two intervals of the proxies' health
-        # checks, and one second more for Envoy, which merges updates of its endpoints (update_merge_window).
-        "graceful_timeout": _GRACEFUL_SECONDS + math.ceil(environment.leave_seconds),
-        # Longer than the idle timeout of the proxy in front: a request that meets a closing connection is lost.
+        # gunicorn's time starts at SIGTERM, when the worker deregisters; it drains after that.
+        "graceful_timeout": _GRACEFUL_SECONDS + math.ceil(environment.deregister_seconds),
+        # Must exceed the idle timeout of the proxy in front, so that the proxy closes idle connections: a request that
+        # it sends on a connection that is being closed is lost.
         "keepalive": environment.keepalive_seconds,
         "limit_request_field_size": 65536,  # one header may carry a token of 32 KiB
         "limit_request_line": 8190,
@@ -62,19 +62,19 @@ def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     except InvalidEnvironment as error:
         sys.stderr.writelines(f"configuration: {line}\n" for line in error.errors)
         sys.exit(3)
-    if _METRICS_DIR not in os.environ:  # the workers' counters; it must be set before the client library is imported
-        os.environ[_METRICS_DIR] = tempfile.mkdtemp(prefix="module-gateway-metrics-")
+    if _METRICS_DIR_VARIABLE not in os.environ:  # must be set before prometheus_client is imported
+        os.environ[_METRICS_DIR_VARIABLE] = tempfile.mkdtemp(prefix="module-gateway-metrics-")
     return gunicorn_settings(environment)
 
 
 class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has no type hints
-    """gunicorn's custom application: it runs `load`'s result with the settings above, without a configuration file.
+    """gunicorn's custom application: runs the service with the settings above, without gunicorn's configuration file.
 
-    `load` is called in each worker, after gevent's patches; nothing of the service may be imported before.
+    `load_app` is called in each worker, after gevent's patches; nothing of the service may be imported before.
     """
 
-    def __init__(self, load: Callable[[], WSGIApplication]) -> None:
-        self._load = load
+    def __init__(self, load_app: Callable[[], WSGIApplication]) -> None:
+        self._load_app = load_app
         super().__init__(prog="module-gateway serve")
 
     def load_config(self) -> None:
@@ -84,4 +84,4 @@ class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has 
 
     def load(self) -> WSGIApplication:
         """Return the service."""
-        return self._load()
+        return self._load_app()

@@ -29,30 +29,34 @@ class ServerEnvironment:
     bind: str
     workers: int
     keepalive_seconds: int
-    leave_seconds: float
+    # GATEWAY_LEAVE_SECONDS: enough are two intervals of the proxies' health checks, and a second more for Envoy, which
+    # merges updates of its endpoints (update_merge_window).
+    deregister_seconds: float
 
 
 def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
     """Return the server's variables; raises InvalidEnvironment with every error."""
     errors: list[str] = []
 
-    def number(name: str, default: int, kind: type[int | float], minimum: int, maximum: int) -> float:
+    def read_number(name: str, default: int, number_type: type[int | float], minimum: int, maximum: int) -> float:
+        """Return a variable as a number; add to `errors` if it is not one within the limits."""
         text = environ.get(name, str(default))
         try:
-            value = kind(text)
+            value = number_type(text)
         except ValueError:
-            value = math.nan
+            value = math.nan  # is within no range
         if not minimum <= value <= maximum:
-            what = "an integer" if kind is int else "a number"
-            errors.append(f"{name}: must be {what} from {minimum} to {maximum}")
+            expected = "an integer" if number_type is int else "a number"
+            errors.append(f"{name}: must be {expected} from {minimum} to {maximum}")
         return value
 
-    workers = number("GATEWAY_WORKERS", 1, int, 1, _MAX_WORKERS)
-    keepalive = number("GATEWAY_KEEPALIVE_SECONDS", 75, int, 0, _MAX_SECONDS)
-    leave = number("GATEWAY_LEAVE_SECONDS", 0, float, 0, _MAX_SECONDS)
+    workers = read_number("GATEWAY_WORKERS", 1, int, 1, _MAX_WORKERS)
+    keepalive = read_number("GATEWAY_KEEPALIVE_SECONDS", 75, int, 0, _MAX_SECONDS)
+    deregister = read_number("GATEWAY_LEAVE_SECONDS", 0, float, 0, _MAX_SECONDS)
     bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
     address = _ADDRESS.fullmatch(bind)
-    if address is None or int(address[1] or 0) > _MAX_PORT:
+    port = 0 if address is None else int(address[1] or 0)  # only HOST:PORT has a port
+    if address is None or port > _MAX_PORT:
         errors.append("GATEWAY_BIND: must be HOST:PORT or unix:PATH")
     if errors:
         raise InvalidEnvironment(errors)
@@ -60,5 +64,5 @@ def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
         bind=bind,
         workers=int(workers),
         keepalive_seconds=int(keepalive),
-        leave_seconds=leave,
+        deregister_seconds=deregister,
     )

@@ -13,9 +13,9 @@ from gunicorn.glogging import Logger
 
 _log: Final = logging.getLogger("gateway.server")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-#: How long a stopping worker waits for creates in flight, in seconds; less than `graceful_timeout`.
+#: How long a stopping worker waits for creates in flight, in seconds; less than application.py's _GRACEFUL_SECONDS.
 _DRAIN_TIMEOUT: Final = 36.0
-_POLL_INTERVAL: Final = 0.05
+_POLL_INTERVAL: Final = 0.05  # seconds
 
 
 class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type hints
@@ -29,7 +29,7 @@ class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type h
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
-    """Block stop signals until the child has its own handlers: the inherited ones only queue for the master."""
+    """Block stop signals until the child has its own handlers: the master's handlers would not end the child."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
 
@@ -37,14 +37,14 @@ def _unblock_stop_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
-# gunicorn has no hook that runs in the master after a fork.
+# The master must unblock them too, and gunicorn has no hook that runs in the master after a fork.
 os.register_at_fork(after_in_parent=_unblock_stop_signals)
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
-    """Let a signal end a worker that is starting, because it has nothing to finish."""
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    """Let a stop signal end a worker that is still starting, because it has nothing to finish."""
+    for signal_number in _STOP_SIGNALS:
+        signal.signal(signal_number, signal.SIG_DFL)
     _unblock_stop_signals()
     # Collecting garbage while modules are loaded takes a tenth of the start and frees nothing.
     gc.disable()
@@ -53,7 +53,9 @@ def post_fork(_server: Any, _worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Turn garbage collection on, and log the start once for all workers."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # a request leaves few cycles; the default of 700 costs a percent of its time
+    # The loaded modules are frozen because they are never garbage. A request leaves few reference cycles; with the
+    # default threshold of 700, collections take a percent of its time.
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     if worker.age == 1:  # the first worker of this master
         fields = {
@@ -65,7 +67,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def format_address(address: Any) -> str:
-    """Return HOST:PORT of an address that `socket.getsockname` returned, or unix:PATH."""
+    """Return HOST:PORT or unix:PATH for an address that `socket.getsockname` returned."""
     if not isinstance(address, tuple):
         return f"unix:{address}"
     host, port = address[:2]
@@ -73,8 +75,8 @@ def format_address(address: Any) -> str:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Wait for creates in flight; those that do not finish are reconciled by another process."""
-    if not hasattr(worker, "wsgi"):
+    """Wait for creates in flight; another process reconciles the creates that do not finish in time."""
+    if not hasattr(worker, "wsgi"):  # the worker ended before the application was loaded
         return
     provisioner = worker.wsgi.extensions["provisioner"]
     deadline = time.monotonic() + _DRAIN_TIMEOUT
@@ -83,7 +85,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Remove a dead worker's gauges from the shared metrics; its counters stay."""
+    """Remove a dead worker's gauges from the shared metrics; its counters stay, because counters must not decrease."""
     from prometheus_client import multiprocess  # noqa: PLC0415 - it reads PROMETHEUS_MULTIPROC_DIR when it is imported
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the library has no hint for it

@@ -25,12 +25,13 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.idle_connections: set[Any] = set()  # gevent's sockets on which no request is being served
-        self.deregistering = False  # after SIGTERM, while /readyz says 503 and everything else is served as before
-        self.deregister_seconds = read_environment(os.environ).leave_seconds
+        # After SIGTERM, for `deregister_seconds`: /readyz answers 503 and everything else is served as before.
+        self.deregistering = False
+        self.deregister_seconds = read_environment(os.environ).deregister_seconds
 
     def init_process(self) -> None:
-        """Start in the forked process."""
-        # To record where a greenlet was spawned takes 15 µs, and every create spawns one.
+        """Start in the forked process, and serve until the worker ends."""
+        # Every create spawns a greenlet, and gevent's record of where it was spawned takes 15 µs.
         config.track_greenlet_tree = False
         super().init_process()
 
@@ -43,28 +44,28 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
             self.idle_connections.discard(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve one request of a connection; while deregistering it is the last one."""
+        """Serve one request of a connection; while the worker deregisters, the response closes the connection."""
         self.idle_connections.discard(sock)
         if self.deregistering:
-            req.force_close()  # `Connection: close` sends the next request to another process
+            req.force_close()  # the client sends its next request on a new connection, to another process
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
             self.idle_connections.add(sock)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Refuse a malformed request by the error's name: its message quotes the request, and with it credentials."""
+        """Answer a malformed request, and log the error's class; its message may quote credentials from the request."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
         try:
-            raise _without_message(exc) from None  # gunicorn logs the exception that is being handled
+            raise _without_message(exc) from None  # because gunicorn logs the exception that is being handled
         except ParseException as error:
             super().handle_error(req, client, addr, error)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM: withdraw readiness and drain after GATEWAY_LEAVE_SECONDS; a second SIGTERM drains at once."""
-        if not hasattr(self, "wsgi"):  # still loading: there is nothing to drain
+        if not hasattr(self, "wsgi"):  # the application is still being loaded, and has no requests to finish
             super().handle_exit(sig, frame)
         elif self.deregistering or not self.deregister_seconds:
             self.start_drain()
@@ -79,33 +80,34 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
         self.alive = False
 
     def notify(self) -> None:
-        """Report every second that the worker lives; while it ends, close idle connections."""
+        """Report to gunicorn that the worker is alive (every second); while it ends, close idle connections."""
         super().notify()
         if not self.alive:
             for client in self.idle_connections:
-                with suppress(OSError):  # it has been closed meanwhile
-                    _shut_down_reading(client)
+                with suppress(OSError):  # the client may have closed it in the meantime
+                    _shut_down_input(client)
 
 
-def _shut_down_reading(client: Any) -> None:
-    """End the input of a connection: what has arrived is still read and answered, then gunicorn closes it.
+def _shut_down_input(client: Any) -> None:
+    """End the input of a connection: requests that have arrived are still served, then gunicorn closes it.
 
-    gevent's own `shutdown` raises in the greenlet that waits for a request, even if one has just arrived.
+    The descriptor is duplicated for a socket of Python's own class, because gevent's `shutdown` raises in the greenlet
+    that waits for a request, even if one has just arrived.
     """
     with _original_socket(fileno=os.dup(client.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RD)
 
 
 def _without_message(error: Exception) -> Exception:
-    """Return an error of the same class whose text is the class's name."""
-    kind = type(error)
-    members = {"__init__": lambda _self: None, "__str__": lambda _self: kind.__name__}
-    nameless: type[Exception] = type(kind.__name__, (kind,), members)
-    return nameless().with_traceback(error.__traceback__)
+    """Return an error whose text is its class's name; it is of a subclass, because gunicorn answers by class."""
+    error_type = type(error)
+    methods = {"__init__": lambda _self: None, "__str__": lambda _self: error_type.__name__}
+    subclass: type[Exception] = type(error_type.__name__, (error_type,), methods)
+    return subclass().with_traceback(error.__traceback__)
 
 
 def readiness_failure() -> NoReturn:
-    """Answer /readyz of a process that is stopping."""
+    """Answer /readyz in a worker that deregisters; raises Draining."""
     from gateway.domain.errors import Draining  # noqa: PLC0415 - gunicorn's master must not load the application's code
 
     raise Draining

@@ -15,7 +15,7 @@ from gateway.settings.fields import (
     Choice,
     ListOf,
     LoadContext,
-    NamedTables,
+    NamedItems,
     Number,
     SettingsSchema,
     Table,
@@ -26,7 +26,7 @@ from gateway.settings.fields import (
 #: Asymmetric signatures only: the verifier of an HMAC could also sign.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _DEFAULT_BIND: Final = "127.0.0.1:8000"
-_UNIX: Final = "unix"
+_UNIX_SOCKET: Final = "unix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class CallerConfig:
 
     name: str
     allow: tuple[AllowRule, ...] = ()
-    key_digests: tuple[str, ...] = ()  # SHA-256 in lower-case hexadecimal; two during the change of a key
-    claims: Mapping[str, str] = field(default_factory=dict)  # that a token must have
+    key_digests: tuple[str, ...] = ()  # SHA-256 in lower-case hexadecimal; several while a key is being replaced
+    claims: Mapping[str, str] = field(default_factory=dict)  # names and values that a token must have
     spiffe: str = ""  # the URI of its certificate in the mesh
     acting_user: str = ""  # the user that is sent to a backend that records one
     requests_per_second: float = 0.0  # 0: no limit
@@ -65,8 +65,8 @@ class AuthConfig:
     trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Client-Cert is trusted
 
 
-class _AllowRule(fields.Field[AllowRule]):
-    """A line of an allow-list; it names a connection that is in the file, be that valid or not."""
+class _AllowRuleField(fields.Field[AllowRule]):
+    """An entry of an allow-list; a connection that it names must be in the file, but need not be valid."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> AllowRule:  # noqa: ARG002 - marshmallow's signature
         text = Text().deserialize(value)
@@ -80,7 +80,7 @@ class _AllowRule(fields.Field[AllowRule]):
         return rule
 
 
-class _Digest(Text):
+class _DigestField(Text):
     """A SHA-256 digest in hexadecimal, in lower or upper case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -93,9 +93,11 @@ class CallerSchema(SettingsSchema):
     target = CallerConfig
 
     name = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "at most 64 of A-Z a-z 0-9 . _ -", required=True)
-    allow = ListOf(_AllowRule())
-    api_key_sha256 = ListOf(_Digest("[0-9A-Fa-f]{64}", "64 hexadecimal digits"), or_one=True, attribute="key_digests")
-    jwt_claims = NamedTables(attribute="claims")
+    allow = ListOf(_AllowRuleField())
+    api_key_sha256 = ListOf(
+        _DigestField("[0-9A-Fa-f]{64}", "64 hexadecimal digits"), accept_single=True, attribute="key_digests"
+    )
+    jwt_claims = NamedItems(attribute="claims")
     spiffe = Text(r"spiffe://[^\s,;\"]+", "a URI such as spiffe://cluster.local/ns/web/sa/portal", blank=True)
     acts_as = Text(
         r"[\x21-\x7e]{1,64}", "a user name of at most 64 visible ASCII characters", blank=True, attribute="acting_user"
@@ -104,13 +106,17 @@ class CallerSchema(SettingsSchema):
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_credentials(self, data: dict[str, Any], original: Any, **_kwargs: Any) -> None:
-        """Refuse a caller without a credential, or with the name or a credential of a caller before it."""
+        """Refuse a caller without a credential, or with the name or a credential of an earlier caller.
+
+        The check for a credential reads the original table, so that an invalid credential is not also reported as a
+        missing one.
+        """
         errors: dict[str | None, list[str]] = {}
         if isinstance(original, dict) and not any(
             original.get(key) for key in ("api_key_sha256", "jwt_claims", "spiffe")
         ):
             errors[None] = ["needs a credential: api_key_sha256, jwt_claims or spiffe"]
-        used = LoadContext.current().credentials
+        used = LoadContext.current().used_credentials
         for key, values in (
             ("name", [data.get("name")]),
             ("api_key_sha256", data.get("key_digests", [])),
@@ -144,8 +150,10 @@ class JwtSchema(SettingsSchema):
 
 
 def _check_proxy(text: str) -> None:
+    if text == _UNIX_SOCKET:
+        return
     try:
-        _ = text == _UNIX or ip_network(text)
+        ip_network(text)
     except ValueError:
         raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None
 
@@ -165,7 +173,7 @@ class AuthSchema(SettingsSchema):
 
     @validates_schema(skip_on_field_errors=False)
     def check_mode(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        """Refuse authentication without callers, and an address that others can reach without authentication."""
+        """Refuse mode "required" without callers, and mode "none" on an address that other machines can reach."""
         context = LoadContext.current()
         if data.get("mode") == "required" and not context.document.get("callers"):
             raise ValidationError("is required, but there are no [[callers]]", "mode")
@@ -176,12 +184,12 @@ class AuthSchema(SettingsSchema):
             )
 
     def build(self, values: dict[str, Any]) -> AuthConfig:
-        """Return the configuration without its callers."""
+        """Return the configuration; its callers, which are another table of the file, are added later."""
         return AuthConfig(required=values["mode"] == "required", jwt=values.get("jwt"), **values["mesh"])
 
 
 def bind_address(environ: Mapping[str, str]) -> str:
-    """Return the address to listen on."""
+    """Return the address to listen on, HOST:PORT or unix:PATH."""
     return environ.get("GATEWAY_BIND", _DEFAULT_BIND)
 
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
 from marshmallow.experimental.context import Context
 
-_Messages = dict[str, str | list[Any] | dict[Any, Any]]
-_REFERENCES: Final = ("env:", "file:")
-_PORT: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
-_URL: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT}))?(/[A-Za-z0-9._~/-]*)?"
+_ErrorMessages = dict[str, str | list[Any] | dict[Any, Any]]
+_REFERENCE_PREFIXES: Final = ("env:", "file:")
+_PORT_PATTERN: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
+_URL_PATTERN: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/[A-Za-z0-9._~/-]*)?"
 
 
 class ConfigurationError(Exception):
@@ -27,7 +27,7 @@ class ConfigurationError(Exception):
 
 
 def _single_line(text: str) -> str:
-    """Return the text with escape sequences for line feeds and other characters that cannot be printed."""
+    """Return the text with line feeds and other characters that cannot be printed replaced by escape sequences."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -40,30 +40,30 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadContext:
-    """What fields need besides their own values while a configuration is loaded."""
+    """What a field can read besides its own value while a configuration is loaded, and the warnings that it adds to."""
 
     document: Mapping[str, Any]
     environ: Mapping[str, str]
     option_schemas: Mapping[str, type[SettingsSchema]]  # by backend type
-    check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL
-    path: str = ""  # of the table that is loaded; empty or with a dot at the end
+    check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL, or None
+    path: str = ""  # of the table that is being loaded, with a dot at the end; empty for the whole file
     warnings: list[str] = field(default_factory=list)
-    credentials: set[Any] = field(default_factory=set)  # of the callers so far, and their names
+    used_credentials: set[Any] = field(default_factory=set)  # names and credentials of the callers loaded so far
 
     def activate(self) -> Context[LoadContext]:
-        """Return the context manager within which schemas load."""
+        """Return a context manager; in its block, `current` returns this context."""
         return Context(self)
 
     @staticmethod
     def current() -> LoadContext:
-        """Return the active context."""
+        """Return the context whose block is being executed."""
         return Context[LoadContext].get()
 
 
 class SettingsSchema(Schema):
     """A table of the configuration file: it refuses unknown keys and loads into an instance of `target`.
 
-    A key that is absent keeps the default of `target`. A validator of a whole table names the key that is wrong:
+    An absent key gets the default of `target`. A validator of a whole table names the invalid key:
     `ValidationError(message, key)`.
     """
 
@@ -75,7 +75,7 @@ class SettingsSchema(Schema):
 
     @post_load
     def make_target(self, data: dict[str, Any], **_kwargs: Any) -> Any:
-        """Return the object that the table describes; lists become tuples."""
+        """Call `build` with lists as tuples, because settings are immutable."""
         return self.build({key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
 
     def build(self, values: dict[str, Any]) -> Any:
@@ -91,24 +91,24 @@ class Table(fields.Nested):
         return super().deserialize({} if value is missing else value, attr, data, **kwargs)
 
 
-class NamedTables(fields.Field[dict[str, Any]]):
-    """A table whose keys are names that the operator chooses."""
+class NamedItems(fields.Field[dict[str, Any]]):
+    """A table whose keys are names that the operator chooses; here its values are texts."""
 
-    default_error_messages: _Messages = {"invalid": "must be a table"}  # noqa: RUF012 - the same
+    default_error_messages: _ErrorMessages = {"invalid": "must be a table"}  # noqa: RUF012 - marshmallow reads it off the class
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - marshmallow's signature
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        result: dict[str, Any] = {}
+        loaded: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for name, item in value.items():
             try:
-                result[name] = self.load_item(name, item)
+                loaded[name] = self.load_item(name, item)
             except ValidationError as error:
                 errors[name] = error.messages
         if errors:
             raise ValidationError(errors)
-        return result
+        return loaded
 
     def load_item(self, name: str, value: Any) -> Any:  # noqa: ARG002 - used by subclasses
         """Return the loaded value of one name; raises ValidationError."""
@@ -118,10 +118,11 @@ class NamedTables(fields.Field[dict[str, Any]]):
 class Text(fields.String):
     """A string, or a reference to one: `env:NAME` or `file:PATH`.
 
-    `expected` completes the sentence "must be …". A blank text is written as "" and not by a reference.
+    `pattern` applies to the resolved text; `expected` completes the error message "must be …". With `blank`, the empty
+    string is allowed too, but not as the value of a reference.
     """
 
-    default_error_messages: _Messages = {  # noqa: RUF012 - the same
+    default_error_messages: _ErrorMessages = {  # noqa: RUF012 - marshmallow reads it off the class
         "required": "is missing",
         "null": "must be a string",
         "invalid": "must be a string",
@@ -130,15 +131,15 @@ class Text(fields.String):
     def __init__(
         self, pattern: str = r"(?s:.+)", expected: str = "a non-empty string", *, blank: bool = False, **kwargs: Any
     ) -> None:
-        valid = validate.Regexp(rf"({pattern}{'|' if blank else ''})\Z", error=f"must be {expected}")
-        super().__init__(validate=[valid, *kwargs.pop("validate", ())], **kwargs)
+        matches_pattern = validate.Regexp(rf"({pattern}{'|' if blank else ''})\Z", error=f"must be {expected}")
+        super().__init__(validate=[matches_pattern, *kwargs.pop("validate", ())], **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return _resolve(super()._deserialize(value, attr, data, **kwargs))
+        return _resolve_reference(super()._deserialize(value, attr, data, **kwargs))
 
 
-def _resolve(text: str) -> str:
-    """Return the text itself, or what it refers to, without line feeds at the end; raises ValidationError."""
+def _resolve_reference(text: str) -> str:
+    """Return the text, or what it refers to, without line breaks at the end; raises ValidationError."""
     kind, _, name = text.partition(":")
     if kind == "env":
         value = LoadContext.current().environ.get(name, "").rstrip("\r\n")
@@ -157,18 +158,18 @@ def _resolve(text: str) -> str:
 
 
 class Choice(Text):
-    """One of several words."""
+    """One of several choices."""
 
-    def __init__(self, words: Iterable[str], **kwargs: Any) -> None:
-        words = tuple(words)
-        super().__init__("|".join(map(re.escape, words)), f"one of {', '.join(words)}", **kwargs)
+    def __init__(self, choices: Iterable[str], **kwargs: Any) -> None:
+        choices = tuple(choices)
+        super().__init__("|".join(map(re.escape, choices)), f"one of {', '.join(choices)}", **kwargs)
 
 
 class Url(Text):
     """An HTTP address without credentials, query and fragment; loaded without a slash at the end."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(_URL, "an address such as https://host/path", **kwargs)
+        super().__init__(_URL_PATTERN, "an address such as https://host/path", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, attr, data, **kwargs).rstrip("/")
@@ -182,6 +183,7 @@ class CaFile(Text):
 
 
 def _check_ca_file(path: str) -> None:
+    """Raise ValidationError unless certificates can be loaded from the file; the empty path is valid."""
     try:
         if path:
             ssl.create_default_context(cafile=path)
@@ -190,29 +192,34 @@ def _check_ca_file(path: str) -> None:
 
 
 class SecretText(fields.Field[Secret]):
-    """A text that is not shown; a secret that the file itself contains causes a warning."""
+    """A text that is loaded as a Secret; with `warn_if_literal`, one that is no reference causes a warning."""
 
-    default_error_messages: _Messages = Text.default_error_messages
+    default_error_messages: _ErrorMessages = Text.default_error_messages
 
     def __init__(
-        self, pattern: str = r"(?s:.+)", expected: str = "a non-empty string", *, warn: bool = True, **kwargs: Any
+        self,
+        pattern: str = r"(?s:.+)",
+        expected: str = "a non-empty string",
+        *,
+        warn_if_literal: bool = True,
+        **kwargs: Any,
     ) -> None:
-        self._text = Text(pattern, expected)
-        self._warn = warn
+        self._text_field = Text(pattern, expected)
+        self._warn_if_literal = warn_if_literal
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ARG002 - marshmallow's signature
-        secret = Secret(self._text.deserialize(value))
-        if self._warn and not value.startswith(_REFERENCES):
+        secret = Secret(self._text_field.deserialize(value))
+        if self._warn_if_literal and not value.startswith(_REFERENCE_PREFIXES):
             context = LoadContext.current()
             context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")
         return secret
 
 
 class Number(fields.Float):
-    """A number greater than 0, or with `allow_zero` at least 0; TOML's booleans and strings are none."""
+    """A number greater than 0, or with `allow_zero` at least 0; TOML's booleans and strings are refused."""
 
-    default_error_messages: _Messages = {"invalid": "must be a number"}  # noqa: RUF012 - the same
+    default_error_messages: _ErrorMessages = {"invalid": "must be a number"}  # noqa: RUF012 - marshmallow reads it off the class
 
     def __init__(self, *, maximum: float = 86_400.0, allow_zero: bool = False, **kwargs: Any) -> None:
         error = f"must be {'at least' if allow_zero else 'greater than'} 0 and at most {maximum:.15g}"
@@ -223,7 +230,7 @@ class Number(fields.Float):
         )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
-        if type(value) not in {int, float}:
+        if type(value) not in {int, float}:  # not isinstance(), because a bool is an int
             raise self.make_error("invalid")
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -241,7 +248,7 @@ class Integer(Number):
 class Flag(fields.Field[bool]):
     """TOML's true or false."""
 
-    default_error_messages: _Messages = {"invalid": "must be true or false"}  # noqa: RUF012 - the same
+    default_error_messages: _ErrorMessages = {"invalid": "must be true or false"}  # noqa: RUF012 - marshmallow reads it off the class
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002 - marshmallow's signature
         if not isinstance(value, bool):
@@ -250,16 +257,16 @@ class Flag(fields.Field[bool]):
 
 
 class ListOf(fields.List[Any]):
-    """A list; with `or_one` a string stands for a list of one."""
+    """A list; with `accept_single`, a string stands for a list that contains it."""
 
-    default_error_messages: _Messages = {"required": "is missing", "invalid": "must be a list of strings"}  # noqa: RUF012 - the same
+    default_error_messages: _ErrorMessages = {"required": "is missing", "invalid": "must be a list of strings"}  # noqa: RUF012 - marshmallow reads it off the class
 
-    def __init__(self, item: fields.Field[Any], *, or_one: bool = False, **kwargs: Any) -> None:
-        self._or_one = or_one
+    def __init__(self, item: fields.Field[Any], *, accept_single: bool = False, **kwargs: Any) -> None:
+        self._accept_single = accept_single
         super().__init__(item, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
-        if self._or_one and isinstance(value, str):
+        if self._accept_single and isinstance(value, str):
             return [self.inner.deserialize(value)]
         if not isinstance(value, list):
             raise self.make_error("invalid")

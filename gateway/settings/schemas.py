@@ -18,7 +18,7 @@ from gateway.settings.fields import (
     ConfigurationError,
     ListOf,
     LoadContext,
-    NamedTables,
+    NamedItems,
     Number,
     Secret,
     SecretText,
@@ -29,7 +29,7 @@ from gateway.settings.fields import (
 
 _CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 #: Browsers leave out the default port of the scheme.
-_ORIGIN: Final = r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
+_ORIGIN_PATTERN: Final = r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
     "HOST", r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
 )
 _DEFAULT_JOURNAL: Final = Secret("sqlite:///var/journal.db")
@@ -38,7 +38,7 @@ _DEFAULT_STORAGE: Final = Secret("memory://")
 
 @dataclass(frozen=True, kw_only=True)
 class BackendConfig:
-    """A configured connection; `options` is what the schema of its type has loaded."""
+    """A configured connection; the OptionsSchema of its type has loaded its `options`."""
 
     name: str
     type: str
@@ -79,7 +79,7 @@ def _check_journal_url(url: Secret) -> None:
         raise ValidationError(error)
 
 
-def _check_redis(storage: Secret) -> None:
+def _check_redis_installed(storage: Secret) -> None:
     if storage.value.startswith("redis") and find_spec("redis") is None:
         raise ValidationError("needs the extra: pip install module-gateway[redis]")
 
@@ -92,7 +92,7 @@ class _JournalSchema(SettingsSchema):
     url = SecretText(
         r"(sqlite:///|postgres(ql)?://).+",
         "sqlite:///PATH or postgresql://…",
-        warn=False,
+        warn_if_literal=False,
         validate=_check_journal_url,
         attribute="journal_url",
     )
@@ -102,7 +102,10 @@ class _CorsSchema(SettingsSchema):
     target = CorsConfig
 
     origins = ListOf(
-        Text(_ORIGIN, "an origin as browsers send it: scheme, lower-case host, port if not the default; no path, no *")
+        Text(
+            _ORIGIN_PATTERN,
+            "an origin as browsers send it: scheme, lower-case host, port if not the default; no path, no *",
+        )
     )
     max_age_seconds = Number()
 
@@ -111,36 +114,41 @@ class _RateLimitSchema(SettingsSchema):
     target = RateLimitConfig
 
     storage = SecretText(
-        r"memory://|rediss?://.+", "memory:// or redis://HOST:PORT/DB", warn=False, validate=_check_redis
+        r"memory://|rediss?://.+",
+        "memory:// or redis://HOST:PORT/DB",
+        warn_if_literal=False,
+        validate=_check_redis_installed,
     )
 
 
-class _Backends(NamedTables):
+class _BackendTables(NamedItems):
     """The tables [backends.NAME], each loaded by the schema of its type."""
 
     def load_item(self, name: str, value: Any) -> BackendConfig:
+        """Return one connection; raises ValidationError with the errors of its name and its settings together."""
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        options, errors = None, dict[str | None, Any]()
+        options: Any = None
+        errors: dict[str | None, Any] = {}  # by key; None: of the whole table
         if not _CONNECTION_NAME.fullmatch(name):
             errors[None] = ["a connection's name is a lower-case letter, then at most 31 of a-z 0-9 -"]
         context = LoadContext.current()
         try:
-            type_ = str(Choice(context.option_schemas, required=True).deserialize(value.get("type", missing)))
+            backend_type = str(Choice(context.option_schemas, required=True).deserialize(value.get("type", missing)))
         except ValidationError as error:
             raise ValidationError({**errors, "type": error.messages}) from None
         try:
-            with replace(context, path=f"backends.{name}.").activate():
-                schema = context.option_schemas[type_]()
+            with replace(context, path=f"backends.{name}.").activate():  # for the warnings
+                schema = context.option_schemas[backend_type]()
                 options = schema.load({key: setting for key, setting in value.items() if key != "type"})
         except ValidationError as error:
             errors.update(error.messages_dict)
         if errors:
             raise ValidationError(errors)
-        return BackendConfig(name=name, type=type_, options=options)
+        return BackendConfig(name=name, type=backend_type, options=options)
 
 
-class _FileSchema(SettingsSchema):
+class _ConfigurationSchema(SettingsSchema):
     server = Table(_ServerSchema)
     journal = Table(_JournalSchema)
     auth = Table(AuthSchema)
@@ -151,15 +159,16 @@ class _FileSchema(SettingsSchema):
     )
     cors = Table(_CorsSchema)
     limits = Table(_RateLimitSchema)
-    backends = _Backends(load_default=dict)
+    backends = _BackendTables(load_default=dict)
 
     @validates_schema
     def check_backends(self, data: dict[str, Any], **_kwargs: Any) -> None:
-        """Require a backend; a file with other errors is not expected to be complete yet."""
+        """Require a backend, if the file has no other errors: marshmallow skips this validator otherwise."""
         if not data["backends"]:
             raise ValidationError("at least one [backends.NAME] is needed", "backends")
 
     def build(self, values: dict[str, Any]) -> Settings:
+        """Return the settings, with the callers as a part of `auth` and the warnings that fields have added."""
         context = LoadContext.current()
         return Settings(
             bind=bind_address(context.environ),
@@ -181,14 +190,14 @@ def parse_settings(
 ) -> Settings:
     """Return the settings of a parsed file; raises ConfigurationError with all errors.
 
-    `option_schemas` load the table of a backend, by its type. `check_journal_url` returns what is wrong with a URL.
+    `option_schemas` has the schema of each backend type. `check_journal_url` returns what is wrong with a URL, or None.
     """
     context = LoadContext(
         document=document, environ=environ, option_schemas=option_schemas, check_journal_url=check_journal_url
     )
     try:
         with context.activate():
-            settings: Settings = _FileSchema().load(document)
+            settings: Settings = _ConfigurationSchema().load(document)
     except ValidationError as error:
         raise ConfigurationError(_error_lines(error.messages, document, "")) from None
     return settings
@@ -205,16 +214,19 @@ def load_toml(path: str) -> dict[str, Any]:
 
 
 def _error_lines(messages: Any, value: Any, path: str) -> Iterator[str]:
-    """Yield `path: message` for each of marshmallow's messages about a value, in the order of the file."""
+    """Yield `path: message` for each of marshmallow's messages about a value, in the order of the file.
+
+    `messages` is a list for the value itself, or a dictionary by the keys (or indices) of the value's items.
+    """
     if not isinstance(messages, dict):
         yield from (f"{path}: {message}" for message in messages)
         return
     items = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
     positions = {key: position for position, key in enumerate(items)}
-    for key in sorted(messages, key=lambda key: positions.get(key, len(positions))):
+    for key in sorted(messages, key=lambda key: positions.get(key, len(positions))):  # missing keys last
         if isinstance(key, int):
             item_path = f"{path}[{key + 1}]"
-        elif key in items or key not in {None, "_schema"}:  # these two stand for the table itself
+        elif key in items or key not in {None, "_schema"}:  # None and "_schema" stand for the table itself
             item_path = f"{path}.{key}" if path else key
         else:
             item_path = path

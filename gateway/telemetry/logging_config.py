@@ -15,9 +15,9 @@ from gateway.telemetry.redaction import Redactor
 
 _log: Final = logging.getLogger("gateway.stderr")
 _MAX_LINE_LENGTH: Final = 64 * 1024
-#: Finds secrets by their names; it has no values.
+#: Knows no secret values; finds secrets by the names in front of them.
 _DEFAULT_REDACTOR: Final = Redactor()
-#: gunicorn's `logconfig_dict`: its log records use the same handler as the gateway's, from the master's first one on.
+#: gunicorn's `logconfig_dict`: from the start of the master, gunicorn's records are written as the gateway's are.
 GUNICORN_LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -36,7 +36,7 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, redactor: Redactor = _DEFAULT_REDACTOR) -> None:
         super().__init__()
         self._redactor = redactor
-        self._cached_second = (-1, "")
+        self._cached_second = (-1, "")  # a time in whole seconds, and its text
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as one line; JSON escapes line feeds in values, so a value cannot forge a line."""
@@ -52,10 +52,11 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             fields["stack"] = record.stack_info
         line = dumps_log_line(fields)
+        # Most lines contain no secret, and to check the line is faster than to redact every field.
         return dumps_log_line(self._redactor.redact(fields)) if self._redactor.may_contain_secret(line) else line
 
     def _format_time(self, created: float) -> str:
-        """Return a time in RFC 3339, UTC, milliseconds; the text of the second is cached."""
+        """Return a UTC time with milliseconds in the format of RFC 3339; the text of the last second is cached."""
         second = int(created)
         cached_second, text = self._cached_second
         if cached_second != second:
@@ -68,33 +69,33 @@ class StderrHandler(logging.Handler):
     """Writes each record as one line with one `write` call: no lock is needed, and processes do not mix their lines."""
 
     def __init__(self, redactor: Redactor = _DEFAULT_REDACTOR, stream: TextIO | None = None) -> None:
-        """`stream` replaces standard error."""
+        """`stream` replaces standard error, which is otherwise looked up for each record."""
         super().__init__()
         self.setFormatter(JsonFormatter(redactor))
         self._stream = stream
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Create no lock."""
+        """Create no lock: a single `write` needs none."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; if it cannot be formatted, a line that names its logger and the error."""
+        """Write a record; if it cannot be formatted, write a line with its logger and the class of the error."""
         try:
             line = self.format(record)
         except Exception as error:
             message = f"unwritable: {type(error).__name__}"
             line = dumps_log_line({"level": "error", "logger": record.name, "message": message})
-        # StderrToLog would log the line again.
+        # The stream that a StderrToLog has replaced: StderrToLog itself would log the line again.
         stream: Any = self._stream or getattr(sys.stderr, "stream", sys.stderr)
-        try:  # for every request: contextlib.suppress() costs three calls more
+        try:  # not contextlib.suppress(), which adds three calls to every request
             stream.write(f"{line}\n")
             stream.flush()
-        except (OSError, ValueError):  # standard error is closed
+        except (OSError, ValueError):  # standard error is closed: the line cannot be written anywhere
             pass
 
 
 class StderrToLog:
-    """Replaces standard error: logs each line that is written to it, as gevent and libraries do."""
+    """Replaces standard error, and logs each line that gevent or a library writes to it."""
 
     def __init__(self, stream: TextIO) -> None:
         """`stream` is the standard error that is replaced."""
@@ -102,14 +103,14 @@ class StderrToLog:
         self._buffer = ""
 
     def __getattr__(self, name: str) -> Any:
-        """Return every other attribute of the stream."""
+        """Return the stream's attribute if this class has none of that name."""
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Log the complete lines, and buffer the rest up to a maximum length."""
+        """Log the complete lines; buffer an incomplete last line until it is completed, flushed or too long."""
         *lines, self._buffer = f"{self._buffer}{text}".split("\n")
         for line in lines:
-            _log_line(line)
+            _log_stderr_line(line)
         if len(self._buffer) > _MAX_LINE_LENGTH:
             self.flush()
         return len(text)
@@ -120,33 +121,34 @@ class StderrToLog:
             self.write(line)
 
     def flush(self) -> None:
-        """Log the buffer."""
+        """Log the buffered text, although its line is incomplete."""
         line, self._buffer = self._buffer, ""
-        _log_line(line)
+        _log_stderr_line(line)
 
 
-def _log_line(text: str) -> None:
+def _log_stderr_line(text: str) -> None:
     if text.strip():
         _log.warning("stderr output", extra={"fields": {"text": text}})
 
 
 def configure(redactor: Redactor = _DEFAULT_REDACTOR) -> None:
-    """Log to standard error as JSON lines: the gateway from info on, libraries from warning on.
+    """Log to standard error as JSON lines: the gateway from level info on, libraries from level warning on.
 
     This includes gunicorn's log, Python's warnings, uncaught exceptions, and text that is written to standard error
-    directly, as gevent does with the exceptions of greenlets.
+    directly, as gevent writes the exceptions of greenlets.
     """
     stream = sys.stderr.stream if isinstance(sys.stderr, StderrToLog) else sys.stderr
     logging.basicConfig(level=logging.WARNING, handlers=[StderrHandler(redactor, stream)], force=True)
     logging.captureWarnings(capture=True)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not in the lines
+    # The lines do not contain the thread and the process, which logging would look up for each record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("gateway").setLevel(logging.INFO)
     for name in GUNICORN_LOGGING["loggers"]:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
     sys.stderr = StderrToLog(stream)
-    # A hook that another program has set, for instance a test runner, stays.
+    # A hook that is not Python's default was set by another program, for instance a test runner, and stays.
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _log_uncaught
     if sys.unraisablehook is sys.__unraisablehook__:
@@ -155,6 +157,9 @@ def configure(redactor: Redactor = _DEFAULT_REDACTOR) -> None:
         threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    if error is not None and not issubclass(kind, KeyboardInterrupt | SystemExit):
-        logging.getLogger("gateway").error("uncaught exception", exc_info=(kind, error, trace))
+def _log_uncaught(
+    error_type: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    # KeyboardInterrupt and SystemExit are the usual ways to end a process.
+    if error is not None and not issubclass(error_type, KeyboardInterrupt | SystemExit):
+        logging.getLogger("gateway").error("uncaught exception", exc_info=(error_type, error, traceback))

@@ -10,14 +10,16 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from gateway.domain.errors import REGISTRY, Outcome
-from gateway.telemetry.journal_collector import JournalCollector
+from gateway.domain.errors import REGISTRY, JournalUnavailable, Outcome
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
@@ -25,8 +27,8 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OP
 RESULTS: Final = frozenset(
     {"2xx", "3xx", "4xx", "5xx", "timeout", "no_connection", "broken", "rate_limited", "overloaded", "circuit_open"}
 )
-#: Upper bounds in seconds, up to the longest timeout that a configuration can sensibly have.
-BUCKETS: Final = (
+#: Upper bounds of durations in seconds, journal_up to the longest timeout that a configuration can sensibly have.
+HISTOGRAM_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 _OUTCOME_LABELS: Final = ("status", "code", "backend", "outcome")
@@ -51,47 +53,52 @@ class Metrics:
         backends: Collection[str] = (),
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take the journal's `counts` and `next_due`, and the wall clock of its due times."""
+        """Create the metrics; `counts` and `next_due` are the journal's, `now` is the wall clock of its due times."""
         self._registry = CollectorRegistry()
         self._journal_collector = JournalCollector(counts, next_due, now)
         self._backends = frozenset(backends)
         self.in_flight = 0  # changed by RequestTelemetry
-        # `labels` validates and locks at each call; the cached children cost a third of it. Labels are bounded above.
-        self._lookups = cache(
-            self._counter("gateway_reconciler_looks", "Lookups of the reconciler.", "backend", "verdict").labels
+        # Each of these returns the child of its metric for the values of the labels. Without the cache that takes three
+        # times as long, because `labels` validates and locks. Label values come from fixed lists, so caches stay small.
+        self._lookup_counter = cache(
+            self._create_counter("gateway_reconciler_looks", "Lookups of the reconciler.", "backend", "verdict").labels
         )
-        self._requests = cache(
-            self._counter("gateway_requests", "Requests answered.", "route", "method", *_OUTCOME_LABELS).labels
+        self._request_counter = cache(
+            self._create_counter("gateway_requests", "Requests answered.", "route", "method", *_OUTCOME_LABELS).labels
         )
-        self._request_seconds = cache(
-            self._histogram("gateway_request_seconds", "Duration of a request.", "route", "method").labels
+        self._request_histogram = cache(
+            self._create_histogram("gateway_request_seconds", "Duration of a request.", "route", "method").labels
         )
-        self._exchanges = cache(
-            self._counter("gateway_upstream_exchanges", "Exchanges with a backend.", "backend", "result").labels
+        self._exchange_counter = cache(
+            self._create_counter("gateway_upstream_exchanges", "Exchanges with a backend.", "backend", "result").labels
         )
-        self._exchange_seconds = cache(
-            self._histogram("gateway_upstream_seconds", "Duration of an exchange with a backend.", "backend").labels
+        self._exchange_histogram = cache(
+            self._create_histogram(
+                "gateway_upstream_seconds", "Duration of an exchange with a backend.", "backend"
+            ).labels
         )
-        self._unmapped = self._counter(
+        self._unmapped_code_counter = self._create_counter(
             "gateway_unmapped_backend_code", "Backend error codes without a mapping.", "backend", "code"
         )
-        self._unmapped_codes: set[str] = set()
-        self._circuit = self._gauge("gateway_circuit_open", "1 if the circuit breaker is open.", "livemax", "backend")
-        self._in_flight = self._gauge("gateway_requests_in_flight", "Requests in progress.", "livesum")
+        self._counted_unmapped_codes: set[str] = set()  # the codes that are not counted as "other"
+        self._circuit_gauge = self._create_gauge(
+            "gateway_circuit_open", "1 if the circuit breaker is open.", "livemax", "backend"
+        )
+        self._in_flight_gauge = self._create_gauge("gateway_requests_in_flight", "Requests in progress.", "livesum")
         for backend in self._backends:
-            self._circuit.labels(backend).set(0)
+            self._circuit_gauge.labels(backend).set(0)
 
     def record_lookup(self, backend: str, verdict: str) -> None:
         """Count a lookup of the reconciler; `verdict` is an operation state, or why the lookup settled nothing."""
-        self._lookups(backend, verdict).inc()
+        self._lookup_counter(backend, verdict).inc()
 
     def record_request(self, fields: Mapping[str, Any], seconds: float) -> None:
-        """Count an answered request; `fields` are those of its access log line."""
+        """Count an answered request and its duration; `fields` are the fields of its access log line."""
         method, code, backend, outcome = fields["method"], fields["code"], fields["backend"], fields["outcome"]
         route = fields["route"] or "none"
         if method not in METHODS:
             method = "other"
-        self._requests(
+        self._request_counter(
             route,
             method,
             str(fields["status"]),
@@ -99,31 +106,31 @@ class Metrics:
             backend if backend in self._backends else "",
             outcome if outcome in _OUTCOMES else "",
         ).inc()
-        self._request_seconds(route, method).observe(seconds)
+        self._request_histogram(route, method).observe(seconds)
 
     def record_exchange(self, backend: str, result: str, seconds: float) -> None:
         """Count an exchange with a backend; `result` is one of RESULTS."""
         name = self._backend_label(backend)
-        self._exchanges(name, result if result in RESULTS else "other").inc()
-        self._exchange_seconds(name).observe(seconds)
+        self._exchange_counter(name, result if result in RESULTS else "other").inc()
+        self._exchange_histogram(name).observe(seconds)
 
     def record_circuit_state(self, backend: str, *, is_open: bool) -> None:
         """Record that a backend's circuit breaker opened or closed."""
-        self._circuit.labels(self._backend_label(backend)).set(is_open)
+        self._circuit_gauge.labels(self._backend_label(backend)).set(is_open)
 
     def record_unmapped_code(self, backend: str, code: str) -> None:
         """Count a backend error code that the adapter's table does not contain."""
-        if code not in self._unmapped_codes and (
-            len(self._unmapped_codes) >= _MAX_UNMAPPED_CODES or not _BACKEND_CODE.fullmatch(code)
-        ):
-            code = "other"
-        else:
-            self._unmapped_codes.add(code)
-        self._unmapped.labels(self._backend_label(backend), code).inc()
+        codes = self._counted_unmapped_codes
+        if code not in codes:
+            if len(codes) < _MAX_UNMAPPED_CODES and _BACKEND_CODE.fullmatch(code):
+                codes.add(code)
+            else:
+                code = "other"
+        self._unmapped_code_counter.labels(self._backend_label(backend), code).inc()
 
     def flush(self) -> None:
-        """Publish the gauge of requests in flight, which other workers' scrapes read too."""
-        self._in_flight.set(self.in_flight)
+        """Publish the requests in flight as a gauge: a scrape of another worker reads the gauge, not `in_flight`."""
+        self._in_flight_gauge.set(self.in_flight)
 
     def run(self, sleep: Callable[[float], None]) -> None:
         """Flush once a second, forever."""
@@ -135,24 +142,63 @@ class Metrics:
                 _log.exception("metrics flush failed")
 
     def render(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return the metrics of all workers and of the journal in Prometheus' text format."""
         self.flush()
         registry = CollectorRegistry()
         registry.register(self._journal_collector)
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # of prometheus_client
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # registers itself
             return generate_latest(registry)
         return generate_latest(registry) + generate_latest(self._registry)
 
     def _backend_label(self, backend: str) -> str:
         return backend if backend in self._backends else "other"
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
+    def _create_counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self._registry, buckets=BUCKETS)
+    def _create_histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
+        return Histogram(name, documentation, labels, registry=self._registry, buckets=HISTOGRAM_BUCKETS)
 
-    def _gauge(self, name: str, text: str, mode: str, *labels: str) -> Gauge:
-        """Create a gauge; `mode` is how a scrape combines the values of the live workers."""
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a literal
+    def _create_gauge(self, name: str, documentation: str, multiprocess_mode: str, *labels: str) -> Gauge:
+        """Return a new gauge; `multiprocess_mode` is how a scrape combines the values of the live workers."""
+        return Gauge(name, documentation, labels, registry=self._registry, multiprocess_mode=multiprocess_mode)  # type: ignore[arg-type] # a literal
+
+
+class JournalCollector(Collector):
+    """Collects at each scrape what is the same in every worker: the operations in the journal, and the version."""
+
+    def __init__(
+        self, counts: Callable[[], Mapping[str, int]], next_due: Callable[[], float | None], now: Callable[[], float]
+    ) -> None:
+        self._counts = counts
+        self._next_due = next_due
+        self._now = now
+        self._version = _package_version()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics; while the journal is unavailable, only `gateway_journal_up` 0 and the version."""
+        journal_up = GaugeMetricFamily("gateway_journal_up", "1 if the journal could be read at this scrape.")
+        operations = GaugeMetricFamily("gateway_operations", "Operations in the journal.", labels=["state"])
+        overdue = GaugeMetricFamily(
+            "gateway_operation_overdue_seconds", "How long the earliest due operation has been waiting for a lookup."
+        )
+        try:
+            counts, due_at = self._counts(), self._next_due()
+        except JournalUnavailable:
+            journal_up.add_metric([], 0)
+        else:
+            journal_up.add_metric([], 1)
+            for state, count in counts.items():
+                operations.add_metric([state], count)
+            overdue.add_metric([], 0.0 if due_at is None else max(self._now() - due_at, 0.0))
+        build_info = GaugeMetricFamily("gateway_build_info", "The running version.", labels=["version"])
+        build_info.add_metric([self._version], 1)
+        return (journal_up, operations, overdue, build_info)
+
+
+def _package_version() -> str:
+    try:
+        return version("module-gateway")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

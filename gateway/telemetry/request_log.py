@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.telemetry.metrics import METHODS, Metrics
 from gateway.telemetry.redaction import Redactor
-from gateway.telemetry.tracing import OtelSpan, OtelTracer, TraceHeaders, extract
+from gateway.telemetry.tracing import OtelSpan, OtelTracer, TraceHeaders, extract_trace_headers
 
 _log: Final = logging.getLogger("gateway.access")
 #: How long a caller's credential is redacted after its last use, in seconds: longer than any request takes.
@@ -17,7 +17,7 @@ _SERVER_ERROR: Final = 500
 
 
 class RequestSpan:
-    """One request in progress; `trace` are the trace headers for the calls that it makes."""
+    """One request in progress; `trace` are the trace headers to send with the calls to backends that it makes."""
 
     __slots__ = ("_redactor", "span", "trace")
 
@@ -45,12 +45,12 @@ class RequestTelemetry:
         """Record that a request arrived, and return its span; `environ` is its WSGI environment."""
         if self._metrics is not None:
             self._metrics.in_flight += 1
-        trace = extract(environ)
+        trace = extract_trace_headers(environ)
         span = None if self._tracer is None else self._tracer.start_request_span(trace)
         return RequestSpan(trace, span, self._redactor)
 
     def finish(self, request_span: RequestSpan, fields: Mapping[str, Any], seconds: float) -> None:
-        """Record that a request was answered; `fields` are those of its access log line."""
+        """Count an answered request, log `fields` as its access log line, and end its span."""
         if self._metrics is not None:
             self._metrics.record_request(fields, seconds)
         _log.info("request", extra={"fields": fields})

@@ -1,6 +1,6 @@
 """Distributed tracing: trace headers are propagated; with OpenTelemetry the gateway adds its own spans.
 
-Sources: W3C Trace Context (traceparent, tracestate) and Zipkin's B3 (one header, or several).
+Sources: W3C Trace Context (traceparent, tracestate) and Zipkin's B3 (one header b3, or separate headers X-B3-…).
 OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_TRACES_EXPORTER=otlp|console) turns spans on; the other OTEL_… variables are the
 SDK's own. A span contains names, numbers and codes, no text of a caller or a backend. OpenTelemetry is an extra, and is
 imported only if spans are on.
@@ -23,17 +23,17 @@ TraceHeaders = Mapping[str, str]
 NO_TRACE: Final[TraceHeaders] = {}
 _TRACE_ID: Final = r"(?!0{32})[0-9a-f]{32}"
 _SPAN_ID: Final = r"(?!0{16})[0-9a-f]{16}"
-#: Version 00 has exactly these four fields; a later version may append others.
+#: Version 00 has exactly these four fields; a later version may append other_members.
 _TRACEPARENT: Final = re.compile(
     rf"00-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}"
     rf"|(?!ff|00)[0-9a-f]{{2}}-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}(-[\x21-\x7e]{{1,70}})?"
 )
-_STATE_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9@_*/-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,256}")
-_MAX_STATE_LENGTH: Final = 512
-_MAX_STATE_MEMBERS: Final = 32
-_B3: Final = re.compile(r"[01d]|([0-9a-f]{16}|[0-9a-f]{32})-[0-9a-f]{16}(-[01d](-[0-9a-f]{16})?)?")
+_TRACESTATE_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9@_*/-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,256}")
+_MAX_TRACESTATE_LENGTH: Final = 512
+_MAX_TRACESTATE_MEMBERS: Final = 32
+_B3_SINGLE_HEADER: Final = re.compile(r"[01d]|([0-9a-f]{16}|[0-9a-f]{32})-[0-9a-f]{16}(-[01d](-[0-9a-f]{16})?)?")
 _B3_IDS: Final = ("X-B3-TraceId", "X-B3-SpanId")
-_B3_HEADERS: Final = tuple(
+_B3_SEPARATE_HEADERS: Final = tuple(
     (name, f"HTTP_{name.upper().replace('-', '_')}", re.compile(pattern))
     for name, pattern in (
         ("X-B3-TraceId", r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}"),
@@ -48,8 +48,8 @@ _EXPORTERS: Final = {
     "otlp": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "OTLPSpanExporter"),
     "console": ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),
 }
-#: Field of the access log -> span attribute; the names are those of the semantic conventions where they have one.
-_ATTRIBUTES: Final = {
+#: Field of the access log -> span attribute, named as in OpenTelemetry's semantic conventions if they have a name.
+_SPAN_ATTRIBUTES: Final = {
     "method": "http.request.method",
     "route": "http.route",
     "status": "http.response.status_code",
@@ -64,27 +64,27 @@ _ATTRIBUTES: Final = {
 _log: Final = logging.getLogger("gateway.telemetry")
 
 
-def extract(environ: Mapping[str, Any]) -> TraceHeaders:
-    """Return the trace headers in a request's WSGI environment, without those that are malformed."""
+def extract_trace_headers(environ: Mapping[str, Any]) -> TraceHeaders:
+    """Return the well-formed trace headers in a request's WSGI environment."""
     headers: dict[str, str] = {}
     traceparent = environ.get("HTTP_TRACEPARENT")
     if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
         headers["traceparent"] = traceparent
-        state = environ.get("HTTP_TRACESTATE", "")
-        if _is_trace_state(state):
-            headers["tracestate"] = state
+        tracestate = environ.get("HTTP_TRACESTATE", "")
+        if _is_valid_tracestate(tracestate):
+            headers["tracestate"] = tracestate
     b3 = environ.get("HTTP_B3")
-    if b3 is not None and _B3.fullmatch(b3):
+    if b3 is not None and _B3_SINGLE_HEADER.fullmatch(b3):
         headers["b3"] = b3
     if "HTTP_X_B3_TRACEID" in environ or "HTTP_X_B3_SAMPLED" in environ:
-        headers.update(_b3_multi(environ))
+        headers.update(_b3_separate_headers(environ))
     return headers or NO_TRACE
 
 
-def trace_id(headers: TraceHeaders) -> str | None:
+def get_trace_id(headers: TraceHeaders) -> str | None:
     """Return the trace id in trace headers, None if they contain none."""
     if (traceparent := headers.get("traceparent")) is not None:
-        return traceparent[3:35]
+        return traceparent[3:35]  # after the version and a hyphen
     if (b3_trace_id := headers.get("X-B3-TraceId")) is not None:
         return b3_trace_id.lower()
     parts = headers.get("b3", "").split("-")
@@ -107,18 +107,18 @@ def create_tracer(environ: Mapping[str, str]) -> OtelTracer | None:
 
 
 class OtelSpan:
-    """A span; `headers` are the trace headers that make another span its child."""
+    """A span; `headers` are the trace headers to send, so that the receiver's span becomes its child."""
 
-    def __init__(self, span: Span, origin: TraceHeaders) -> None:
-        """`origin` are the headers of the parent: the span is propagated in their formats, and always as W3C's."""
+    def __init__(self, span: Span, parent_headers: TraceHeaders) -> None:
+        """`headers` have the formats of `parent_headers`, and always W3C's."""
         self._span = span
-        self.headers: Final = _span_headers(span, origin)
+        self.headers: Final = _span_headers(span, parent_headers)
 
     def end(self, fields: Mapping[str, Any], *, failed: bool, name: str | None = None) -> None:
-        """End the span with the fields that have a span attribute, under its final `name` if that is given."""
+        """Set the span's attributes from `fields`, its error status and, if given, its final name, and end it."""
         if name is not None:
             self._span.update_name(name)
-        for field, attribute in _ATTRIBUTES.items():
+        for field, attribute in _SPAN_ATTRIBUTES.items():
             if (value := fields.get(field)) is not None:
                 self._span.set_attribute(attribute, value)
         if failed:
@@ -135,8 +135,9 @@ class OtelUpstreamSpan:
         self.headers: Final = span.headers
 
     def end(self, result: str) -> None:
-        """End the span; a 5xx and a missing response are errors."""
-        self._span.end({**self._fields, "result": result}, failed=result[1:] != "xx" or result == "5xx")
+        """End the span; the result 5xx and a missing response are errors."""
+        is_response = result.endswith("xx")
+        self._span.end({**self._fields, "result": result}, failed=not is_response or result == "5xx")
 
 
 class OtelTracer:
@@ -158,23 +159,23 @@ class OtelTracer:
         return OtelUpstreamSpan(span, {"backend": backend, "method": method})
 
 
-def _is_trace_state(state: str) -> bool:
-    """Return whether a tracestate is well formed; W3C allows empty members, here not as the first."""
-    if not 0 < len(state) <= _MAX_STATE_LENGTH:
+def _is_valid_tracestate(tracestate: str) -> bool:
+    """Return whether a tracestate is well formed; unlike W3C, its first_member member must not be empty_context."""
+    if not 0 < len(tracestate) <= _MAX_TRACESTATE_LENGTH:
         return False
-    first, *others = [member.strip(" \t") for member in state.split(",")]
+    first_member, *other_members = [member.strip(" \t") for member in tracestate.split(",")]
     return (
-        len(others) < _MAX_STATE_MEMBERS
-        and _STATE_MEMBER.fullmatch(first) is not None
-        and all(not member or _STATE_MEMBER.fullmatch(member) for member in others)
+        len(other_members) < _MAX_TRACESTATE_MEMBERS
+        and _TRACESTATE_MEMBER.fullmatch(first_member) is not None
+        and all(not member or _TRACESTATE_MEMBER.fullmatch(member) for member in other_members)
     )
 
 
-def _b3_multi(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return B3's X- headers: both ids or neither, and the sampling decision."""
+def _b3_separate_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return B3's separate headers; if one of the two ids is missing or malformed, only the sampling decision."""
     headers = {
         name: value
-        for name, variable, pattern in _B3_HEADERS
+        for name, variable, pattern in _B3_SEPARATE_HEADERS
         if (value := environ.get(variable)) is not None and pattern.fullmatch(value)
     }
     if not all(name in headers for name in _B3_IDS):
@@ -183,6 +184,7 @@ def _b3_multi(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _create_provider(exporter: str, environ: Mapping[str, str]) -> tuple[Tracer, Callable[[], None]]:
+    """Return OpenTelemetry's tracer and the function that shuts it down; raises ImportError without the extra."""
     sdk = import_module("opentelemetry.sdk.trace")
     export = import_module("opentelemetry.sdk.trace.export")
     resources = import_module("opentelemetry.sdk.resources")
@@ -193,20 +195,20 @@ def _create_provider(exporter: str, environ: Mapping[str, str]) -> tuple[Tracer,
     return provider.get_tracer("gateway"), provider.shutdown
 
 
-def _w3c() -> Any:
+def _w3c_propagator() -> Any:
     """Return OpenTelemetry's W3C propagator."""
     return import_module("opentelemetry.trace.propagation.tracecontext").TraceContextTextMapPropagator()
 
 
 def _parent_context(headers: TraceHeaders) -> Context:
-    """Return the context of the parent span that trace headers name; an empty one if they name none."""
-    empty: Context = import_module("opentelemetry.context").Context()
-    context: Context = _w3c().extract(_to_w3c(headers), empty)
+    """Return the context of the parent span that trace headers name; an empty_context one if they name none."""
+    empty_context: Context = import_module("opentelemetry.context").Context()
+    context: Context = _w3c_propagator().extract(_to_w3c_headers(headers), empty_context)
     return context
 
 
-def _to_w3c(headers: TraceHeaders) -> TraceHeaders:
-    """Return trace headers as W3C's; a trace id of 64 bits is padded."""
+def _to_w3c_headers(headers: TraceHeaders) -> TraceHeaders:
+    """Return trace headers as W3C's traceparent; a B3 trace id of 64 bits is padded to 128."""
     if "traceparent" in headers:
         return headers
     trace, span, sampled = None, None, False
@@ -219,14 +221,14 @@ def _to_w3c(headers: TraceHeaders) -> TraceHeaders:
     return {"traceparent": f"00-{trace:0>32}-{span}-{sampled:02x}"} if trace else NO_TRACE
 
 
-def _span_headers(span: Span, origin: TraceHeaders) -> TraceHeaders:
-    """Return a span's context as W3C's headers, and as B3 in the form that the origin uses."""
+def _span_headers(span: Span, parent_headers: TraceHeaders) -> TraceHeaders:
+    """Return a span's context as W3C's headers, and as B3's if `parent_headers` have them, in their form."""
     headers: dict[str, str] = {}
-    _w3c().inject(headers, import_module("opentelemetry.trace").set_span_in_context(span))
+    _w3c_propagator().inject(headers, import_module("opentelemetry.trace").set_span_in_context(span))
     _version, trace, span_id, flags = headers["traceparent"].split("-")
     sampled = str(int(flags, 16) & 1)
-    if "b3" in origin:
+    if "b3" in parent_headers:
         headers["b3"] = f"{trace}-{span_id}-{sampled}"
-    if "X-B3-TraceId" in origin:
+    if "X-B3-TraceId" in parent_headers:
         headers |= {"X-B3-TraceId": trace, "X-B3-SpanId": span_id, "X-B3-Sampled": sampled}
     return headers

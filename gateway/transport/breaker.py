@@ -3,8 +3,8 @@
 It counts consecutive failures. A failure rate within a window would also hold calls back from a backend that serves
 half of them; consecutive failures mean that no call succeeds, at any traffic, and cost two comparisons a call. One
 event, such as the restart of one server behind an address, breaks many calls at once and is one failure: only an
-exchange that started after the last failure was recorded counts as another one. A timeout after sufficient time is no
-momentary event, and each counts.
+exchange that started after the last recorded failure counts as another failure. A timeout is not caused by such a
+momentary event, so each timeout counts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _PROBE_RETRY_AFTER: Final = 1.0
 class BreakerConfig:
     """When a circuit opens, and for how long."""
 
-    failures: int  # consecutive; 0: the circuit never opens
-    seconds: float  # the maximum of the first pause; a random part of its second half is subtracted
+    failure_threshold: int  # consecutive failures that open the circuit; 0: it never opens
+    first_pause_seconds: float  # before jitter, which shortens a pause to between a half and all of it
     probe_seconds: float  # a probe without a result after this time is lost
 
 
@@ -38,8 +38,8 @@ class CircuitBreaker:
 
     `acquire` returns a permit, which is the number of the current generation, and only results with the permit of the
     current generation count: a request that was sent before the circuit opened proves nothing about the backend now.
-    While the circuit is closed and calls succeed no lock is taken: single attributes are read, which is atomic, and a
-    permit that was read too early is outdated.
+    While the circuit is closed and calls succeed, attributes are read without the lock. That is safe because each read
+    is atomic, and a permit that was read before another thread opened the circuit is outdated.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class CircuitBreaker:
         self._on_change: Final = on_change
         self._lock: Final = threading.Lock()  # never held while waiting
         self._generation = 0
-        self._failures = 0  # consecutive; above 0 while the circuit is open
+        self._consecutive_failures = 0  # above 0 while the circuit is open
         self._consecutive_opens = 0
-        self._last_failure = -math.inf
+        self._last_failure_at = -math.inf
         self._open_until: float | None = None  # the end of the pause or of a probe's time; None: closed
         self._half_open = False
 
@@ -64,32 +64,32 @@ class CircuitBreaker:
         return self._open_until is not None
 
     def raise_if_open(self) -> None:
-        """Raise CircuitOpen if acquire() would, without becoming the probe."""
+        """Raise CircuitOpen if acquire() would raise it; unlike acquire(), start no probe."""
         if self._open_until is not None:
             with self._lock:
                 self._raise_if_paused()
 
     def acquire(self) -> int:
-        """Return the permit for one exchange or raise CircuitOpen; the first after a pause is the probe."""
+        """Return the permit for one exchange, or raise CircuitOpen; the first exchange after a pause is the probe."""
         generation = self._generation  # read first: if the circuit opens meanwhile, this permit is outdated
         if self._open_until is None:
             return generation
         with self._lock:
             self._raise_if_paused()
-            if self._open_until is not None:
+            if self._open_until is not None:  # not closed by another thread in the meantime
                 self._generation += 1
                 self._half_open = True
                 self._open_until = self._clock.monotonic() + self._config.probe_seconds
             return self._generation
 
     def record_success(self, permit: int) -> None:
-        """Record that the backend answered, with any response."""
-        if not self._failures:
+        """Record that the backend responded, with any status; the success of a probe closes the circuit."""
+        if not self._consecutive_failures:  # the usual case, without the lock
             return
         with self._lock:
             if permit != self._generation:
                 return
-            self._failures = 0
+            self._consecutive_failures = 0
             if not self._half_open:
                 return
             self._generation += 1
@@ -98,19 +98,24 @@ class CircuitBreaker:
             self._half_open = False
         self._on_change(False)  # noqa: FBT003 - the callback's one parameter is the state
 
-    def record_failure(self, permit: int, started: float, *, counts_always: bool) -> None:
-        """Record that an exchange got no answer; unless it `counts_always`, it must have started after the last one."""
+    def record_failure(self, permit: int, started_at: float, *, counts_always: bool) -> None:
+        """Record that an exchange got no response; the failure of a probe or of too many exchanges opens the circuit.
+
+        Unless `counts_always`, it counts only if the exchange started after the last recorded failure.
+        """
         with self._lock:
-            if permit != self._generation or not (counts_always or started >= self._last_failure):
+            counts = counts_always or started_at >= self._last_failure_at
+            if permit != self._generation or not counts:
                 return
-            self._last_failure = self._clock.monotonic()
-            self._failures += 1
-            if not self._half_open and not 0 < self._config.failures <= self._failures:
+            self._last_failure_at = self._clock.monotonic()
+            self._consecutive_failures += 1
+            reaches_threshold = 0 < self._config.failure_threshold <= self._consecutive_failures
+            if not (self._half_open or reaches_threshold):  # half open: the probe failed
                 return
-            opens = self._open_until is None
+            was_closed = self._open_until is None
             self._open()
-        if opens:
-            self._on_change(True)  # noqa: FBT003 - the same
+        if was_closed:
+            self._on_change(True)  # noqa: FBT003 - the callback's one parameter is the state
 
     def ignore(self, permit: int) -> None:
         """Record an exchange whose end proves nothing; if it was the probe, the next call becomes the probe."""
@@ -119,18 +124,22 @@ class CircuitBreaker:
         with self._lock:
             if self._half_open and permit == self._generation:
                 self._half_open = False
-                self._open_until = self._clock.monotonic()
+                self._open_until = self._clock.monotonic()  # the circuit stays open, but its pause is over
 
     def _raise_if_paused(self) -> None:
+        """Raise CircuitOpen during a pause and while a probe is under way; the caller holds the lock."""
         remaining = 0.0 if self._open_until is None else self._open_until - self._clock.monotonic()
         if remaining > 0:
             retry_after = min(remaining, _PROBE_RETRY_AFTER) if self._half_open else remaining
             raise CircuitOpen(context=ErrorContext(retry_after=retry_after))
 
     def _open(self) -> None:
+        """Start a pause, twice as long as the one before; the caller holds the lock."""
         self._generation += 1
         self._consecutive_opens += 1
-        seconds = self._config.seconds
-        maximum = min(seconds * 2.0 ** (self._consecutive_opens - 1), max(MAX_OPEN_SECONDS, seconds))
-        self._open_until = self._last_failure + maximum * (1.0 + self._random()) / 2.0
+        first_pause = self._config.first_pause_seconds
+        limit = max(MAX_OPEN_SECONDS, first_pause)
+        pause = min(first_pause * 2.0 ** (self._consecutive_opens - 1), limit)
+        jitter = (1.0 + self._random()) / 2.0  # from 0.5 to 1, so that not all processes probe at one time
+        self._open_until = self._last_failure_at + pause * jitter
         self._half_open = False

@@ -24,10 +24,10 @@ from gateway.transport.settings import TransportSettings
 
 _log: Final = logging.getLogger("gateway.transport")
 _NOT_PARSED: Final = object()
-#: How long a replaced credential is still redacted, in seconds: a late response may contain it.
+#: How long a replaced credential is still redacted, in seconds, because a late response may contain it.
 _OLD_SECRET_TTL: Final = 900.0
 _DEFAULT_HEADERS: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "identity"}
-#: A public document is short, and a request may be waiting for it.
+#: In seconds; short, because a request may be waiting for the document.
 _DOCUMENT_TIMEOUT: Final = 5.0
 _MAX_DOCUMENT_BYTES: Final = 256 * 1024
 
@@ -59,16 +59,14 @@ class UpstreamResponse:
         return self.status // 100 == 2  # noqa: PLR2004 - RFC 9110: 2xx
 
     def json(self) -> Any:
-        """Return the body as JSON, or None if it is not JSON; null is None too, and no format here is null."""
+        """Return the body as JSON, or None if it is not JSON or is null: no backend answers with null."""
         if self._document is _NOT_PARSED:
             self._document = _parse_json(self.body)
         return self._document
 
     def invalid_response(self, reason: str) -> GatewayError:
         """Return the error for a response that is not in the backend's format; `reason` completes a message key."""
-        if self.is_write:
-            return OutcomeUnknown(message(f"response_{reason}"))
-        return BackendReplyInvalid(message(f"response_{reason}"))
+        return _invalid_response(reason, is_write=self.is_write)
 
 
 class UpstreamClient:
@@ -98,20 +96,21 @@ class UpstreamClient:
 
     @property
     def state(self) -> ConnectionState:
-        """Return what the last exchange showed, or that the circuit is open."""
+        """Return whether the last exchange reached the backend, or that the circuit is open."""
         return "circuit_open" if self._admission.is_open else self._state
 
     def send(self, request: UpstreamRequest, call: CallContext) -> UpstreamResponse:
         """Send one request; the caller's deadline or the connection's hard timeout ends it, whichever is sooner.
 
-        Raises a GatewayError. CircuitOpen, Overloaded and RateLimited mean that nothing was sent.
+        Adds the time that it took to `call.upstream_seconds`. Raises a GatewayError; CircuitOpen, Overloaded and
+        RateLimited mean that nothing was sent.
         """
-        started = self._clock.monotonic()
+        started_at = self._clock.monotonic()
         try:
-            permit = self._admission.admit(started, self._remaining(request, call, started))
+            permit = self._admission.admit(started_at, self._remaining_seconds(request, call, started_at))
             return self._send_admitted(request, call, permit)
         finally:
-            call.upstream_seconds += self._clock.monotonic() - started
+            call.upstream_seconds += self._clock.monotonic() - started_at
 
     def register_secret(self, secret: str, *, replaces: str = "") -> None:
         """Redact a credential in all output; the one that it replaces stays redacted for a limited time."""
@@ -126,8 +125,12 @@ class UpstreamClient:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _remaining(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
-        """Return how many seconds after `now` an exchange must end; raises if there are none."""
+    def _remaining_seconds(self, request: UpstreamRequest, call: CallContext, now: float) -> float:
+        """Return how many seconds after `now` an exchange must end.
+
+        If the deadline has passed, raises BackendTimeout for a read. For a write it raises BackendUnavailable, which
+        states that nothing was applied.
+        """
         seconds = min(call.deadline - now, self._settings.hard_timeout_seconds)
         if seconds <= 0:
             detail = message("deadline_before_send")
@@ -135,52 +138,52 @@ class UpstreamClient:
         return seconds
 
     def _send_admitted(self, request: UpstreamRequest, call: CallContext, permit: int) -> UpstreamResponse:
-        """Send an admitted request, and report the result to the admission control in every case."""
-        started = self._clock.monotonic()
+        """Send an admitted request; report its result, whatever it is, to the admission control and the trace."""
+        started_at = self._clock.monotonic()
         try:
-            seconds = self._remaining(request, call, started)  # fewer than before, if it had to wait
+            seconds = self._remaining_seconds(request, call, started_at)  # again: the call may have waited for a slot
         except GatewayError:
             self._admission.on_cancel(permit)
             raise
         span = (
             None if self._tracer is None else self._tracer.start_upstream_span(self._name, request.method, call.trace)
         )
-        result = "broken"
+        result = "broken"  # until there is a response
         try:
-            response = self._exchange(request, call.trace if span is None else span.headers, started + seconds)
+            response = self._exchange(request, call.trace if span is None else span.headers, started_at + seconds)
             result = f"{response.status // 100}xx"
         except (HTTPException, OSError) as error:  # requests' own exceptions are OSErrors
             self._state = "unreachable"
-            self._admission.on_failure(permit, error, started, timeout=seconds)
+            self._admission.on_failure(permit, error, started_at, timeout=seconds)
             fields = {"method": request.method, "error": _exception_names(error)}
             _log.warning("exchange failed", extra={"fields": fields})
             raise to_gateway_error(error, is_write=request.is_write) from error
         except BaseException:
-            self._admission.on_abort(permit, started)
+            self._admission.on_abort(permit, started_at)
             raise
         finally:
             if span is not None:
                 span.end(result)
         self._state = "reachable"
-        self._admission.on_response(permit, response.status, started)
+        self._admission.on_response(permit, response.status, started_at)
         return response
 
     def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], deadline: float) -> UpstreamResponse:
+        """Send a request with trace headers and return the response before a deadline on time.monotonic()."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = request.url
-        # A dictionary is enough: the adapter looks no name up.
-        headers = {**_DEFAULT_HEADERS, **_trace_headers(trace, request.headers), **request.headers}
-        prepared.headers = headers  # type: ignore[assignment]
+        headers = {**_DEFAULT_HEADERS, **_without_overridden(trace, request.headers), **request.headers}
+        prepared.headers = headers  # type: ignore[assignment] # the adapter needs no case-insensitive dictionary
         prepared.body = request.body
         try:
             response = self._adapter.send(prepared, timeout=Deadline(deadline))
         except ResponseTooLarge:
-            raise UpstreamResponse(0, {}, b"", request.is_write).invalid_response("too_large") from None
+            raise _invalid_response("too_large", is_write=request.is_write) from None
         return UpstreamResponse(response.status_code, response.headers, response.content, request.is_write)
 
 
-def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], Any]:
+def create_json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], Any]:
     """Return a function that fetches a public JSON document, such as an issuer's keys, or raises a GatewayError."""
     settings = TransportSettings(
         connect_seconds=2.0,
@@ -202,18 +205,24 @@ def json_fetcher(url: str, ca_file: str | None, clock: Clock) -> Callable[[], An
 
 
 def _parse_json(body: bytes) -> Any:
+    """Return the JSON value of a body, None if it is not JSON."""
     try:
         return json_codec.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _trace_headers(trace: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers of a trace without those that the adapter sets itself."""
+def _invalid_response(reason: str, *, is_write: bool) -> GatewayError:
+    error_type = OutcomeUnknown if is_write else BackendReplyInvalid
+    return error_type(message(f"response_{reason}"))
+
+
+def _without_overridden(trace: Mapping[str, str], request_headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the trace headers that are not among the headers of the request, in any case of letters."""
     if not trace:
         return trace
-    names = {name.lower() for name in own}
-    return {name: value for name, value in trace.items() if name.lower() not in names}
+    overridden = {name.lower() for name in request_headers}
+    return {name: value for name, value in trace.items() if name.lower() not in overridden}
 
 
 def _exception_names(error: BaseException) -> str:

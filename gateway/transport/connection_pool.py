@@ -29,29 +29,29 @@ class Deadline:
     at: float
 
 
-class _Origin(NamedTuple):
-    """A server: its address, its TLS settings, its Host header and its idle connections, the last used at the right."""
+class _ServerPool(NamedTuple):
+    """How to connect to a server, and the idle connections to it."""
 
     host: str
     port: int
-    context: ssl.SSLContext | None  # None: no TLS
+    tls_context: ssl.SSLContext | None  # None: no TLS
     host_header: str
-    idle: deque[DeadlineSocket]
+    idle_connections: deque[DeadlineSocket]  # the last used at the right
 
 
 class PooledAdapter(BaseAdapter):
     """Sends a prepared request once: it follows no redirect, repeats nothing and uses no proxy.
 
     A backend may close an idle connection at the moment a write is sent on it, and the outcome of that write would be
-    unknown. So a connection that was idle for too long is not used again: that costs a handshake, an unknown outcome
-    costs an operation.
+    unknown. So a connection that was idle for too long is not used again; a new handshake costs less than an operation
+    whose outcome is unknown.
     """
 
     def __init__(self, settings: TransportSettings) -> None:
         super().__init__()
         self._settings = settings
-        self._origins: dict[str, _Origin] = {}
-        weakref.finalize(self, _close_idle, self._origins)
+        self._pools: dict[str, _ServerPool] = {}  # by the URL of the server, without a path
+        weakref.finalize(self, _close_idle_connections, self._pools)  # if nothing calls close()
 
     def send(
         self,
@@ -69,80 +69,83 @@ class PooledAdapter(BaseAdapter):
         del stream, verify, cert, proxies  # always complete, always verified, always direct
         deadline = timeout.at if isinstance(timeout, Deadline) else time.monotonic() + timeout
         url = request.url or ""
-        authority, slash, path = url[8:].partition("/")  # the first 8 characters hold "https://" or "http://" and more
-        origin = self._origin(url[:8] + authority)
-        body = _body(request)
+        # The path starts behind the scheme and the host; "http://" and a host are at least as long as "https://".
+        path_start = url.find("/", len("https://"))
+        server_url, path = (url, "/") if path_start < 0 else (url[:path_start], url[path_start:])
+        pool = self._get_pool(server_url)
+        body = _body_bytes(request)
         try:
-            target = f"{slash or '/'}{path}"
-            data = encode_request(request.method or "", target, _headers(request, origin.host_header, body), body)
-        except ValueError as error:  # its text would quote the header
+            data = encode_request(request.method or "", path, _final_headers(request, pool.host_header, body), body)
+        except ValueError as error:
             raise requests.exceptions.InvalidHeader from error
-        connection = self._checkout(origin) or self._connect(origin, deadline)
+        connection = self._checkout(pool) or self._connect(pool, deadline)
         connection.deadline = deadline
         try:
             _require_time_left(deadline)
             connection.send(data)
-            message = read_response(connection, self._settings.max_reply_bytes)
+            http_response = read_response(connection, self._settings.max_reply_bytes)
         except BaseException:
             connection.close()
             raise
-        self._release(origin, connection, message)
+        self._release(pool, connection, http_response)
         response = requests.Response()
-        response.status_code, response.headers = message.status, message.headers
+        response.status_code, response.headers = http_response.status, http_response.headers
         response.url, response.request = url, request
-        response.raw = io.BytesIO(message.body)
+        response.raw = io.BytesIO(http_response.body)
         return response
 
     def close(self) -> None:
         """Close the idle connections."""
-        _close_idle(self._origins)
+        _close_idle_connections(self._pools)
 
-    def _origin(self, url: str) -> _Origin:
-        origin = self._origins.get(url)
-        if origin is None:
-            origin = self._origins[url] = self._parse_origin(url)
-        return origin
+    def _get_pool(self, server_url: str) -> _ServerPool:
+        pool = self._pools.get(server_url)
+        if pool is None:
+            pool = self._pools[server_url] = self._create_pool(server_url)
+        return pool
 
-    def _parse_origin(self, url: str) -> _Origin:
+    def _create_pool(self, server_url: str) -> _ServerPool:
+        """Return an empty pool for SCHEME://HOST[:PORT]; raises requests' InvalidURL."""
         try:
-            parsed = parse_url(url)
+            parsed = parse_url(server_url)
             host = (parsed.host or "").strip("[]")
-            host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
+            host.encode("idna")  # as getaddrinfo does; raises UnicodeError for a label that is empty or too long
         except (LocationParseError, UnicodeError) as error:
             raise requests.exceptions.InvalidURL("the URL cannot be parsed") from error
         if parsed.scheme not in {"http", "https"} or not host or parsed.query is not None:
             raise requests.exceptions.InvalidURL("the URL has no scheme http or https, no host, or no path")
-        context, port = None, 80
+        tls_context, default_port = None, 80
         if parsed.scheme == "https":
-            context, port = _tls_context(self._settings.ca_file), 443
-        return _Origin(host, parsed.port or port, context, parsed.netloc or host, deque())
+            tls_context, default_port = _create_tls_context(self._settings.ca_file), 443
+        return _ServerPool(host, parsed.port or default_port, tls_context, parsed.netloc or host, deque())
 
-    def _checkout(self, origin: _Origin) -> DeadlineSocket | None:
-        """Return an idle connection that can still be used, the last used first."""
+    def _checkout(self, pool: _ServerPool) -> DeadlineSocket | None:
+        """Return the last used connection that can be reused, None if there is none; close the unusable ones."""
         while True:
             try:
-                connection = origin.idle.pop()
+                connection = pool.idle_connections.pop()
             except IndexError:
                 return None
             if time.monotonic() - connection.last_used < self._settings.idle_seconds and connection.is_reusable():
                 return connection
             connection.close()
 
-    def _connect(self, origin: _Origin, deadline: float) -> DeadlineSocket:
+    def _connect(self, pool: _ServerPool, deadline: float) -> DeadlineSocket:
         deadline = min(deadline, time.monotonic() + self._settings.connect_seconds)
-        return connect(origin.host, origin.port, origin.context, deadline)
+        return connect(pool.host, pool.port, pool.tls_context, deadline)
 
-    def _release(self, origin: _Origin, connection: DeadlineSocket, message: HttpResponse) -> None:
+    def _release(self, pool: _ServerPool, connection: DeadlineSocket, http_response: HttpResponse) -> None:
+        """Put a connection into the pool, or close it; also close the connections that have been idle for too long."""
         now = connection.last_used = time.monotonic()
-        if message.keep_alive and len(origin.idle) < self._settings.concurrent_calls:
-            origin.idle.append(connection)
+        if http_response.keep_alive and len(pool.idle_connections) < self._settings.concurrent_calls:
+            pool.idle_connections.append(connection)
         else:
             connection.close()
-        # Connections are reused last in, first out; the oldest are at the left and are closed when idle for too long.
         try:
-            while now - origin.idle[0].last_used >= self._settings.idle_seconds:
-                origin.idle.popleft().close()
-        except IndexError:  # none left, or another thread took it
+            # The connection that has been idle longest is at the left.
+            while now - pool.idle_connections[0].last_used >= self._settings.idle_seconds:
+                pool.idle_connections.popleft().close()
+        except IndexError:  # none is left, perhaps because another thread took the last one
             pass
 
 
@@ -152,30 +155,31 @@ def _require_time_left(deadline: float) -> None:
         raise requests.ConnectTimeout("the deadline passed before the first byte")
 
 
-def _close_idle(origins: Mapping[str, _Origin]) -> None:
-    for origin in origins.values():
-        while origin.idle:
-            origin.idle.pop().close()
+def _close_idle_connections(pools: Mapping[str, _ServerPool]) -> None:
+    for pool in pools.values():
+        while pool.idle_connections:
+            pool.idle_connections.pop().close()
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return a context that verifies servers by a private authority, or by the public ones that requests ships."""
+def _create_tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that trusts the authorities in `ca_file`, or the public ones that requests ships."""
     try:
         context = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
-    except OSError as error:  # readable at start, removed since
+    except OSError as error:  # the file was readable when the configuration was loaded
         raise ConnectError("the certificate authorities cannot be read") from error
-    context.hostname_checks_common_name = False
+    context.hostname_checks_common_name = False  # RFC 9110, 4.3.4: clients must ignore the common name
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _headers(request: requests.PreparedRequest, host: str, body: bytes) -> dict[str, str]:
-    headers = {"Host": host, **request.headers}  # a signed request has its own Host, spelt the same way
+def _final_headers(request: requests.PreparedRequest, host: str, body: bytes) -> dict[str, str]:
+    """Return the request's headers with Host and, if the request has a body or may have one, Content-Length."""
+    headers = {"Host": host, **request.headers}  # a signed request has a header "Host", which takes precedence
     if body or request.body is not None or request.method not in {"GET", "DELETE"}:
         headers["Content-Length"] = str(len(body))
     return headers
 
 
-def _body(request: requests.PreparedRequest) -> bytes:
+def _body_bytes(request: requests.PreparedRequest) -> bytes:
     body = request.body or b""
     return body if isinstance(body, bytes) else body.encode()

@@ -1,4 +1,4 @@
-"""Classifies failed exchanges: what proves that nothing was sent, and what proves nothing."""
+"""Classifies failed exchanges: those of which nothing was sent, and those that the backend may have received."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gateway.domain.messages import message
 from gateway.transport.deadline_socket import ConnectError
 
 #: The operator must correct these: a certificate that cannot be verified, an invalid address, or a setting that no
-#: header can carry. They too prove that nothing was sent.
-_MISCONFIGURED: Final = (
+#: header can carry. Nothing was sent.
+_MISCONFIGURATIONS: Final = (
     ssl.SSLCertVerificationError,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidHeader,
@@ -41,29 +41,29 @@ class FailureKind(Enum):
     BROKEN = auto()  # the connection broke, or the response is not HTTP
 
 
-#: In order of precedence: the first kind that an exception chain contains.
-_KINDS: Final[tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...]] = (
-    (FailureKind.MISCONFIGURED, _MISCONFIGURED),
+#: In order of precedence: an exception chain is of the first kind that has a type in the chain.
+_KINDS_AND_TYPES: Final[tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...]] = (
+    (FailureKind.MISCONFIGURED, _MISCONFIGURATIONS),
     (FailureKind.NO_CONNECTION, (ConnectError,)),
     (FailureKind.CONNECT_TIMEOUT, (requests.ConnectTimeout,)),
     (FailureKind.TIMEOUT, _TIMEOUTS),
 )
-#: These prove that not a byte was sent.
-_NOT_SENT: Final = frozenset({FailureKind.MISCONFIGURED, FailureKind.NO_CONNECTION, FailureKind.CONNECT_TIMEOUT})
+#: Not a byte of the request was sent.
+_NOT_SENT_KINDS: Final = frozenset({FailureKind.MISCONFIGURED, FailureKind.NO_CONNECTION, FailureKind.CONNECT_TIMEOUT})
 
 
 def classify(error: BaseException) -> FailureKind:
     """Return why an exchange brought no response."""
-    return next((kind for kind, types in _KINDS if _caused_by(error, *types)), FailureKind.BROKEN)
+    return next((kind for kind, types in _KINDS_AND_TYPES if _caused_by(error, *types)), FailureKind.BROKEN)
 
 
 def exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and its causes.
+    """Yield an exception and its causes (`__cause__`), up to ten.
 
-    `__context__` is left out: it is what was being handled, and not what happened.
+    `__context__` is not followed: an exception that was being handled need not be the cause.
     """
     cause: BaseException | None = error
-    for _ in range(10):
+    for _ in range(10):  # causes may form a cycle
         if cause is None:
             return
         yield cause
@@ -71,21 +71,22 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def maybe_sent(error: BaseException) -> bool:
-    """Return whether the request may have reached the backend; False is a proof, True is none."""
-    return classify(error) not in _NOT_SENT
+    """Return False only if the request has certainly not reached the backend, not even in part."""
+    return classify(error) not in _NOT_SENT_KINDS
 
 
 def to_gateway_error(error: BaseException, *, is_write: bool) -> GatewayError:
-    """Return what a failed exchange means for a read or a write."""
+    """Return the error to raise for a failed exchange; a write that may have been sent has an unknown outcome."""
     kind = classify(error)
     if kind is FailureKind.MISCONFIGURED:
         return BackendMisconfigured(message("connection_misconfigured"))
-    if kind in _NOT_SENT:
+    if kind in _NOT_SENT_KINDS:
         return BackendUnavailable(message("not_connected"))
     if is_write:
         return OutcomeUnknown(message("connection_lost_after_send"))
     if kind is FailureKind.TIMEOUT:
         return BackendTimeout()
+    # RemoteDisconnected is both an HTTPException and a ConnectionError: the connection was lost.
     if _caused_by(error, HTTPException) and not _caused_by(error, ConnectionError):
         return BackendReplyInvalid(message("response_not_http"))
     return BackendUnavailable(message("connection_lost"))

@@ -18,34 +18,34 @@ from requests.structures import CaseInsensitiveDict
 from gateway.transport.deadline_socket import DeadlineSocket
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
-_MAX_INTERIM: Final = 8
+_MAX_INTERIM_RESPONSES: Final = 8
 _HEAD_END: Final = b"\r\n\r\n"
-_NO_BODY: Final = frozenset({204, 304})
-_CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
-#: RFC 9110, 5.5: a field value has visible characters, spaces and tabs.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTENT_CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+#: RFC 9110, 5.5: a field value has visible characters, spaces and tabs. Line breaks are checked separately.
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class ResponseTooLarge(Exception):
-    """The body is longer than the limit; the rest was not read."""
+    """The body is longer than the limit, and was not read to its end."""
 
 
 class HttpResponse(NamedTuple):
     """A complete response; `keep_alive` tells whether the connection can carry another request."""
 
     status: int
-    headers: CaseInsensitiveDict[str]  # several of one name are joined by commas
+    headers: CaseInsensitiveDict[str]  # values of headers with the same name are joined by commas
     body: bytes
     keep_alive: bool
 
 
 def encode_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return a request as bytes; raises ValueError for a character that its target or a header cannot carry."""
+    """Return a request as bytes; raises ValueError for a character that the target or a header must not contain."""
     if " " in target or not target.isascii():
         raise ValueError("the request target is not quoted")
     lines = [f"{method} {target} HTTP/1.1\r\n", *[f"{name}: {value}\r\n" for name, value in headers.items()], "\r\n"]
     head = "".join(lines)
-    if not head.count("\n") == head.count("\r") == len(lines) or _CONTROL.search(head):
+    only_own_line_breaks = head.count("\n") == head.count("\r") == len(lines)
+    if not only_own_line_breaks or _CONTROL_CHARACTER.search(head):
         raise ValueError("a header contains a line break or a control character")
     return head.encode("latin-1") + body
 
@@ -54,14 +54,14 @@ def read_response(connection: DeadlineSocket, max_bytes: int) -> HttpResponse:
     """Read one response and decompress its body; raises ResponseTooLarge, HTTPException or OSError."""
     reader = ResponseReader(connection, max_bytes)
     try:
-        for _ in range(_MAX_INTERIM + 1):
+        for _ in range(_MAX_INTERIM_RESPONSES + 1):
             reader.read_head()
             if reader.status >= 200:  # noqa: PLR2004 - RFC 9110: 1xx are interim, the final response follows
                 break
         else:
             raise BadStatusLine("too many interim responses")
         body = reader.read_body()
-    except (HttpParserError, HttpParserUpgrade, ValueError) as error:  # ValueError: a length of thousands of digits
+    except (HttpParserError, HttpParserUpgrade, ValueError) as error:  # int() refuses a length of thousands of digits
         raise HTTPException("not a valid HTTP response") from error
     finally:
         reader.close()
@@ -75,39 +75,39 @@ def read_response(connection: DeadlineSocket, max_bytes: int) -> HttpResponse:
 class ResponseReader:
     """Feeds received data to a parser, which calls the methods `on_…`.
 
-    The parser is fed each head by itself, and a body of known length to its last byte, because it skips line breaks
-    after a message without a word: a connection with anything behind its response must not be used again.
+    A connection on which anything follows the response must not be used again, but the parser silently skips line
+    breaks after a message. So it is fed nothing that follows a head or a body of known length.
     """
 
     def __init__(self, connection: DeadlineSocket, max_bytes: int) -> None:
         self._connection = connection
         self._max_bytes = max_bytes
         self._parser = HttpResponseParser(self)
-        self._data = b""  # received, not parsed yet
+        self._unparsed = b""  # received, but not yet fed to the parser
         self._body = bytearray()
         self._in_head = False
-        self._complete = False
+        self._complete = False  # the message has been parsed to its end
         self.status = 0
         self.headers: dict[str, str] = {}  # by lower-case name
         self.keep_alive = True
 
     def close(self) -> None:
-        """Break the reference cycle with the parser, so that no garbage collection is needed."""
+        """Break the reference cycle with the parser, so that both are freed without garbage collection."""
         del self._parser
 
     def on_message_begin(self) -> None:
-        """Refuse a second message behind the response."""
+        """Raise HTTPException if another message follows the response."""
         if self._complete:
             raise HTTPException("data after the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; trailers are ignored."""
+        """Add a header; trailers, which the parser reports after the head, are ignored."""
         if self._in_head:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
-        """Record the status and whether the head allows another request; both are unknown after the message."""
+        """Record the status, and whether the head allows another request: the parser forgets both after the message."""
         self._in_head = False
         self.status = self._parser.get_status_code()
         self.keep_alive = self.keep_alive and self._parser.should_keep_alive()
@@ -123,30 +123,38 @@ class ResponseReader:
         self._complete = True
 
     def read_head(self) -> None:
-        """Read the next head; an interim response is nothing else."""
+        """Read the next head, and with it the whole of an interim response.
+
+        Raises BadStatusLine, RemoteDisconnected or the parser's errors.
+        """
         self._in_head, self._complete, self.headers = True, False, {}
-        size, tail = 0, b""
+        head_bytes = 0  # parsed so far
+        tail = b""  # the last three bytes that were parsed: the end of the head may arrive in two parts
         while self._in_head:
-            self._data = self._data or self._connection.receive()
-            if not self._data:
-                raise BadStatusLine("closed within the head") if size else RemoteDisconnected("closed without response")
-            end = (tail + self._data).find(_HEAD_END)
-            head = self._data if end < 0 else self._data[: end + len(_HEAD_END) - len(tail)]
-            size += len(head)
-            if size > _MAX_HEAD_BYTES:
+            data = self._unparsed or self._connection.receive()
+            if not data:
+                raise (
+                    BadStatusLine("closed within the head")
+                    if head_bytes
+                    else RemoteDisconnected("closed without response")
+                )
+            end = (tail + data).find(_HEAD_END)
+            head = data if end < 0 else data[: end + len(_HEAD_END) - len(tail)]
+            head_bytes += len(head)
+            if head_bytes > _MAX_HEAD_BYTES:
                 raise BadStatusLine("the head is too long")
             self._parser.feed_data(head)
             if end >= 0 and self._in_head:
-                raise BadStatusLine("an empty head")
-            self._data, tail = self._data[len(head) :], (tail + head)[1 - len(_HEAD_END) :]
+                raise BadStatusLine("an empty head")  # the parser skips line breaks before a head
+            self._unparsed, tail = data[len(head) :], (tail + head)[-3:]
         if self._complete and ("transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"):
-            self.keep_alive = False  # 1xx, 204 and 304 have no body; a server that announces one may send it later
+            self.keep_alive = False  # a 1xx, 204 or 304 has no body; a server that announces one may still send it
 
     def read_body(self) -> bytes:
         """Return the body as the server sent it (RFC 9112, section 6.3)."""
         length, coding = self.headers.get("content-length"), self.headers.get("transfer-encoding")
         if self._complete:
-            pass
+            pass  # the response has no body
         elif coding is not None:
             if coding.lower() != "chunked":
                 raise HTTPException("a transfer coding that was not requested")
@@ -155,50 +163,59 @@ class ResponseReader:
             self._read_exact(int(length))
         else:
             self._read_to_eof()
-        self.keep_alive = self.keep_alive and not self._data
+        self.keep_alive = self.keep_alive and not self._unparsed
         return bytes(self._body)
 
     def _read_exact(self, length: int) -> None:
+        """Read a body of `length` bytes; raises ResponseTooLarge before anything is read."""
         self._check_size(length)
         while not self._complete:
-            data = (self._data or self._receive())[: length - len(self._body)]
-            self._parser.feed_data(data)
-            self._data = self._data[len(data) :]
+            data = self._next_data()
+            rest_of_body = data[: length - len(self._body)]
+            self._parser.feed_data(rest_of_body)
+            self._unparsed = data[len(rest_of_body) :]
 
     def _read_chunks(self) -> None:
-        tail, overhead = b"", 0
+        """Read a chunked body; forbid another request on the connection if anything follows the body."""
+        tail = b""  # the last five bytes
+        bytes_without_body = 0  # parsed since the body last grew: chunk sizes, their extensions, trailers
         while not self._complete:
-            data, size = self._data or self._receive(), len(self._body)
+            data, body_length = self._next_data(), len(self._body)
             self._feed_chunks(data)
             self._check_size(len(self._body))
-            overhead = overhead + len(data) if len(self._body) == size else 0
-            if overhead > _MAX_HEAD_BYTES:
+            bytes_without_body = bytes_without_body + len(data) if len(self._body) == body_length else 0
+            if bytes_without_body > _MAX_HEAD_BYTES:
                 raise HTTPException("a chunk extension or trailers that are too long")
-            self._data, tail = b"", (tail + data)[-5:]
-        # The last line and an empty one; more line breaks would have been skipped.
-        self.keep_alive = self.keep_alive and tail[1:] == _HEAD_END and tail[:1] not in b"\r\n"
+            self._unparsed, tail = b"", (tail + data)[-5:]
+        # The body ends with one empty line. Another line break before or after it would be data after the response,
+        # which the parser skips.
+        ends_with_one_empty_line = tail[1:] == _HEAD_END and tail[:1] not in b"\r\n"
+        self.keep_alive = self.keep_alive and ends_with_one_empty_line
 
     def _feed_chunks(self, data: bytes) -> None:
+        """Feed the parser; data that follows a complete response is not an error of the response."""
         try:
             self._parser.feed_data(data)
         except HttpParserError:
             if not self._complete:
                 raise
-            self.keep_alive = False  # the response is complete, and there is something behind it
+            self.keep_alive = False
 
     def _read_to_eof(self) -> None:
-        data = self._data or self._connection.receive()
+        """Read a body that ends with the stream."""
+        data = self._unparsed or self._connection.receive()
         while data:
             self._parser.feed_data(data)
             self._check_size(len(self._body))
             data = self._connection.receive()
-        self._data = b""
+        self._unparsed = b""
 
-    def _receive(self) -> bytes:
-        self._data = self._connection.receive()
-        if not self._data:
+    def _next_data(self) -> bytes:
+        """Return unparsed data, received now if there is none; raises IncompleteRead at the end of the stream."""
+        data = self._unparsed or self._connection.receive()
+        if not data:
             raise IncompleteRead(b"")
-        return self._data
+        return data
 
     def _check_size(self, length: int) -> None:
         if length > self._max_bytes:
@@ -206,10 +223,13 @@ class ResponseReader:
 
 
 def _decompress(body: bytes, coding: str, max_bytes: int) -> bytes:
-    """Return a body decompressed to at most `max_bytes`: a few bytes may expand to any number."""
-    if coding not in _CODINGS:
+    """Return a decompressed body, of which no more than the limit is expanded.
+
+    Raises ResponseTooLarge or HTTPException.
+    """
+    if coding not in _CONTENT_CODINGS:
         raise HTTPException("a content coding that was not requested")
-    decompressor = zlib.decompressobj(32 + zlib.MAX_WBITS)  # detects gzip and zlib
+    decompressor = zlib.decompressobj(32 + zlib.MAX_WBITS)  # 32: detects whether the format is gzip or zlib
     try:
         decompressed = decompressor.decompress(body, max_bytes + 1)
     except zlib.error as error:

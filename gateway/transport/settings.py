@@ -12,25 +12,25 @@ from gateway.settings.fields import CaFile, Integer, Number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSettings:
-    """What one call may cost, and how many calls there may be."""
+    """Timeouts, limits and the circuit breaker of one connection."""
 
     connect_seconds: float = 3.0
     hard_timeout_seconds: float = 35.0  # connecting, sending, headers and body together
     max_reply_bytes: int = 8 * 1024 * 1024
-    ca_file: str | None = None  # of a private certificate authority; None: the public ones
+    ca_file: str | None = None  # certificates of private authorities; None: the public authorities
     idle_seconds: float = 15.0  # how long an idle connection stays open
     requests_per_second: float = 0.0  # 0: no limit
     concurrent_calls: int = 1000  # of one process; each holds a socket and the memory of a reply
     queued_calls: int = 1000  # that wait for one of the concurrent calls to end
     circuit_failures: int = 10  # consecutive failures that open the circuit breaker; 0: never
-    circuit_seconds: float = 10.0  # how long it is open at first; doubles up to 60
+    circuit_seconds: float = 10.0  # the first pause of an open circuit; the next ones double, up to 60
 
 
-_NAMES: Final = frozenset(field.name for field in dataclasses.fields(TransportSettings))
+_SETTING_NAMES: Final = frozenset(field.name for field in dataclasses.fields(TransportSettings))
 
 
 class TransportSchema(SettingsSchema):
-    """The base of a backend's OptionsSchema; its `target` has a field `limits` for the TransportSettings."""
+    """The base class of a backend's OptionsSchema, whose `target` has a field `limits` for the TransportSettings."""
 
     connect_seconds = Number(maximum=60.0)
     hard_timeout_seconds = Number(maximum=600.0)
@@ -43,6 +43,6 @@ class TransportSchema(SettingsSchema):
     circuit_seconds = Number(maximum=600.0)
 
     def build(self, values: dict[str, Any]) -> Any:
-        """Return the options, with the settings of this class as their `limits`."""
-        limits = TransportSettings(**{name: values.pop(name) for name in _NAMES & values.keys()})
+        """Return the backend's options, with the settings of this class as their `limits`."""
+        limits = TransportSettings(**{name: values.pop(name) for name in _SETTING_NAMES & values.keys()})
         return super().build({**values, "limits": limits})

@@ -50,13 +50,13 @@ def test_nothing_is_printed_before_all_three_listen(
     monkeypatch.setattr(sandbox, "_READY_TIMEOUT", 0.3)
     addresses = [f"127.0.0.1:{twin.getsockname()[1]}" for twin in twins]
     twins[0].listen()
-    assert not sandbox._wait_ready(addresses, readyz, [])
+    assert not sandbox._wait_until_ready(addresses, readyz, [])
     twins[1].listen()
-    assert sandbox._wait_ready(addresses, readyz, [])
+    assert sandbox._wait_until_ready(addresses, readyz, [])
 
 
 def test_a_process_that_ended_is_not_waited_for(readyz: str, twins: list[socket.socket]) -> None:
     """If one of the three has ended, the wait ends."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    assert not sandbox._wait_ready([f"127.0.0.1:{twins[0].getsockname()[1]}"], readyz, [ended])
+    assert not sandbox._wait_until_ready([f"127.0.0.1:{twins[0].getsockname()[1]}"], readyz, [ended])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.callers import Caller
-from gateway.identity.api_keys import ApiKeyStore
+from gateway.identity.authenticator import ApiKeyStore
 
 
 def _digest(key: str) -> str:

@@ -240,6 +240,6 @@ def test_requests_do_not_wait_for_a_fetch_if_keys_are_cached(login: Login, clock
     tokens.find_caller(login.token())
     clock.sleep(ISSUER.refresh_seconds)
     keys = tokens._keys
-    assert keys._lock.acquire()
+    assert keys._fetch_lock.acquire()
     assert tokens.find_caller(login.token()).name == "portal"
     assert login.fetches == 1

@@ -54,7 +54,7 @@ def test_never_more_than_the_rate_in_any_window(pauses: list[float], per_second:
         assert 0 < wait <= window.seconds
     for start in accepted:
         # floats of this size are exact to a quarter of a microsecond
-        assert sum(start <= time < start + window.seconds - 1e-6 for time in accepted) <= window.amount
+        assert sum(start <= time < start + window.seconds - 1e-6 for time in accepted) <= window.max_requests
 
 
 def test_wait(clock: VirtualClock) -> None:

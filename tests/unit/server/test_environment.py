@@ -14,7 +14,7 @@ from gateway.server.environment import InvalidEnvironment, ServerEnvironment, re
 def test_defaults() -> None:
     """Without variables there is one worker on the loopback address."""
     assert read_environment({}) == ServerEnvironment(
-        bind="127.0.0.1:8000", workers=1, keepalive_seconds=75, leave_seconds=0.0
+        bind="127.0.0.1:8000", workers=1, keepalive_seconds=75, deregister_seconds=0.0
     )
 
 
@@ -27,7 +27,7 @@ def test_values() -> None:
         "GATEWAY_LEAVE_SECONDS": "2.5",
     }
     assert read_environment(environ) == ServerEnvironment(
-        bind="[::1]:9000", workers=4, keepalive_seconds=300, leave_seconds=2.5
+        bind="[::1]:9000", workers=4, keepalive_seconds=300, deregister_seconds=2.5
     )
 
 

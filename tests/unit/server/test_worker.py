@@ -37,8 +37,8 @@ def start(
     """Create a worker that has loaded the service, with a value of GATEWAY_LEAVE_SECONDS."""
     workers: list[DrainingGeventWorker] = []
 
-    def create(leave_seconds: str = "0") -> DrainingGeventWorker:
-        monkeypatch.setenv("GATEWAY_LEAVE_SECONDS", leave_seconds)
+    def create(deregister_seconds: str = "0") -> DrainingGeventWorker:
+        monkeypatch.setenv("GATEWAY_LEAVE_SECONDS", deregister_seconds)
         log = logging.getLogger("tests.worker")
         worker = DrainingGeventWorker(1, os.getppid(), [], application, 30.0, application.cfg, log)
         provisioner = SimpleNamespace(draining=False)

@@ -13,8 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.errors import JournalUnavailable
-from gateway.telemetry import journal_collector
-from gateway.telemetry.metrics import BUCKETS, Metrics
+from gateway.telemetry.metrics import HISTOGRAM_BUCKETS, Metrics
 
 LABEL_ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
 FIELDS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
@@ -79,8 +78,8 @@ def test_requests(metrics: Metrics) -> None:
         ("/modules", "POST", "409", "cmdb", "module_already_exists", "not_applied"): 1.0,
     }
     buckets = samples(metrics, "gateway_request_seconds_bucket")
-    expected = [1.0 if bound < 0.3 else 2.0 for bound in BUCKETS] + [3.0]
-    assert [buckets["/modules", "POST", str(bound)] for bound in (*BUCKETS, "+Inf")] == expected
+    expected = [1.0 if bound < 0.3 else 2.0 for bound in HISTOGRAM_BUCKETS] + [3.0]
+    assert [buckets["/modules", "POST", str(bound)] for bound in (*HISTOGRAM_BUCKETS, "+Inf")] == expected
     assert samples(metrics, "gateway_request_seconds_sum") == {("/modules", "POST"): pytest.approx(99.301)}
     assert samples(metrics, "gateway_request_seconds_count") == {("/modules", "POST"): 3.0}
 
@@ -160,7 +159,6 @@ def test_run(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
 _TWO_WORKERS = """
 import os
 from prometheus_client import multiprocess
-from gateway.telemetry import journal_collector
 from gateway.telemetry.metrics import Metrics
 fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
 pid = os.fork()
@@ -201,5 +199,5 @@ def test_package_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(journal_collector, "version", missing)
+    monkeypatch.setattr("gateway.telemetry.metrics.version", missing)
     assert samples(Metrics(dict), "gateway_build_info") == {("unknown",): 1.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.telemetry.tracing import extract, trace_id
+from gateway.telemetry.tracing import extract_trace_headers, get_trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -37,9 +37,9 @@ def environ(headers: dict[str, str]) -> dict[str, str]:
 )
 def test_well_formed(headers: dict[str, str], trace: str | None) -> None:
     """W3C's and Zipkin's headers are returned unchanged; the trace id is found in each."""
-    extracted = extract(environ(headers))
+    extracted = extract_trace_headers(environ(headers))
     assert extracted == headers
-    assert trace_id(extracted) == trace
+    assert get_trace_id(extracted) == trace
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_well_formed(headers: dict[str, str], trace: str | None) -> None:
 )
 def test_malformed_parents(parent: str) -> None:
     """A malformed traceparent is dropped, and its tracestate."""
-    assert extract(environ({"traceparent": parent, "tracestate": "a=1"})) == {}
+    assert extract_trace_headers(environ({"traceparent": parent, "tracestate": "a=1"})) == {}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_malformed_parents(parent: str) -> None:
 )
 def test_malformed_states(state: str) -> None:
     """A malformed or too long tracestate is dropped; the traceparent is kept."""
-    assert extract(environ({"traceparent": PARENT, "tracestate": state})) == {"traceparent": PARENT}
+    assert extract_trace_headers(environ({"traceparent": PARENT, "tracestate": state})) == {"traceparent": PARENT}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_malformed_states(state: str) -> None:
 )
 def test_malformed_b3(headers: dict[str, str]) -> None:
     """Incomplete or malformed B3 headers are dropped."""
-    assert extract(environ(headers)) == {}
+    assert extract_trace_headers(environ(headers)) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_malformed_b3(headers: dict[str, str]) -> None:
 def test_time_is_linear(name: str, value: str) -> None:
     """The longest header that the server accepts, and the longest tracestate that is parsed, take linear time."""
     headers = {"traceparent": PARENT, name: value}
-    assert set(extract(environ(headers))) <= {"traceparent", "tracestate"}
+    assert set(extract_trace_headers(environ(headers))) <= {"traceparent", "tracestate"}

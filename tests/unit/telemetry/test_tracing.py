@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.telemetry.request_log import RequestTelemetry
-from gateway.telemetry.tracing import OtelTracer, extract, trace_id
+from gateway.telemetry.tracing import OtelTracer, extract_trace_headers, get_trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -76,7 +76,7 @@ def test_a_trace_is_continued(
     for headers, span in ((request.headers, outer), (exchange.headers, inner)):
         assert headers["traceparent"] == f"00-{TRACE}-{span_ids(span)[1]}-01"
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in exchange.headers.items()}
-    assert extract(environ) == exchange.headers
+    assert extract_trace_headers(environ) == exchange.headers
     assert (inner.kind, outer.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
 
 
@@ -93,7 +93,7 @@ def test_unsampled_trace(tracer: OtelTracer, exported: InMemorySpanExporter, tra
     span = tracer.start_request_span(trace)
     span.end(FIELDS, failed=False)
     assert exported.get_finished_spans() == ()
-    assert trace_id(span.headers) == TRACE
+    assert get_trace_id(span.headers) == TRACE
     assert span.headers["traceparent"].endswith("-00")
     assert span.headers.get("b3", "-0")[-2:] == "-0"
     assert span.headers.get("X-B3-Sampled", "0") == "0"
@@ -105,7 +105,7 @@ def test_new_trace(tracer: OtelTracer, exported: InMemorySpanExporter) -> None:
     assert request_span.span
     request_span.span.end(FIELDS, failed=False)
     assert span_ids(only_span(exported)) == (
-        trace_id(request_span.trace),
+        get_trace_id(request_span.trace),
         request_span.trace["traceparent"][36:52],
         None,
     )

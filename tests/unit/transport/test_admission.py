@@ -60,7 +60,7 @@ def scripted(clock: VirtualClock) -> Iterator[ScriptedClient]:
     settings = TransportSettings(circuit_failures=3, concurrent_calls=1, queued_calls=1)
     scripted = ScriptedClient(clock=clock, settings=settings)
     yield scripted
-    assert scripted.client._admission._slots.acquire(0.0)  # the one slot was released in every case
+    assert scripted.client._admission._semaphore.acquire(0.0)  # the one slot was released in every case
 
 
 @pytest.mark.parametrize("request_", [READ, WRITE])
@@ -199,7 +199,7 @@ def test_a_circuit_that_opens_during_the_wait_refuses(
     scripted: ScriptedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls that waited while the backend failed are not sent one by one."""
-    slots = scripted.client._admission._slots
+    slots = scripted.client._admission._semaphore
     acquire = slots.acquire
 
     def acquire_after_failures(seconds: float) -> bool:

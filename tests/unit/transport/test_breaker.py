@@ -20,7 +20,7 @@ FAILURES, SECONDS, PROBE_SECONDS = 3, 10.0, 40.0
 def create_breaker(
     clock: VirtualClock, *, failures: int = FAILURES, random: float = 0.0, seconds: float = SECONDS
 ) -> CircuitBreaker:
-    config = BreakerConfig(failures=failures, seconds=seconds, probe_seconds=PROBE_SECONDS)
+    config = BreakerConfig(failure_threshold=failures, first_pause_seconds=seconds, probe_seconds=PROBE_SECONDS)
     return CircuitBreaker(config, clock, random=lambda: random, on_change=lambda _: None)
 
 
@@ -50,11 +50,11 @@ def test_only_consecutive_failures_count(clock: VirtualClock) -> None:
 def test_concurrent_failures_are_one_failure(clock: VirtualClock) -> None:
     """A thousand calls that one restart interrupts do not open the circuit; three successive failures do."""
     breaker = create_breaker(clock)
-    started = clock.monotonic()
+    started_at = clock.monotonic()
     permits = [breaker.acquire() for _ in range(1000)]
     clock.sleep(0.1)
     for permit in permits:
-        breaker.record_failure(permit, started, counts_always=False)
+        breaker.record_failure(permit, started_at, counts_always=False)
     assert not breaker.is_open
     fail(breaker, clock, times=2)
     assert breaker.is_open
@@ -63,24 +63,24 @@ def test_concurrent_failures_are_one_failure(clock: VirtualClock) -> None:
 def test_concurrent_long_timeouts_each_count(clock: VirtualClock) -> None:
     """Three timeouts of calls that started together open the circuit: a hanging backend is detected at once."""
     breaker = create_breaker(clock)
-    started = clock.monotonic()
+    started_at = clock.monotonic()
     permits = [breaker.acquire() for _ in range(3)]
     clock.sleep(35.0)
     for permit in permits:
-        breaker.record_failure(permit, started, counts_always=True)
+        breaker.record_failure(permit, started_at, counts_always=True)
     assert breaker.is_open
 
 
 def test_results_of_an_earlier_generation_are_ignored(clock: VirtualClock) -> None:
     """A call that was sent before an outage and times out after it proves nothing about the backend now."""
     breaker = create_breaker(clock)
-    started = clock.monotonic()
+    started_at = clock.monotonic()
     old_permits = [breaker.acquire() for _ in range(10)]
     fail(breaker, clock, times=3)
     clock.sleep(10.0)
     breaker.record_success(breaker.acquire())
     for permit in old_permits:
-        breaker.record_failure(permit, started, counts_always=True)
+        breaker.record_failure(permit, started_at, counts_always=True)
     assert not breaker.is_open
 
 
@@ -177,7 +177,7 @@ class ClosedMeanwhile(CircuitBreaker):
 
 def test_a_circuit_that_closes_during_acquire_needs_no_probe(clock: VirtualClock) -> None:
     """If the circuit closes between the check without the lock and the check with it, the call is an ordinary one."""
-    config = BreakerConfig(failures=1, seconds=10.0, probe_seconds=40.0)
+    config = BreakerConfig(failure_threshold=1, first_pause_seconds=10.0, probe_seconds=40.0)
     breaker = ClosedMeanwhile(config, clock, random=lambda: 0.0, on_change=lambda _: None)
     fail(breaker, clock)
     clock.sleep(5.0)
@@ -200,8 +200,8 @@ class Model:
             self.state, self.generation, self.open_until = "half_open", self.generation + 1, now + PROBE_SECONDS
         return self.generation
 
-    def record(self, generation: int, result: str, started: float, now: float, random: float) -> None:
-        if generation != self.generation or (result == "failure" and started < self.last_failure):
+    def record(self, generation: int, result: str, started_at: float, now: float, random: float) -> None:
+        if generation != self.generation or (result == "failure" and started_at < self.last_failure):
             return
         if result == "ignored":
             self.state, self.open_until = ("open", now) if self.state == "half_open" else (self.state, self.open_until)
@@ -226,7 +226,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.clock, self.model, self.random = VirtualClock(), Model(), 0.0
         self.changes: list[bool] = []
         self.breaker = CircuitBreaker(
-            BreakerConfig(failures=FAILURES, seconds=SECONDS, probe_seconds=PROBE_SECONDS),
+            BreakerConfig(failure_threshold=FAILURES, first_pause_seconds=SECONDS, probe_seconds=PROBE_SECONDS),
             self.clock,
             random=lambda: self.random,
             on_change=self.changes.append,
@@ -254,15 +254,15 @@ class BreakerMachine(RuleBasedStateMachine):
     def record(self, call: tuple[int, int, float] | None, result: str, random: float) -> None:
         if call is None:
             return
-        permit, generation, started = call
+        permit, generation, started_at = call
         self.random = random
-        self.model.record(generation, result, started, self.clock.seconds, random)
+        self.model.record(generation, result, started_at, self.clock.seconds, random)
         if result == "success":
             self.breaker.record_success(permit)
         elif result == "ignored":
             self.breaker.ignore(permit)
         else:
-            self.breaker.record_failure(permit, started, counts_always=result == "timeout")
+            self.breaker.record_failure(permit, started_at, counts_always=result == "timeout")
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 4.0, 9.0, 39.0, 41.0]))
     def wait(self, seconds: float) -> None:

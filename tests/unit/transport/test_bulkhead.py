@@ -90,7 +90,7 @@ def test_a_new_call_does_not_overtake() -> None:
     semaphore.acquire(0.0)
     waiters = Waiters(semaphore)
     waiters.start(1)
-    semaphore._free.append(None)  # the first half of release()
+    semaphore._free_slots.append(None)  # the first half of release()
     assert not semaphore.acquire(0.0) or waiters.order == [1]
     waiters.join()
     assert waiters.order == [1]

@@ -11,7 +11,7 @@ import pytest
 from gateway.app import SystemClock
 from gateway.domain.backend import BackendServices, CallContext
 from gateway.domain.errors import BackendMisconfigured, BackendReplyInvalid, BackendUnavailable, OutcomeUnknown
-from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest, UpstreamResponse, json_fetcher
+from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest, UpstreamResponse, create_json_fetcher
 from tests.unit.transport.rawserver import RawServer, Script, Step, reply
 
 pytestmark = pytest.mark.loopback
@@ -227,7 +227,7 @@ def test_a_credential_is_redacted() -> None:
 def test_a_document_is_fetched_at_each_call() -> None:
     """The fetcher does not cache."""
     with RawServer([reply(b'{"keys": []}'), Step.KEEP], [reply(b'{"keys": [1]}')]) as server:
-        fetch = json_fetcher(f"{server.url}/keys", None, SystemClock())
+        fetch = create_json_fetcher(f"{server.url}/keys", None, SystemClock())
         assert [fetch(), fetch()] == [{"keys": []}, {"keys": [1]}]
     assert server.requests[0].startswith(b"GET /keys HTTP/1.1\r\n")
 
@@ -239,4 +239,4 @@ def test_a_document_is_fetched_at_each_call() -> None:
 def test_a_response_that_is_no_document_is_an_error(response: bytes) -> None:
     """HTML, null, an error status, and more bytes than such a document has."""
     with RawServer([response]) as server, pytest.raises(BackendReplyInvalid):
-        json_fetcher(server.url, None, SystemClock())()
+        create_json_fetcher(server.url, None, SystemClock())()

@@ -95,10 +95,10 @@ def test_an_invalid_address(url: str) -> None:
 def test_idle_connections_are_limited() -> None:
     """A connection that is released when enough are idle is closed."""
     adapter = PooledAdapter(TransportSettings(concurrent_calls=1))
-    origin = adapter._origin("http://127.0.0.1:1")
+    pool = adapter._get_pool("http://127.0.0.1:1")
     pairs = [socket.socketpair() for _ in range(2)]
     for ours, _ in pairs:
-        adapter._release(origin, DeadlineSocket(ours, None), RESPONSE)
+        adapter._release(pool, DeadlineSocket(ours, None), RESPONSE)
     assert [ours.fileno() == -1 for ours, _ in pairs] == [False, True]
     adapter.close()
     for _, theirs in pairs:
@@ -109,11 +109,11 @@ def test_old_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch, clock:
     """They are closed when the next exchange ends, although only newer ones are reused."""
     monkeypatch.setattr("gateway.transport.connection_pool.time", clock)
     adapter = PooledAdapter(TransportSettings(idle_seconds=15.0))
-    origin = adapter._origin("http://127.0.0.1:1")
+    pool = adapter._get_pool("http://127.0.0.1:1")
     pairs = [socket.socketpair() for _ in range(4)]
     for (ours, _), pause in zip(pairs, (0.0, 5.0, 9.0, 1.0), strict=True):
         clock.sleep(pause)
-        adapter._release(origin, DeadlineSocket(ours, None), RESPONSE)
+        adapter._release(pool, DeadlineSocket(ours, None), RESPONSE)
     assert [ours.fileno() == -1 for ours, _ in pairs] == [True, False, False, False]
     adapter.close()
     for _, theirs in pairs:
