@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from gateway.twins.cmdb.attributes import BUILT_IN, Attribute, custom_attribute
+from gateway.twins.cmdb.attributes import BUILT_IN_ATTRIBUTES, Attribute, custom_attribute
 from gateway.twins.cmdb.seed import CmdbSeed
-from gateway.twins.faults.injector import ReadLag, commit, fault_labels, read_lag
+from gateway.twins.faults.injector import ReadLag, commit_write, fault_labels, read_lag_seconds
 
 Row = dict[str, Any]
 # The creation time of the seed's rows.
 SEED_TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49_000, tzinfo=UTC)
-UNIQUE: Final = ("bk_biz_id", "bk_set_id", "bk_module_name")
+UNIQUE_FIELDS: Final = ("bk_biz_id", "bk_set_id", "bk_module_name")
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,22 @@ class Store:
             self.businesses: dict[int, Row] = {}
             self.sets: dict[int, Row] = {}
             self.modules: dict[int, Row] = {}
-            self.names: dict[tuple[Any, ...], int] = {}
-            self.hosts: dict[int, int] = {}
-            self.associated: set[int] = set()
+            self.names: dict[tuple[Any, ...], int] = {}  # the unique index: natural key → module id
+            self.hosts: dict[int, int] = {}  # module id → number of hosts
+            self.associated: set[int] = set()  # the ids of modules with associations, which cannot be deleted
             self._lag: ReadLag[int, Row] = ReadLag()
             self.ledger: list[Row] = []
             self.requests: Counter[str] = Counter()
-            self.attributes: tuple[Attribute, ...] = (*BUILT_IN, *map(custom_attribute, self.seed.attributes))
+            self.attributes: tuple[Attribute, ...] = (
+                *BUILT_IN_ATTRIBUTES,
+                *map(custom_attribute, self.seed.attributes),
+            )
             self._ids = count(self.seed.next_module_id)
             for business in self.seed.businesses:
-                self._load_seed(business)
+                self._load_business(business)
 
-    def _load_seed(self, business: Row) -> None:
+    def _load_business(self, business: Row) -> None:
+        """Store a business of the seed, with its sets and their modules."""
         biz = {"bk_biz_id": business["bk_biz_id"]}
         times = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0"}
         attributes = {key: value for key, value in business.items() if key != "sets"}
@@ -83,7 +87,9 @@ class Store:
 
     def new_row(self, biz: int, set_id: int) -> Row:
         """Return a module row with CMDB's default values."""
-        custom = (attribute.name for attribute in self.attributes[len(BUILT_IN) :] if attribute.biz in (0, biz))
+        custom = (
+            attribute.name for attribute in self.attributes[len(BUILT_IN_ATTRIBUTES) :] if attribute.biz in (0, biz)
+        )
         return dict.fromkeys(custom) | {
             "bk_biz_id": biz,
             "bk_set_id": set_id,
@@ -124,14 +130,14 @@ class Store:
 
         `prepare` validates and returns the write, or None if nothing is to change; it raises CmdbError.
         """
-        return commit(lambda: self._write(info, prepare))
+        return commit_write(lambda: self._write(info, prepare))
 
     def _write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
         with self._lock:
             result = prepare()
             if result is None:
                 return None
-            if lag_seconds := read_lag():
+            if lag_seconds := read_lag_seconds():
                 module_id = result.row["bk_module_id"]
                 self._lag.hide(lag_seconds, {module_id: self.modules.get(module_id)})
             self._apply(result)
@@ -144,9 +150,9 @@ class Store:
             self.requests[operation] += 1
 
     def _apply(self, result: WriteResult) -> None:
-        before = self.modules.pop(result.row["bk_module_id"], None)
-        if before:
-            del self.names[natural_key(before)]
+        old_row = self.modules.pop(result.row["bk_module_id"], None)
+        if old_row:
+            del self.names[natural_key(old_row)]
         if result.deleted:
             self.hosts.pop(result.row["bk_module_id"], None)
         else:
@@ -174,4 +180,4 @@ class Store:
 
 def natural_key(row: Row) -> tuple[Any, ...]:
     """Return the key of the unique index, which does not contain the supplier account (facts, section 6)."""
-    return tuple(row[name] for name in UNIQUE)
+    return tuple(row[name] for name in UNIQUE_FIELDS)

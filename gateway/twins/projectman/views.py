@@ -63,8 +63,8 @@ class Views:
             projects = [
                 serialize_project(project)
                 for project in self._store.projects.all()
-                if all_projects or g.user.user_id in project.members
-                if search in project.seed.project_name or search in project.seed.description
+                if (all_projects or g.user.user_id in project.members)
+                and (search in project.seed.project_name or search in project.seed.description)
             ]
         return _json_response(serialize_page("projects", projects, page))
 
@@ -86,14 +86,14 @@ class Views:
             login: Any = json.loads(request.get_data())
         except (ValueError, RecursionError):
             raise IamError(400, INVALID_BODY) from None
-        token, body = self._store.tokens.issue(login, catalog=not request.args.get("nocatalog"))
+        token, body = self._store.tokens.issue(login, with_catalog=not request.args.get("nocatalog"))
         response = _json_response(body, 201)
         response.headers["X-Subject-Token"] = token
         return response
 
     def list_iam_projects(self) -> Response:
         """Return the user's IAM projects, whose ids are not ids of CodeArts projects."""
-        return _json_response(self._store.tokens.projects(g.user, request.args.get("name")))
+        return _json_response(self._store.tokens.list_projects(g.user, request.args.get("name")))
 
     def show_ledger(self) -> Response:
         """Return the writes that were applied; the real service has no such operation."""
@@ -101,7 +101,7 @@ class Views:
 
     def show_requests(self) -> Response:
         """Return the request counts; the real service has no such operation."""
-        return _json_response(self._store.requests())
+        return _json_response(self._store.request_counts())
 
     def reset(self) -> Response:
         """Return to the state of the seed; the real service has no such operation."""
