@@ -68,7 +68,7 @@ def handle(
 
 
 def relay(seed: CmdbSeed, response: CmdbResponse) -> CmdbResponse:
-    """Return CMDB's response as the gateway sends it."""
+    """Return CMDB's response as the API gateway sends it, with renamed keys in some releases."""
     if response.from_apiserver or not seed.renames_keys or isinstance(response.body, str):
         return response
     return replace(response, body={RENAMED_KEYS.get(name, name): value for name, value in response.body.items()})

@@ -119,6 +119,7 @@ class Reads:
         ]
 
     def _query(self, call: OperationCall) -> Query:
+        """Return the query in a body; raises CmdbError if it is malformed or contains a forbidden operator."""
         query = parse_query(call.body)
         if self._store.seed.version.forbids_operators:
             check_operators(query.condition)

@@ -130,9 +130,9 @@ class Store:
 
         `prepare` validates and returns the write, or None if nothing is to change; it raises CmdbError.
         """
-        return commit_write(lambda: self._write(info, prepare))
+        return commit_write(lambda: self._apply_and_record(info, prepare))
 
-    def _write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
+    def _apply_and_record(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
         with self._lock:
             result = prepare()
             if result is None:

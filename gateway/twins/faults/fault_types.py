@@ -8,7 +8,8 @@ from typing import Any, Final
 MAX_SECONDS: Final = 3_600.0
 MAX_BYTES: Final = 1 << 30
 
-# The category of a fault type: one fault of each category can apply to a request.
+# The category of a fault type: one fault of each category can apply to a request. A fault type that excludes no other
+# has a category of its own, named after it.
 DELAY: Final = "delay"
 RESPONSE: Final = "response"
 TRANSPORT: Final = "transport"

@@ -76,7 +76,7 @@ class DelayedWrites:
         self._rule_error = rule_error
         self._lock = threading.Lock()
         self._timers: dict[int, threading.Timer] = {}
-        self._last_number = 0
+        self._last_timer_id = 0
         self._performed = 0
         self._refused: list[str] = []
 
@@ -86,10 +86,10 @@ class DelayedWrites:
             if len(self._timers) >= MAX_DELAYED_WRITES:
                 self._refused.append(f"{MAX_DELAYED_WRITES} late writes are waiting already")
                 return
-            self._last_number += 1
-            timer = threading.Timer(seconds, self._apply, (self._last_number, perform))
+            self._last_timer_id += 1
+            timer = threading.Timer(seconds, self._apply, (self._last_timer_id, perform))
             timer.daemon = True
-            self._timers[self._last_number] = timer
+            self._timers[self._last_timer_id] = timer
             timer.start()
 
     def cancel(self) -> None:
@@ -106,9 +106,9 @@ class DelayedWrites:
         with self._lock:
             return {"waiting": len(self._timers), "performed": self._performed, "refused": list(self._refused)}
 
-    def _apply(self, number: int, perform: Callable[[], object]) -> None:
+    def _apply(self, timer_id: int, perform: Callable[[], object]) -> None:
         with self._lock, self._app.app_context():  # the lock is held throughout, so that cancel() waits for the write
-            if self._timers.pop(number, None) is None:
+            if self._timers.pop(timer_id, None) is None:
                 return  # cancel() came first
             try:
                 perform()
@@ -188,7 +188,7 @@ class ReadLag(Generic[Key, Value]):
         self._hidden.append((time.monotonic() + seconds, old_rows))
 
     def visible(self, rows: dict[Key, Value]) -> dict[Key, Value]:
-        """Return what reads see: the same dict if nothing is hidden."""
+        """Return the rows that reads see: `rows` itself if nothing is hidden."""
         now = time.monotonic()
         self._hidden = [(ends_at, old_rows) for ends_at, old_rows in self._hidden if ends_at > now]
         if not self._hidden:

@@ -60,9 +60,9 @@ class Store:
 
     def commit(self, command: Command, user: str, request_id: str | None) -> Body:
         """Apply a command, append it to the ledger and return the requested module; raises ProjectManError."""
-        return commit_write(lambda: self._commit(command, user, request_id))
+        return commit_write(lambda: self._apply_and_record(command, user, request_id))
 
-    def _commit(self, command: Command, user: str, request_id: str | None) -> Body:
+    def _apply_and_record(self, command: Command, user: str, request_id: str | None) -> Body:
         with self.lock:
             changed = self._apply(command)
             for module in changed:
