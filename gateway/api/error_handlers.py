@@ -191,11 +191,11 @@ def error_catalog() -> list[dict[str, Any]]:
             "code": code,
             "status": HTTP_STATUS[code],
             "title": language.titles[code],
-            "outcome": error_class.outcome.value,
-            "retryable": error_class.retryable,
+            "outcome": error.outcome.value,
+            "retryable": error.retryable,
             "meaning": language.descriptions[code],
         }
-        for code, error_class in sorted(REGISTRY.items())
+        for code, error in sorted(REGISTRY.items())
     ]
 
 

@@ -13,8 +13,8 @@ NAME_PATTERN: Final = re.compile(r'[^\\|/:*,<>"?#\t\n\f\r ]+')
 USERS_PATTERN: Final = re.compile(r"[0-9a-zA-Z][a-zA-Z0-9@.,_-]*")
 # The characters that Go's strings.TrimSpace removes.
 GO_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-MAX_SHORT_TEXT: Final = 256
-MAX_LONG_TEXT: Final = 2000
+MAX_SHORT: Final = 256
+MAX_LONG: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -60,63 +60,63 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _validate_name(attribute: Attribute, value: Any) -> Any:
-    """Apply CMDB's six rules for names, in CMDB's order, and return the name without outer ASCII spaces."""
+def _name(attribute: Attribute, value: Any) -> Any:
+    """Apply the six rules for names, in order, and return the name without outer ASCII spaces."""
     if not isinstance(value, str):
         raise CmdbError(1199007, attribute.name)
     value = value.strip(" ")
     if not value:
         raise CmdbError(1199010, attribute.name)
-    if len(value) > MAX_SHORT_TEXT:
+    if len(value) > MAX_SHORT:
         raise CmdbError(1199073, attribute.name)
     if not NAME_PATTERN.fullmatch(value):
         raise CmdbError(1199006, attribute.name)
     trimmed = value.strip(GO_SPACE)
     if not trimmed:
         raise CmdbError(1199010, attribute.name)
-    if len(trimmed.encode("utf-8", "replace")) > MAX_SHORT_TEXT:
+    if len(trimmed.encode("utf-8", "replace")) > MAX_SHORT:
         raise CmdbError(1199015, attribute.name)
     return value
 
 
-def _validate_enum(attribute: Attribute, value: Any) -> Any:
+def _enum(attribute: Attribute, value: Any) -> Any:
     if value is not None and value not in attribute.options:
         raise CmdbError(1199006, attribute.name)
     return value
 
 
-def _validate_users(attribute: Attribute, value: Any) -> Any:
+def _users(attribute: Attribute, value: Any) -> Any:
     """Validate user names, separated by commas without spaces; null and the empty string are no user."""
     if value is None or value == "":
         return value
     if not isinstance(value, str):
         raise CmdbError(1199006, attribute.name)
-    if len(value.encode("utf-8", "replace")) > MAX_LONG_TEXT:
+    if len(value.encode("utf-8", "replace")) > MAX_LONG:
         raise CmdbError(1199015, attribute.name)
     if not USERS_PATTERN.fullmatch(value):
         raise CmdbError(1199016, attribute.name)
     return value
 
 
-def _validate_creator(attribute: Attribute, value: Any) -> Any:
+def _creator(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, str) and "," in value:
         raise CmdbError(1199016, attribute.name)
-    return _validate_users(attribute, value)
+    return _users(attribute, value)
 
 
-def _validate_integer(attribute: Attribute, value: Any) -> Any:
+def _integer(attribute: Attribute, value: Any) -> Any:
     if value is not None and not is_integer(value):
         raise CmdbError(1199009, attribute.name)
     return value
 
 
-def _validate_boolean(attribute: Attribute, value: Any) -> Any:
+def _boolean(attribute: Attribute, value: Any) -> Any:
     if not isinstance(value, bool):
         raise CmdbError(1199006, attribute.name)
     return value
 
 
-def _validate_time(attribute: Attribute, value: Any) -> Any:
+def _time(attribute: Attribute, value: Any) -> Any:
     try:
         if value not in (None, ""):
             datetime.fromisoformat(value)
@@ -125,7 +125,7 @@ def _validate_time(attribute: Attribute, value: Any) -> Any:
     return value
 
 
-def _text_validator(max_bytes: int) -> Callable[[Attribute, Any], Any]:
+def _text(max_bytes: int) -> Callable[[Attribute, Any], Any]:
     def validate_text(attribute: Attribute, value: Any) -> Any:
         if value is not None and not isinstance(value, str):
             raise CmdbError(1199007, attribute.name)
@@ -137,15 +137,15 @@ def _text_validator(max_bytes: int) -> Callable[[Attribute, Any], Any]:
 
 
 VALIDATORS: Final[dict[str, Callable[[Attribute, Any], Any]]] = {
-    "name": _validate_name,
-    "enum": _validate_enum,
-    "objuser": _validate_users,
-    "creator": _validate_creator,
-    "int": _validate_integer,
-    "bool": _validate_boolean,
-    "time": _validate_time,
-    "singlechar": _text_validator(MAX_SHORT_TEXT),
-    "longchar": _text_validator(MAX_LONG_TEXT),
+    "name": _name,
+    "enum": _enum,
+    "objuser": _users,
+    "creator": _creator,
+    "int": _integer,
+    "bool": _boolean,
+    "time": _time,
+    "singlechar": _text(MAX_SHORT),
+    "longchar": _text(MAX_LONG),
 }
 
 
