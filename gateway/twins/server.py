@@ -55,8 +55,8 @@ class SendPlan:
 class FaultyStream(BufferedIOBase):
     """Output stream that sends a response by a SendPlan; the first write is the head, as `http.server` sends it."""
 
-    def __init__(self, out: BufferedIOBase, connection: socket, plan: SendPlan) -> None:
-        self._out = out
+    def __init__(self, output: BufferedIOBase, connection: socket, plan: SendPlan) -> None:
+        self._out = output
         self._connection = connection
         self._plan = plan
         self._remaining = plan.max_bytes
@@ -66,16 +66,16 @@ class FaultyStream(BufferedIOBase):
         """Write what the plan allows; raises ConnectionAbortedError after the last byte that it allows."""
         if self._remaining is not None and self._plan.of_body and not self._started:
             self._remaining += len(data)  # `data` is the head, which does not count
-        allowed = bytes(data[: self._remaining])
-        step = self._plan.chunk_size or len(allowed) or 1  # 1 because range() rejects 0
-        for start in range(0, len(allowed), step):
+        allowed_data = bytes(data[: self._remaining])
+        chunk_size = self._plan.chunk_size or len(allowed_data) or 1  # 1 because range() rejects 0
+        for start in range(0, len(allowed_data), chunk_size):
             if self._started and self._plan.interval_seconds:
                 self._plan.sleep(self._plan.interval_seconds)
-            self._out.write(allowed[start : start + step])
+            self._out.write(allowed_data[start : start + chunk_size])
             self._out.flush()
             self._started = True
         if self._remaining is not None:
-            self._remaining -= len(allowed)
+            self._remaining -= len(allowed_data)
             if not self._remaining:
                 self._disconnect()
         return len(data)
@@ -108,14 +108,14 @@ class KeepAliveHandler(WSGIRequestHandler):
             environ["wsgi.input"] = body
         plans: list[SendPlan] = []
         environ[SEND_PLANS_KEY] = plans  # the application appends to this list: it runs with a copy of `environ`
-        out = self.wfile
+        output = self.wfile
         try:
             chunks, status, headers = run_wsgi_app(self.server.app, environ)
             try:
-                self.wfile = FaultyStream(out, self.connection, plans[0]) if plans else out
+                self.wfile = FaultyStream(output, self.connection, plans[0]) if plans else output
                 self._send_response(int(status.split(maxsplit=1)[0]), headers, chunks)
             finally:  # the application's resources are released even when the client has disconnected
-                self.wfile = out
+                self.wfile = output
                 if hasattr(chunks, "close"):
                     chunks.close()
             self._discard_unread(body)

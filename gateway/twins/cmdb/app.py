@@ -103,7 +103,7 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
 class _Views:
     """The views of the twin."""
 
-    def __init__(self, store: Store, app: Flask, rules: object) -> None:
+    def __init__(self, store: Store, app: Flask, fault_rules: object) -> None:
         self._store = store
         self._cmdb = Apiserver(store)
         profile = FaultProfile(
@@ -116,7 +116,7 @@ class _Views:
                 "gateway-rate-limited": self._apigw_rate_limited,
             },
         )
-        self._injector = FaultInjector(app, profile, rules)
+        self._injector = FaultInjector(app, profile, fault_rules)
 
     def esb(self, component: str) -> Response:
         """Serve a component of the ESB."""

@@ -12,7 +12,7 @@ from gateway.twins.cmdb.seed import CmdbSeed
 class AuthFailure(Enum):
     """Why credentials were rejected; the ESB and the API gateway each have a text and a code for it."""
 
-    HEADER = auto()
+    HEADER_INVALID = auto()
     APP_MISSING = auto()
     SECRET_MISSING = auto()
     APP_UNKNOWN = auto()
@@ -40,7 +40,7 @@ def parse_header(header: str) -> dict[str, Any] | None:
 def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Identity:
     """Check the application and return its user; an access_token proves both."""
     if credentials is None:
-        return Identity(failure=AuthFailure.HEADER)
+        return Identity(failure=AuthFailure.HEADER_INVALID)
     if credentials.get("access_token"):
         return _identify_by_token(seed, credentials["access_token"])
     code, secret = credentials.get("bk_app_code"), credentials.get("bk_app_secret")

@@ -26,7 +26,10 @@ CREDENTIAL_PARAMETERS: Final = frozenset(
 )
 NO_USER: Final = "User authentication failed, please provide a valid user identity, such as bk_token, bk_username"
 AUTH_ERRORS: Final[dict[AuthFailure, tuple[int, str]]] = {
-    AuthFailure.HEADER: (ARGUMENT_ERROR, "Parameters error, request header X-Bkapi-Authorization is not a valid JSON"),
+    AuthFailure.HEADER_INVALID: (
+        ARGUMENT_ERROR,
+        "Parameters error, request header X-Bkapi-Authorization is not a valid JSON",
+    ),
     AuthFailure.APP_MISSING: (COMMON_ERROR, "APP Code [bk_app_code] cannot be empty"),
     AuthFailure.SECRET_MISSING: (COMMON_ERROR, "APP Secret [bk_app_secret] cannot be empty"),
     AuthFailure.APP_UNKNOWN: (
@@ -67,7 +70,7 @@ class FormField:
         if value in EMPTY_VALUES:
             if self.required:
                 raise self._error("This field is required.")
-            return self.type() if value is not None and self.type is not int else None
+            return None if value is None or self.type is int else self.type()
         if self.type is int:
             match = INTEGER_PATTERN.fullmatch(str(value))
             if not match:
@@ -146,7 +149,7 @@ def handle(seed: CmdbSeed, cmdb: Apiserver, request: EsbRequest, info: RequestIn
         user = _authenticate(seed, request, parameters)
         parameters = {name: value for name, value in parameters.items() if name not in CREDENTIAL_PARAMETERS}
         account = str(parameters.get("bk_supplier_account") or "0")
-        cmdb_request = _translate(component, {**parameters, "bk_supplier_account": account})
+        cmdb_request = _build_cmdb_request(component, {**parameters, "bk_supplier_account": account})
         response = cmdb.handle(replace(info, user=user, account=account), cmdb_request)
         return envelope(info, require_json(response.body))
     except EsbError as error:
@@ -160,14 +163,14 @@ def require_json(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
     return body
 
 
-def envelope(info: RequestInfo, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ESB's envelope for `raw`, the envelope as CMDB sends it."""
+def envelope(info: RequestInfo, cmdb_envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ESB's envelope for an envelope of CMDB."""
     return {
-        "result": raw["bk_error_code"] == 0,
-        "code": raw["bk_error_code"],
-        "data": raw.get("data"),
-        "message": raw["bk_error_msg"],
-        "permission": raw.get("permission"),
+        "result": cmdb_envelope["bk_error_code"] == 0,
+        "code": cmdb_envelope["bk_error_code"],
+        "data": cmdb_envelope.get("data"),
+        "message": cmdb_envelope["bk_error_msg"],
+        "permission": cmdb_envelope.get("permission"),
         "request_id": info.request_id,
     }
 
@@ -202,7 +205,7 @@ def _authenticate(seed: CmdbSeed, request: EsbRequest, parameters: Mapping[str, 
     return identity.user
 
 
-def _translate(component: Component, parameters: dict[str, Any]) -> CmdbRequest:
+def _build_cmdb_request(component: Component, parameters: dict[str, Any]) -> CmdbRequest:
     """Validate the parameters by the form and build the request to CMDB; raises EsbError."""
     cleaned = dict(parameters)
     for field in component.form:

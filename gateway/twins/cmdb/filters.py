@@ -46,10 +46,10 @@ def parse_query(body: Mapping[str, Any]) -> Query:
     return Query(condition, tuple(fields), get_typed(page, "sort", str) or "", **bounds)
 
 
-def get_typed(body: Mapping[str, Any], name: str, expected: type) -> Any:
+def get_typed(body: Mapping[str, Any], name: str, expected_type: type) -> Any:
     """Return a value, or None if it is absent or null; raises CmdbError for another type."""
     value = body.get(name)
-    if value is not None and (not isinstance(value, expected) or isinstance(value, bool)):
+    if value is not None and (not isinstance(value, expected_type) or isinstance(value, bool)):
         raise CmdbError(1199000)
     return value
 

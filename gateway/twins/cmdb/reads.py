@@ -85,22 +85,27 @@ class Reads:
         with_default = call.query.get("with_default") in ("1", "true")
         modules = _translate_names(self._visible(self._store.readable_modules().values(), call), call)
         sets = [
-            _node(
+            _topology_node(
                 "set",
                 "集群",
                 row,
-                [_node("module", "模块", module, []) for module in modules if module["bk_set_id"] == row["bk_set_id"]],
+                [
+                    _topology_node("module", "模块", module, [])
+                    for module in modules
+                    if module["bk_set_id"] == row["bk_set_id"]
+                ],
             )
             for row in self._visible(self._store.sets.values(), call)
             if row["bk_biz_id"] == business["bk_biz_id"] and (with_default or not row["default"])
         ]
-        return [_node("biz", "业务", business, sets)]
+        return [_topology_node("biz", "业务", business, sets)]
 
     def attributes(self, call: OperationCall) -> list[Row]:
         """Return the attributes of the module model: the global ones, and those of the business if it is given."""
         if call.body.get("bk_obj_id") != "module":
             return []
         biz = call.body.get("bk_biz_id") or 0
+        type_by_kind = {"name": "singlechar", "creator": "objuser"}  # other kinds are named after CMDB's types
         return [
             {
                 "id": number,
@@ -108,7 +113,7 @@ class Reads:
                 "bk_biz_id": attribute.biz,
                 "bk_property_id": attribute.name,
                 "bk_property_name": attribute.name,
-                "bk_property_type": {"name": "singlechar", "creator": "objuser"}.get(attribute.kind, attribute.kind),
+                "bk_property_type": type_by_kind.get(attribute.kind, attribute.kind),
                 "option": [{"id": option, "name": option} for option in attribute.options] or "",
                 "editable": attribute.editable,
                 "isrequired": attribute.kind == "name",
@@ -131,8 +136,9 @@ class Reads:
         The index contains writes that a read lag hides, so that it is not used during one.
         """
         key = tuple(condition.get(name) for name in ("bk_biz_id", "bk_set_id", "bk_module_name"))
+        _, set_id, module_name = key
         rows = self._store.readable_modules()
-        if rows is self._store.modules and is_integer(key[1]) and isinstance(key[2], str):
+        if rows is self._store.modules and is_integer(set_id) and isinstance(module_name, str):
             module_id = self._store.names.get(key)
             return [] if module_id is None else [rows[module_id]]
         return rows.values()
@@ -163,7 +169,7 @@ def _shuffle_key(row: Row) -> int:
     return int(number) * SHUFFLE_MULTIPLIER % 2**32
 
 
-def _node(kind: str, label: str, row: Row, children: list[Row]) -> Row:
+def _topology_node(kind: str, label: str, row: Row, children: list[Row]) -> Row:
     """Return a node of the topology; `kind` is biz, set or module, as in the names of the row's fields."""
     return {
         "bk_obj_id": kind,

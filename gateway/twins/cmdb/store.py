@@ -60,37 +60,35 @@ class Store:
             self._lag: ReadLag[int, Row] = ReadLag()
             self.ledger: list[Row] = []
             self.requests: Counter[str] = Counter()
-            self.attributes: tuple[Attribute, ...] = (
-                *BUILT_IN_ATTRIBUTES,
-                *map(custom_attribute, self.seed.attributes),
-            )
+            custom_attributes = map(custom_attribute, self.seed.attributes)
+            self.attributes: tuple[Attribute, ...] = (*BUILT_IN_ATTRIBUTES, *custom_attributes)
             self._ids = count(self.seed.next_module_id)
             for business in self.seed.businesses:
                 self._load_business(business)
 
     def _load_business(self, business: Row) -> None:
         """Store a business of the seed, with its sets and their modules."""
-        biz = {"bk_biz_id": business["bk_biz_id"]}
-        times = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0"}
+        biz = business["bk_biz_id"]
+        common_fields = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0", "bk_biz_id": biz}
         attributes = {key: value for key, value in business.items() if key != "sets"}
-        self.businesses[biz["bk_biz_id"]] = {"default": 0, "life_cycle": "2", **times, **attributes}
+        self.businesses[biz] = {"default": 0, "life_cycle": "2", **common_fields, **attributes}
         for set_ in business.get("sets", ()):
             attributes = {key: value for key, value in set_.items() if key != "modules"}
-            parent = {"bk_parent_id": biz["bk_biz_id"], "default": 0, "set_template_id": 0}
-            self.sets[set_["bk_set_id"]] = {**parent, **times, **biz, **attributes}
+            defaults = {"bk_parent_id": biz, "default": 0, "set_template_id": 0}
+            self.sets[set_["bk_set_id"]] = {**defaults, **common_fields, **attributes}
             for module in set_.get("modules", ()):
-                row = self.new_row(biz["bk_biz_id"], set_["bk_set_id"]) | biz | module
+                row = self.new_row(biz, set_["bk_set_id"]) | module
                 self.hosts[row["bk_module_id"]] = row.pop("hosts", 0)
                 if row.pop("associated", False):
                     self.associated.add(row["bk_module_id"])
-                self._index(row)
+                self._store_row(row)
 
     def new_row(self, biz: int, set_id: int) -> Row:
         """Return a module row with CMDB's default values."""
-        custom = (
+        custom_names = (
             attribute.name for attribute in self.attributes[len(BUILT_IN_ATTRIBUTES) :] if attribute.biz in (0, biz)
         )
-        return dict.fromkeys(custom) | {
+        return dict.fromkeys(custom_names) | {
             "bk_biz_id": biz,
             "bk_set_id": set_id,
             "bk_parent_id": set_id,
@@ -156,9 +154,9 @@ class Store:
         if result.deleted:
             self.hosts.pop(result.row["bk_module_id"], None)
         else:
-            self._index(result.row)
+            self._store_row(result.row)
 
-    def _index(self, row: Row) -> None:
+    def _store_row(self, row: Row) -> None:
         self.modules[row["bk_module_id"]] = row
         self.names[natural_key(row)] = row["bk_module_id"]
 

@@ -35,8 +35,8 @@ class NumberParam:
 
     def parse(self, value: object) -> float:
         """Return the value; raises ValueError, whose text is written after the parameter's name: "must be …"."""
-        kind = "an integer" if self.integer else "a number"
-        error = ValueError(f"must be {kind} from {self.minimum:g} to {self.maximum:g}, not {value!r}")
+        expected = "an integer" if self.integer else "a number"
+        error = ValueError(f"must be {expected} from {self.minimum:g} to {self.maximum:g}, not {value!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise error
         if not self.minimum <= value <= self.maximum or (self.integer and not isinstance(value, int)):

@@ -87,9 +87,9 @@ class FaultCatalog:
         fault = self._parse_fault(remaining)
         if counts["times"] == 0:
             raise InvalidRuleError("times must be an integer from 1, or -1 for no limit, not 0")
-        if operation not in (allowed := self._allowed_operations(fault.type)):
+        if operation not in (allowed_operations := self._allowed_operations(fault.type)):
             raise InvalidRuleError(
-                f"operation must be one of {', '.join(allowed)} for {fault.type.name}, not {operation!r}"
+                f"operation must be one of {', '.join(allowed_operations)} for {fault.type.name}, not {operation!r}"
             )
         return FaultRule(fault, operation, **counts)
 

@@ -147,8 +147,8 @@ def load_seed(seed: Mapping[str, object] | None, environ: Mapping[str, str] = os
 def _load_access_keys(entries: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, SeedAccessKey]:
     keys = {}
     for name, entry in entries.items():
-        fields_of_key = {"secret": entry} if isinstance(entry, str) else entry
-        resolved = {field_name: _read_env(value, environ) for field_name, value in fields_of_key.items()}
+        key_fields = {"secret": entry} if isinstance(entry, str) else entry
+        resolved = {field_name: _read_env(value, environ) for field_name, value in key_fields.items()}
         keys[_read_env(name, environ)] = _build(SeedAccessKey, resolved, "access_keys")
     return keys
 

@@ -89,8 +89,8 @@ def _canonical_query(raw: str) -> str:
 
 def _body_hash(request: SignedRequest) -> str:
     """Return the hash in the canonical request: the declared one, except for an empty body."""
-    declared = request.headers.get(_CONTENT_HASH_HEADER)
-    return declared if declared and request.body else hashlib.sha256(request.body).hexdigest()
+    declared_hash = request.headers.get(_CONTENT_HASH_HEADER)
+    return declared_hash if declared_hash and request.body else hashlib.sha256(request.body).hexdigest()
 
 
 def _is_declared_hash_valid(request: SignedRequest) -> bool:
@@ -98,9 +98,9 @@ def _is_declared_hash_valid(request: SignedRequest) -> bool:
 
     UNSIGNED-PAYLOAD in its place is valid for the content types whose body need not be signed.
     """
-    declared = request.headers.get(_CONTENT_HASH_HEADER)
-    if not declared or not request.body:
+    declared_hash = request.headers.get(_CONTENT_HASH_HEADER)
+    if not declared_hash or not request.body:
         return True
-    if declared == UNSIGNED_PAYLOAD:
+    if declared_hash == UNSIGNED_PAYLOAD:
         return not request.headers.get("content-type", "").startswith(_SIGNED_CONTENT_TYPES)
-    return hmac.compare_digest(declared, hashlib.sha256(request.body).hexdigest())
+    return hmac.compare_digest(declared_hash, hashlib.sha256(request.body).hexdigest())

@@ -59,13 +59,13 @@ def parse_module_id(value: str) -> int:
     return int(value)
 
 
-def parse_paging(query: Mapping[str, str], *, maximum: int, aligned: bool = True) -> slice:
-    """Return `offset` and `limit` as a slice; if `aligned`, offset must be a multiple of limit. Raises PM.02174103."""
-    numbers = query.get("offset", "0"), query.get("limit", str(DEFAULT_LIMIT))
-    if not all(_DIGITS.fullmatch(number) for number in numbers):
+def parse_paging(query: Mapping[str, str], *, max_limit: int, aligned_offset: bool = True) -> slice:
+    """Return `offset` and `limit` as a slice; an aligned offset is a multiple of the limit. Raises PM.02174103."""
+    offset_text, limit_text = query.get("offset", "0"), query.get("limit", str(DEFAULT_LIMIT))
+    if not (_DIGITS.fullmatch(offset_text) and _DIGITS.fullmatch(limit_text)):
         raise ErrorCode.BAD_PAGING.error()
-    offset, limit = map(int, numbers)
-    if not 1 <= limit <= maximum or offset > MAX_OFFSET or (aligned and offset % limit):
+    offset, limit = int(offset_text), int(limit_text)
+    if not 1 <= limit <= max_limit or offset > MAX_OFFSET or (aligned_offset and offset % limit):
         raise ErrorCode.BAD_PAGING.error()
     return slice(offset, offset + limit)
 

@@ -41,7 +41,7 @@ class Views:
 
     def list_modules(self, project_id: str) -> Response:
         """Return a page of top-level modules with their descendants."""
-        page = parse_paging(request.args, maximum=MAX_MODULES_PER_PAGE)
+        page = parse_paging(request.args, max_limit=MAX_MODULES_PER_PAGE)
         with self._store.lock:
             project = self._store.projects.get(parse_project_id(project_id)).snapshot()
             return _json_response(serialize_tree(project, page, self._store.seed.options))
@@ -57,7 +57,7 @@ class Views:
 
     def list_projects(self) -> Response:
         """Return the projects of which the user is a member, or all of the account."""
-        page = parse_paging(request.args, maximum=MAX_PROJECTS_PER_PAGE, aligned=False)
+        page = parse_paging(request.args, max_limit=MAX_PROJECTS_PER_PAGE, aligned_offset=False)
         search, all_projects = request.args.get("search", ""), request.args.get("query_type") == "domain_projects"
         with self._store.lock:
             projects = [
@@ -70,7 +70,7 @@ class Views:
 
     def list_members(self, project_id: str) -> Response:
         """Return the members of a project, who may own its modules."""
-        page = parse_paging(request.args, maximum=MAX_MEMBERS_PER_PAGE)
+        page = parse_paging(request.args, max_limit=MAX_MEMBERS_PER_PAGE)
         with self._store.lock:
             members = self._store.projects.get(parse_project_id(project_id)).members.values()
             serialized = [serialize_member(member, self._store.seed) for member in members]
