@@ -133,7 +133,9 @@ def check_accept(incoming: Request) -> None:
     header = incoming.environ.get("HTTP_ACCEPT")
     if header is None or header in _COMMON_ACCEPT_HEADERS:
         return
-    accepted = parse_accept_header(header.replace("=.", "=0."), MIMEAccept)  # old Java clients send q=.2
+    accepted = parse_accept_header(
+        header.replace("=.", "=0."), MIMEAccept
+    )  # old Java clients send q=.2, invalid for Werkzeug
     if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT_PATHS):
         return
     media_types = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality > 0}
@@ -162,7 +164,7 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
     """Return the values of the problem document; it never contains a backend's message."""
     language = get_language()
     field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
-    optional = {
+    optional_members = {
         "errors": [_serialize_field_error(field_error, language) for field_error in field_errors],
         "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
@@ -178,7 +180,7 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
         "code": error.code,
         "outcome": _request_outcome(error).value,
         "retryable": error.retryable,
-        **{name: value for name, value in optional.items() if value},
+        **{name: value for name, value in optional_members.items() if value},
         "request_id": ctx.call.request_id,
     }
 

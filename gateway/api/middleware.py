@@ -72,8 +72,8 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
         headers.extend([("X-Request-Id", ctx.call.request_id), ("Server-Timing", _server_timing(ctx, seconds))])
         if ctx.outcome is not None:
             headers.add("Gateway-Outcome", ctx.outcome.value)
-        present = set(headers.keys(lower=True))  # the documentation page has a policy of its own
-        headers.extend([(name, value) for name, value in _SECURITY_HEADERS if name.lower() not in present])
+        present_headers = set(headers.keys(lower=True))  # the documentation page has a policy of its own
+        headers.extend([(name, value) for name, value in _SECURITY_HEADERS if name.lower() not in present_headers])
         if ctx.language is not None:
             headers["Content-Language"] = ctx.language
             response.vary.add("Accept-Language")

@@ -74,7 +74,7 @@ def _build_operation(rule: Rule, endpoint: EndpointSpec) -> dict[str, Any]:
     responses = {str(status): _build_response(response) for status, response in endpoint.responses.items()}
     problem = _build_response(("A problem.", [ProblemSchema]), PROBLEM_TYPE)
     operation: dict[str, Any] = {
-        "operationId": re.sub("_([a-z])", lambda match: match[1].upper(), view),
+        "operationId": re.sub("_([a-z])", lambda match: match[1].upper(), view),  # in camelCase
         "summary": endpoint.summary,
         "tags": [tag or "about"],
         "security": _SECURITY if tag else [],

@@ -112,7 +112,7 @@ def split_module_id(module_id: str, backends: Mapping[str, Backend]) -> tuple[Ba
 
 @cache
 def _default_query(schema: Schema) -> ParsedData:
-    """Return the default values of a query; all requests share them, so that no caller may change them."""
+    """Return the parameters of an empty query; all requests share the dict, so that it must not be changed."""
     data, errors = _load(schema, {})
     if errors:
         raise _validation_error(errors)
@@ -125,17 +125,20 @@ def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list
         data: ParsedData = schema.load(document)
     except ValidationError as error:
         messages = error.messages_dict
-        valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-        # Of a list with errors marshmallow keeps the valid elements; a caller who sent all owners did not mean half.
-        return {name: value for name, value in valid.items() if name not in messages}, list(_flatten_errors(messages))
+        valid_data = error.valid_data if isinstance(error.valid_data, dict) else {}
+        # Of a list with errors marshmallow keeps the valid elements; half of a list is not what the caller sent.
+        data = {name: value for name, value in valid_data.items() if name not in messages}
+        return data, list(_flatten_errors(messages))
     return data, []
 
 
 def _check_rules(backend: Backend, data: ParsedData, errors: list[FieldError], operation: Writable) -> None:
     """Add errors for values that break the backend's rules, one a field; raise a GatewayError if there are any."""
-    reported = {_top_level_member(error) for error in errors}
+    members_with_error = {_top_level_member(error) for error in errors}
     errors += [
-        error for error in backend.capabilities.validate(data, operation) if _top_level_member(error) not in reported
+        error
+        for error in backend.capabilities.validate(data, operation)
+        if _top_level_member(error) not in members_with_error
     ]
     if errors:
         raise _validation_error(errors)

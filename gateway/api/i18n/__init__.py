@@ -66,8 +66,8 @@ def negotiate_language(accepted: LanguageAccept) -> Language:
     for subtag in _LANGUAGE_BY_SUBTAG:
         qualities.setdefault(subtag, wildcard_quality)
     # max() returns the first of several, and the dict keeps the order of the header.
-    best = max((subtag for subtag in qualities if subtag in _LANGUAGE_BY_SUBTAG), key=qualities.__getitem__)
-    return _LANGUAGE_BY_SUBTAG[best] if qualities[best] > 0 else LANGUAGES[0]
+    best_subtag = max((subtag for subtag in qualities if subtag in _LANGUAGE_BY_SUBTAG), key=qualities.__getitem__)
+    return _LANGUAGE_BY_SUBTAG[best_subtag] if qualities[best_subtag] > 0 else LANGUAGES[0]
 
 
 def _primary_subtag(tag: str) -> str:
