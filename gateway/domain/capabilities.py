@@ -140,8 +140,8 @@ class Capabilities:
                 errors += self._validate_attributes(value, operation)
             elif (spec := self.fields.get(name)) is not None:
                 errors += spec.validate(value, f"/{name}")
-            elif value is not None:
-                errors.append(_unsupported(f"/{name}"))
+            elif value is not None:  # null is what a read returns for a field that the backend does not have
+                errors.append(_unsupported_error(f"/{name}"))
         if operation == "create":
             missing = (name for name, spec in self.fields.items() if spec.required and name not in values)
             errors += (FieldError(f"/{name}", "required", message("required")) for name in missing)
@@ -152,18 +152,18 @@ class Capabilities:
             pointer = f"/attributes/{name.replace('~', '~0').replace('/', '~1')}"
             spec = self._attribute_specs.get(name)
             if spec is None or not spec.writable:
-                yield _unsupported(pointer)
+                yield _unsupported_error(pointer)
             elif operation not in spec.writable:
-                yield _immutable(pointer) if operation == "update" else _unsupported(pointer)
+                yield _immutable_error(pointer) if operation == "update" else _unsupported_error(pointer)
             else:
                 yield from spec.validate(value, pointer)
 
 
-def _unsupported(pointer: str) -> FieldError:
+def _unsupported_error(pointer: str) -> FieldError:
     return FieldError(pointer, "unsupported_field", message("field_unsupported"))
 
 
-def _immutable(pointer: str) -> FieldError:
+def _immutable_error(pointer: str) -> FieldError:
     return FieldError(pointer, "immutable_field", message("field_immutable"))
 
 

@@ -28,10 +28,10 @@ class State(Enum):
     @property
     def outcome(self) -> Outcome:
         """The outcome that the state proves."""
-        return _OUTCOMES.get(self, Outcome.UNKNOWN)
+        return _OUTCOME_BY_STATE.get(self, Outcome.UNKNOWN)
 
 
-_OUTCOMES = {
+_OUTCOME_BY_STATE = {
     State.SUCCEEDED: Outcome.APPLIED,
     State.REFUSED: Outcome.NOT_APPLIED,
     State.NOT_APPLIED: Outcome.NOT_APPLIED,
