@@ -1,4 +1,4 @@
-"""What a WSGI server runs."""
+"""The application that a WSGI server loads, as `wsgi:app`."""
 
 import os
 

@@ -12,24 +12,27 @@ from typing import Any, Final
 
 import orjson
 
-#: Rejects what the standard library rejects: a dataclass may contain a secret.
-_STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_SORTED: Final = _STRICT | orjson.OPT_SORT_KEYS
-_ASCII: Final = json.JSONEncoder(default=str, check_circular=False, separators=(",", ":"))
+#: orjson rejects what the standard library rejects: without these options it would encode a dataclass with its secrets.
+_STRICT_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_SORTED_OPTIONS: Final = _STRICT_OPTIONS | orjson.OPT_SORT_KEYS
+_ASCII_ENCODER: Final = json.JSONEncoder(default=str, check_circular=False, separators=(",", ":"))
 
 
 def dumps(document: Any) -> bytes:
     """Return a document as compact UTF-8. Raises TypeError or ValueError if it is not JSON."""
     try:
-        return orjson.dumps(document, None, _STRICT)
+        return orjson.dumps(document, None, _STRICT_OPTIONS)
     except TypeError:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def dumps_canonical(document: Any) -> bytes:
-    """Return the same bytes for equal documents: sorted keys, and ASCII only if orjson rejects the document."""
+    """Return a document with sorted keys, the same bytes for equal documents; in ASCII if orjson rejects it.
+
+    Raises TypeError if it is not JSON.
+    """
     try:
-        return orjson.dumps(document, None, _SORTED)
+        return orjson.dumps(document, None, _SORTED_OPTIONS)
     except TypeError:
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -37,10 +40,10 @@ def dumps_canonical(document: Any) -> bytes:
 def dumps_log_line(document: Any) -> str:
     """Return a document as one line of ASCII for a log; values that are not JSON become their `str`."""
     try:
-        line = orjson.dumps(document, str, _STRICT).decode()
+        line = orjson.dumps(document, str, _STRICT_OPTIONS).decode()
     except TypeError:
-        line = ""
-    return line if line and line.isascii() else _ASCII.encode(document)
+        return _ASCII_ENCODER.encode(document)
+    return line if line.isascii() else _ASCII_ENCODER.encode(document)
 
 
 def loads(text: bytes | str) -> Any:
@@ -48,6 +51,6 @@ def loads(text: bytes | str) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        document = json.loads(text)
+        document = json.loads(text)  # accepts NaN, Infinity and unpaired surrogates
         dumps(document)  # raises ValueError for an unpaired surrogate, which could not be encoded again
         return document

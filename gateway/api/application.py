@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from gateway.api import cors, error_handlers, middleware
-from gateway.api.context import EXTENSION, AppDependencies
+from gateway.api.context import EXTENSION_KEY, AppDependencies
 from gateway.api.json_body import MAX_BYTES
 from gateway.api.routes import register_blueprints
 
@@ -16,7 +16,7 @@ WsgiApp = Flask
 def create_api(dependencies: AppDependencies) -> Flask:
     """Create the application; nothing is sent to a backend."""
     app = Flask("gateway", static_folder=None, template_folder=None)
-    app.extensions[EXTENSION] = dependencies
+    app.extensions[EXTENSION_KEY] = dependencies
     app.extensions["provisioner"] = dependencies.provisioner  # the server sets `draining` on it
     # A body of unknown length is cut off here: one byte more than permitted shows that it is too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES + 1

@@ -34,7 +34,7 @@ def authenticate(incoming: Request, authenticator: Authenticator) -> Caller:
 
 
 def visible_backends() -> Mapping[str, Backend]:
-    """Return the connections that the caller's allow-list names; the others do not exist for this caller."""
+    """Return the connections that the caller's allow-list names; to this caller no others exist."""
     backends, caller = dependencies().backends, request_context().caller
     if caller is ANONYMOUS:
         return backends
@@ -42,7 +42,7 @@ def visible_backends() -> Mapping[str, Backend]:
 
 
 def authorize(action: Action, backend: Backend, scope: str) -> None:
-    """Raise Forbidden unless the caller's allow-list covers the action; nothing is sent to the backend."""
+    """Raise Forbidden unless the caller's allow-list covers the action; record the backend for the access log."""
     ctx = request_context()
     caller, ctx.backend = ctx.caller, backend.name
     if not caller.is_allowed(action, backend.name, scope):
@@ -52,7 +52,10 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
 
 
 def attach_passthrough_credential(backend: Backend) -> None:
-    """Attach the caller's own backend credential to the call if the connection passes it through."""
+    """Attach the caller's own backend credential to the call, if the connection passes it through, and redact it.
+
+    Raises Unauthenticated if the request carries none.
+    """
     header = backend.capabilities.credential_header
     if header is None:
         return

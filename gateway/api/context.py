@@ -18,13 +18,13 @@ from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
 from gateway.telemetry.request_log import RequestSpan, RequestTelemetry
 
-#: The key in `Flask.extensions`.
-EXTENSION = "gateway"
+#: The key of AppDependencies in `Flask.extensions`.
+EXTENSION_KEY = "gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppDependencies:
-    """The objects that hooks and views work with."""
+    """The objects and settings that hooks and views use."""
 
     backends: Mapping[str, Backend]
     provisioner: Provisioner
@@ -56,7 +56,7 @@ class RequestContext:
 
 def dependencies() -> AppDependencies:
     """Return the dependencies of the current application."""
-    return cast("AppDependencies", current_app.extensions[EXTENSION])
+    return cast("AppDependencies", current_app.extensions[EXTENSION_KEY])
 
 
 def request_context() -> RequestContext:

@@ -14,7 +14,7 @@ from werkzeug.http import parse_accept_header
 
 from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Language, get_language
-from gateway.api.json_body import JSON
+from gateway.api.json_body import JSON_TYPE
 from gateway.api.responses import json_response
 from gateway.api.schemas.responses import ProblemSchema
 from gateway.domain.errors import (
@@ -95,12 +95,12 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 _RETRY_AFTER_STATUSES: Final = frozenset({409, 429, 503})
 #: Accept headers that need no parsing.
-_JSON_ACCEPT: Final = frozenset({"*/*", JSON})
+_COMMON_ACCEPT_HEADERS: Final = frozenset({"*/*", JSON_TYPE})
 #: Media types and ranges that include JSON; `*` alone is sent by old Java clients.
-_ACCEPTABLE: Final = frozenset({JSON, PROBLEM_TYPE, "application/*", "*/*", "*"})
-_ACCEPT_EXEMPT: Final = ("/docs", "/livez", "/metrics", "/readyz")
+_ACCEPTABLE: Final = frozenset({JSON_TYPE, PROBLEM_TYPE, "application/*", "*/*", "*"})
+_ACCEPT_EXEMPT_PATHS: Final = ("/docs", "/livez", "/metrics", "/readyz")
 _WRITE_METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
-_HTTP_EXCEPTIONS: Final[Mapping[int | None, type[GatewayError]]] = {
+_ERROR_BY_HTTP_STATUS: Final[Mapping[int | None, type[GatewayError]]] = {
     400: InvalidJson,
     404: NotFound,
     405: MethodNotAllowed,
@@ -118,7 +118,7 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def handle_http_exception(error: HTTPException) -> Response:
-        response = problem_response(_HTTP_EXCEPTIONS.get(error.code, Internal)())
+        response = problem_response(_ERROR_BY_HTTP_STATUS.get(error.code, Internal)())
         if (methods := getattr(error, "valid_methods", None)) is not None:
             response.headers["Allow"] = ", ".join(sorted(methods))
         return response
@@ -127,18 +127,20 @@ def init_app(app: Flask) -> None:
     def handle_unexpected(error: Exception) -> Response:
         # Flask sends the signal only for an exception without a handler; error trackers depend on it.
         got_request_exception.send(app, exception=error)
-        fields = {"request_id": request_context().call.request_id}
-        _log.error("unexpected error", exc_info=error, extra={"fields": fields})
+        log_fields = {"request_id": request_context().call.request_id}
+        _log.error("unexpected error", exc_info=error, extra={"fields": log_fields})
         return problem_response(Internal())
 
 
 def check_accept(incoming: Request) -> None:
     """Raise NotAcceptable if the Accept header excludes JSON; probes, metrics and the documentation are exempt."""
     header = incoming.environ.get("HTTP_ACCEPT")
-    if header is None or header in _JSON_ACCEPT:
+    if header is None or header in _COMMON_ACCEPT_HEADERS:
         return
-    accepted = parse_accept_header(header.replace("=.", "=0."), MIMEAccept)  # old Java clients send q=.2
-    if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT):
+    accepted = parse_accept_header(
+        header.replace("=.", "=0."), MIMEAccept
+    )  # old Java clients send q=.2, invalid for Werkzeug
+    if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT_PATHS):
         return
     media_types = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality > 0}
     if media_types.isdisjoint(_ACCEPTABLE):
@@ -146,8 +148,9 @@ def check_accept(incoming: Request) -> None:
 
 
 def problem_response(error: GatewayError) -> Response:
-    """Return the response of an error, and record it for the access log."""
+    """Return the response of an error, and record the error for the access log."""
     ctx = request_context()
+    # The rejected credential is the caller's own, not the gateway's.
     if isinstance(error, BackendRejectedCredentials) and ctx.call.credential is not None:
         error = Unauthenticated(message("passthrough_credential_rejected"), context=error.context)
     ctx.problem_code, ctx.operation = error.code, error.operation
@@ -165,7 +168,7 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
     """Return the values of the problem document; it never contains a backend's message."""
     language = get_language()
     field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
-    optional = {
+    optional_members = {
         "errors": [_serialize_field_error(field_error, language) for field_error in field_errors],
         "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
@@ -179,9 +182,9 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
         "status": status,
         "detail": language.detail(error),
         "code": error.code,
-        "outcome": _outcome(error).value,
+        "outcome": _request_outcome(error).value,
         "retryable": error.retryable,
-        **{name: value for name, value in optional.items() if value},
+        **{name: value for name, value in optional_members.items() if value},
         "request_id": ctx.call.request_id,
     }
 
@@ -207,29 +210,29 @@ def _refers_to_path(error: GatewayError) -> bool:
     return error.code in _PATH_NOT_FOUND and "module_id" in (request.view_args or {})
 
 
-def _outcome(error: GatewayError) -> Outcome:
-    """Return the outcome of the request; a read applies nothing."""
+def _request_outcome(error: GatewayError) -> Outcome:
+    """Return the error's outcome for a write; a read applies nothing, whatever the error."""
     return error.outcome if request.method in _WRITE_METHODS else Outcome.NOT_APPLIED
 
 
 def _default_field_errors(error: GatewayError) -> tuple[FieldError, ...]:
-    """Return the field error of an error that always concerns the same field."""
+    """Return the field error of an error that always concerns one field, its `pointer`."""
     return (FieldError(error.pointer, error.code),) if error.pointer else ()
 
 
 def _serialize_field_error(error: FieldError, language: Language) -> dict[str, str]:
-    document = {"pointer": error.pointer, "code": error.code, "detail": language.detail(error)}
-    return document if error.allowed is None else {**document, "allowed": language.text(error.allowed)}
+    members = {"pointer": error.pointer, "code": error.code, "detail": language.detail(error)}
+    return members if error.allowed is None else {**members, "allowed": language.text(error.allowed)}
 
 
 def _serialize_upstream(error: GatewayError) -> dict[str, Any] | None:
     failure = error.context.failure
     if failure is None:
         return None
-    document = {
+    members = {
         "backend": failure.backend,
         "status": failure.status,
         "code": failure.code,
         "request_id": failure.request_id,
     }
-    return {name: value for name, value in document.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}

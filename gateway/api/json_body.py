@@ -14,13 +14,14 @@ from gateway.domain.messages import Message, message
 
 MAX_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 16
-JSON: Final = "application/json"
-MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_TYPE: Final = "application/json"
+MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
 
 
 def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
     """Return the body's JSON object; raises UnsupportedMediaType, PayloadTooLarge or InvalidJson."""
     environ = request.environ
+    # The usual header needs no parsing.
     if environ.get("CONTENT_TYPE") not in media_types and not _has_media_type(request, media_types):
         raise UnsupportedMediaType(message("content_type_expected", media_types=" or ".join(media_types)))
     if environ.get("HTTP_CONTENT_ENCODING"):
@@ -32,19 +33,18 @@ def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
 
 
 def _has_media_type(request: Request, media_types: Sequence[str]) -> bool:
+    """Return whether the Content-Type is one of the media types, in UTF-8 or without a charset."""
     charset = request.mimetype_params.get("charset", "utf-8")
     return request.mimetype in media_types and charset.lower() in {"utf-8", "utf8"}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Parse one object; raises InvalidJson for everything else."""
+    """Return the object that a body contains; raises InvalidJson if it is not one JSON object, in UTF-8."""
     try:
         text = body.decode("utf-8")
         document = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(document, ensure_ascii=False).encode("utf-8")  # raises UnicodeError for a lone surrogate
-    except InvalidJson:
-        raise
     except RecursionError:
         raise InvalidJson(message("json_too_deep", levels=_MAX_DEPTH)) from None
     except UnicodeError:
@@ -67,6 +67,7 @@ def _reject_duplicate_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reject_constant(name: str) -> NoReturn:
+    """Reject NaN and Infinity, which Python's parser accepts."""
     raise InvalidJson(message("json_not_a_number", name=name))
 
 
@@ -77,14 +78,17 @@ def _parse_finite_float(digits: str) -> float:
     return number
 
 
-#: json.loads with these arguments would make a decoder for every body.
+#: json.loads with these arguments would create a decoder for every body.
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant, parse_float=_parse_finite_float
 )
 
 
 def _exceeds_depth(values: Iterable[Any], levels: int) -> bool:
-    """Return whether containers are nested deeper than this number of levels."""
+    """Return whether objects and lists among the values are nested deeper than `levels`.
+
+    Each call looks at one level as a whole, so that the recursion is no deeper than `levels`.
+    """
     containers = [value for value in values if isinstance(value, dict | list)]
     if not containers:
         return False
@@ -97,7 +101,7 @@ def _exceeds_depth(values: Iterable[Any], levels: int) -> bool:
 
 
 def _syntax_error_detail(error: ValueError) -> Message:
-    """Return where the syntax is wrong, without repeating the body."""
+    """Return where the syntax is wrong; the body, which may contain a secret, is not repeated."""
     if isinstance(error, json.JSONDecodeError):
         return message("json_syntax", line=error.lineno, column=error.colno, reason=error.msg)
-    return message("json_number_too_long")
+    return message("json_number_too_long")  # the only other ValueError: CPython limits the digits of an int

@@ -33,7 +33,7 @@ _SECURITY_HEADERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHooksConfig:
-    """The objects that the hooks work with."""
+    """The settings of the hooks and the objects that they use."""
 
     clock: Clock
     new_id: Callable[[], str]
@@ -48,6 +48,7 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
 
     @app.before_request
     def before_request() -> None:
+        """Create the request's context, check its Accept header and authenticate the caller."""
         environ = request.environ
         started_at = clock.monotonic()
         span = telemetry.start(environ)
@@ -65,13 +66,14 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
 
     @app.after_request
     def after_request(response: Response) -> Response:
+        """Add the headers that every response has, and write the access log."""
         ctx, headers = request_context(), response.headers
         seconds = clock.monotonic() - ctx.started_at
         headers.extend([("X-Request-Id", ctx.call.request_id), ("Server-Timing", _server_timing(ctx, seconds))])
         if ctx.outcome is not None:
             headers.add("Gateway-Outcome", ctx.outcome.value)
-        present = set(headers.keys(lower=True))  # the documentation page has a policy of its own
-        headers.extend([header for header in _SECURITY_HEADERS if header[0].lower() not in present])
+        present_headers = set(headers.keys(lower=True))  # the documentation page has a policy of its own
+        headers.extend([(name, value) for name, value in _SECURITY_HEADERS if name.lower() not in present_headers])
         if ctx.language is not None:
             headers["Content-Language"] = ctx.language
             response.vary.add("Accept-Language")
@@ -80,6 +82,7 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
 
     @app.teardown_request
     def teardown_request(_error: BaseException | None) -> None:
+        """End the request's telemetry; there is no context if `before_request` failed before it created one."""
         ctx: RequestContext | None = g.get("request_context")
         telemetry.close(None if ctx is None else ctx.span)
 
@@ -90,7 +93,7 @@ def _server_timing(ctx: RequestContext, seconds: float) -> str:
 
 
 def _access_log_fields(ctx: RequestContext, response: Response, seconds: float) -> dict[str, object]:
-    """Return the fields of a request's line: neither its body nor its query, and the caller's own texts shortened."""
+    """Return the fields of the request's line: body and query are left out, texts of the caller's choice are cut."""
     call, rule, environ = ctx.call, request.url_rule, request.environ
     return {
         "method": request.method,

@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 
 from gateway.api.endpoint_spec import EndpointSpec, ResponseSpec, endpoint_spec
 from gateway.api.error_handlers import PROBLEM_TYPE
-from gateway.api.json_body import JSON
+from gateway.api.json_body import JSON_TYPE
 from gateway.api.routes import register_blueprints
 from gateway.api.schemas.fields import MAX_PAGE_SIZE, IdField, OwnerList, PageSize, QueryBoolean, UtcDateTime
 from gateway.api.schemas.responses import ProblemSchema
@@ -40,7 +40,7 @@ def build() -> dict[str, Any]:
     """Return the document; no configuration is needed."""
     app = Flask("gateway", static_folder=None)
     register_blueprints(app)
-    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    plugin = MarshmallowPlugin(schema_name_resolver=_resolve_schema_name)
     spec = APISpec(
         title="module-gateway",
         version=version("module-gateway"),
@@ -48,7 +48,7 @@ def build() -> dict[str, Any]:
         info={"description": "One API for modules in BlueKing CMDB and Huawei Cloud ProjectMan."},
         plugins=[plugin],
     )
-    if plugin.converter is None:  # pragma: no cover - APISpec has made it
+    if plugin.converter is None:  # pragma: no cover - APISpec has created it
         raise AssertionError
     plugin.converter.add_attribute_function(custom_field_to_schema)  # type: ignore[no-untyped-call] # of apispec
     for name, scheme in _SECURITY_SCHEMES.items():
@@ -57,7 +57,8 @@ def build() -> dict[str, Any]:
         endpoint = endpoint_spec(app.view_functions[rule.endpoint])
         if endpoint is not None:
             methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-            spec.path(path_template(rule), operations={name.lower(): _operation(rule, endpoint) for name in methods})
+            operations = {method.lower(): _build_operation(rule, endpoint) for method in methods}
+            spec.path(path_template(rule), operations=operations)
     document: dict[str, Any] = spec.to_dict()
     return document
 
@@ -67,13 +68,13 @@ def path_template(rule: Rule) -> str:
     return re.sub(r"<(?:[a-z]+_)?([a-z]+)>", r"{\1}", rule.rule)
 
 
-def _operation(rule: Rule, endpoint: EndpointSpec) -> dict[str, Any]:
+def _build_operation(rule: Rule, endpoint: EndpointSpec) -> dict[str, Any]:
     blueprint, _, view = rule.endpoint.partition(".")
     tag = _TAGS.get(blueprint)
-    responses = {str(status): _response(response) for status, response in endpoint.responses.items()}
-    problem = _response(("A problem.", [ProblemSchema]), PROBLEM_TYPE)
+    responses = {str(status): _build_response(response) for status, response in endpoint.responses.items()}
+    problem = _build_response(("A problem.", [ProblemSchema]), PROBLEM_TYPE)
     operation: dict[str, Any] = {
-        "operationId": re.sub("_([a-z])", lambda match: match[1].upper(), view),
+        "operationId": re.sub("_([a-z])", lambda match: match[1].upper(), view),  # in camelCase
         "summary": endpoint.summary,
         "tags": [tag or "about"],
         "security": _SECURITY if tag else [],
@@ -90,7 +91,7 @@ def _operation(rule: Rule, endpoint: EndpointSpec) -> dict[str, Any]:
     return operation
 
 
-def _response(response: ResponseSpec, media_type: str = JSON) -> dict[str, Any]:
+def _build_response(response: ResponseSpec, media_type: str = JSON_TYPE) -> dict[str, Any]:
     description, schemas = response
     if not schemas:
         return {"description": description}
@@ -98,7 +99,8 @@ def _response(response: ResponseSpec, media_type: str = JSON) -> dict[str, Any]:
     return {"description": description, "content": {media_type: {"schema": schema}}}
 
 
-def _schema_name(schema: Any) -> str:
+def _resolve_schema_name(schema: Any) -> str:
+    """Return the name of a schema class, or of the class of an instance, without the suffix."""
     name = schema.__name__ if isinstance(schema, type) else type(schema).__name__
     return str(name.removesuffix("Schema"))
 

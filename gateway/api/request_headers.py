@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from gateway.domain.errors import IdempotencyKeyInvalid
 
-_KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
+_IDEMPOTENCY_KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
 #: How long a proxy or the caller waits, in milliseconds; named as in the WSGI environment.
 _TIMEOUT_HEADERS: Final = ("HTTP_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS", "HTTP_X_REQUEST_TIMEOUT_MS")
 _MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-#: The time that the response needs to reach the caller before its timeout, in seconds.
-_RESPONSE_MARGIN: Final = 0.05
+#: The time that a response needs to reach the caller.
+_RESPONSE_MARGIN_SECONDS: Final = 0.05
 #: The headers that only a create reads, as OpenAPI parameters.
 CREATE_HEADERS: Final = tuple(
     {"in": "header", "name": name, "description": description, "schema": schema}
@@ -43,17 +43,17 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     value = environ.get("HTTP_IDEMPOTENCY_KEY")
     if value is None:
         return None
-    match = _KEY.fullmatch(value.strip(" \t"))
+    match = _IDEMPOTENCY_KEY.fullmatch(value.strip(" \t"))
     if match is None:
         raise IdempotencyKeyInvalid
     return match[1] or match[2]
 
 
-def request_timeout(environ: Mapping[str, Any], maximum: float) -> float:
-    """Return how many seconds the request may take: the maximum, or less if the caller waits for less."""
+def request_timeout(environ: Mapping[str, Any], max_seconds: float) -> float:
+    """Return how many seconds the request may take: `max_seconds`, or less if a proxy or the caller waits for less."""
     values = [value for name in _TIMEOUT_HEADERS if (value := environ.get(name)) is not None]
-    timeouts = [int(value) / 1000 - _RESPONSE_MARGIN for value in values if _MILLISECONDS.fullmatch(value)]
-    return max(min([maximum, *timeouts]), 0.0) if timeouts else maximum
+    timeouts = [int(value) / 1000 - _RESPONSE_MARGIN_SECONDS for value in values if _MILLISECONDS.fullmatch(value)]
+    return max(min(max_seconds, *timeouts), 0.0) if timeouts else max_seconds
 
 
 def prefers_async(environ: Mapping[str, Any]) -> bool:

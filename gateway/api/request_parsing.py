@@ -9,10 +9,9 @@ from typing import Any, Final
 from flask import Request
 from marshmallow import Schema, ValidationError
 
-from gateway.api.json_body import JSON, MERGE_PATCH, parse_json_body
-from gateway.api.schemas import requests
+from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE, parse_json_body
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
-from gateway.api.schemas.requests import ParsedData
+from gateway.api.schemas.requests import DRAFT_SCHEMA, PATCH_SCHEMA, ParsedData
 from gateway.domain.backend import Backend
 from gateway.domain.capabilities import Writable
 from gateway.domain.errors import (
@@ -27,7 +26,8 @@ from gateway.domain.errors import (
 from gateway.domain.messages import message
 from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 
-_MESSAGES: Final = {
+#: By the code of a field error.
+_FIELD_MESSAGES: Final = {
     "backend_unknown": message("no_such_connection"),
     "choice": message("not_a_choice"),
     "duplicate": message("duplicate_item"),
@@ -46,22 +46,22 @@ _SPECIFIC_ERRORS: Final[Mapping[str, type[GatewayError]]] = {
 
 
 def parse_create(request: Request, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleDraft]:
-    """Return the backend and the module to create; all rules of the backend have been checked."""
-    data, errors = _load(requests.DRAFT, parse_json_body(request, JSON))
+    """Return the backend and the module to create; raises a GatewayError for a body that breaks the backend's rules."""
+    data, errors = _load(DRAFT_SCHEMA, parse_json_body(request, JSON_TYPE))
     name = data.pop("backend", None)
     backend = backends.get(name) if isinstance(name, str) else None
     if backend is None:
         if isinstance(name, str):
             errors.append(_field_error("/backend", "backend_unknown"))
         raise _validation_error(errors)
-    _check_capabilities(backend, data, errors, "create")
+    _check_rules(backend, data, errors, "create")
     return backend, ModuleDraft(**{"parent": None, **data, "attributes": _drop_nulls(data.get("attributes", {}))})
 
 
 def parse_patch(request: Request, backend: Backend) -> ModulePatch:
-    """Return the changes of a module; all rules of the backend have been checked."""
-    data, errors = _load(requests.PATCH, parse_json_body(request, JSON, MERGE_PATCH))
-    _check_capabilities(backend, data, errors, "update")
+    """Return the changes of a module; raises a GatewayError for a body that breaks the backend's rules."""
+    data, errors = _load(PATCH_SCHEMA, parse_json_body(request, JSON_TYPE, MERGE_PATCH_TYPE))
+    _check_rules(backend, data, errors, "update")
     if backend.capabilities.description is None:
         data.pop("description", None)  # null is the only value that passed the check, and changes nothing
     return ModulePatch(**data)
@@ -80,16 +80,16 @@ def parse_query(request: Request, schema: Schema) -> ParsedData:
 
 
 def build_module_query(data: ParsedData, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleQuery]:
-    """Return the backend and the filter of a list; the values have passed the backend's rules."""
+    """Return the backend and the filter of a list; raises a GatewayError for values that break the backend's rules."""
     backend = backends.get(data["backend"])
     if backend is None:
         raise _validation_error([_field_error("/backend", "backend_unknown")])
-    rules = backend.capabilities
+    capabilities = backend.capabilities
     errors = [
         error
-        for field in (rules.scope, rules.parent, rules.name)
-        if (value := data.get(field.name)) is not None
-        for error in field.validate(value, f"/{field.name}")
+        for spec in (capabilities.scope, capabilities.parent, capabilities.name)
+        if (value := data.get(spec.name)) is not None
+        for error in spec.validate(value, f"/{spec.name}")
     ]
     if errors:
         raise _validation_error(errors)
@@ -102,7 +102,7 @@ def build_module_query(data: ParsedData, backends: Mapping[str, Backend]) -> tup
 
 
 def split_module_id(module_id: str, backends: Mapping[str, Backend]) -> tuple[Backend, str]:
-    """Return the backend of an id and the adapter's part of it; raises ModuleNotFound."""
+    """Split an id into its backend and its `ref`, the adapter's part; raises ModuleNotFound."""
     name, dot, ref = module_id.partition(".")
     backend = backends.get(name)
     if backend is None or not dot:
@@ -112,7 +112,7 @@ def split_module_id(module_id: str, backends: Mapping[str, Backend]) -> tuple[Ba
 
 @cache
 def _default_query(schema: Schema) -> ParsedData:
-    """Return what an empty query means; the result is shared by all requests and must not be changed."""
+    """Return the parameters of an empty query; all requests share the dict, so that it must not be changed."""
     data, errors = _load(schema, {})
     if errors:
         raise _validation_error(errors)
@@ -124,17 +124,22 @@ def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list
     try:
         data: ParsedData = schema.load(document)
     except ValidationError as error:
-        messages = error.messages if isinstance(error.messages, dict) else {"": error.messages}
-        valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-        # marshmallow keeps the valid elements of a list with errors: half of the owners were never meant.
-        return {name: value for name, value in valid.items() if name not in messages}, list(_flatten_errors(messages))
+        messages = error.messages_dict
+        valid_data = error.valid_data if isinstance(error.valid_data, dict) else {}
+        # Of a list with errors marshmallow keeps the valid elements; half of a list is not what the caller sent.
+        data = {name: value for name, value in valid_data.items() if name not in messages}
+        return data, list(_flatten_errors(messages))
     return data, []
 
 
-def _check_capabilities(backend: Backend, data: ParsedData, errors: list[FieldError], use: Writable) -> None:
-    """Check the backend's rules; of a field that has an error already, no second one is reported."""
-    reported = {_top_level_member(error) for error in errors}
-    errors += [error for error in backend.capabilities.validate(data, use) if _top_level_member(error) not in reported]
+def _check_rules(backend: Backend, data: ParsedData, errors: list[FieldError], operation: Writable) -> None:
+    """Add errors for values that break the backend's rules, one a field; raise a GatewayError if there are any."""
+    members_with_error = {_top_level_member(error) for error in errors}
+    errors += [
+        error
+        for error in backend.capabilities.validate(data, operation)
+        if _top_level_member(error) not in members_with_error
+    ]
     if errors:
         raise _validation_error(errors)
 
@@ -144,23 +149,24 @@ def _top_level_member(error: FieldError) -> str:
 
 
 def _validation_error(errors: Sequence[FieldError]) -> GatewayError:
+    """Return the error of the response: a specific one if all field errors have its code, or else ValidationFailed."""
     codes = {error.code for error in errors}
-    error = _SPECIFIC_ERRORS.get(next(iter(codes)), ValidationFailed) if len(codes) == 1 else ValidationFailed
-    return error(errors=errors)
+    code = codes.pop() if len(codes) == 1 else ""
+    return _SPECIFIC_ERRORS.get(code, ValidationFailed)(errors=errors)
 
 
 def _flatten_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:
-    """Yield the errors in marshmallow's messages, which are nested like the document."""
+    """Yield the errors in marshmallow's messages, which are nested like the document; their texts are codes."""
     if isinstance(messages, dict):
         for key, children in messages.items():
             yield from _flatten_errors(children, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     else:
         for code in messages:
-            yield _field_error(pointer, code if code in _MESSAGES else "type")
+            yield _field_error(pointer, code if code in _FIELD_MESSAGES else "type")
 
 
 def _field_error(pointer: str, code: str) -> FieldError:
-    return FieldError(pointer, code, _MESSAGES[code])
+    return FieldError(pointer, code, _FIELD_MESSAGES[code])
 
 
 def _drop_nulls(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

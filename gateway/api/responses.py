@@ -12,13 +12,13 @@ from typing import Any
 from flask import Response
 
 from gateway import json_codec
-from gateway.api.json_body import JSON
+from gateway.api.json_body import JSON_TYPE
 from gateway.api.schemas.fields import format_utc
 from gateway.domain.module import Module
 
 
 def json_response(
-    document: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, content_type: str = JSON
+    document: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, content_type: str = JSON_TYPE
 ) -> Response:
     """Return a response with a JSON document as its body."""
     return Response(json_codec.dumps(document) + b"\n", status, headers, content_type=content_type)

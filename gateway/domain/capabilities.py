@@ -20,6 +20,7 @@ WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" +
 INT64_MAX: Final = 2**63 - 1
 
 FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
+#: An operation in which a field can be written.
 Writable = Literal["create", "update"]
 Change = TypeVar("Change", ModuleDraft, ModulePatch)
 
@@ -55,7 +56,7 @@ class FieldSpec:
     max_items: int | None = None
 
     @cached_property
-    def _matcher(self) -> re.Pattern[str]:
+    def _compiled_pattern(self) -> re.Pattern[str]:
         return re.compile(self.pattern or r"(?s:.*)", re.ASCII)
 
     def validate(self, value: Any, pointer: str) -> Sequence[FieldError]:
@@ -72,11 +73,9 @@ class FieldSpec:
 
     def _validate_integer(self, number: int, pointer: str) -> Sequence[FieldError]:
         maximum = self.maximum or INT64_MAX
-        return (
-            ()
-            if 0 <= number <= maximum
-            else [FieldError(pointer, "range", message("range", minimum=0, maximum=maximum))]
-        )
+        if 0 <= number <= maximum:
+            return ()
+        return [FieldError(pointer, "range", message("range", minimum=0, maximum=maximum))]
 
     def _validate_string(self, text: str, pointer: str) -> Sequence[FieldError]:
         if text == "" and self.required:
@@ -86,7 +85,7 @@ class FieldSpec:
             errors.append(FieldError(pointer, "too_long", message("too_long", maximum=self.max_length)))
         if self.max_bytes is not None and len(text.encode()) > self.max_bytes:
             errors.append(FieldError(pointer, "too_long", message("too_long_bytes", maximum=self.max_bytes)))
-        if not self._matcher.fullmatch(text):
+        if not self._compiled_pattern.fullmatch(text):
             detail = message("pattern")
             errors.append(FieldError(pointer, "pattern", detail, self.allowed_description))
         elif self.maximum is not None and int(text) > self.maximum:
@@ -100,7 +99,7 @@ class FieldSpec:
         if self.max_items is not None and len(owners) > self.max_items:
             errors.append(FieldError(pointer, "too_many", message("too_many_items", maximum=self.max_items)))
         for index, owner in enumerate(owners):
-            if not self._matcher.fullmatch(owner):
+            if not self._compiled_pattern.fullmatch(owner):
                 detail = message("not_a_backend_id")
                 errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self.allowed_description))
         if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
@@ -108,7 +107,7 @@ class FieldSpec:
         return errors
 
 
-#: Values are compared by exact type, because bool is a subclass of int.
+#: A value must have exactly one of these types: bool, a subclass of int, is not an integer.
 _PYTHON_TYPES: Final[Mapping[FieldType, tuple[type, ...]]] = {
     "string": (str,),
     "integer": (int,),
@@ -143,45 +142,45 @@ class Capabilities:
     @cached_property
     def fields(self) -> Mapping[str, FieldSpec]:
         """The writable fields of a module, without attributes, by public name."""
-        fields = (self.scope, self.parent, self.name, self.description, self.owners)
-        return {field.name: field for field in fields if field is not None}
+        specs = (self.scope, self.parent, self.name, self.description, self.owners)
+        return {spec.name: spec for spec in specs if spec is not None}
 
     @cached_property
-    def _attributes(self) -> Mapping[str, FieldSpec]:
-        return {field.name: field for field in self.attributes}
+    def _attribute_specs(self) -> Mapping[str, FieldSpec]:
+        return {spec.name: spec for spec in self.attributes}
 
-    def validate(self, values: Mapping[str, Any], use: Writable) -> list[FieldError]:
-        """Return an error for each rule that is broken; `values` has the fields of the request, by public name."""
+    def validate(self, values: Mapping[str, Any], operation: Writable) -> list[FieldError]:
+        """Return an error for each rule that a request breaks; `values` has its fields, by public name."""
         errors: list[FieldError] = []
         for name, value in values.items():
             if name == "attributes":
-                errors += self._validate_attributes(value, use)
-            elif (field_spec := self.fields.get(name)) is not None:
-                errors += field_spec.validate(value, f"/{name}")
-            elif value is not None:
-                errors.append(_unsupported(f"/{name}"))
-        if use == "create":
-            missing = (name for name, field_spec in self.fields.items() if field_spec.required and name not in values)
+                errors += self._validate_attributes(value, operation)
+            elif (spec := self.fields.get(name)) is not None:
+                errors += spec.validate(value, f"/{name}")
+            elif value is not None:  # null is what a read returns for a field that the backend does not have
+                errors.append(_unsupported_error(f"/{name}"))
+        if operation == "create":
+            missing = (name for name, spec in self.fields.items() if spec.required and name not in values)
             errors += (FieldError(f"/{name}", "required", message("required")) for name in missing)
         return errors
 
-    def _validate_attributes(self, attributes: Mapping[str, Any], use: Writable) -> Iterator[FieldError]:
+    def _validate_attributes(self, attributes: Mapping[str, Any], operation: Writable) -> Iterator[FieldError]:
         for name, value in attributes.items():
             pointer = f"/attributes/{name.replace('~', '~0').replace('/', '~1')}"
-            field_spec = self._attributes.get(name)
-            if field_spec is None or not field_spec.writable:
-                yield _unsupported(pointer)
-            elif use not in field_spec.writable:
-                yield _immutable(pointer) if use == "update" else _unsupported(pointer)
+            spec = self._attribute_specs.get(name)
+            if spec is None or not spec.writable:
+                yield _unsupported_error(pointer)
+            elif operation not in spec.writable:
+                yield _immutable_error(pointer) if operation == "update" else _unsupported_error(pointer)
             else:
-                yield from field_spec.validate(value, pointer)
+                yield from spec.validate(value, pointer)
 
 
-def _unsupported(pointer: str) -> FieldError:
+def _unsupported_error(pointer: str) -> FieldError:
     return FieldError(pointer, "unsupported_field", message("field_unsupported"))
 
 
-def _immutable(pointer: str) -> FieldError:
+def _immutable_error(pointer: str) -> FieldError:
     return FieldError(pointer, "immutable_field", message("field_immutable"))
 
 

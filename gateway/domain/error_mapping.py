@@ -52,7 +52,7 @@ class ErrorRule:
 
 
 def unknown_on_write(error: type[GatewayError]) -> ErrorRule:
-    """Return a rule for a refusal that proves nothing: reads raise `error`, writes raise OutcomeUnknown."""
+    """Return a rule for a refusal after which a write may still be applied: OutcomeUnknown, or `error` for a read."""
     return ErrorRule(error, unknown_on_write=True)
 
 
@@ -73,7 +73,8 @@ class ErrorTable:
     def to_error(self, failure: UpstreamFailure, metrics: UpstreamMetrics | None = None) -> GatewayError:
         """Return the error that a failure means; log the failure, and count a code that the table does not contain."""
         key = next(key for key in failure.lookup_keys() if key in self.rows)
-        if failure.code is not None and key.rpartition(":")[2].startswith("@"):
+        is_key_without_code = key.rpartition(":")[2].startswith("@")  # "@…" or "<operation>:@…"
+        if failure.code is not None and is_key_without_code:
             _log.warning("unmapped backend code", extra={"fields": _log_fields(failure)})
             if metrics is not None:
                 metrics.record_unmapped_code(failure.backend, failure.code)

@@ -141,5 +141,5 @@ def message(key: str, **values: object) -> Message:
 
 
 def verbatim(text: str) -> Message:
-    """Return a message that reads the same in every language."""
+    """Return a message whose text is `text` in every language."""
     return Message("verbatim", {"text": text})

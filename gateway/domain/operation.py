@@ -11,7 +11,7 @@ from gateway.domain.errors import Outcome
 
 
 class State(Enum):
-    """The state of an operation; while one of the first two lasts, no other create of the natural key is sent."""
+    """The state of an operation; in one of the first two, it excludes other creates of its natural key."""
 
     SENDING = "sending"  # claimed by a process, until its lease ends
     RECONCILING = "reconciling"  # sent and perhaps applied; looked up until the settle window closes
@@ -28,10 +28,10 @@ class State(Enum):
     @property
     def outcome(self) -> Outcome:
         """The outcome that the state proves."""
-        return _OUTCOMES.get(self, Outcome.UNKNOWN)
+        return _OUTCOME_BY_STATE.get(self, Outcome.UNKNOWN)
 
 
-_OUTCOMES = {
+_OUTCOME_BY_STATE = {
     State.SUCCEEDED: Outcome.APPLIED,
     State.REFUSED: Outcome.NOT_APPLIED,
     State.NOT_APPLIED: Outcome.NOT_APPLIED,
@@ -52,7 +52,7 @@ class Claim:
     draft: Mapping[str, Any]  # the draft and options of the request; enough to look the module up
     claimed_at: float
     lease_until: float  # after it the sender counts as dead
-    dedup_until: float | None  # until then the same caller, request id and fingerprint are the same create
+    dedup_until: float | None  # until then a request of equal caller, request id and fingerprint repeats this create
     settle_seconds: float  # how long after a lost reply a create may still be applied
     worker_id: str  # the process that claimed it
 
@@ -89,6 +89,7 @@ class Operation:
     updated_at: float = 0.0
 
 
+#: `claimed` without a conflict, or the kind of conflict: see `Journal.claim`.
 ClaimMatch = Literal["claimed", "key", "memory", "name"]
 
 
@@ -102,7 +103,7 @@ class ClaimResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """The end of an operation."""
+    """The final state of an operation, and its result."""
 
     state: State
     at: float

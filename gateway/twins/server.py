@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 # The listen backlog; a burst of a few hundred clients must not be refused.
 BACKLOG: Final = 1024
-# Seconds between two checks for a shutdown request.
-POLL_INTERVAL: Final = 0.05
-# Seconds that a stopping server waits for running requests.
-SHUTDOWN_TIMEOUT: Final = 2.0
+# How often the accept loop checks whether it must stop.
+POLL_SECONDS: Final = 0.05
+# How long a stopping server waits for running requests.
+SHUTDOWN_TIMEOUT_SECONDS: Final = 2.0
 # Bytes read at a time from a request body that the application left unread.
 CHUNK_SIZE: Final = 1 << 16
 # WSGI environment key: a list to which the application appends SendPlans; the first one applies.
-SEND_PLANS: Final = "twin.send_plans"
+SEND_PLANS_KEY: Final = "twin.send_plans"
 # Key in `app.extensions`: a function that the server calls when it stops, to end every wait.
-ON_CLOSE: Final = "twin.on_close"
-BODYLESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-# struct linger: on, 0 seconds. close() then discards unsent data and sends RST instead of FIN.
+ON_CLOSE_KEY: Final = "twin.on_close"
+BODYLESS_STATUSES: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+# struct linger: on, 0 seconds. With it close() discards unsent data and sends RST instead of FIN.
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
@@ -46,7 +46,7 @@ class SendPlan:
 
     max_bytes: int | None = None
     of_body: bool = False  # whether max_bytes leaves the head out
-    reset: bool = False  # whether the connection ends with RST instead of FIN
+    with_rst: bool = False  # whether the connection ends with RST instead of FIN
     chunk_size: int = 0  # bytes per write; 0: as the application produced them
     interval_seconds: float = 0.0  # between two writes
     sleep: Callable[[float], None] = lambda _: None
@@ -55,35 +55,36 @@ class SendPlan:
 class FaultyStream(BufferedIOBase):
     """Output stream that sends a response by a SendPlan; the first write is the head, as `http.server` sends it."""
 
-    def __init__(self, out: BufferedIOBase, connection: socket, plan: SendPlan) -> None:
-        self._out = out
+    def __init__(self, output: BufferedIOBase, connection: socket, plan: SendPlan) -> None:
+        self._out = output
         self._connection = connection
         self._plan = plan
         self._remaining = plan.max_bytes
         self._started = False
 
     def write(self, data: Any) -> int:
-        """Write what the plan allows; raises ConnectionError where it ends."""
+        """Write what the plan allows; raises ConnectionAbortedError after the last byte that it allows."""
         if self._remaining is not None and self._plan.of_body and not self._started:
-            self._remaining += len(data)
-        allowed = bytes(data[: self._remaining])
-        step = self._plan.chunk_size or len(allowed) or 1
-        for start in range(0, len(allowed), step):
+            self._remaining += len(data)  # `data` is the head, which does not count
+        allowed_data = bytes(data[: self._remaining])
+        chunk_size = self._plan.chunk_size or len(allowed_data) or 1  # 1 because range() rejects 0
+        for start in range(0, len(allowed_data), chunk_size):
             if self._started and self._plan.interval_seconds:
                 self._plan.sleep(self._plan.interval_seconds)
-            self._out.write(allowed[start : start + step])
+            self._out.write(allowed_data[start : start + chunk_size])
             self._out.flush()
             self._started = True
         if self._remaining is not None:
-            self._remaining -= len(allowed)
+            self._remaining -= len(allowed_data)
             if not self._remaining:
                 self._disconnect()
         return len(data)
 
     def _disconnect(self) -> None:
-        if self._plan.reset:
+        """Close the connection as the plan says; raises ConnectionAbortedError."""
+        if self._plan.with_rst:
             self._connection.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
-            close(self._connection.detach())  # the server would call shutdown() first, which sends FIN
+            close(self._connection.detach())  # sends RST; the server would send FIN by calling shutdown() first
         raise ConnectionAbortedError
 
 
@@ -106,16 +107,17 @@ class KeepAliveHandler(WSGIRequestHandler):
             body = LimitedStream(cast("IO[bytes]", self.rfile), int(self.headers.get("Content-Length") or 0))
             environ["wsgi.input"] = body
         plans: list[SendPlan] = []
-        environ[SEND_PLANS] = plans
-        out = self.wfile
+        environ[SEND_PLANS_KEY] = plans  # the application appends to this list: it runs with a copy of `environ`
+        output = self.wfile
         try:
             chunks, status, headers = run_wsgi_app(self.server.app, environ)
             try:
-                self.wfile = FaultyStream(out, self.connection, plans[0]) if plans else out
+                self.wfile = FaultyStream(output, self.connection, plans[0]) if plans else output
                 self._send_response(int(status.split(maxsplit=1)[0]), headers, chunks)
             finally:  # the application's resources are released even when the client has disconnected
-                self.wfile = out
-                getattr(chunks, "close", bool)()
+                self.wfile = output
+                if hasattr(chunks, "close"):
+                    chunks.close()
             self._discard_unread(body)
         except (ConnectionError, ClientDisconnected):
             self.close_connection = True
@@ -124,20 +126,20 @@ class KeepAliveHandler(WSGIRequestHandler):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
-        bodyless = self.command == "HEAD" or status in BODYLESS
-        framed = "Content-Length" in headers or bodyless
-        if not framed:
+        bodyless = self.command == "HEAD" or status in BODYLESS_STATUSES
+        chunked = not bodyless and "Content-Length" not in headers
+        if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for chunk in () if bodyless else filter(None, chunks):
-            self.wfile.write(chunk if framed else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        for chunk in () if bodyless else filter(None, chunks):  # an empty chunk would end a chunked body
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             self.wfile.flush()
-        if not framed:
+        if chunked:
             self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 
     def _discard_unread(self, body: Any) -> None:
-        """Read the rest of the request body, which would be parsed as the next request line otherwise."""
+        """Read the rest of the request body; on a kept connection it would be parsed as the next request."""
         while body.read(CHUNK_SIZE):
             continue
 
@@ -153,7 +155,7 @@ class TwinServer(ThreadedWSGIServer):
     def __init__(self, app: Flask, host: str, port: int) -> None:
         self._connections: set[socket] = set()
         self._connection_closed = threading.Condition()
-        self._on_close: Callable[[], None] = app.extensions.get(ON_CLOSE, bool)
+        self._on_close: Callable[[], None] = app.extensions.get(ON_CLOSE_KEY, lambda: None)
         super().__init__(host, port, app, KeepAliveHandler)
 
     @property
@@ -162,7 +164,7 @@ class TwinServer(ThreadedWSGIServer):
         return f"http://{self.host}:{self.port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Register the connection and start its thread."""
+        """Register the connection, which is `request` in socketserver's words, and start its thread."""
         with self._connection_closed:
             self._connections.add(request)
         super().process_request(request, client_address)
@@ -180,7 +182,7 @@ class TwinServer(ThreadedWSGIServer):
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
-        """Close the listening socket and all connections; wait up to SHUTDOWN_TIMEOUT for their threads."""
+        """Close the listening socket and all connections; wait up to SHUTDOWN_TIMEOUT_SECONDS for their threads."""
         super().server_close()
         self._on_close()
         with self._connection_closed:
@@ -189,7 +191,7 @@ class TwinServer(ThreadedWSGIServer):
                     connection.shutdown(SHUT_RDWR)
                 except OSError:
                     continue  # the client closed it already
-            self._connection_closed.wait_for(lambda: not self._connections, timeout=SHUTDOWN_TIMEOUT)
+            self._connection_closed.wait_for(lambda: not self._connections, timeout=SHUTDOWN_TIMEOUT_SECONDS)
 
 
 def serve(app: Flask, host: str, port: int) -> None:
@@ -199,14 +201,14 @@ def serve(app: Flask, host: str, port: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout.write(f"twin {app.name} listening on {server.url}\n")
     sys.stdout.flush()
-    server.serve_forever(poll_interval=POLL_INTERVAL)
+    server.serve_forever(poll_interval=POLL_SECONDS)
 
 
 @contextmanager
 def running(app: Flask) -> Iterator[str]:
     """Serve from a background thread on a free port of 127.0.0.1; yields the base URL."""
     server = TwinServer(app, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_INTERVAL,), name=f"twin-{app.name}", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name=f"twin-{app.name}", daemon=True)
     thread.start()
     try:
         yield server.url

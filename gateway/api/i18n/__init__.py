@@ -26,7 +26,7 @@ class Language:
     messages: Mapping[str, str]
 
     def text(self, message: Message) -> str:
-        """Return a message with its values."""
+        """Return the text of a message, with its values filled in."""
         return self.messages[message.key].format_map(message.values)
 
     def detail(self, error: GatewayError | FieldError) -> str:
@@ -58,18 +58,20 @@ def negotiate_language(accepted: LanguageAccept) -> Language:
     Only the primary subtag counts: zh-CN, zh-TW and zh are all Chinese. Werkzeug's own best_match prefers an exact tag
     of lower quality, and would answer `zh-CN, en;q=0.5` in English.
     """
-    named: dict[str, float] = {}
+    qualities: dict[str, float] = {}
     for tag, quality in accepted:
-        primary = _primary_subtag(tag)
-        named[primary] = max(quality, named.get(primary, 0.0))
-    wildcard = named.pop("*", 0.0)
-    qualities = named | {primary: wildcard for primary in _BY_SUBTAG if primary not in named}
-    best = max((primary for primary in qualities if primary in _BY_SUBTAG), key=qualities.__getitem__)
-    return _BY_SUBTAG[best] if qualities[best] > 0 else LANGUAGES[0]
+        subtag = _primary_subtag(tag)
+        qualities[subtag] = max(quality, qualities.get(subtag, 0.0))
+    wildcard_quality = qualities.pop("*", 0.0)
+    for subtag in _LANGUAGE_BY_SUBTAG:
+        qualities.setdefault(subtag, wildcard_quality)
+    # max() returns the first of several, and the dict keeps the order of the header.
+    best_subtag = max((subtag for subtag in qualities if subtag in _LANGUAGE_BY_SUBTAG), key=qualities.__getitem__)
+    return _LANGUAGE_BY_SUBTAG[best_subtag] if qualities[best_subtag] > 0 else LANGUAGES[0]
 
 
 def _primary_subtag(tag: str) -> str:
     return re.split("[-_]", tag, maxsplit=1)[0].lower()
 
 
-_BY_SUBTAG: Final = {_primary_subtag(language.tag): language for language in LANGUAGES}
+_LANGUAGE_BY_SUBTAG: Final = {_primary_subtag(language.tag): language for language in LANGUAGES}

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from gateway.api.authorization import visible_backends
 from gateway.api.endpoint_spec import describe
 from gateway.api.responses import json_response
-from gateway.api.schemas.json_schema import create_json_schema, field_json_schema
+from gateway.api.schemas.json_schema import build_create_schema, build_field_schema
 from gateway.api.schemas.responses import BackendSchema, BackendsSchema
 from gateway.domain.backend import Backend
 from gateway.domain.errors import NotFound
@@ -39,17 +39,17 @@ def get_backend(name: str) -> Response:
 def serialize_capabilities(backend: Backend) -> dict[str, Any]:
     """Return a connection and its capabilities in the public format."""
     capabilities = backend.capabilities
-    specs = {field.name: field for field in capabilities.fields.values()}
-    specs |= {f"attributes.{field.name}": field for field in capabilities.attributes}
+    specs = {spec.name: spec for spec in capabilities.fields.values()}
+    specs |= {f"attributes.{spec.name}": spec for spec in capabilities.attributes}
     document: dict[str, Any] = _BACKEND.dump(
         {
             "name": backend.name,
             "state": backend.state,
             "capabilities": capabilities,
             "fields_": [
-                {"name": name, "spec": spec, "schema": field_json_schema(spec)} for name, spec in specs.items()
+                {"name": name, "spec": spec, "schema": build_field_schema(spec)} for name, spec in specs.items()
             ],
-            "create_schema": create_json_schema(backend.name, capabilities),
+            "create_schema": build_create_schema(backend.name, capabilities),
         }
     )
     return document

@@ -57,7 +57,7 @@ def swagger_page() -> Response:
 
 @blueprint.get("/docs/<name>")
 def swagger_asset(name: str) -> Response:
-    """Return a file that the page refers to."""
+    """Return a file that the Swagger UI page refers to."""
     if (folder := _ASSETS.get(name)) is None:
         raise NotFound
     response = _send_file(folder, name)

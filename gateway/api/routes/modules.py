@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,17 +14,28 @@ from gateway.api.authorization import attach_passthrough_credential, authorize, 
 from gateway.api.context import dependencies, request_context
 from gateway.api.endpoint_spec import describe
 from gateway.api.i18n import Language, get_language
-from gateway.api.json_body import JSON, MERGE_PATCH
-from gateway.api.pagination import decode_page_token, encode_page_token
+from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE
 from gateway.api.request_headers import CREATE_HEADERS, idempotency_key, prefers_async
 from gateway.api.request_parsing import build_module_query, parse_create, parse_patch, parse_query, split_module_id
 from gateway.api.responses import empty_response, json_response, serialize_module
 from gateway.api.routes.operations import serialize_operation
-from gateway.api.schemas import requests
+from gateway.api.schemas.requests import (
+    CREATE_QUERY_SCHEMA,
+    DELETE_QUERY_SCHEMA,
+    DRAFT_SCHEMA,
+    LIST_QUERY_SCHEMA,
+    NO_QUERY_SCHEMA,
+    CreateQuerySchema,
+    DeleteQuerySchema,
+    ListQuerySchema,
+    PatchSchema,
+)
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import Outcome
+from gateway.domain.errors import FieldError, Outcome, ValidationFailed
+from gateway.domain.messages import message
+from gateway.domain.module import ModuleQuery
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
 from gateway.provisioning.create import CreateRequest
@@ -29,6 +43,7 @@ from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
 _PREVIEW: Final = PreviewSchema()
+_MAX_PAGE_TOKEN_LENGTH: Final = 512
 
 
 @blueprint.post("/modules")
@@ -39,15 +54,15 @@ _PREVIEW: Final = PreviewSchema()
         202: ("Prefer: respond-async. It is written down.", [OperationSchema]),
         200: ("if_exists=adopt: it was there. validate_only: the checks.", [ModuleSchema, PreviewSchema]),
     },
-    query=requests.CreateQuery,
-    body=requests.DRAFT,
-    media_types=[JSON],
+    query=CreateQuerySchema,
+    body=DRAFT_SCHEMA,
+    media_types=[JSON_TYPE],
     headers=CREATE_HEADERS,
 )
 def create_module() -> Response:
     """Create a module, or preview the create."""
     ctx, provisioner = request_context(), dependencies().provisioner
-    query = parse_query(request, requests.CREATE_QUERY)
+    query = parse_query(request, CREATE_QUERY_SCHEMA)
     backend, draft = parse_create(request, visible_backends())
     authorize("create", backend, draft.scope)
     if query["if_exists"] == "adopt":
@@ -72,11 +87,11 @@ def create_module() -> Response:
 @describe(
     summary="List one connection's modules, page by page",
     responses={200: ("A page.", [PageSchema])},
-    query=requests.ListQuery,
+    query=ListQuerySchema,
 )
 def list_modules() -> Response:
     """Return one page of modules."""
-    data = parse_query(request, requests.LIST_QUERY)
+    data = parse_query(request, LIST_QUERY_SCHEMA)
     backend, query = build_module_query(data, visible_backends())
     authorize("read", backend, query.scope)
     attach_passthrough_credential(backend)
@@ -91,7 +106,7 @@ def list_modules() -> Response:
 @describe(summary="Read a module", responses={200: ("The module.", [ModuleSchema])})
 def get_module(module_id: str) -> Response:
     """Return a module."""
-    parse_query(request, requests.NO_QUERY)
+    parse_query(request, NO_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="read")
     return json_response(serialize_module(backend.get(ref, request_context().call)))
 
@@ -100,12 +115,12 @@ def get_module(module_id: str) -> Response:
 @describe(
     summary="Change name, description, owners or attributes",
     responses={200: ("The module as it is now.", [ModuleSchema])},
-    body=requests.PatchSchema(only=("name", "description", "owners", "attributes")),
-    media_types=[JSON, MERGE_PATCH],
+    body=PatchSchema(only=("name", "description", "owners", "attributes")),
+    media_types=[JSON_TYPE, MERGE_PATCH_TYPE],
 )
 def update_module(module_id: str) -> Response:
     """Change a module and return it."""
-    parse_query(request, requests.NO_QUERY)
+    parse_query(request, NO_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="update")
     patch = parse_patch(request, backend)
     ctx = request_context()
@@ -115,10 +130,10 @@ def update_module(module_id: str) -> Response:
 
 
 @blueprint.delete("/modules/<module_id>")
-@describe(summary="Delete a module", responses={204: ("It is gone.", [])}, query=requests.DeleteQuery)
+@describe(summary="Delete a module", responses={204: ("It is gone.", [])}, query=DeleteQuerySchema)
 def delete_module(module_id: str) -> Response:
     """Delete a module, with `cascade` its children too."""
-    query = parse_query(request, requests.DELETE_QUERY)
+    query = parse_query(request, DELETE_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="delete")
     ctx = request_context()
     dependencies().changes.delete(backend, ref, cascade=query["cascade"], call=ctx.call)
@@ -127,7 +142,10 @@ def delete_module(module_id: str) -> Response:
 
 
 def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
-    """Return the backend of an id and the adapter's part of it; the caller is authorized for the action."""
+    """Return the backend of an id and its `ref`, the adapter's part, after checking that the caller may do the action.
+
+    Also attaches a passed-through credential to the call. Raises ModuleNotFound, Forbidden or Unauthenticated.
+    """
     backend, ref = split_module_id(module_id, visible_backends())
     authorize(action, backend, backend.scope_of(ref))
     attach_passthrough_credential(backend)
@@ -135,7 +153,7 @@ def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
 
 
 def created_response(result: CreateResult) -> Response:
-    """Return the response of a create; a repeated request gets the first one's, marked as replayed."""
+    """Return the response of a create, marked if it repeats an earlier response; record it for the access log."""
     module, adopted = result.created.module, result.created.adopted
     ctx = request_context()
     ctx.operation, ctx.replayed = result.operation_id, result.replayed
@@ -147,7 +165,7 @@ def created_response(result: CreateResult) -> Response:
 
 
 def accepted_response(operation: Operation) -> Response:
-    """Return the response of a create that is durable but not complete."""
+    """Return the response of a create that is stored but not complete; record it for the access log."""
     ctx, operation_id = request_context(), operation.claim.id
     ctx.operation, ctx.outcome = operation_id, operation.state.outcome
     headers = {"Location": f"/operations/{operation_id}", "Preference-Applied": "respond-async"}
@@ -165,8 +183,32 @@ def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
 
 def serialize_check(check: create.PreflightCheck, language: Language) -> dict[str, Any]:
     """Return a check in the public format."""
-    document: dict[str, Any] = {"check": check.name, "passed": check.error is None}
+    members: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        document |= {"code": check.error.code, "detail": language.detail(check.error)}
-        document |= {"existing": check.error.existing} if check.error.existing else {}
-    return document
+        members |= {"code": check.error.code, "detail": language.detail(check.error)}
+        if check.error.existing:
+            members["existing"] = check.error.existing
+    return members
+
+
+def encode_page_token(cursor: str, backend: str, query: ModuleQuery) -> str:
+    """Return a page token: an adapter's cursor, opaque to callers and bound to the filter of the list."""
+    text = json.dumps([cursor, _filter_digest(backend, query)])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
+    """Return the cursor in a page token; raises ValidationFailed if the token is malformed or of another filter."""
+    try:
+        encoded = token[:_MAX_PAGE_TOKEN_LENGTH]  # a longer token is invalid, and could be nested too deep to parse
+        cursor, digest = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (ValueError, TypeError):
+        cursor, digest = None, None
+    if not isinstance(cursor, str) or digest != _filter_digest(backend, query) or len(token) > _MAX_PAGE_TOKEN_LENGTH:
+        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
+    return cursor
+
+
+def _filter_digest(backend: str, query: ModuleQuery) -> str:
+    parts = [backend, query.scope, query.parent, query.name, query.include_built_in]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -43,5 +43,5 @@ def _serialize_error(operation: Operation) -> dict[str, Any] | None:
     if error is None:
         return None
     detail = get_language().detail(error_from_json(error))
-    document = {"code": error["code"], "detail": detail, "existing": error["existing"]}
-    return {name: value for name, value in document.items() if value is not None}
+    members = {"code": error["code"], "detail": detail, "existing": error["existing"]}
+    return {name: value for name, value in members.items() if value is not None}

@@ -21,7 +21,7 @@ def format_utc(time: datetime | float | None) -> str | None:
     if time is None:
         return None
     moment = time.astimezone(UTC) if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
-    return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"
+    return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"  # Z in place of +00:00
 
 
 class StringField(fields.String):
@@ -51,23 +51,26 @@ class IdField(fields.Field[str]):
 
 
 class OwnerList(fields.Field[tuple[str, ...]]):
-    """A list of distinct ids, or of objects with an `id`."""
+    """A list of ids, or of objects with an `id`; no id may be there twice."""
 
     default_error_messages: _Messages = {**ERROR_CODES, "duplicate": "duplicate"}  # noqa: RUF012 - marshmallow reads it off the class
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:  # noqa: ARG002 - marshmallow's signature
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        ids = [
+        ids: list[Any] = [
             owner.get("id") if isinstance(owner, dict) and owner.keys() <= _OWNER_MEMBERS else owner for owner in value
         ]
-        errors = {index: ["type"] for index, id_ in enumerate(ids) if not isinstance(id_, str)}
-        if not errors:
-            first_index = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
-            errors = {index: ["duplicate"] for index, id_ in enumerate(ids) if first_index[id_] != index}
+        if errors := {index: ["type"] for index, id_ in enumerate(ids) if not isinstance(id_, str)}:
+            raise ValidationError(errors)
+        seen: set[str] = set()
+        for index, id_ in enumerate(ids):
+            if id_ in seen:
+                errors[index] = ["duplicate"]
+            seen.add(id_)
         if errors:
             raise ValidationError(errors)
-        return tuple(map(str, ids))
+        return tuple(ids)
 
 
 class ReadOnlyField(fields.Field[None]):

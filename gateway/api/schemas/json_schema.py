@@ -16,48 +16,46 @@ _JSON_TYPES: Final[Mapping[str, Any]] = {
 }
 
 
-def create_json_schema(backend: str, capabilities: Capabilities) -> dict[str, Any]:
-    """Return the schema of a create's body on this connection; a form can be drawn from it."""
-    fields = list(capabilities.fields.values())
-    attributes = {
-        field.name: field_json_schema(field) for field in capabilities.attributes if "create" in field.writable
-    }
+def build_create_schema(backend: str, capabilities: Capabilities) -> dict[str, Any]:
+    """Return the schema of the body of `POST /modules` for this connection; a client can draw a form from it."""
+    specs = list(capabilities.fields.values())
+    attributes = {spec.name: build_field_schema(spec) for spec in capabilities.attributes if "create" in spec.writable}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A module of {capabilities.title}",
         "type": "object",
         "properties": {
             "backend": {"const": backend},
-            **{field.name: field_json_schema(field) for field in fields},
+            **{spec.name: build_field_schema(spec) for spec in specs},
             **({"attributes": _object_schema(attributes)} if attributes else {}),
         },
-        "required": ["backend", *(field.name for field in fields if field.required)],
+        "required": ["backend", *(spec.name for spec in specs if spec.required)],
         "additionalProperties": False,
     }
 
 
-def field_json_schema(field: FieldSpec) -> dict[str, Any]:
+def build_field_schema(spec: FieldSpec) -> dict[str, Any]:
     """Return the schema of one field.
 
     Rules that JSON Schema cannot express are in `x-max-bytes`, `x-maximum` and the description.
     """
-    pattern = f"^(?:{field.pattern})$" if field.pattern else None
+    pattern = f"^(?:{spec.pattern})$" if spec.pattern else None
     schema: dict[str, Any] = {
-        "description": _field_description(field),
-        "type": _JSON_TYPES[field.kind] if field.required else _nullable(_JSON_TYPES[field.kind]),
-        "maxLength": field.max_length,
-        "minLength": 1 if field.required and field.kind == "string" else None,
-        "minimum": 0 if field.kind == "integer" else None,
-        "maximum": (field.maximum or INT64_MAX) if field.kind == "integer" else None,
-        "x-max-bytes": field.max_bytes,
-        "x-maximum": field.maximum if field.kind == "string" else None,
+        "description": _field_description(spec),
+        "type": _JSON_TYPES[spec.kind] if spec.required else _nullable(_JSON_TYPES[spec.kind]),
+        "maxLength": spec.max_length,
+        "minLength": 1 if spec.required and spec.kind == "string" else None,
+        "minimum": 0 if spec.kind == "integer" else None,
+        "maximum": (spec.maximum or INT64_MAX) if spec.kind == "integer" else None,
+        "x-max-bytes": spec.max_bytes,
+        "x-maximum": spec.maximum if spec.kind == "string" else None,
     }
-    if field.kind == "owners":
+    if spec.kind == "owners":
         schema |= {
             "items": _drop_none({"type": "string", "pattern": pattern}),
-            "maxItems": field.max_items,
+            "maxItems": spec.max_items,
             "uniqueItems": True,
-            "minItems": 1 if field.required else None,
+            "minItems": 1 if spec.required else None,
         }
     else:
         schema["pattern"] = pattern
@@ -76,6 +74,6 @@ def _drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _field_description(field: FieldSpec) -> str:
-    accepted = field.allowed_description
-    return " Allowed: ".join(filter(None, (field.description, None if accepted is None else str(accepted))))
+def _field_description(spec: FieldSpec) -> str:
+    parts = [spec.description, str(spec.allowed_description or "")]
+    return " Allowed: ".join(part for part in parts if part)

@@ -24,18 +24,18 @@ ParsedData = dict[str, Any]
 
 
 class StrictSchema(Schema):
-    """Refuses unknown members."""
+    """A schema that refuses unknown members."""
 
     class Meta:
-        """Refuse unknown members."""
+        """Marshmallow's options."""
 
         unknown = RAISE
 
     error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown_field", "type": "type"}  # type: ignore[misc] # marshmallow reads it off the class
 
 
-def _attributes(**kwargs: Any) -> fields.Dict:
-    return fields.Dict(keys=StringField(), values=fields.Raw(allow_none=True), error_messages=ERROR_CODES, **kwargs)
+def _attributes_field() -> fields.Dict:
+    return fields.Dict(keys=StringField(), values=fields.Raw(allow_none=True), error_messages=ERROR_CODES)
 
 
 class DraftSchema(StrictSchema):
@@ -47,7 +47,7 @@ class DraftSchema(StrictSchema):
     name = TrimmedString(metadata={"description": "White space around it is taken off."})
     description = StringField(allow_none=True)
     owners = OwnerList(allow_none=True)
-    attributes = _attributes()
+    attributes = _attributes_field()
 
 
 class PatchSchema(StrictSchema):
@@ -56,7 +56,7 @@ class PatchSchema(StrictSchema):
     name = TrimmedString()
     description = StringField(allow_none=True)
     owners = OwnerList(allow_none=True)
-    attributes = _attributes()
+    attributes = _attributes_field()
     id = ReadOnlyField()
     backend = ReadOnlyField()
     native_id = ReadOnlyField()
@@ -70,42 +70,42 @@ class PatchSchema(StrictSchema):
     unavailable = ReadOnlyField()
 
 
-def _enum(*values: str, **kwargs: Any) -> fields.String:
-    return fields.String(validate=validate.OneOf(values, error="choice"), metadata={"enum": list(values)}, **kwargs)
+def _choice_field(*choices: str, **kwargs: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(choices, error="choice"), metadata={"enum": list(choices)}, **kwargs)
 
 
-class CreateQuery(StrictSchema):
+class CreateQuerySchema(StrictSchema):
     """The query of a create."""
 
-    if_exists = _enum("error", "adopt", load_default="error")
+    if_exists = _choice_field("error", "adopt", load_default="error")
     validate_only = QueryBoolean(load_default=False)
 
 
-class DeleteQuery(StrictSchema):
+class DeleteQuerySchema(StrictSchema):
     """The query of a delete."""
 
     cascade = QueryBoolean(load_default=False)
 
 
-class NoQuery(StrictSchema):
+class NoQuerySchema(StrictSchema):
     """The query of an endpoint without parameters."""
 
 
-class ListQuery(StrictSchema):
+class ListQuerySchema(StrictSchema):
     """The query of a list of modules."""
 
     backend = StringField(required=True)
     scope = StringField(required=True)
     parent = StringField()
     name = TrimmedString()
-    include = _enum("built_in")
+    include = _choice_field("built_in")
     page_size = PageSize(load_default=50)
     page_token = StringField()
 
 
-DRAFT: Final = DraftSchema()
-PATCH: Final = PatchSchema()
-CREATE_QUERY: Final = CreateQuery()
-DELETE_QUERY: Final = DeleteQuery()
-LIST_QUERY: Final = ListQuery()
-NO_QUERY: Final = NoQuery()
+DRAFT_SCHEMA: Final = DraftSchema()
+PATCH_SCHEMA: Final = PatchSchema()
+CREATE_QUERY_SCHEMA: Final = CreateQuerySchema()
+DELETE_QUERY_SCHEMA: Final = DeleteQuerySchema()
+LIST_QUERY_SCHEMA: Final = ListQuerySchema()
+NO_QUERY_SCHEMA: Final = NoQuerySchema()

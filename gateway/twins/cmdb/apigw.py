@@ -14,7 +14,7 @@ from gateway.twins.cmdb.store import RequestInfo
 
 RENAMED_KEYS: Final = {"bk_error_code": "code", "bk_error_msg": "message"}
 AUTH_REASONS: Final[dict[AuthFailure, str]] = {
-    AuthFailure.HEADER: "request header X-Bkapi-Authorization is not a valid JSON",
+    AuthFailure.HEADER_INVALID: "request header X-Bkapi-Authorization is not a valid JSON",
     AuthFailure.APP_MISSING: "app code cannot be empty",
     AuthFailure.SECRET_MISSING: "please provide bk_app_secret or bk_signature to verify app",
     AuthFailure.APP_UNKNOWN: "bk_app_code or bk_app_secret is incorrect",
@@ -68,7 +68,7 @@ def handle(
 
 
 def relay(seed: CmdbSeed, response: CmdbResponse) -> CmdbResponse:
-    """Return CMDB's response as the gateway sends it."""
+    """Return CMDB's response as the API gateway sends it, with renamed keys in some releases."""
     if response.from_apiserver or not seed.renames_keys or isinstance(response.body, str):
         return response
     return replace(response, body={RENAMED_KEYS.get(name, name): value for name, value in response.body.items()})

@@ -111,13 +111,13 @@ class Apiserver:
             resource, parameters = self._authorize(info, match)
         except CmdbError as error:
             body = envelope(error.code, error.text(english=english))
-            del body["data"], body["permission"]
+            del body["data"], body["permission"]  # this error has no data, and a permission only if one is missing
             return CmdbResponse(
                 body | ({"permission": error.permission} if error.permission else {}), from_apiserver=True
             )
         try:
             body = _parse_body(request.body) if resource.has_body else {}
-            ids = _parse_ids(parameters, iam=self._store.seed.iam)
+            ids = _parse_ids(parameters, iam_enabled=self._store.seed.iam)
             data = self._run(resource, OperationCall(info, ids, body, request.query))
         except CmdbError as error:
             return CmdbResponse(envelope(error.code, error.text(english=english)))
@@ -139,7 +139,7 @@ class Apiserver:
         seed = self._store.seed
         if not seed.iam:
             return match
-        biz = _parse_ids(parameters, iam=True).get("bk_biz_id", 0)
+        biz = _parse_ids(parameters, iam_enabled=True).get("bk_biz_id", 0)
         if resource.action and not seed.is_allowed(info.user, biz):
             name = self._store.businesses.get(biz, {}).get("bk_biz_name", "")
             raise permission_error(resource.action, biz, name)
@@ -160,17 +160,17 @@ def envelope(code: int, message: str, data: object = None) -> dict[str, Any]:
     return {"result": not code, "bk_error_code": code, "bk_error_msg": message, "permission": None, "data": data}
 
 
-def _parse_ids(parameters: Mapping[str, str], *, iam: bool) -> dict[str, int]:
-    """Parse the ids of a path: with IAM an invalid id is an unknown path, without it an invalid parameter."""
+def _parse_ids(parameters: Mapping[str, str], *, iam_enabled: bool) -> dict[str, int]:
+    """Parse the ids of a path; an invalid one raises CmdbError: with IAM for an unknown path, without for the id."""
     ids = {name: value for name, value in parameters.items() if name != "account"}
     for name, value in ids.items():
         if not DIGITS.fullmatch(value) or int(value) > MAX_ID:
-            raise CmdbError(1199045, "no matched rules") if iam else CmdbError(1199009, name)
+            raise CmdbError(1199045, "no matched rules") if iam_enabled else CmdbError(1199009, name)
     return {name: int(value) for name, value in ids.items()}
 
 
 def _parse_body(content: bytes) -> dict[str, Any]:
-    """Parse a body, which must be a JSON object."""
+    """Parse a body; raises CmdbError 1199000 if it is not a JSON object."""
     try:
         body = json.loads(content)
     except ValueError:

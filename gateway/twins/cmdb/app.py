@@ -98,14 +98,14 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
     app.add_url_rule("/twin/ledger", "ledger", views.ledger)
     app.add_url_rule("/twin/requests", "requests", views.requests)
     app.add_url_rule("/twin/reset", "reset", views.reset, methods=["POST"])
-    app.add_url_rule("/twin/hosts/<int:module>/<int:number>", "hosts", views.hosts, methods=["PUT"])
+    app.add_url_rule("/twin/hosts/<int:module_id>/<int:count>", "hosts", views.set_host_count, methods=["PUT"])
     return app
 
 
 class _Views:
     """The views of the twin."""
 
-    def __init__(self, store: Store, app: Flask, rules: object) -> None:
+    def __init__(self, store: Store, app: Flask, fault_rules: object) -> None:
         self._store = store
         self._cmdb = Apiserver(store)
         profile = FaultProfile(
@@ -118,7 +118,7 @@ class _Views:
                 "gateway-rate-limited": self._apigw_rate_limited,
             },
         )
-        self._injector = FaultInjector(app, profile, rules)
+        self._injector = FaultInjector(app, profile, fault_rules)
 
     def esb(self, component: str) -> Response:
         """Serve a component of the ESB."""
@@ -159,12 +159,12 @@ class _Views:
         self._store.reset()
         return self._respond("", HTTPStatus.NO_CONTENT)
 
-    def hosts(self, module: int, number: int) -> Response:
-        """Set the number of hosts in a module, which cannot be deleted while it has some."""
+    def set_host_count(self, module_id: int, count: int) -> Response:
+        """Set the number of hosts in a module; while it has hosts, it cannot be deleted."""
         with self._store.read_lock():
-            if module not in self._store.modules:
+            if module_id not in self._store.modules:
                 return self._respond("", HTTPStatus.NOT_FOUND)
-            self._store.hosts[module] = number
+            self._store.hosts[module_id] = count
         return self._respond("", HTTPStatus.NO_CONTENT)
 
     def _before_operation(self, operation: str) -> None:
@@ -172,7 +172,7 @@ class _Views:
         self._injector.before_operation(operation)
 
     def _fault_response(self, response: CmdbResponse) -> ResponseFactory:
-        """Return a factory of CMDB's response on the route of the current request."""
+        """Return a factory of `response`, as the ESB or the API gateway relays it: the one that the request used."""
 
         def respond(_parameters: Mapping[str, Any]) -> Response:
             if request.path.startswith(esb.PREFIX):
@@ -192,6 +192,7 @@ class _Views:
     def _respond_via_apigw(
         self, result: CmdbResponse | ApigwError, extra_headers: Mapping[str, str] | None = None
     ) -> Response:
+        """Return a response of the API gateway; CMDB's own responses carry CMDB's request id header."""
         own_id = g.info.request_id
         request_id = request.headers.get("X-Request-Id", own_id)
         headers = {"X-Bkapi-Request-ID": own_id, "X-Request-Id": request_id}
@@ -207,6 +208,7 @@ class _Views:
         status: int = HTTPStatus.OK,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
+        """Return a response with a body in JSON, or in plain text for a `str`."""
         if isinstance(body, str):
             return Response(body, status, headers, mimetype="text/plain")
         zone = self._store.seed.version.zone

@@ -29,7 +29,7 @@ class Attribute:
     unique: bool = False  # a unique rule of the model, over all businesses
 
 
-BUILT_IN: Final = (
+BUILT_IN_ATTRIBUTES: Final = (
     Attribute("bk_module_name", "name"),
     Attribute("bk_module_type", "enum", options=("1", "2")),
     Attribute("operator", "objuser"),
@@ -46,7 +46,7 @@ BUILT_IN: Final = (
 
 
 def custom_attribute(entry: Mapping[str, Any]) -> Attribute:
-    """Return the attribute of a seed's entry."""
+    """Return the custom attribute that an entry of the seed describes."""
     return Attribute(
         name=entry["bk_property_id"],
         kind=entry["bk_property_type"],
@@ -127,11 +127,11 @@ def _time(attribute: Attribute, value: Any) -> Any:
     return value
 
 
-def _text(limit: int) -> Callable[[Attribute, Any], Any]:
+def _text(max_bytes: int) -> Callable[[Attribute, Any], Any]:
     def validate_text(attribute: Attribute, value: Any) -> Any:
         if value is not None and not isinstance(value, str):
             raise CmdbError(1199007, attribute.name)
-        if value is not None and len(value.encode("utf-8", "replace")) > limit:
+        if value is not None and len(value.encode("utf-8", "replace")) > max_bytes:
             raise CmdbError(1199015, attribute.name)
         return value
 

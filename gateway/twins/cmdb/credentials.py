@@ -12,7 +12,7 @@ from gateway.twins.cmdb.seed import CmdbSeed
 class AuthFailure(Enum):
     """Why credentials were rejected; the ESB and the API gateway each have a text and a code for it."""
 
-    HEADER = auto()
+    HEADER_INVALID = auto()
     APP_MISSING = auto()
     SECRET_MISSING = auto()
     APP_UNKNOWN = auto()
@@ -38,11 +38,11 @@ def parse_header(header: str) -> dict[str, Any] | None:
 
 
 def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Identity:
-    """Check the application and return the user; an access_token stands for both."""
+    """Check the application and return its user; an access_token proves both."""
     if credentials is None:
-        return Identity(failure=AuthFailure.HEADER)
+        return Identity(failure=AuthFailure.HEADER_INVALID)
     if credentials.get("access_token"):
-        return _user_of_token(seed, credentials["access_token"])
+        return _identify_by_token(seed, credentials["access_token"])
     code, secret = credentials.get("bk_app_code"), credentials.get("bk_app_secret")
     checks = (
         (not code, AuthFailure.APP_MISSING),
@@ -54,15 +54,15 @@ def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Ident
         if failed:
             return Identity(failure=failure)
     if credentials.get("bk_token"):
-        return _user_of_token(seed, credentials["bk_token"])
+        return _identify_by_token(seed, credentials["bk_token"])
     return Identity(str(credentials.get("bk_username") or ""))
 
 
-def _user_of_token(seed: CmdbSeed, token: object) -> Identity:
+def _identify_by_token(seed: CmdbSeed, token: object) -> Identity:
     """Return the user of a token; if the seed has no tokens, any token is that of the first user."""
-    users = {user["token"]: name for name, user in seed.users.items() if "token" in user}
-    if not users:
+    users_by_token = {user["token"]: name for name, user in seed.users.items() if "token" in user}
+    if not users_by_token:
         return Identity(next(iter(seed.users), "admin"))
-    if not isinstance(token, str) or token not in users:
+    if not isinstance(token, str) or token not in users_by_token:
         return Identity(failure=AuthFailure.TOKEN_WRONG)
-    return Identity(users[token])
+    return Identity(users_by_token[token])

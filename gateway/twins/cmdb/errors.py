@@ -24,7 +24,7 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     1199009: ("'%s' parameters must be integral", "'%s' 参数必须是整型"),
     1199010: ("'%s' unassigned", "'%s' 未赋值"),
     1199011: ("'%s' the parameter is invalid or does not exist", "'%s' 参数无效或不存在"),
-    1199014: ("duplicated instances exist, fields [%s] duplicated", "数据唯一性校验失败， %s 重复"),  # noqa: RUF001 - the same
+    1199014: ("duplicated instances exist, fields [%s] duplicated", "数据唯一性校验失败， %s 重复"),  # noqa: RUF001 - CMDB's comma
     1199015: ("Data out of bounds%%!(EXTRA string=%s)", "'%s' 数据越界"),
     1199016: ("'%s' Field regular check failed", "'%s' 字段正则校验失败"),
     1199019: ("No relevant data found", "未找到相关数据"),
@@ -35,7 +35,7 @@ TEXTS: Final[dict[int, tuple[str, str]]] = {
     1199083: ("modify field %s forbidden", "禁止修改字段: %s"),
     1199089: (
         "the length of array %s is wrong, the length must be in range 1~500",
-        "%s数组长度错误，长度必须在1~500之间",  # noqa: RUF001 - the same
+        "%s数组长度错误，长度必须在1~500之间",  # noqa: RUF001 - CMDB's comma
     ),
     1199998: ("%s", "%s"),
     1199999: ("topo Internal Server Error", "'topo' 服务器内部错误"),

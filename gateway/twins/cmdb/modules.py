@@ -109,7 +109,9 @@ class Modules:
         """Return the module with the ids of the path and exactly the supplier account of the request."""
         row = self._store.modules.get(call.ids["bk_module_id"])
         expected = {**call.ids, "bk_supplier_account": call.info.account}
-        return row if row and expected.items() <= {name: row[name] for name in expected}.items() else None
+        if row is None or any(row[name] != value for name, value in expected.items()):
+            return None
+        return row
 
     def _check_editable(self, row: Row) -> None:
         if row["default"] not in EDITABLE_DEFAULTS:
@@ -136,7 +138,7 @@ class Modules:
         category_id = call.body.get("service_category_id", 0)
         template_id = call.body.get("service_template_id", 0)
         if not template_id:
-            return {"service_category_id": self._category_id(category_id, biz)}
+            return {"service_category_id": self._find_category_id(category_id, biz)}
         templates = {template["id"]: template for template in self._store.seed.service_templates}
         template = templates.get(template_id)
         if template is None or template["bk_biz_id"] != biz:
@@ -149,7 +151,7 @@ class Modules:
             "bk_module_name": template["name"],
         }
 
-    def _category_id(self, category_id: int, biz: int) -> int:
+    def _find_category_id(self, category_id: int, biz: int) -> int:
         """Return the id of a category of the business, the default one for 0."""
         for category in self._store.seed.service_categories:
             if category["id"] == category_id or (not category_id and category.get("default")):
@@ -159,7 +161,7 @@ class Modules:
         raise CmdbError(1199019)
 
     def _check_template_fields(self, row: Row, body: Row) -> None:
-        """Raise CmdbError for a change of what a template fixes; remove an empty name of a template's module."""
+        """Raise CmdbError for a change of what a template fixes; an empty name is no change and removed from `body`."""
         for name in ("set_template_id", "service_template_id"):
             if name in body and not is_integer(body[name]):
                 raise CmdbError(1199006, name)

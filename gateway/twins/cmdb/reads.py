@@ -13,7 +13,8 @@ from gateway.twins.cmdb.store import Row, Store
 MAX_IDS: Final = 500
 # Built-in modules are stored with Chinese names; English callers see these names, by the value of `default`.
 ENGLISH_NAMES: Final = {1: "idle host", 2: "fault host", 3: "recycle host"}
-# Shuffles the rows, because CMDB's searches have no default order.
+# Searches return rows by id times this factor modulo 2**32, as CMDB's have no default order. With this factor, that of
+# Knuth's multiplicative hash, neighbouring ids are far apart.
 SHUFFLE_MULTIPLIER: Final = 2_654_435_761
 
 
@@ -32,9 +33,9 @@ class Reads:
             raise CmdbError(1199000)
         if set_id:
             location["bk_set_id"] = set_id
-        query = _with_condition(query, location)
+        query = _add_condition(query, location)
         page = execute(self._visible(self._candidates(query.condition), call), query)
-        return {**page, "info": _localized(page["info"], call)}
+        return {**page, "info": _translate_names(page["info"], call)}
 
     def find_modules_by_id(self, call: OperationCall) -> list[Row]:
         """Return the modules of a business by `bk_ids`; unknown ids are left out."""
@@ -48,11 +49,11 @@ class Reads:
             raise CmdbError(1199006, "fields")
         condition = {"bk_biz_id": call.ids["bk_biz_id"], "bk_module_id": {"$in": ids}}
         rows = self._visible(self._store.readable_modules().values(), call)
-        return _localized([project(row, fields) for row in rows if matches(row, condition)], call)
+        return _translate_names([project(row, fields) for row in rows if matches(row, condition)], call)
 
     def search_sets(self, call: OperationCall) -> dict[str, Any]:
         """Search the sets of a business, the idle pool included."""
-        query = _with_condition(self._query(call), {"bk_biz_id": call.ids["bk_biz_id"]})
+        query = _add_condition(self._query(call), {"bk_biz_id": call.ids["bk_biz_id"]})
         return execute(self._visible(self._store.sets.values(), call), query)
 
     def search_businesses(self, call: OperationCall) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Reads:
         return {
             "bk_set_id": pool["bk_set_id"],
             "bk_set_name": pool["bk_set_name"],
-            "module": _localized([project(row, fields) for row in modules if matches(row, condition)], call),
+            "module": _translate_names([project(row, fields) for row in modules if matches(row, condition)], call),
         }
 
     def topology(self, call: OperationCall) -> list[Row]:
@@ -82,24 +83,29 @@ class Reads:
         if business is None:
             return []
         with_default = call.query.get("with_default") in ("1", "true")
-        modules = _localized(self._visible(self._store.readable_modules().values(), call), call)
+        modules = _translate_names(self._visible(self._store.readable_modules().values(), call), call)
         sets = [
-            _node(
+            _topology_node(
                 "set",
                 "集群",
                 row,
-                [_node("module", "模块", module, []) for module in modules if module["bk_set_id"] == row["bk_set_id"]],
+                [
+                    _topology_node("module", "模块", module, [])
+                    for module in modules
+                    if module["bk_set_id"] == row["bk_set_id"]
+                ],
             )
             for row in self._visible(self._store.sets.values(), call)
             if row["bk_biz_id"] == business["bk_biz_id"] and (with_default or not row["default"])
         ]
-        return [_node("biz", "业务", business, sets)]
+        return [_topology_node("biz", "业务", business, sets)]
 
     def attributes(self, call: OperationCall) -> list[Row]:
         """Return the attributes of the module model: the global ones, and those of the business if it is given."""
         if call.body.get("bk_obj_id") != "module":
             return []
         biz = call.body.get("bk_biz_id") or 0
+        type_by_kind = {"name": "singlechar", "creator": "objuser"}  # other kinds are named after CMDB's types
         return [
             {
                 "id": number,
@@ -107,7 +113,7 @@ class Reads:
                 "bk_biz_id": attribute.biz,
                 "bk_property_id": attribute.name,
                 "bk_property_name": attribute.name,
-                "bk_property_type": {"name": "singlechar", "creator": "objuser"}.get(attribute.kind, attribute.kind),
+                "bk_property_type": type_by_kind.get(attribute.kind, attribute.kind),
                 "option": [{"id": option, "name": option} for option in attribute.options] or "",
                 "editable": attribute.editable,
                 "isrequired": attribute.kind == "name",
@@ -125,16 +131,21 @@ class Reads:
         raise CmdbError(1199019)
 
     def _query(self, call: OperationCall) -> Query:
+        """Return the query in a body; raises CmdbError if it is malformed or contains a forbidden operator."""
         query = parse_query(call.body)
         if self._store.seed.version.forbids_operators:
             check_operators(query.condition)
         return query
 
     def _candidates(self, condition: Mapping[str, Any]) -> Iterable[Row]:
-        """Return the rows that can match: by the unique index for an exact name in one set, or all."""
+        """Return the rows that can match: for an exact name in one set the row in the unique index, or else all rows.
+
+        The index contains writes that a read lag hides, so that it is not used during one.
+        """
         key = tuple(condition.get(name) for name in ("bk_biz_id", "bk_set_id", "bk_module_name"))
+        _, set_id, module_name = key
         rows = self._store.readable_modules()
-        if rows is self._store.modules and isinstance(key[2], str) and is_integer(key[1]):
+        if rows is self._store.modules and is_integer(set_id) and isinstance(module_name, str):
             module_id = self._store.names.get(key)
             return [] if module_id is None else [rows[module_id]]
         return rows.values()
@@ -142,29 +153,31 @@ class Reads:
     def _visible(self, rows: Iterable[Row], call: OperationCall) -> list[Row]:
         """Return the rows of the request's supplier account and of account "0", shuffled."""
         visible = [row for row in rows if row["bk_supplier_account"] in ("0", call.info.account)]
-        return sorted(visible, key=_shuffle)
+        return sorted(visible, key=_shuffle_key)
 
 
-def _with_condition(query: Query, condition: Row) -> Query:
+def _add_condition(query: Query, condition: Row) -> Query:
+    """Return the query with values that rows must have, whatever its own condition demands of these fields."""
     return replace(query, condition={**query.condition, **condition})
 
 
-def _localized(rows: list[Row], call: OperationCall) -> list[Row]:
+def _translate_names(rows: list[Row], call: OperationCall) -> list[Row]:
     """Translate the names of built-in modules in results; searches compare the stored names."""
-    return [_translated(row) for row in rows] if call.info.english else rows
+    return [_translate_name(row) for row in rows] if call.info.english else rows
 
 
-def _translated(row: Row) -> Row:
+def _translate_name(row: Row) -> Row:
     name = ENGLISH_NAMES.get(row["default"]) if is_integer(row["default"]) else None
     return {**row, "bk_module_name": name} if name and "bk_module_name" in row else row
 
 
-def _shuffle(row: Row) -> int:
+def _shuffle_key(row: Row) -> int:
     number = row.get("bk_module_id") or row.get("bk_set_id") or row["bk_biz_id"]
     return int(number) * SHUFFLE_MULTIPLIER % 2**32
 
 
-def _node(kind: str, label: str, row: Row, children: list[Row]) -> Row:
+def _topology_node(kind: str, label: str, row: Row, children: list[Row]) -> Row:
+    """Return a node of the topology; `kind` is biz, set or module, as in the names of the row's fields."""
     return {
         "bk_obj_id": kind,
         "bk_obj_name": label,

@@ -123,7 +123,7 @@ class CmdbSeed:
     attributes: list[dict[str, Any]]
 
     def is_allowed(self, user: str, biz: int) -> bool:
-        """Return whether a user has access to a business: not one of `denied`, and one of `allowed` if present."""
+        """Return whether a user has access to a business: it is not in `denied` and, if there is `allowed`, in that."""
         permissions = self.users.get(user, {})
         return not self.iam or (biz not in permissions.get("denied", ()) and biz in permissions.get("allowed", (biz,)))
 
@@ -140,15 +140,16 @@ def load_seed(seed: Mapping[str, object]) -> CmdbSeed:
     if name not in VERSIONS or dialect not in (None, *DIALECTS):
         raise ValueError(f"version must be one of {', '.join(VERSIONS)}, apigw_dialect one of {', '.join(DIALECTS)}")
     version = VERSIONS[name]
-    merged["apps"] = merged["apps"] and {code: _secret(value) for code, value in merged["apps"].items()}
+    if merged["apps"] is not None:
+        merged["apps"] = {code: _read_env(secret) for code, secret in merged["apps"].items()}
     merged["users"] = {
-        user: {key: _secret(value) if key == "token" else value for key, value in properties.items()}
+        user: {key: _read_env(value) if key == "token" else value for key, value in properties.items()}
         for user, properties in merged["users"].items()
     }
     renames_keys = dialect == "renamed" if dialect else version.renames_keys
     return CmdbSeed(version=version, renames_keys=renames_keys, **merged)
 
 
-def _secret(value: str) -> str:
-    """Return the value, or that of the environment variable in `env:NAME`."""
+def _read_env(value: str) -> str:
+    """Return the environment variable that `env:NAME` names, and any other value as it is; raises KeyError."""
     return os.environ[value.removeprefix(ENV_PREFIX)] if value.startswith(ENV_PREFIX) else value

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from gateway.twins.cmdb.attributes import BUILT_IN, Attribute, custom_attribute
+from gateway.twins.cmdb.attributes import BUILT_IN_ATTRIBUTES, Attribute, custom_attribute
 from gateway.twins.cmdb.seed import CmdbSeed
-from gateway.twins.faults.injector import ReadLag, commit, fault_labels, read_lag
+from gateway.twins.faults.injector import ReadLag, commit_write, fault_labels, read_lag_seconds
 
 Row = dict[str, Any]
 # The creation time of the seed's rows.
 SEED_TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49_000, tzinfo=UTC)
-UNIQUE: Final = ("bk_biz_id", "bk_set_id", "bk_module_name")
+UNIQUE_FIELDS: Final = ("bk_biz_id", "bk_set_id", "bk_module_name")
 
 
 @dataclass(frozen=True)
@@ -54,37 +54,41 @@ class Store:
             self.businesses: dict[int, Row] = {}
             self.sets: dict[int, Row] = {}
             self.modules: dict[int, Row] = {}
-            self.names: dict[tuple[Any, ...], int] = {}
-            self.hosts: dict[int, int] = {}
-            self.associated: set[int] = set()
+            self.names: dict[tuple[Any, ...], int] = {}  # the unique index: natural key → module id
+            self.hosts: dict[int, int] = {}  # module id → number of hosts
+            self.associated: set[int] = set()  # the ids of modules with associations, which cannot be deleted
             self._lag: ReadLag[int, Row] = ReadLag()
             self.ledger: list[Row] = []
             self.requests: Counter[str] = Counter()
-            self.attributes: tuple[Attribute, ...] = (*BUILT_IN, *map(custom_attribute, self.seed.attributes))
+            custom_attributes = map(custom_attribute, self.seed.attributes)
+            self.attributes: tuple[Attribute, ...] = (*BUILT_IN_ATTRIBUTES, *custom_attributes)
             self._ids = count(self.seed.next_module_id)
             for business in self.seed.businesses:
-                self._load_seed(business)
+                self._load_business(business)
 
-    def _load_seed(self, business: Row) -> None:
-        biz = {"bk_biz_id": business["bk_biz_id"]}
-        times = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0"}
+    def _load_business(self, business: Row) -> None:
+        """Store a business of the seed, with its sets and their modules."""
+        biz = business["bk_biz_id"]
+        common_fields = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0", "bk_biz_id": biz}
         attributes = {key: value for key, value in business.items() if key != "sets"}
-        self.businesses[biz["bk_biz_id"]] = {"default": 0, "life_cycle": "2", **times, **attributes}
+        self.businesses[biz] = {"default": 0, "life_cycle": "2", **common_fields, **attributes}
         for set_ in business.get("sets", ()):
             attributes = {key: value for key, value in set_.items() if key != "modules"}
-            parent = {"bk_parent_id": biz["bk_biz_id"], "default": 0, "set_template_id": 0}
-            self.sets[set_["bk_set_id"]] = {**parent, **times, **biz, **attributes}
+            defaults = {"bk_parent_id": biz, "default": 0, "set_template_id": 0}
+            self.sets[set_["bk_set_id"]] = {**defaults, **common_fields, **attributes}
             for module in set_.get("modules", ()):
-                row = self.new_row(biz["bk_biz_id"], set_["bk_set_id"]) | biz | module
+                row = self.new_row(biz, set_["bk_set_id"]) | module
                 self.hosts[row["bk_module_id"]] = row.pop("hosts", 0)
                 if row.pop("associated", False):
                     self.associated.add(row["bk_module_id"])
-                self._index(row)
+                self._store_row(row)
 
     def new_row(self, biz: int, set_id: int) -> Row:
         """Return a module row with CMDB's default values."""
-        custom = (attribute.name for attribute in self.attributes[len(BUILT_IN) :] if attribute.biz in (0, biz))
-        return dict.fromkeys(custom) | {
+        custom_names = (
+            attribute.name for attribute in self.attributes[len(BUILT_IN_ATTRIBUTES) :] if attribute.biz in (0, biz)
+        )
+        return dict.fromkeys(custom_names) | {
             "bk_biz_id": biz,
             "bk_set_id": set_id,
             "bk_parent_id": set_id,
@@ -124,14 +128,14 @@ class Store:
 
         `prepare` validates and returns the write, or None if nothing is to change; it raises CmdbError.
         """
-        return commit(lambda: self._write(info, prepare))
+        return commit_write(lambda: self._apply_and_record(info, prepare))
 
-    def _write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
+    def _apply_and_record(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
         with self._lock:
             result = prepare()
             if result is None:
                 return None
-            if lag_seconds := read_lag():
+            if lag_seconds := read_lag_seconds():
                 module_id = result.row["bk_module_id"]
                 self._lag.hide(lag_seconds, {module_id: self.modules.get(module_id)})
             self._apply(result)
@@ -144,15 +148,15 @@ class Store:
             self.requests[operation] += 1
 
     def _apply(self, result: WriteResult) -> None:
-        before = self.modules.pop(result.row["bk_module_id"], None)
-        if before:
-            del self.names[natural_key(before)]
+        old_row = self.modules.pop(result.row["bk_module_id"], None)
+        if old_row:
+            del self.names[natural_key(old_row)]
         if result.deleted:
             self.hosts.pop(result.row["bk_module_id"], None)
         else:
-            self._index(result.row)
+            self._store_row(result.row)
 
-    def _index(self, row: Row) -> None:
+    def _store_row(self, row: Row) -> None:
         self.modules[row["bk_module_id"]] = row
         self.names[natural_key(row)] = row["bk_module_id"]
 
@@ -174,4 +178,4 @@ class Store:
 
 def natural_key(row: Row) -> tuple[Any, ...]:
     """Return the key of the unique index, which does not contain the supplier account (facts, section 6)."""
-    return tuple(row[name] for name in UNIQUE)
+    return tuple(row[name] for name in UNIQUE_FIELDS)

@@ -8,7 +8,8 @@ from typing import Any, Final
 MAX_SECONDS: Final = 3_600.0
 MAX_BYTES: Final = 1 << 30
 
-# The category of a fault type: one fault of each category can apply to a request.
+# The category of a fault type: one fault of each category can apply to a request. A fault type that excludes no other
+# has a category of its own, named after it.
 DELAY: Final = "delay"
 RESPONSE: Final = "response"
 TRANSPORT: Final = "transport"
@@ -20,12 +21,12 @@ OPERATION_KINDS: Final = (*WRITE_KINDS, "list", "token")
 # Which requests a fault type applies to.
 ALL_REQUESTS: Final = "all"
 WRITES: Final = "writes"
-TOKEN_REQUESTS: Final = "with-token"  # noqa: S105 - requests that carry a token
+AUTHENTICATED_REQUESTS: Final = "authenticated"  # requests with the header X-Auth-Token
 
 
 @dataclass(frozen=True)
 class NumberParam:
-    """A numeric parameter; a default of None is computed by the fault itself."""
+    """A numeric parameter; if the default is None, the fault computes the value."""
 
     default: float | None
     minimum: float = 0
@@ -33,9 +34,9 @@ class NumberParam:
     integer: bool = False
 
     def parse(self, value: object) -> float:
-        """Return the value; raises ValueError with a text that continues "<name> …"."""
-        kind = "an integer" if self.integer else "a number"
-        error = ValueError(f"must be {kind} from {self.minimum:g} to {self.maximum:g}, not {value!r}")
+        """Return the value; raises ValueError, whose text is written after the parameter's name: "must be …"."""
+        expected = "an integer" if self.integer else "a number"
+        error = ValueError(f"must be {expected} from {self.minimum:g} to {self.maximum:g}, not {value!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise error
         if not self.minimum <= value <= self.maximum or (self.integer and not isinstance(value, int)):
@@ -51,7 +52,7 @@ class ChoiceParam:
     choices: tuple[str, ...] = ()
 
     def parse(self, value: object) -> str:
-        """Return the value; raises ValueError with a text that continues "<name> …"."""
+        """Return the value; raises ValueError, whose text is written after the parameter's name: "must be …"."""
         if self.choices and value not in self.choices:
             raise ValueError(f"must be one of {', '.join(self.choices)}, not {value!r}")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
@@ -62,9 +63,9 @@ class ChoiceParam:
 Parameter = NumberParam | ChoiceParam
 
 
-def effect_params(default: str) -> dict[str, Parameter]:
-    """Return the parameters that say what happens to the request's write."""
-    return {"effect": ChoiceParam(default, ("now", "never", "late")), "seconds": NumberParam(1.0)}
+def effect_params(default_effect: str) -> dict[str, Parameter]:
+    """Return the parameters that say what happens to the request's write; `seconds` is the delay of a late one."""
+    return {"effect": ChoiceParam(default_effect, ("now", "never", "late")), "seconds": NumberParam(1.0)}
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,12 @@ class FaultType:
         """Return whether the fault can apply to an operation of this kind."""
         if self.applies_to == WRITES:
             return operation_kind in WRITE_KINDS
-        return self.applies_to != TOKEN_REQUESTS or operation_kind != "token"
+        if self.applies_to == AUTHENTICATED_REQUESTS:
+            return operation_kind != "token"  # a request that obtains a token carries none
+        return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of the menu."""
+        """Return the fault type as an entry of the menu."""
         defaults = {name: parameter.default for name, parameter in self.parameters.items()}
         return {"fault": self.name, "meaning": self.meaning, "parameters": defaults}
 
@@ -98,12 +101,12 @@ class Fault:
 
     @property
     def effect(self) -> str:
-        """`now`, `never` or `late`; a fault without this parameter replaces the operation."""
+        """When the write is applied: `now`, `late` or, as for a fault without this parameter, `never`."""
         return str(self.parameters.get("effect", "never"))
 
     @property
     def label(self) -> str:
-        """The name in the ledger, which marks delayed writes."""
+        """The fault's name in the ledger; the suffix marks a delayed write."""
         return f"{self.type.name};effect=late" if self.effect == "late" else self.type.name
 
 

@@ -23,16 +23,16 @@ from gateway.twins.faults.fault_types import (
     FaultType,
 )
 from gateway.twins.faults.rules import FaultCatalog, FaultQueue, InvalidRuleError
-from gateway.twins.server import ON_CLOSE, SEND_PLANS, SendPlan
+from gateway.twins.server import ON_CLOSE_KEY, SEND_PLANS_KEY, SendPlan
 
 HEADER: Final = "X-Twin-Fault"
-RESET: Final = ("POST", "/twin/reset")
+RESET: Final = ("POST", "/twin/reset")  # method and path
 # The control endpoints of the injector: they are not counted, need no credentials, and no fault applies to them.
 CONTROL_ENDPOINTS: Final = frozenset({"post_rules", "get_rules", "delete_rules", "get_attempts"})
 # Each delayed write holds a thread.
 MAX_DELAYED_WRITES: Final = 256
 MAX_ATTEMPTS: Final = 100_000  # the oldest are dropped
-_PAGE: Final = "<!DOCTYPE html>\n<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>\n"
+_HTML_PAGE: Final = "<!DOCTYPE html>\n<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>\n"
 
 ResponseFactory = Callable[[Mapping[str, Any]], Response]
 Key = TypeVar("Key")
@@ -60,33 +60,36 @@ class InterruptibleSleep:
             raise SleepInterrupted
 
     def interrupt(self) -> None:
-        """End all current sleeps; later ones wait for an event of their own."""
+        """End all current sleeps; later sleeps wait for a new event."""
         current, self._interrupted = self._interrupted, threading.Event()
         current.set()
 
 
 class DelayedWrites:
-    """Writes that are applied after their response, each by a timer thread; `rule_error` is what a write may raise."""
+    """Writes that are applied after their response, each by a timer thread.
+
+    `rule_error` is raised by a write that the backend's rules reject.
+    """
 
     def __init__(self, app: Flask, rule_error: type[Exception]) -> None:
         self._app = app
         self._rule_error = rule_error
         self._lock = threading.Lock()
         self._timers: dict[int, threading.Timer] = {}
-        self._last_number = 0
+        self._last_timer_id = 0
         self._performed = 0
         self._refused: list[str] = []
 
     def schedule(self, seconds: float, perform: Callable[[], object]) -> None:
-        """Call `perform` after `seconds` in an application context of its own."""
+        """Call `perform` after `seconds` in a new application context; refuse it if too many writes are waiting."""
         with self._lock:
             if len(self._timers) >= MAX_DELAYED_WRITES:
                 self._refused.append(f"{MAX_DELAYED_WRITES} late writes are waiting already")
                 return
-            self._last_number += 1
-            timer = threading.Timer(seconds, self._apply, (self._last_number, perform))
+            self._last_timer_id += 1
+            timer = threading.Timer(seconds, self._apply, (self._last_timer_id, perform))
             timer.daemon = True
-            self._timers[self._last_number] = timer
+            self._timers[self._last_timer_id] = timer
             timer.start()
 
     def cancel(self) -> None:
@@ -103,10 +106,10 @@ class DelayedWrites:
         with self._lock:
             return {"waiting": len(self._timers), "performed": self._performed, "refused": list(self._refused)}
 
-    def _apply(self, number: int, perform: Callable[[], object]) -> None:
+    def _apply(self, timer_id: int, perform: Callable[[], object]) -> None:
         with self._lock, self._app.app_context():  # the lock is held throughout, so that cancel() waits for the write
-            if self._timers.pop(number, None) is None:
-                return
+            if self._timers.pop(timer_id, None) is None:
+                return  # cancel() came first
             try:
                 perform()
                 self._performed += 1
@@ -127,7 +130,7 @@ class ActiveFaults:
         return sorted(fault.label for fault in self.faults.values())
 
     def seconds(self, category: str) -> float:
-        """Return the parameter `seconds` of the fault in this category, or 0."""
+        """Return the parameter `seconds` of the fault in this category, or 0 without such a fault."""
         fault = self.faults.get(category)
         return float(fault.parameters["seconds"]) if fault else 0.0
 
@@ -135,21 +138,24 @@ class ActiveFaults:
 _NO_FAULTS: Final = ActiveFaults()
 
 
-def active() -> ActiveFaults:
-    """Return the faults of the current request or delayed write."""
+def active_faults() -> ActiveFaults:
+    """Return the faults of the current request or delayed write; none outside of both."""
     faults: ActiveFaults = g.get("active_faults", _NO_FAULTS) if has_app_context() else _NO_FAULTS
     return faults
 
 
-def commit(perform: Callable[[], _Result]) -> _Result:
-    """Apply a write now, or schedule it and raise WriteSuppressed; a late write is checked when it is applied."""
-    current = active()
+def commit_write(perform: Callable[[], _Result]) -> _Result:
+    """Apply a write now and return its result, or schedule it and raise WriteSuppressed.
+
+    `perform` checks the backend's rules and applies the write; a late write is checked when it is applied.
+    """
+    current = active_faults()
     fault = current.faults.get(RESPONSE)
     if current.delayed_writes is None or fault is None or fault.effect != "late":
         return perform()
 
     def perform_late() -> None:
-        g.active_faults = ActiveFaults(current.faults)
+        g.active_faults = ActiveFaults(current.faults)  # the timer has a `g` of its own
         perform()
 
     current.delayed_writes.schedule(fault.parameters["seconds"], perform_late)
@@ -158,38 +164,38 @@ def commit(perform: Callable[[], _Result]) -> _Result:
 
 def fault_labels() -> list[str]:
     """Return the names of the active faults for the ledger."""
-    return active().labels
+    return active_faults().labels
 
 
-def read_lag() -> float:
+def read_lag_seconds() -> float:
     """Return for how many seconds reads must not see the current write."""
-    return active().seconds("read-lag")
+    return active_faults().seconds("read-lag")
 
 
 def skewed_clock(clock: Callable[[], datetime]) -> Callable[[], datetime]:
     """Return a clock that is off by the skew of the current request."""
-    return lambda: clock() + timedelta(seconds=active().seconds("clock-skew"))
+    return lambda: clock() + timedelta(seconds=active_faults().seconds("clock-skew"))
 
 
 class ReadLag(Generic[Key, Value]):
-    """Shows rows as a replica with a lag does; the owner of the rows calls it under its lock."""
+    """Shows rows as a replica with a lag does; the store that holds the rows calls it under its lock."""
 
     def __init__(self) -> None:
-        self._hidden: list[tuple[float, Mapping[Key, Value | None]]] = []  # end of the lag, rows before the write
+        self._hidden: list[tuple[float, Mapping[Key, Value | None]]] = []  # end of the lag, old rows
 
-    def hide(self, seconds: float, before: Mapping[Key, Value | None]) -> None:
-        """Show the rows as they were before a write for `seconds`; None stands for a row that did not exist."""
-        self._hidden.append((time.monotonic() + seconds, before))
+    def hide(self, seconds: float, old_rows: Mapping[Key, Value | None]) -> None:
+        """Show `old_rows`, the rows before a write, for `seconds`; None stands for a row that did not exist."""
+        self._hidden.append((time.monotonic() + seconds, old_rows))
 
     def visible(self, rows: dict[Key, Value]) -> dict[Key, Value]:
-        """Return what reads see: the same dict if nothing is hidden."""
+        """Return the rows that reads see: `rows` itself if nothing is hidden."""
         now = time.monotonic()
-        self._hidden = [(ends_at, before) for ends_at, before in self._hidden if ends_at > now]
+        self._hidden = [(ends_at, old_rows) for ends_at, old_rows in self._hidden if ends_at > now]
         if not self._hidden:
             return rows
         visible: dict[Key, Value | None] = {**rows}
-        for _, before in reversed(self._hidden):
-            visible |= before
+        for _, old_rows in reversed(self._hidden):  # of a row that was written twice, the oldest state is shown
+            visible |= old_rows
         return {key: value for key, value in visible.items() if value is not None}
 
 
@@ -201,8 +207,8 @@ class WriteAttemptLog:
         self._lock = threading.Lock()
         self._attempts: deque[dict[str, Any]] = deque(maxlen=MAX_ATTEMPTS)
 
-    def record(self, operation: str, request: Request, labels: list[str]) -> None:
-        """Record a write; of the body, which may hold credentials, only the module's name and a digest."""
+    def record(self, operation: str, request: Request, fault_labels: list[str]) -> None:
+        """Record a write. Of the body only the module's name and a digest are kept, because it may hold credentials."""
         body = request.get_data()
         attempt = {
             "at": datetime.now(UTC).isoformat(),
@@ -211,7 +217,7 @@ class WriteAttemptLog:
             "name": self._find_name(body),
             "body_sha256": hashlib.sha256(body).hexdigest(),
             "request_id": request.headers.get("X-Request-Id"),
-            "faults": labels,
+            "faults": fault_labels,
         }
         with self._lock:
             self._attempts.append(attempt)
@@ -232,7 +238,9 @@ class WriteAttemptLog:
             document = json.loads(body)
         except (ValueError, RecursionError):
             return None
-        for fields in (document, document.get("data")) if isinstance(document, dict) else ():
+        if not isinstance(document, dict):
+            return None
+        for fields in (document, document.get("data")):
             if isinstance(fields, dict) and isinstance(fields.get(self._name_field), str):
                 return str(fields[self._name_field])
         return None
@@ -247,7 +255,7 @@ class FaultProfile:
     rule_error: type[Exception]  # raised for a write that the backend's rules reject
     fault_types: tuple[FaultType, ...] = ()
     responses: Mapping[str, ResponseFactory] = field(default_factory=dict)
-    side_effects: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # run before the operation
+    side_effects: Mapping[str, Callable[[], None]] = field(default_factory=dict)  # by category; before the operation
 
 
 class FaultInjector:
@@ -258,7 +266,7 @@ class FaultInjector:
         fault_types = {fault_type.name: fault_type for fault_type in (*COMMON_FAULT_TYPES, *profile.fault_types)}
         self._queue = FaultQueue(FaultCatalog(fault_types, profile.operations))
         self._queue.add(rules)
-        self._responses = {**_RESPONSES, **profile.responses}
+        self._responses = {**_COMMON_RESPONSES, **profile.responses}
         self._delays = InterruptibleSleep()
         self._delayed_writes = DelayedWrites(app, profile.rule_error)
         self._attempts = WriteAttemptLog(profile.name_field)
@@ -269,11 +277,11 @@ class FaultInjector:
             ("/twin/attempts", "get_attempts", self._get_attempts, "GET"),
         ):
             app.add_url_rule(path, endpoint, view, methods=[method], provide_automatic_options=False)
-        app.before_request(self._reset)
+        app.before_request(self._clear_on_reset)
         app.after_request(self._after_request)
-        app.register_error_handler(WriteSuppressed, lambda _: Response())
+        app.register_error_handler(WriteSuppressed, lambda _: Response())  # never sent, see _after_request
         app.register_error_handler(InvalidRuleError, lambda error: ({"error": str(error)}, HTTPStatus.BAD_REQUEST))
-        app.extensions[ON_CLOSE] = self._end_waits
+        app.extensions[ON_CLOSE_KEY] = self._end_waits
 
     def before_operation(self, operation: str | None) -> None:
         """Apply the faults that come before the operation; raises WriteSuppressed if it must not be carried out."""
@@ -284,40 +292,41 @@ class FaultInjector:
         g.active_faults = current = ActiveFaults(faults, self._delayed_writes)
         if self._profile.operations[operation] in WRITE_KINDS:
             self._attempts.record(operation, request, current.labels)
-        for name in faults.keys() & self._profile.side_effects:
-            self._profile.side_effects[name]()
-        if not self._delay("before") or ((fault := faults.get(RESPONSE)) and fault.effect == "never"):
+        for category in faults.keys() & self._profile.side_effects:
+            self._profile.side_effects[category]()
+        is_interrupted = not self._delay("before")
+        fault = faults.get(RESPONSE)
+        if is_interrupted or (fault and fault.effect == "never"):
             raise WriteSuppressed
 
     def _after_request(self, response: Response) -> Response:
-        """Replace the response and choose how it is sent."""
+        """Wait, replace the response and choose how it is sent, as far as the active faults demand it."""
         self._delay("after")
-        faults = active().faults
-        replacing = faults.get(RESPONSE)
-        if replacing and replacing.type.name in self._responses:
-            response = self._responses[replacing.type.name](replacing.parameters)
-        for fault in (replacing, faults.get(TRANSPORT)):
-            if fault and fault.type.name in _SEND_PLANS:
-                self._send_by(self._plan(fault, response.calculate_content_length() or 0))
+        faults = active_faults().faults
+        response_fault = faults.get(RESPONSE)
+        if response_fault and response_fault.type.name in self._responses:
+            response = self._responses[response_fault.type.name](response_fault.parameters)
+        for fault in (response_fault, faults.get(TRANSPORT)):
+            if fault and fault.type.name in _PLAN_FACTORIES:
+                body_length = response.calculate_content_length() or 0
+                plan = _PLAN_FACTORIES[fault.type.name](fault.parameters, body_length, self._delays.sleep)
+                self._add_send_plan(plan)
         return response
 
     def _delay(self, when: str) -> bool:
         """Sleep if a fault says so; return False, and let the connection be closed, if the sleep was interrupted."""
-        fault = active().faults.get(DELAY)
+        fault = active_faults().faults.get(DELAY)
         if fault and fault.parameters["when"] == when:
             try:
                 self._delays.sleep(fault.parameters["seconds"])
             except SleepInterrupted:
-                self._send_by(SendPlan(max_bytes=0))
+                self._add_send_plan(SendPlan(max_bytes=0))
                 return False
         return True
 
-    def _plan(self, fault: Fault, length: int) -> SendPlan:
-        return _SEND_PLANS[fault.type.name](fault.parameters, length, self._delays.sleep)
-
-    def _send_by(self, plan: SendPlan) -> None:
-        """Pass a plan to the server; there is none under Flask's test client."""
-        request.environ.get(SEND_PLANS, []).append(plan)
+    def _add_send_plan(self, plan: SendPlan) -> None:
+        """Pass a plan to the server; Flask's test client provides no list for it and sends every response whole."""
+        request.environ.get(SEND_PLANS_KEY, []).append(plan)
 
     def _post_rules(self) -> tuple[dict[str, Any], int]:
         try:
@@ -336,14 +345,15 @@ class FaultInjector:
     def _get_attempts(self) -> dict[str, Any]:
         return {"attempts": self._attempts.to_list()}
 
-    def _reset(self) -> None:
-        """Clear all state before the twin loads its seed again."""
+    def _clear_on_reset(self) -> None:
+        """Clear all state if the request resets the twin, before its view loads the seed again."""
         if (request.method, request.path) == RESET:
             self._queue.clear()
             self._end_waits()
             self._attempts.clear()
 
     def _end_waits(self) -> None:
+        """End all delays and drop the delayed writes."""
         self._delays.interrupt()
         self._delayed_writes.cancel()
 
@@ -353,7 +363,7 @@ def _status_response(parameters: Mapping[str, Any]) -> Response:
     title = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
     bodies = {
         "empty": ("", "text/plain"),
-        "html": (_PAGE.format(title), "text/html"),
+        "html": (_HTML_PAGE.format(title), "text/html"),
         "json": (json.dumps({"message": title}), "application/json"),
     }
     text, mimetype = bodies[parameters["body"]]
@@ -362,22 +372,23 @@ def _status_response(parameters: Mapping[str, Any]) -> Response:
 
 def _redirect_response(parameters: Mapping[str, Any]) -> Response:
     headers = {"Location": parameters["location"]}
-    return Response(_PAGE.format("302 Found"), HTTPStatus.FOUND, headers, mimetype="text/html")
+    return Response(_HTML_PAGE.format("302 Found"), HTTPStatus.FOUND, headers, mimetype="text/html")
 
 
 # Responses of proxies, load balancers and login pages in the backend's place.
-_RESPONSES: Final[Mapping[str, ResponseFactory]] = {
-    "html": lambda _: Response(_PAGE.format("Sign in"), mimetype="text/html"),
+_COMMON_RESPONSES: Final[Mapping[str, ResponseFactory]] = {
+    "html": lambda _: Response(_HTML_PAGE.format("Sign in"), mimetype="text/html"),
     "status": _status_response,
     "redirect": _redirect_response,
 }
 
+# Takes the fault's parameters, the length of the body and the function that sleeps.
 _PlanFactory = Callable[[Mapping[str, Any], int, Callable[[float], None]], SendPlan]
-_SEND_PLANS: Final[Mapping[str, _PlanFactory]] = {
+_PLAN_FACTORIES: Final[Mapping[str, _PlanFactory]] = {
     "drop": lambda _, __, ___: SendPlan(max_bytes=0),
-    "reset": lambda parameters, _, __: SendPlan(max_bytes=parameters["byte"], reset=True),
-    "truncate": lambda parameters, length, _: SendPlan(
-        max_bytes=length // 2 if parameters["bytes"] is None else parameters["bytes"], of_body=True
+    "reset": lambda parameters, _, __: SendPlan(max_bytes=parameters["byte"], with_rst=True),
+    "truncate": lambda parameters, body_length, _: SendPlan(
+        max_bytes=body_length // 2 if parameters["bytes"] is None else parameters["bytes"], of_body=True
     ),
     "drip": lambda parameters, _, sleep: SendPlan(
         chunk_size=parameters["bytes"], interval_seconds=parameters["seconds"], sleep=sleep

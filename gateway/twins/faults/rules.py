@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.twins.faults.fault_types import OPERATION_KINDS, TOKEN_REQUESTS, Fault, FaultType, NumberParam, Parameter
+from gateway.twins.faults.fault_types import (
+    AUTHENTICATED_REQUESTS,
+    OPERATION_KINDS,
+    Fault,
+    FaultType,
+    NumberParam,
+    Parameter,
+)
 
 ANY: Final = "*"
 UNLIMITED: Final = -1
@@ -61,32 +68,33 @@ class FaultCatalog:
 
     def parse_rules(self, document: object) -> list[FaultRule]:
         """Parse one rule or a list of rules; raises InvalidRuleError."""
-        return [self._parse_rule(rule) for rule in (document if isinstance(document, list | tuple) else [document])]
+        rules = document if isinstance(document, list | tuple) else [document]
+        return [self._parse_rule(rule) for rule in rules]
 
     def parse_header(self, text: str) -> list[Fault]:
         """Parse `<fault>[;<parameter>=<value>…]`, separated by commas; raises InvalidRuleError."""
-        return [self._parse_fault(dict(_header_pairs(element))) for element in text.split(",")]
+        return [self._parse_fault(dict(_parse_header_element(element))) for element in text.split(",")]
 
-    def _parse_rule(self, document: object) -> FaultRule:
-        if not isinstance(document, Mapping):
-            raise InvalidRuleError(f"a rule must be a JSON object, not {document!r}")
-        members = dict(document)
+    def _parse_rule(self, rule: object) -> FaultRule:
+        if not isinstance(rule, Mapping):
+            raise InvalidRuleError(f"a rule must be a JSON object, not {rule!r}")
+        remaining = dict(rule)
         counts = {
-            name: int(_parse_value(parameter, name, members.pop(name, parameter.default)))
+            name: int(_parse_value(parameter, name, remaining.pop(name, parameter.default)))
             for name, parameter in _COUNT_PARAMS.items()
         }
-        operation = members.pop("operation", ANY)
-        fault = self._parse_fault(members)
+        operation = remaining.pop("operation", ANY)
+        fault = self._parse_fault(remaining)
         if counts["times"] == 0:
             raise InvalidRuleError("times must be an integer from 1, or -1 for no limit, not 0")
-        if operation not in (allowed := self._operations_for(fault.type)):
+        if operation not in (allowed_operations := self._allowed_operations(fault.type)):
             raise InvalidRuleError(
-                f"operation must be one of {', '.join(allowed)} for {fault.type.name}, not {operation!r}"
+                f"operation must be one of {', '.join(allowed_operations)} for {fault.type.name}, not {operation!r}"
             )
         return FaultRule(fault, operation, **counts)
 
-    def _operations_for(self, fault_type: FaultType) -> list[str]:
-        """List what a rule may name: `*`, the kind of an operation, or the twin's own name of one."""
+    def _allowed_operations(self, fault_type: FaultType) -> list[str]:
+        """Return the values of `operation` in a rule with this fault: `*`, kinds of operations, operations."""
         applicable = {name: kind for name, kind in self.operations.items() if fault_type.is_applicable(kind)}
         return [ANY, *(kind for kind in OPERATION_KINDS if kind in applicable.values()), *applicable]
 
@@ -135,22 +143,22 @@ class FaultQueue:
             self._applied.clear()
 
     def match(self, operation: str, header: str | None, *, has_token: bool) -> dict[str, Fault]:
-        """Return the faults that apply to a request, by category.
+        """Return the faults that apply to a request, by category, and count the request in the rules it matches.
 
-        The header's faults come first, then the oldest rule of each category. Raises InvalidRuleError for an invalid
-        header.
+        A fault in the header precedes a rule of its category, an older rule a newer one. Raises InvalidRuleError for
+        an invalid header.
         """
         operation_kind = self.catalog.operations[operation]
         matched: dict[str, Fault] = {}
         for fault in self.catalog.parse_header(header) if header else ():
             matched.setdefault(fault.type.category, fault)
-        names = {ANY, operation_kind, operation}
+        matching_operations = {ANY, operation_kind, operation}
         with self._lock:
             for rule in self._rules:
                 fault_type = rule.fault.type
-                if rule.operation not in names or not fault_type.is_applicable(operation_kind):
+                if rule.operation not in matching_operations or not fault_type.is_applicable(operation_kind):
                     continue
-                if fault_type.applies_to == TOKEN_REQUESTS and not has_token:
+                if fault_type.applies_to == AUTHENTICATED_REQUESTS and not has_token:
                     continue
                 rule.seen += 1
                 if rule.seen > rule.after and rule.pending and fault_type.category not in matched:
@@ -176,8 +184,11 @@ def _parse_value(parameter: Parameter, name: str, value: object) -> Any:
         raise InvalidRuleError(f"{name} {error}") from None
 
 
-def _header_pairs(element: str) -> Iterator[tuple[str, Any]]:
-    """Yield the members of one fault in a header; a value that is not JSON is text."""
+def _parse_header_element(element: str) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of each member of one fault in a header; a value that is not JSON is text.
+
+    Raises InvalidRuleError.
+    """
     fault, *parameters = (part.strip() for part in element.split(";"))
     yield "fault", fault
     for parameter in parameters:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.twins.faults.fault_types import RESPONSE, TOKEN_REQUESTS, FaultType, effect_params
+from gateway.twins.faults.fault_types import AUTHENTICATED_REQUESTS, RESPONSE, FaultType, effect_params
 from gateway.twins.faults.injector import CONTROL_ENDPOINTS, FaultInjector, FaultProfile, ResponseFactory, skewed_clock
 from gateway.twins.faults.rules import InvalidRuleError
 from gateway.twins.projectman.auth import authenticate
@@ -21,7 +21,7 @@ from gateway.twins.projectman.seed import SeedInvalidError, load_seed
 from gateway.twins.projectman.store import Store
 from gateway.twins.projectman.views import Views
 
-MAX_BODY: Final = 12 * 1024 * 1024  # bytes; the API gateway's limit
+MAX_BODY_BYTES: Final = 12 * 1024 * 1024  # the API gateway's limit
 
 # Operation, which is a method of Views → method and path. ProjectMan has no operation that reads one module.
 ROUTES: Final[Mapping[str, tuple[str, str]]] = {
@@ -62,7 +62,7 @@ FAULT_TYPES: Final = (
         "token-expired",
         "token-expired",
         "all tokens issued so far expire (APIGW.0307); applies to requests with a token only",
-        applies_to=TOKEN_REQUESTS,
+        applies_to=AUTHENTICATED_REQUESTS,
     ),
 )
 
@@ -88,7 +88,7 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
     `clock` returns an aware datetime. Raises SeedInvalidError.
     """
     app = Flask("projectman", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.merge_slashes = False  # a path with a double slash is not found, instead of redirected
     parts = dict(seed or {})
     rules = parts.pop("faults", ())

@@ -11,7 +11,13 @@ from flask import Request
 from gateway.twins.projectman.errors import unauthenticated
 from gateway.twins.projectman.iam import TokenService
 from gateway.twins.projectman.seed import IamUser, ProjectManSeed, SeedAccessKey
-from gateway.twins.projectman.signature import SCHEME, SignatureHeader, SignedRequest, is_valid, parse_authorization
+from gateway.twins.projectman.signature import (
+    SCHEME,
+    SignatureHeader,
+    SignedRequest,
+    is_signature_valid,
+    parse_authorization,
+)
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=15)
 LOCK_DURATION: Final = timedelta(minutes=5)
@@ -48,7 +54,7 @@ class AccessKeyStore:
                 self._record_failure(header.access_key)
                 raise unauthenticated(KEY_UNKNOWN)
             if not (
-                is_valid(request, header, key.secret)
+                is_signature_valid(request, header, key.secret)
                 and self._is_recent(request)
                 and _security_token_matches(request, header, key)
             ):
@@ -58,6 +64,7 @@ class AccessKeyStore:
         return self._users[key.user_name] if key.user_name else self._default_user
 
     def _check_not_locked(self, access_key: str) -> None:
+        """Raise APIGW.0301 if the key is locked; remove a lock that has expired."""
         locked_until = self._locked_until.get(access_key)
         if locked_until is None:
             return
@@ -66,6 +73,7 @@ class AccessKeyStore:
         del self._locked_until[access_key]
 
     def _record_failure(self, access_key: str) -> None:
+        """Count a failure; lock the key, and count from zero again, after too many."""
         failures = self._failures.get(access_key, 0) + 1
         if failures > MAX_FAILURES:
             self._locked_until[access_key] = self._clock() + LOCK_DURATION
@@ -81,31 +89,34 @@ class AccessKeyStore:
 
 
 def authenticate(access_keys: AccessKeyStore, tokens: TokenService, request: Request) -> IamUser:
-    """Return the user of a request; raises APIGW.030x. A valid token does not make up for an invalid signature."""
+    """Return the user of a request, by its signature or, if it is not signed, by its token.
+
+    Raises APIGW.0301 or APIGW.0307.
+    """
     if request.headers.get("Authorization", "").startswith(SCHEME):
-        return access_keys.authenticate(_signed_request(request))
+        return access_keys.authenticate(_build_signed_request(request))
     token = request.headers.get("X-Auth-Token")
     if not token:
         raise unauthenticated(NO_TOKEN)
     return tokens.user_of(token)
 
 
-def _signed_request(request: Request) -> SignedRequest:
+def _build_signed_request(request: Request) -> SignedRequest:
     return SignedRequest(
         method=request.method,
         path=quote(request.path),  # WSGI decodes the path; the signature is over a canonical encoding of it
         query=request.query_string.decode("latin-1"),
-        headers={name.lower(): _header_text(value) for name, value in request.headers.items()},
+        headers={name.lower(): _decode_header(value) for name, value in request.headers.items()},
         body=request.get_data(),
     )
 
 
-def _header_text(value: str) -> str:
-    """Decode a header: WSGI decodes it as Latin-1, clients sign it as UTF-8."""
+def _decode_header(value: str) -> str:
+    """Return a header in UTF-8, as clients sign it; WSGI has decoded it as Latin-1."""
     return value.encode("latin-1").decode("utf-8", "replace").strip()
 
 
 def _security_token_matches(request: SignedRequest, header: SignatureHeader, key: SeedAccessKey) -> bool:
-    """Check the STS token: a temporary key must send its own and sign it, a permanent key must send none."""
+    """Return whether a temporary key sends its own STS token and signs it, or a permanent key sends none."""
     token = request.headers.get("x-security-token")
     return token == key.security_token and (token is None or "x-security-token" in header.signed_headers)

@@ -104,6 +104,6 @@ def _require_member(project: Project, user_id: str) -> None:
 
 
 def _require_free_name(project: Project, name: str) -> None:
-    """Names are unique in the project, whatever the parent, and case-sensitive."""
+    """Raise NAME_TAKEN if the project has a module of this name: under any parent, in the same case."""
     if any(module.name == name for module in project.modules.values()):
         raise ErrorCode.NAME_TAKEN.error()

@@ -30,9 +30,9 @@ class Project:
         self.modules: dict[int, StoredModule] = {}
         self._lag: ReadLag[int, StoredModule] = ReadLag()
 
-    def hide(self, seconds: float, before: Mapping[int, StoredModule | None]) -> None:
-        """Hide a write from reads for `seconds`; `before` holds the modules as they were before it."""
-        self._lag.hide(seconds, before)
+    def hide(self, seconds: float, old_modules: Mapping[int, StoredModule | None]) -> None:
+        """Hide a write from reads for `seconds`; `old_modules` are the modules before it, None for a new one."""
+        self._lag.hide(seconds, old_modules)
 
     def snapshot(self) -> "Project":
         """Return the project as reads see it."""
@@ -64,10 +64,10 @@ class Projects:
     def __init__(self, seed: ProjectManSeed) -> None:
         self.options = seed.options
         self._by_id = {project.project_id: Project(project) for project in seed.projects}
-        self._reserved_ids = {module_id for project in seed.projects for module_id in _seeded_ids(project.modules)}
+        self._reserved_ids = {module_id for project in seed.projects for module_id in _ids_in_seed(project.modules)}
         self._sequence = count(seed.options.first_module_id)
         for project in self._by_id.values():
-            self._load_seed(project, project.seed.modules, None)
+            self._load_modules(project, project.seed.modules, None)
 
     def get(self, project_id: str) -> Project:
         """Return a project; raises PM.02152005."""
@@ -80,20 +80,20 @@ class Projects:
         return list(self._by_id.values())
 
     def next_id(self) -> int:
-        """Return the next id of the sequence that the seed does not use."""
+        """Return the next id of the sequence; ids that the seed uses are skipped."""
         return next(number for number in self._sequence if number not in self._reserved_ids)
 
-    def _load_seed(self, project: Project, modules: Iterable[SeedModule], parent_id: int | None) -> None:
-        for seed in modules:
-            module_id = seed.module_id or self.next_id()
+    def _load_modules(self, project: Project, modules: Iterable[SeedModule], parent_id: int | None) -> None:
+        for module in modules:
+            module_id = module.module_id or self.next_id()
             project.modules[module_id] = StoredModule(
-                module_id, seed.module_name, seed.owner, seed.description, parent_id
+                module_id, module.module_name, module.owner, module.description, parent_id
             )
-            self._load_seed(project, seed.children, module_id)
+            self._load_modules(project, module.children, module_id)
 
 
-def _seeded_ids(modules: Iterable[SeedModule]) -> Iterator[int]:
+def _ids_in_seed(modules: Iterable[SeedModule]) -> Iterator[int]:
     for module in modules:
         if module.module_id is not None:
             yield module.module_id
-        yield from _seeded_ids(module.children)
+        yield from _ids_in_seed(module.children)

@@ -25,10 +25,10 @@ class TwinOptions:
 
     token_seconds: float = 86_400
     token_length: int = 3_000
-    children: str = "nested"
-    omitted_description: str = "kept"
+    children: str = "nested"  # of a list: a tree, or all descendants of a top-level module in one list
+    omitted_description: str = "kept"  # what an update without description does to it
     delete_with_children: str = "cascaded"
-    total: str = "top"
+    total: str = "top"  # the modules that `total` of a list counts: those at the top level, or all
     max_depth: int = 3
     max_modules: int = 350
     first_module_id: int = 46_691
@@ -127,7 +127,7 @@ def load_seed(seed: Mapping[str, object] | None, environ: Mapping[str, str] = os
         raise SeedInvalidError(f"unknown parts: {', '.join(sorted(unknown))}")
     parts: dict[str, Any] = {"access_keys": default_access_keys(environ), **DEFAULT_SEED, **(seed or {})}
     users = tuple(
-        _build(IamUser, {**user, "password": _resolve(user.get("password", ""), environ)}, "iam_users")
+        _build(IamUser, {**user, "password": _read_env(user.get("password", ""), environ)}, "iam_users")
         for user in parts["iam_users"]
     )
     if not users:
@@ -147,9 +147,9 @@ def load_seed(seed: Mapping[str, object] | None, environ: Mapping[str, str] = os
 def _load_access_keys(entries: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, SeedAccessKey]:
     keys = {}
     for name, entry in entries.items():
-        members = {"secret": entry} if isinstance(entry, str) else entry
-        resolved = {member: _resolve(value, environ) for member, value in members.items()}
-        keys[_resolve(name, environ)] = _build(SeedAccessKey, resolved, "access_keys")
+        key_fields = {"secret": entry} if isinstance(entry, str) else entry
+        resolved = {field_name: _read_env(value, environ) for field_name, value in key_fields.items()}
+        keys[_read_env(name, environ)] = _build(SeedAccessKey, resolved, "access_keys")
     return keys
 
 
@@ -159,13 +159,15 @@ def _load_project(entry: Mapping[str, Any]) -> SeedProject:
 
 
 def _load_modules(parent: Mapping[str, Any], key: str = "modules") -> tuple[SeedModule, ...]:
+    """Load the modules under `key` of a project or module, and their children."""
     entries: Iterable[Mapping[str, Any]] = parent.get(key, ())
     return tuple(
         _build(SeedModule, {**entry, "children": _load_modules(entry, "children")}, "modules") for entry in entries
     )
 
 
-def _resolve(value: str, environ: Mapping[str, str]) -> str:
+def _read_env(value: str, environ: Mapping[str, str]) -> str:
+    """Return the environment variable that `env:NAME` names, and any other value as it is."""
     scheme, _, name = value.partition(":")
     if scheme != "env":
         return value
@@ -174,11 +176,11 @@ def _resolve(value: str, environ: Mapping[str, str]) -> str:
     return environ[name]
 
 
-def _build(part_type: type[_Part], members: Mapping[str, Any], part: str) -> _Part:
-    """Create a dataclass from the members of a JSON object; raises SeedInvalidError for unknown or missing ones."""
-    known = fields(part_type)  # type: ignore[arg-type]  # every part is a dataclass
-    names = {item.name for item in known}
-    required = {item.name for item in known if item.default is MISSING and item.default_factory is MISSING}
-    if errors := (set(members) - names) | (required - set(members)):
-        raise SeedInvalidError(f"{part}: unknown or missing: {', '.join(sorted(errors))}")
-    return part_type(**members)
+def _build(part_type: type[_Part], values: Mapping[str, Any], part_name: str) -> _Part:
+    """Create a dataclass from a JSON object; raises SeedInvalidError for an unknown or missing member."""
+    specs = fields(part_type)  # type: ignore[arg-type]  # every part is a dataclass
+    known = {spec.name for spec in specs}
+    required = {spec.name for spec in specs if spec.default is MISSING and spec.default_factory is MISSING}
+    if errors := (set(values) - known) | (required - set(values)):
+        raise SeedInvalidError(f"{part_name}: unknown or missing: {', '.join(sorted(errors))}")
+    return part_type(**values)

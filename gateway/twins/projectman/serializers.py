@@ -8,7 +8,7 @@ from gateway.twins.projectman.errors import Body
 from gateway.twins.projectman.projects import Project, StoredModule
 from gateway.twins.projectman.seed import IamUser, Member, ProjectManSeed, TwinOptions
 
-JOINED_AT: Final = 1_600_000_000_000  # milliseconds; the unit is not documented
+USER_CREATED_AT: Final = 1_600_000_000_000  # milliseconds; the unit is not documented
 
 
 def serialize_module(project: Project, module: StoredModule) -> Body:
@@ -17,28 +17,32 @@ def serialize_module(project: Project, module: StoredModule) -> Body:
         "description": module.description,
         "module_name": module.name,
         "module_id": module.module_id,
-        "owner": _owner(project, module),
+        "owner": _serialize_owner(project, module),
     }
 
 
 def serialize_tree(project: Project, page: slice, options: TwinOptions) -> Body:
     """Return a page of top-level modules, each with its descendants."""
-    tops = project.children(None)
+    top_modules = project.children(None)
     nodes = [
-        {**_node(project, top), "children": _CHILDREN[options.children](project, top.module_id)} for top in tops[page]
+        {
+            **_serialize_node(project, top_module),
+            "children": _CHILD_SERIALIZERS[options.children](project, top_module.module_id),
+        }
+        for top_module in top_modules[page]
     ]
-    return {"total": len(tops if options.total == "top" else project.modules), "modules": nodes}
+    return {"total": len(top_modules if options.total == "top" else project.modules), "modules": nodes}
 
 
 def serialize_member(member: Member, seed: ProjectManSeed) -> Body:
     """Return an element of the list of members."""
-    domain = next(iter(seed.domains.items()), ("", ""))
-    role = "creator" if member.role_id == -1 else "member"
+    domain_name, domain_id = next(iter(seed.domains.items()), ("", ""))  # a member in the seed names none
+    role_name = "creator" if member.role_id == -1 else "member"
     return {
-        "domain_name": domain[0],
-        "domain_id": domain[1],
+        "domain_name": domain_name,
+        "domain_id": domain_id,
         **asdict(member),
-        "role_name": role,
+        "role_name": role_name,
         "user_type": "User",
         "forbidden": 0,
     }
@@ -65,52 +69,55 @@ def serialize_user(user: IamUser, seed: ProjectManSeed) -> Body:
         "user_id": user.user_id,
         "user_name": user.user_name,
         "nick_name": user.nick_name,
-        "created_time": JOINED_AT,
-        "updated_time": JOINED_AT,
+        "created_time": USER_CREATED_AT,
+        "updated_time": USER_CREATED_AT,
         "gender": "",
         "user_type": "User",
     }
 
 
 def serialize_page(key: str, elements: Iterable[Body], page: slice) -> Body:
-    """Return a page of a flat list, and the total."""
+    """Return a page of a flat list under `key`, and the number of all elements."""
     bodies = list(elements)
     return {key: bodies[page], "total": len(bodies)}
 
 
-def _node(project: Project, module: StoredModule) -> Body:
+def _serialize_node(project: Project, module: StoredModule) -> Body:
     return {
         "module_id": module.module_id,
         "module_name": module.name,
-        "owner": _owner(project, module),
+        "owner": _serialize_owner(project, module),
         "deepth": project.depth(module.module_id),
         "is_parent": bool(project.children(module.module_id)),
     }
 
 
-def _child(project: Project, module: StoredModule) -> Body:
-    return {**_node(project, module), "parent_module_id": module.parent_id}
+def _serialize_child(project: Project, module: StoredModule) -> Body:
+    return {**_serialize_node(project, module), "parent_module_id": module.parent_id}
 
 
-def _flat(project: Project, module_id: int) -> list[Body]:
-    return [_child(project, module) for module in project.descendants(module_id)]
+def _flat_descendants(project: Project, module_id: int) -> list[Body]:
+    return [_serialize_child(project, module) for module in project.descendants(module_id)]
 
 
-def _nested(project: Project, module_id: int) -> list[Body]:
-    return [_with_children(project, module) for module in project.children(module_id)]
+def _nested_children(project: Project, module_id: int) -> list[Body]:
+    return [_serialize_subtree(project, module) for module in project.children(module_id)]
 
 
-def _with_children(project: Project, module: StoredModule) -> Body:
+def _serialize_subtree(project: Project, module: StoredModule) -> Body:
     """Return a node below the top; a leaf has no `children`, as in the documented example."""
-    children = _nested(project, module.module_id)
-    return {**_child(project, module), **({"children": children} if children else {})}
+    children = _nested_children(project, module.module_id)
+    return {**_serialize_child(project, module), **({"children": children} if children else {})}
 
 
 # Three levels are not documented: the top module lists all its descendants, or each level lists the next.
-_CHILDREN: Final[Mapping[str, Callable[[Project, int], list[Body]]]] = {"flat": _flat, "nested": _nested}
+_CHILD_SERIALIZERS: Final[Mapping[str, Callable[[Project, int], list[Body]]]] = {
+    "flat": _flat_descendants,
+    "nested": _nested_children,
+}
 
 
-def _owner(project: Project, module: StoredModule) -> Body | None:
+def _serialize_owner(project: Project, module: StoredModule) -> Body | None:
     member = project.members.get(module.owner_id)
     if member is None:
         return None  # the owner has left the project

@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote
 SCHEME: Final = "SDK-HMAC-SHA256"
 REQUIRED_HEADERS: Final = frozenset({"host", "x-sdk-date"})
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
-_CONTENT_HASH: Final = "x-sdk-content-sha256"
+_CONTENT_HASH_HEADER: Final = "x-sdk-content-sha256"
 # The body of a request with one of these content types must be signed.
-_SIGNED_TYPES: Final = ("application/json", "application/bson")
+_SIGNED_CONTENT_TYPES: Final = ("application/json", "application/bson")
 _AUTHORIZATION: Final = re.compile(
     SCHEME
     + r" Access=(?P<access_key>[^,\s]+), ?SignedHeaders=(?P<names>[^,\s]+), ?Signature=(?P<signature>[0-9a-f]{64})",
@@ -47,50 +47,60 @@ def parse_authorization(authorization: str) -> SignatureHeader | None:
     return SignatureHeader(match["access_key"], tuple(match["names"].split(";")), match["signature"])
 
 
-def is_valid(request: SignedRequest, header: SignatureHeader, secret: str) -> bool:
+def is_signature_valid(request: SignedRequest, header: SignatureHeader, secret: str) -> bool:
     """Return whether the signature is that of this request with `secret`."""
-    if not set(header.signed_headers) >= REQUIRED_HEADERS or not _is_body_covered(request):
+    if not set(header.signed_headers) >= REQUIRED_HEADERS or not _is_declared_hash_valid(request):
         return False
     if not all(name in request.headers for name in header.signed_headers):
         return False
     return hmac.compare_digest(sign(request, header.signed_headers, secret), header.signature)
 
 
-def sign(request: SignedRequest, names: tuple[str, ...], secret: str) -> str:
+def sign(request: SignedRequest, signed_headers: tuple[str, ...], secret: str) -> str:
     """Return the signature in hex: one HMAC, no derived key."""
-    digest = hashlib.sha256(canonical_request(request, names).encode()).hexdigest()
-    text = "\n".join([SCHEME, request.headers["x-sdk-date"], digest])
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    digest = hashlib.sha256(canonical_request(request, signed_headers).encode()).hexdigest()
+    string_to_sign = "\n".join([SCHEME, request.headers["x-sdk-date"], digest])
+    return hmac.new(secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
 
 
-def canonical_request(request: SignedRequest, names: tuple[str, ...]) -> str:
+def canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) -> str:
     """Return the canonical request, whose six parts are signed."""
-    headers = "".join(f"{name}:{request.headers[name]}\n" for name in names)
-    parts = [request.method, _path(request.path), _query(request.query), headers, ";".join(names), _body_hash(request)]
+    parts = [
+        request.method,
+        _canonical_path(request.path),
+        _canonical_query(request.query),
+        "".join(f"{name}:{request.headers[name]}\n" for name in signed_headers),
+        ";".join(signed_headers),
+        _body_hash(request),
+    ]
     return "\n".join(parts)
 
 
-def _path(raw: str) -> str:
+def _canonical_path(raw: str) -> str:
     path = "/".join(quote(segment, safe="~") for segment in unquote(raw).split("/"))
-    return path if path.endswith("/") else path + "/"  # in the canonical form only, not in the request
+    return path if path.endswith("/") else path + "/"  # the path of the request itself has no slash at the end
 
 
-def _query(raw: str) -> str:
-    pairs = [pair.partition("=")[::2] for pair in raw.split("&") if pair]
-    decoded = sorted((unquote(key), unquote(value)) for key, value in pairs)
+def _canonical_query(raw: str) -> str:
+    pairs = [pair.partition("=") for pair in raw.split("&") if pair]
+    decoded = sorted((unquote(key), unquote(value)) for key, _, value in pairs)
     return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in decoded)
 
 
 def _body_hash(request: SignedRequest) -> str:
-    declared = request.headers.get(_CONTENT_HASH)
-    return declared if declared and request.body else hashlib.sha256(request.body).hexdigest()
+    """Return the hash in the canonical request: the declared one, except for an empty body."""
+    declared_hash = request.headers.get(_CONTENT_HASH_HEADER)
+    return declared_hash if declared_hash and request.body else hashlib.sha256(request.body).hexdigest()
 
 
-def _is_body_covered(request: SignedRequest) -> bool:
-    """Return whether a declared hash is that of the body, and a body that must be signed is."""
-    declared = request.headers.get(_CONTENT_HASH)
-    if not declared or not request.body:
+def _is_declared_hash_valid(request: SignedRequest) -> bool:
+    """Return whether the declared hash, if there is one, is that of the body.
+
+    UNSIGNED-PAYLOAD in its place is valid for the content types whose body need not be signed.
+    """
+    declared_hash = request.headers.get(_CONTENT_HASH_HEADER)
+    if not declared_hash or not request.body:
         return True
-    if declared == UNSIGNED_PAYLOAD:
-        return not request.headers.get("content-type", "").startswith(_SIGNED_TYPES)
-    return hmac.compare_digest(declared, hashlib.sha256(request.body).hexdigest())
+    if declared_hash == UNSIGNED_PAYLOAD:
+        return not request.headers.get("content-type", "").startswith(_SIGNED_CONTENT_TYPES)
+    return hmac.compare_digest(declared_hash, hashlib.sha256(request.body).hexdigest())

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from threading import RLock
 
-from gateway.twins.faults.injector import commit, fault_labels, read_lag
+from gateway.twins.faults.injector import commit_write, fault_labels, read_lag_seconds
 from gateway.twins.projectman.auth import AccessKeyStore
 from gateway.twins.projectman.commands import Command
 from gateway.twins.projectman.errors import Body
@@ -60,25 +60,35 @@ class Store:
 
     def commit(self, command: Command, user: str, request_id: str | None) -> Body:
         """Apply a command, append it to the ledger and return the requested module; raises ProjectManError."""
-        return commit(lambda: self._commit(command, user, request_id))
+        return commit_write(lambda: self._apply_and_record(command, user, request_id))
 
-    def _commit(self, command: Command, user: str, request_id: str | None) -> Body:
+    def _apply_and_record(self, command: Command, user: str, request_id: str | None) -> Body:
         with self.lock:
             changed = self._apply(command)
             for module in changed:
-                key = (command.project_id, module.name)
-                entry = (self._clock().isoformat(), command.operation, key, module.module_id, user, request_id)
-                self._ledger.append(LedgerEntry(len(self._ledger) + 1, *entry, tuple(fault_labels())))
+                entry = LedgerEntry(
+                    sequence=len(self._ledger) + 1,
+                    at=self._clock().isoformat(),
+                    operation=command.operation,
+                    natural_key=(command.project_id, module.name),
+                    id=module.module_id,
+                    user=user,
+                    request_id=request_id,
+                    faults=tuple(fault_labels()),
+                )
+                self._ledger.append(entry)
             return serialize_module(self.projects.get(command.project_id), changed[0])
 
     def _apply(self, command: Command) -> list[StoredModule]:
-        lag_seconds = read_lag()
+        """Apply a command, hide it from reads if a fault says so, and return the changed modules."""
+        lag_seconds = read_lag_seconds()
         if not lag_seconds:
             return command.apply(self.projects)
         project = self.projects.get(command.project_id)
-        before = {number: replace(module) for number, module in project.modules.items()}  # commands mutate modules
+        # Copies, because a command changes modules in place.
+        copies = {module_id: replace(module) for module_id, module in project.modules.items()}
         changed = command.apply(self.projects)
-        project.hide(lag_seconds, {module.module_id: before.get(module.module_id) for module in changed})
+        project.hide(lag_seconds, {module.module_id: copies.get(module.module_id) for module in changed})
         return changed
 
     def expire_tokens(self) -> None:
@@ -96,7 +106,7 @@ class Store:
         with self.lock:
             return list(self._ledger)
 
-    def requests(self) -> Body:
+    def request_counts(self) -> Body:
         """Return the number of requests by operation, and the number of tokens issued."""
         with self.lock:
-            return {**self._requests, "tokens_issued": self.tokens.issued}
+            return {**self._requests, "tokens_issued": self.tokens.issued_count}

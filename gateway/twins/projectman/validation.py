@@ -15,10 +15,10 @@ USER_ID: Final = re.compile(r"[0-9a-z]{32}")
 CREATE_NAME: Final = re.compile(r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}")
 # The documented pattern of an update is `[^/\:*?]{0,30}`; the backslash is read as a forbidden character.
 UPDATE_NAME: Final = re.compile(r"[^/\\:*?]{0,30}")
-DESCRIPTION_MAX: Final = 255
+MAX_DESCRIPTION_LENGTH: Final = 255
 DEFAULT_LIMIT: Final = 10
 MAX_OFFSET: Final = 10_000
-_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_create(project_id: str, body: bytes) -> Create:
@@ -26,10 +26,10 @@ def parse_create(project_id: str, body: bytes) -> Create:
     fields = _parse_object(body)
     return Create(
         project_id=parse_project_id(project_id),
-        name=_text(fields, "module_name", CREATE_NAME),
-        owner_id=_owner(fields),
-        description=_description(fields),
-        parent_id=_parent(fields),
+        name=_parse_text(fields, "module_name", CREATE_NAME),
+        owner_id=_parse_owner_id(fields),
+        description=_parse_description(fields),
+        parent_id=_parse_parent_id(fields),
     )
 
 
@@ -39,9 +39,9 @@ def parse_update(project_id: str, module_id: str, body: bytes) -> Update:
     return Update(
         project_id=parse_project_id(project_id),
         module_id=parse_module_id(module_id),
-        name=_text(fields, "module_name", UPDATE_NAME),
-        owner_id=_owner(fields),
-        description=_description(fields),
+        name=_parse_text(fields, "module_name", UPDATE_NAME),
+        owner_id=_parse_owner_id(fields),
+        description=_parse_description(fields),
     )
 
 
@@ -59,13 +59,13 @@ def parse_module_id(value: str) -> int:
     return int(value)
 
 
-def parse_paging(query: Mapping[str, str], *, maximum: int, aligned: bool = True) -> slice:
-    """Return `offset` and `limit` as a slice; `aligned`: offset is a multiple of limit. Raises PM.02174103."""
-    numbers = query.get("offset", "0"), query.get("limit", str(DEFAULT_LIMIT))
-    if not all(_NUMBER.fullmatch(number) for number in numbers):
+def parse_paging(query: Mapping[str, str], *, max_limit: int, aligned_offset: bool = True) -> slice:
+    """Return `offset` and `limit` as a slice; an aligned offset is a multiple of the limit. Raises PM.02174103."""
+    offset_text, limit_text = query.get("offset", "0"), query.get("limit", str(DEFAULT_LIMIT))
+    if not (_DIGITS.fullmatch(offset_text) and _DIGITS.fullmatch(limit_text)):
         raise ErrorCode.BAD_PAGING.error()
-    offset, limit = map(int, numbers)
-    if not 1 <= limit <= maximum or offset > MAX_OFFSET or (aligned and offset % limit):
+    offset, limit = int(offset_text), int(limit_text)
+    if not 1 <= limit <= max_limit or offset > MAX_OFFSET or (aligned_offset and offset % limit):
         raise ErrorCode.BAD_PAGING.error()
     return slice(offset, offset + limit)
 
@@ -80,28 +80,28 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _text(fields: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _parse_text(fields: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ErrorCode.BAD_PARAMETER.error(name)
     return value
 
 
-def _owner(fields: Mapping[str, Any]) -> str:
+def _parse_owner_id(fields: Mapping[str, Any]) -> str:
     owner = fields.get("owner")
     if not isinstance(owner, dict):
         raise ErrorCode.BAD_PARAMETER.error("owner")
-    return _text(owner, "user_id", USER_ID)
+    return _parse_text(owner, "user_id", USER_ID)
 
 
-def _description(fields: Mapping[str, Any]) -> str | None:
+def _parse_description(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("description")
-    if value is not None and (not isinstance(value, str) or len(value) > DESCRIPTION_MAX):
+    if value is not None and (not isinstance(value, str) or len(value) > MAX_DESCRIPTION_LENGTH):
         raise ErrorCode.BAD_PARAMETER.error("description")
     return value
 
 
-def _parent(fields: Mapping[str, Any]) -> int | None:
+def _parse_parent_id(fields: Mapping[str, Any]) -> int | None:
     value = fields.get("parent_module_id")
     if value is not None and (not isinstance(value, int) or not MODULE_ID.fullmatch(str(value))):
         raise ErrorCode.BAD_PARAMETER.error("parent_module_id")

@@ -41,7 +41,7 @@ class Views:
 
     def list_modules(self, project_id: str) -> Response:
         """Return a page of top-level modules with their descendants."""
-        page = parse_paging(request.args, maximum=MAX_MODULES_PER_PAGE)
+        page = parse_paging(request.args, max_limit=MAX_MODULES_PER_PAGE)
         with self._store.lock:
             project = self._store.projects.get(parse_project_id(project_id)).snapshot()
             return _json_response(serialize_tree(project, page, self._store.seed.options))
@@ -57,20 +57,20 @@ class Views:
 
     def list_projects(self) -> Response:
         """Return the projects of which the user is a member, or all of the account."""
-        page = parse_paging(request.args, maximum=MAX_PROJECTS_PER_PAGE, aligned=False)
+        page = parse_paging(request.args, max_limit=MAX_PROJECTS_PER_PAGE, aligned_offset=False)
         search, all_projects = request.args.get("search", ""), request.args.get("query_type") == "domain_projects"
         with self._store.lock:
             projects = [
                 serialize_project(project)
                 for project in self._store.projects.all()
-                if all_projects or g.user.user_id in project.members
-                if search in project.seed.project_name or search in project.seed.description
+                if (all_projects or g.user.user_id in project.members)
+                and (search in project.seed.project_name or search in project.seed.description)
             ]
         return _json_response(serialize_page("projects", projects, page))
 
     def list_members(self, project_id: str) -> Response:
         """Return the members of a project, who may own its modules."""
-        page = parse_paging(request.args, maximum=MAX_MEMBERS_PER_PAGE)
+        page = parse_paging(request.args, max_limit=MAX_MEMBERS_PER_PAGE)
         with self._store.lock:
             members = self._store.projects.get(parse_project_id(project_id)).members.values()
             serialized = [serialize_member(member, self._store.seed) for member in members]
@@ -86,14 +86,14 @@ class Views:
             login: Any = json.loads(request.get_data())
         except (ValueError, RecursionError):
             raise IamError(400, INVALID_BODY) from None
-        token, body = self._store.tokens.issue(login, catalog=not request.args.get("nocatalog"))
+        token, body = self._store.tokens.issue(login, with_catalog=not request.args.get("nocatalog"))
         response = _json_response(body, 201)
         response.headers["X-Subject-Token"] = token
         return response
 
     def list_iam_projects(self) -> Response:
         """Return the user's IAM projects, whose ids are not ids of CodeArts projects."""
-        return _json_response(self._store.tokens.projects(g.user, request.args.get("name")))
+        return _json_response(self._store.tokens.list_projects(g.user, request.args.get("name")))
 
     def show_ledger(self) -> Response:
         """Return the writes that were applied; the real service has no such operation."""
@@ -101,7 +101,7 @@ class Views:
 
     def show_requests(self) -> Response:
         """Return the request counts; the real service has no such operation."""
-        return _json_response(self._store.requests())
+        return _json_response(self._store.request_counts())
 
     def reset(self) -> Response:
         """Return to the state of the seed; the real service has no such operation."""

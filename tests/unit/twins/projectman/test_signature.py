@@ -10,7 +10,7 @@ from gateway.twins.projectman.signature import (
     SignatureHeader,
     SignedRequest,
     canonical_request,
-    is_valid,
+    is_signature_valid,
     parse_authorization,
 )
 from gateway.twins.projectman.signature import sign as sign_request
@@ -45,8 +45,8 @@ def test_the_documented_vector() -> None:
     header = parse_authorization(authorization)
     assert header is not None
     assert (header.access_key, header.signed_headers, header.signature) == ("AKTEST", VECTOR_NAMES, VECTOR_SIGNATURE)
-    assert is_valid(VECTOR, header, "SKTEST")
-    assert not is_valid(VECTOR, header, "SKTESS")
+    assert is_signature_valid(VECTOR, header, "SKTEST")
+    assert not is_signature_valid(VECTOR, header, "SKTESS")
 
 
 def test_the_canonical_path_and_query() -> None:
@@ -165,4 +165,4 @@ def test_a_declared_body_hash(content_type: str, declared: str, *, expected: boo
     request = SignedRequest("POST", CREATE, "", headers, b'{"a":1}')
     names = ("content-type", "host", "x-sdk-content-sha256", "x-sdk-date")
     header = SignatureHeader("AKTEST", names, sign_request(request, names, "SKTEST"))
-    assert is_valid(request, header, "SKTEST") is expected
+    assert is_signature_valid(request, header, "SKTEST") is expected
