@@ -78,14 +78,17 @@ class Provisioner:
                     raise in_flight.result
                 return CreateResult(in_flight.result, claim.id, replayed=False)
         operation = self._wait_for_result(result.operation, call)
-        created = self._result_or_raise(operation, result.match, call.request_id)
+        created = self._result_or_raise(operation, result.match, claim)
         if result.match == "name":  # the key and request id of this request must replay the shared result next time
             self.journal.share_result(claim, operation, created.module.id)
         return CreateResult(created, operation.claim.id, replayed=result.match != "claimed")
 
     def start(self, backend: Backend, request: CreateRequest, call: CallContext) -> ClaimResult:
-        """Claim and start a create, or find the operation of the same create; it is durable on return."""
-        return self._claim_or_join(backend, request, call)[1]
+        """Claim and start a create, or find the caller's operation of the same create; it is durable on return."""
+        result = self._claim_or_join(backend, request, call)[1]
+        if result.operation.claim.caller != request.caller:
+            raise CreateInProgress
+        return result
 
     def in_flight(self) -> int:
         """Return the number of creates that this process is sending."""
@@ -170,7 +173,7 @@ class Provisioner:
         return operation
 
     @staticmethod
-    def _result_or_raise(operation: Operation, match: ClaimMatch, request_id: str) -> CreatedModule:
+    def _result_or_raise(operation: Operation, match: ClaimMatch, claim: Claim) -> CreatedModule:
         """Return the module of an operation, or raise the error that its state means for this request.
 
         A proxy repeats a request under the same request id, and its caller knows of one request only: the repetition
@@ -184,8 +187,8 @@ class Provisioner:
             raise BackendUnavailable(message("create_not_applied"))
         operation_id, is_own = operation.claim.id, match != "name"
         if operation.state is State.AMBIGUOUS:
-            raise OutcomeAmbiguous(operation=operation_id)
-        is_repetition = operation.claim.request_id == request_id
+            raise OutcomeAmbiguous(operation=operation_id if operation.claim.caller == claim.caller else None)
+        is_repetition = operation.claim.request_id == claim.request_id
         if match == "claimed" or (is_own and (is_repetition or operation.state is State.RECONCILING)):
             raise OutcomeUnknown(operation=operation_id)
         raise CreateInProgress(operation=operation_id if is_own else None)

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
+from gateway.domain.operation import Settlement, State
 from gateway.resilience import create_rate_limiter
 from tests.conftest import VirtualClock
 from tests.unit.api.callers import auth, caller, key
@@ -197,3 +198,77 @@ def test_credential_not_stored(passthrough_client: FlaskClient, projectman: Fake
     response = passthrough_client.post("/modules", json=body(projectman), headers=headers)
     assert "own-secret" not in passthrough_client.get(response.headers["Location"]).get_data(as_text=True)
     assert "own-secret" not in repr(CallContext("r", 0.0, credential="own-secret"))
+
+
+@pytest.fixture
+def narrowed(build: Any, cmdb: FakeBackend) -> Any:
+    """Returns a client of the same service and journal for caller `one` with another allow-list."""
+    return lambda *allow: build({"cmdb": cmdb}, auth(caller("one", *allow))).test_client()
+
+
+@pytest.mark.parametrize(
+    ("query", "allow", "status"),
+    [
+        ("", ("create:cmdb:1",), 200),
+        ("", ("read:cmdb:1",), 200),
+        ("", ("*:cmdb:*",), 200),
+        ("", ("update,delete,operate,audit:cmdb:1",), 404),
+        ("", ("*:cmdb:2",), 404),
+        ("", ("*:projectman:*",), 404),
+        ("", (), 404),
+        ("?if_exists=adopt", ("read:cmdb:1",), 200),
+        ("?if_exists=adopt", ("create:cmdb:1",), 404),
+    ],
+)
+def test_operation_after_the_allow_list_was_narrowed(
+    narrowed: Any, cmdb: FakeBackend, query: str, allow: tuple[str, ...], status: int
+) -> None:
+    """Reading an operation needs create or read where it took place, and read if it may show an adopted module.
+
+    A refused one is 404 like one that never existed, so that its id proves nothing.
+    """
+    headers = {**key("one"), "Prefer": "respond-async", "Idempotency-Key": "k"}
+    address = narrowed("*:*:*").post(f"/modules{query}", json=body(cmdb), headers=headers).headers["Location"]
+    client = narrowed(*allow)
+    response = client.get(address, headers=key("one"))
+    assert response.status_code == status
+    if status == 404:
+        refused, unknown = response.get_json(), client.get("/operations/none", headers=key("one")).get_json()
+        assert {**refused, "request_id": ""} == {**unknown, "request_id": ""}
+
+
+@pytest.mark.parametrize("query", ["", "?if_exists=adopt"])
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "k"}, {"X-Request-Id": "r"}, {"Prefer": "respond-async"}])
+def test_replay_after_the_allow_list_was_narrowed(
+    narrowed: Any, cmdb: FakeBackend, headers: dict[str, str], query: str
+) -> None:
+    """A repeated create is authorized like the first one: neither module nor operation is shown."""
+    needed = "read" if query else "create"
+    remaining = f"{'create' if query else 'read'},update,delete:cmdb:1"
+    request = {"json": body(cmdb), "headers": {**headers, **key("one")}}
+    first = narrowed("*:*:*").post(f"/modules{query}", **request)
+    problem = assert_problem(narrowed(remaining).post(f"/modules{query}", **request), 403, "forbidden")
+    assert needed in problem["detail"]
+    assert problem.keys().isdisjoint({"instance", "existing"})
+    assert first.headers["Location"] not in str(problem)
+
+
+def test_operation_of_another_caller_is_not_named(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
+    """A create that meets another caller's equal one gets neither its operation (202) nor its id (`instance`)."""
+    app = build({"cmdb": cmdb}, auth(caller("one", "*:*:*"), caller("two", "*:*:*")))
+    client = app.test_client()
+    cmdb.fails["create"] = OutcomeUnknown()
+    first = client.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
+    response = client.post("/modules", json=body(cmdb), headers={**key("two"), "Prefer": "respond-async"})
+    problem = assert_problem(response, 409, "create_in_progress")
+    assert first.get_json()["id"] not in str(problem)
+    operation_id, journal = first.get_json()["id"], app.extensions["provisioner"].journal
+
+    def settle(_seconds: float) -> None:
+        clock.seconds += 1.0
+        journal.settle(operation_id, Settlement(state=State.AMBIGUOUS, at=clock.now()))
+
+    clock.sleep = settle  # type: ignore[method-assign]
+    response = client.post("/modules", json=body(cmdb), headers=key("two"))
+    problem = assert_problem(response, 504, "outcome_ambiguous", "unknown")
+    assert operation_id not in str(problem)
