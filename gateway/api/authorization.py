@@ -60,5 +60,5 @@ def attach_passthrough_credential(backend: Backend) -> None:
     if not credential:
         raise Unauthenticated(message("passthrough_credential_required", backend=backend.name, header=header))
     ctx = request_context()
-    ctx.span.redact(credential)
+    ctx.call.redacting = ctx.span.redact(credential)
     ctx.call.credential = credential

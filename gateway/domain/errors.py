@@ -262,7 +262,7 @@ class IdempotencyKeyReused(CallerError):
 
 
 class OperationNotFound(CallerError):
-    """No operation has this id, or it has expired, or belongs to another caller, or the allow-list does not cover it."""
+    """No operation has this id, or it has expired, or the caller may not read it."""
 
     code = "operation_not_found"
     title = "Operation not found"

@@ -80,7 +80,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "module_not_found": "没有此 ID 的模块：从未创建、已被删除，或 ID 格式错误。",
     "not_acceptable": "Accept 请求头排除了 JSON，而 JSON 是唯一的格式。",
     "not_found": "地址不存在。现有的地址见 /openapi.json。",
-    "operation_not_found": "没有此 ID 的操作，或该操作已过期，或属于其他调用方，或不在调用方的许可列表之内。",
+    "operation_not_found": "没有此 ID 的操作，或该操作已过期，或调用方无权读取该操作。",
     "outcome_ambiguous": "有多个模块与请求相符。须由人工判断是哪一个。",
     "outcome_unknown": "变更已发送，可能已生效，也可能未生效。请重复同一请求，或读取该模块。",
     "overloaded": "等待此后端的调用已达上限。请等待 Retry-After 所示的时间后重试。",

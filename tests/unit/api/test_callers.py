@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -157,6 +158,29 @@ def test_passthrough_credential(passthrough_client: FlaskClient, cmdb: FakeBacke
             f"/modules?backend={backend.name}&scope={backend.scopes[0]}", headers={"X-Auth-Token": "own"}
         )
     assert credentials == {"cmdb": {None}, "projectman": {"own"}}
+
+
+def test_credential_of_a_create_that_outlasts_its_request(
+    passthrough_client: FlaskClient, projectman: FakeBackend, clock: VirtualClock
+) -> None:
+    """The credential of a create that is still being sent after its response stays redacted until it is sent."""
+    redactor = passthrough_client.application.extensions["gateway"].telemetry._redactor
+    works: list[Callable[[], None]] = []
+    redacted: list[str] = []
+    send = projectman._send
+
+    def record(operation: str, what: Any, call: CallContext) -> None:
+        redacted.append(redactor.redact(f"sent {call.credential} now"))
+        send(operation, what, call)
+
+    projectman._send = record  # type: ignore[method-assign]
+    clock.spawn = works.append  # type: ignore[method-assign]
+    headers = {"X-Auth-Token": "the-credential-of-a-caller", "Prefer": "respond-async"}
+    assert passthrough_client.post("/modules", json=body(projectman), headers=headers).status_code == 202
+    for work in works:
+        work()
+    assert redacted == ["sent [redacted] now"]
+    assert redactor.redact("the-credential-of-a-caller") == "the-credential-of-a-caller"
 
 
 def _record_credentials(backend: FakeBackend, credentials: set[str | None]) -> None:

@@ -27,7 +27,7 @@ def test_actions(actions: str, allowed: set[str]) -> None:
 @pytest.mark.parametrize("actions", ["", "create,", "root", "create,root", "**", "CREATE"])
 def test_unknown_actions(actions: str) -> None:
     """An action that does not exist is refused."""
-    with pytest.raises(ValueError, match="say ACTIONS|there is no action"):
+    with pytest.raises(ValueError, match=r"say ACTIONS|there is no action"):
         AllowRule.parse(f"{actions}:cmdb:1")
 
 

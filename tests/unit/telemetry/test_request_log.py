@@ -160,11 +160,14 @@ def test_requests_are_counted(view: View, metrics: Metrics, clock: VirtualClock)
 
 
 def test_credential_is_redacted(view: View, redactor: Redactor) -> None:
-    """A caller's credential for a backend is redacted from then on."""
+    """A caller's credential for a backend is redacted until the request ends, failed or not."""
+    seen: list[Any] = []
 
-    def respond() -> str:
+    def show() -> str:
         context.request_context().span.redact("the-credential-of-a-caller")
-        return ""
+        seen.append(redactor.redact("x the-credential-of-a-caller"))
+        raise RuntimeError
 
-    view(respond).get("/modules")
-    assert redactor.redact("x the-credential-of-a-caller") == "x [redacted]"
+    assert view(show).get("/modules").status_code == 500
+    assert seen == ["x [redacted]"]
+    assert redactor.redact("x the-credential-of-a-caller") == "x the-credential-of-a-caller"
