@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import settings
 
 from gateway import identity
@@ -27,6 +28,27 @@ settings.load_profile("no_deadline")
 
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
+
+
+class LocalSocket:
+    """Stands in for the socket of a connection to a local address, which a server puts into the environment."""
+
+    def __init__(self, address: object = ("127.0.0.1", 8000)) -> None:
+        self.address = address
+
+    def getsockname(self) -> object:
+        """Return the local address, or raise it if it is an error."""
+        if isinstance(self.address, Exception):
+            raise self.address
+        return self.address
+
+
+class LocalClient(FlaskClient):
+    """Flask's test client, with a connection to a loopback address: without authentication nothing else is served."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.environ_base["gunicorn.socket"] = LocalSocket()
 
 
 class VirtualClock:
@@ -102,6 +124,8 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             deadline_seconds=10.0,
             authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
         )
-        return create_api(dependencies)
+        app = create_api(dependencies)
+        app.test_client_class = LocalClient
+        return app
 
     return build_service

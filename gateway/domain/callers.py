@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, Literal
 
 Action = Literal["create", "read", "update", "delete", "operate", "audit"]
@@ -70,5 +71,16 @@ class Caller:
         return False
 
 
-#: The caller of every request if authentication is off (loopback addresses only); it may do everything.
+def is_local_address(address: object) -> bool:
+    """Return whether only this machine can connect to an address that `socket.getsockname` returned."""
+    if not isinstance(address, tuple):
+        return isinstance(address, str | bytes)  # a Unix socket
+    try:
+        host = ip_address(str(address[0]))
+    except ValueError:
+        return False
+    return (getattr(host, "ipv4_mapped", None) or host).is_loopback
+
+
+#: The caller of every request if authentication is off (local addresses only); it may do everything.
 ANONYMOUS: Final = Caller(name="anonymous", allow=(AllowRule(frozenset(ACTIONS), None, None),), principal="anonymous")

@@ -124,6 +124,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "jwks_unavailable": "无法获取用于验证令牌的密钥。",
     "jwks_unusable": "签发方未公布可用的密钥。",
     "caller_not_allowed": "调用方 {caller} 无权在 {backend} 的作用域 {scope} 中对模块执行 {action}。",
+    "loopback_only": "auth.mode 为 none：此服务器只响应发往其环回地址的请求。",
     "caller_rate_limited": "超出此调用方的请求速率限制。",
     "passthrough_credential_required": "连接 {backend} 使用调用方自己的凭据：请发送 {header}。",
     "passthrough_credential_missing": "此连接使用调用方自己的令牌，而请求未提供令牌。",

@@ -12,7 +12,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
 from gateway.domain.operation import Settlement, State
 from gateway.resilience import create_rate_limiter
-from tests.conftest import VirtualClock
+from tests.conftest import LocalSocket, VirtualClock
 from tests.unit.api.callers import auth, caller, key
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
@@ -296,3 +296,28 @@ def test_operation_of_another_caller_is_not_named(build: Any, cmdb: FakeBackend,
     response = client.post("/modules", json=body(cmdb), headers=key("two"))
     problem = assert_problem(response, 504, "outcome_ambiguous", "unknown")
     assert operation_id not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        {"gunicorn.socket": LocalSocket(("192.0.2.2", 8000))},
+        {"gunicorn.socket": LocalSocket(OSError("closed"))},
+        {"gunicorn.socket": None},
+        {"gunicorn.socket": None, "werkzeug.socket": LocalSocket(("::", 8000, 0, 0))},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("OPTIONS", "/modules"), *PROTECTED])
+def test_not_local(build: Any, cmdb: FakeBackend, connection: dict[str, Any], method: str, path: str) -> None:
+    """Without authentication a request is refused unless its local address is known to be local, whatever its path."""
+    client = build({"cmdb": cmdb}).test_client()
+    response = client.open(path, method=method, environ_overrides=connection, headers={"Host": "localhost"})
+    assert assert_problem(response, 403, "forbidden")["detail"].startswith("auth.mode is none")
+    assert not cmdb.sent
+    assert client.get("/backends", environ_overrides={"gunicorn.socket": LocalSocket("/run/g.sock")}).status_code == 200
+
+
+def test_not_local_with_authentication(auth_client: FlaskClient) -> None:
+    """With authentication the address does not count."""
+    overrides = {"gunicorn.socket": None}
+    assert auth_client.get("/backends", headers=key("one"), environ_overrides=overrides).status_code == 200
