@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from hypothesis import settings
 
 from gateway import identity
@@ -43,12 +43,16 @@ class LocalSocket:
         return self.address
 
 
-class LocalClient(FlaskClient):
-    """Flask's test client, with a connection to a loopback address: without authentication nothing else is served."""
+def serve_locally(app: Flask) -> Flask:
+    """Let a test client's requests arrive at a loopback address: without authentication nothing else is served."""
+    wsgi_app = app.wsgi_app
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.environ_base["gunicorn.socket"] = LocalSocket()
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        environ.setdefault("gunicorn.socket", LocalSocket())
+        return wsgi_app(environ, start_response)
+
+    app.wsgi_app = call  # type: ignore[method-assign]
+    return app
 
 
 class VirtualClock:
@@ -124,8 +128,6 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             deadline_seconds=10.0,
             authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
         )
-        app = create_api(dependencies)
-        app.test_client_class = LocalClient
-        return app
+        return serve_locally(create_api(dependencies))
 
     return build_service

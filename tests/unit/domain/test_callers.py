@@ -45,7 +45,7 @@ def test_anonymous() -> None:
         (("::ffff:127.0.0.1", 8000, 0, 0), True),
         ("/run/gateway.sock", True),
         (b"\0abstract", True),
-        (("0.0.0.0", 8000), False),
+        (("0.0.0.0", 8000), False),  # noqa: S104 - nothing is bound
         (("192.0.2.2", 8000), False),
         (("::", 8000, 0, 0), False),
         (("::ffff:192.0.2.2", 8000, 0, 0), False),

@@ -18,7 +18,7 @@ from gateway.telemetry.logging_config import JsonFormatter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.request_log import RequestTelemetry
-from tests.conftest import LocalClient, VirtualClock
+from tests.conftest import VirtualClock, serve_locally
 from tests.unit.telemetry.test_metrics import samples
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -38,7 +38,6 @@ def redactor() -> Redactor:
 def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
     """An application with request telemetry, for one route."""
     app = Flask("app")
-    app.test_client_class = LocalClient
     config = middleware.RequestHooksConfig(
         clock=clock,
         new_id=lambda: "new",
@@ -47,7 +46,7 @@ def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
         telemetry=RequestTelemetry(metrics, None, redactor),
     )
     middleware.init_app(app, config)
-    return app
+    return serve_locally(app)
 
 
 @pytest.fixture
