@@ -63,7 +63,7 @@ def test_loopback_and_unix_sockets_are_served(tmp_path: Path, bind: str) -> None
     address = path if host == "unix" else (host, port)
     arguments = (*CONFIGURED, "-b", bind.format(port=port, path=path))
     with running(arguments, environment(tmp_path), address):
-        status, document = exchange(address, "/backends") or (0, None)
+        status, document = exchange(address, "/backends") or (0, {})
         assert (status, [backend["name"] for backend in document["backends"]]) == (200, ["cmdb"])
 
 

@@ -161,7 +161,7 @@ def test_passthrough_credential(passthrough_client: FlaskClient, cmdb: FakeBacke
 
 
 def test_credential_of_a_create_that_outlasts_its_request(
-    passthrough_client: FlaskClient, projectman: FakeBackend, clock: VirtualClock
+    passthrough_client: FlaskClient, projectman: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The credential of a create that is still being sent after its response stays redacted until it is sent."""
     redactor = passthrough_client.application.extensions["gateway"].telemetry._redactor
@@ -174,7 +174,7 @@ def test_credential_of_a_create_that_outlasts_its_request(
         send(operation, what, call)
 
     projectman._send = record  # type: ignore[method-assign]
-    clock.spawn = works.append  # type: ignore[method-assign]
+    monkeypatch.setattr(clock, "spawn", works.append)
     headers = {"X-Auth-Token": "the-credential-of-a-caller", "Prefer": "respond-async"}
     assert passthrough_client.post("/modules", json=body(projectman), headers=headers).status_code == 202
     for work in works:
@@ -277,7 +277,9 @@ def test_replay_after_the_allow_list_was_narrowed(
     assert first.headers["Location"] not in str(problem)
 
 
-def test_operation_of_another_caller_is_not_named(build: Any, cmdb: FakeBackend, clock: VirtualClock) -> None:
+def test_operation_of_another_caller_is_not_named(
+    build: Any, cmdb: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A create that meets another caller's equal one gets neither its operation (202) nor its id (`instance`)."""
     app = build({"cmdb": cmdb}, auth(caller("one", "*:*:*"), caller("two", "*:*:*")))
     client = app.test_client()
@@ -292,7 +294,7 @@ def test_operation_of_another_caller_is_not_named(build: Any, cmdb: FakeBackend,
         clock.seconds += 1.0
         journal.settle(operation_id, Settlement(state=State.AMBIGUOUS, at=clock.now()))
 
-    clock.sleep = settle  # type: ignore[method-assign]
+    monkeypatch.setattr(clock, "sleep", settle)
     response = client.post("/modules", json=body(cmdb), headers=key("two"))
     problem = assert_problem(response, 504, "outcome_ambiguous", "unknown")
     assert operation_id not in str(problem)
