@@ -123,6 +123,7 @@ def create_app(settings: Settings) -> WsgiApp:
             cors=settings.cors,
         )
     )
+    app.extensions["loopback_only"] = not settings.auth.required  # the server checks its listening sockets
     app.extensions["start_fields"] = _start_fields(settings)  # the server logs them when it has started
     return app
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -27,6 +28,31 @@ settings.load_profile("no_deadline")
 
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
+
+
+class LocalSocket:
+    """Stands in for the socket of a connection to a local address, which a server puts into the environment."""
+
+    def __init__(self, address: object = ("127.0.0.1", 8000)) -> None:
+        self.address = address
+
+    def getsockname(self) -> object:
+        """Return the local address, or raise it if it is an error."""
+        if isinstance(self.address, Exception):
+            raise self.address
+        return self.address
+
+
+def serve_locally(app: Flask) -> Flask:
+    """Let a test client's requests arrive at a loopback address: without authentication nothing else is served."""
+    wsgi_app = app.wsgi_app
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        environ.setdefault("gunicorn.socket", LocalSocket())
+        return wsgi_app(environ, start_response)
+
+    app.wsgi_app = call  # type: ignore[method-assign]
+    return app
 
 
 class VirtualClock:
@@ -102,6 +128,6 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             deadline_seconds=10.0,
             authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
         )
-        return create_api(dependencies)
+        return serve_locally(create_api(dependencies))
 
     return build_service

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from flask import Request, request
 
 from gateway.api.context import dependencies, request_context
 from gateway.domain.backend import Backend
-from gateway.domain.callers import ANONYMOUS, Action, Caller
+from gateway.domain.callers import ANONYMOUS, Action, Caller, is_local_address
 from gateway.domain.errors import Forbidden, Unauthenticated
 from gateway.domain.messages import message
 from gateway.identity import Authenticator, Credentials
 
 #: Health, metrics and documentation are served without authentication.
 _UNAUTHENTICATED_BLUEPRINTS: Final = frozenset({"health", "docs"})
+
+
+def check_local_address(environ: Mapping[str, Any], authenticator: Authenticator) -> None:
+    """Raise Forbidden if authentication is off and others could have sent the request.
+
+    What counts is the local address of its connection. Without one, as from an unknown server, it is refused too.
+    """
+    if authenticator.required:
+        return
+    connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    try:
+        address = None if connection is None else connection.getsockname()
+    except OSError:
+        address = None
+    if not is_local_address(address):
+        raise Forbidden(message("loopback_only"))
 
 
 def authenticate(incoming: Request, authenticator: Authenticator) -> Caller:
@@ -63,5 +79,5 @@ def attach_passthrough_credential(backend: Backend) -> None:
     if not credential:
         raise Unauthenticated(message("passthrough_credential_required", backend=backend.name, header=header))
     ctx = request_context()
-    ctx.span.redact(credential)
+    ctx.call.redacting = ctx.span.redact(credential)
     ctx.call.credential = credential

@@ -9,7 +9,7 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 
-from gateway.api.authorization import authenticate
+from gateway.api.authorization import authenticate, check_local_address
 from gateway.api.context import RequestContext, request_context
 from gateway.api.cors import is_preflight
 from gateway.api.error_handlers import check_accept
@@ -59,6 +59,7 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
             trace=span.trace,
         )
         ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span)
+        check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):
             ctx.caller = caller = authenticate(request, config.authenticator)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -24,10 +25,14 @@ class CallContext:
     credential: str | None = field(default=None, repr=False)  # the caller's own, if the connection passes it through
     trace: Mapping[str, str] = field(default_factory=dict)  # headers of the caller's distributed trace
     upstream_seconds: float = field(default=0.0)  # time spent waiting for backends; the transport adds to it
+    #: The context in which the credential is redacted from everything that is written, also after the request.
+    redacting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
 
     def for_create(self, operation_id: str, deadline: float) -> CallContext:
         """Return the context of an operation's create, which continues after the caller's own deadline."""
-        return CallContext(self.request_id, deadline, operation_id, self.user, self.credential, self.trace)
+        call = CallContext(self.request_id, deadline, operation_id, self.user, self.credential, self.trace)
+        call.redacting = self.redacting
+        return call
 
 
 class SecretRegistry(Protocol):

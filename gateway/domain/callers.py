@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, Literal
 
-Action = Literal["create", "read", "update", "delete"]
-ACTIONS: Final[tuple[Action, ...]] = ("create", "read", "update", "delete")
-_RULE: Final = re.compile(r"([a-z,]+|\*):([a-z][a-z0-9-]{0,31}|\*):([A-Za-z0-9]{1,64}|\*)", re.ASCII)
+Action = Literal["create", "read", "update", "delete", "operate", "audit"]
+ACTIONS: Final[tuple[Action, ...]] = ("create", "read", "update", "delete", "operate", "audit")
+#: By the name in an allow-list. `*` stands for these four only: an existing list never allows an action added later.
+_ACTION_SETS: Final[Mapping[str, frozenset[Action]]] = {
+    "*": frozenset({"create", "read", "update", "delete"}),
+    **{action: frozenset({action}) for action in ACTIONS},
+}
+_RULE: Final = re.compile(r"([a-z,*]+):([a-z][a-z0-9-]{0,31}|\*):([A-Za-z0-9]{1,64}|\*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class AllowRule:
-    """One rule of an allow-list: actions, a connection and a scope; None stands for all of them."""
+    """One rule of an allow-list: actions, a connection and a scope; None stands for every connection or scope."""
 
-    actions: frozenset[Action] | None
+    actions: frozenset[Action]
     connection: str | None
     scope: str | None
 
     @classmethod
     def parse(cls, text: str) -> AllowRule:
-        """Parse `create,read:cmdb:1`, with * for all; raises ValueError."""
+        """Parse `create,read:cmdb:1` or `*:cmdb:*`; raises ValueError."""
         match = _RULE.fullmatch(text)
         if match is None:
             raise ValueError("say ACTIONS:CONNECTION:SCOPE, such as create,read:cmdb:1 or *:projectman:*")
         names = match[1].split(",")
-        by_name: dict[str, Action] = {action: action for action in ACTIONS}
-        if match[1] != "*" and (unknown := [name for name in names if name not in by_name]):
+        if unknown := [name for name in names if name not in _ACTION_SETS]:
             raise ValueError(f"there is no action {', '.join(unknown)}; there are {', '.join(ACTIONS)}")
-        actions = None if match[1] == "*" else frozenset(by_name[name] for name in names)
+        actions = frozenset[Action]().union(*(_ACTION_SETS[name] for name in names))
         return cls(actions, *(None if part == "*" else part for part in (match[2], match[3])))
 
     def matches(self, action: Action, connection: str, scope: str) -> bool:
         """Return whether this rule allows an action."""
         return (
-            (self.actions is None or action in self.actions)
+            action in self.actions
             and (self.connection is None or self.connection == connection)
             and (self.scope is None or self.scope == scope)
         )
@@ -65,5 +71,16 @@ class Caller:
         return False
 
 
-#: The caller of every request if authentication is off (loopback addresses only); it may do everything.
-ANONYMOUS: Final = Caller(name="anonymous", allow=(AllowRule(None, None, None),), principal="anonymous")
+def is_local_address(address: object) -> bool:
+    """Return whether only this machine can connect to an address that `socket.getsockname` returned."""
+    if not isinstance(address, tuple):
+        return isinstance(address, str | bytes)  # a Unix socket
+    try:
+        host = ip_address(str(address[0]))
+    except ValueError:
+        return False
+    return (getattr(host, "ipv4_mapped", None) or host).is_loopback
+
+
+#: The caller of every request if authentication is off (local addresses only); it may do everything.
+ANONYMOUS: Final = Caller(name="anonymous", allow=(AllowRule(frozenset(ACTIONS), None, None),), principal="anonymous")

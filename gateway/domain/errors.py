@@ -268,7 +268,7 @@ class IdempotencyKeyReused(CallerError):
 
 
 class OperationNotFound(CallerError):
-    """No operation has this id, or it has expired, or it belongs to another caller."""
+    """No operation has this id, or it has expired, or the caller may not read it."""
 
     code = "operation_not_found"
     title = "Operation not found"

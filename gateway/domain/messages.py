@@ -38,6 +38,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "jwks_unavailable": "The keys that verify tokens could not be fetched.",
     "jwks_unusable": "The issuer publishes no usable key.",
     "caller_not_allowed": "The caller {caller} is not allowed to {action} modules in scope {scope} of {backend}.",
+    "loopback_only": "auth.mode is none: this server answers requests to its loopback addresses only.",
     "caller_rate_limited": "Caller rate limit exceeded.",
     "passthrough_credential_required": "The connection {backend} uses the caller's own credential: send {header}.",
     "passthrough_credential_missing": "This connection uses the caller's own token, and the request carries none.",

@@ -180,14 +180,15 @@ class Provisioner:
 
         def work() -> None:
             try:
-                in_flight.result = send(
-                    backend,
-                    request,
-                    create_call,
-                    operation_id=operation_id,
-                    journal=self.journal,
-                    clocks=self.backend_clocks,
-                )
+                with create_call.redacting():
+                    in_flight.result = send(
+                        backend,
+                        request,
+                        create_call,
+                        operation_id=operation_id,
+                        journal=self.journal,
+                        clocks=self.backend_clocks,
+                    )
             finally:
                 call.upstream_seconds += create_call.upstream_seconds
                 self._in_flight.pop(operation_id, None)

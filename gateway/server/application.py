@@ -41,6 +41,11 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "keepalive": environment.keepalive_seconds,
         "limit_request_field_size": 65536,  # one header may carry a token of 32 KiB
         "limit_request_line": 8190,
+        # No request header changes the mount point, path or user: by default, gunicorn takes SCRIPT_NAME from local
+        # peers. Nothing depends on the scheme, and contradictory headers about it would be refused with 400.
+        "forwarder_headers": "",
+        "header_map": "drop",
+        "secure_scheme_headers": {},
         "control_socket_disable": True,  # all installations of one user would share its path
         "accesslog": None,
         "errorlog": "-",

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Turn garbage collection on, and log the start once for all workers."""
+    """Refuse a start that others could reach without authentication; turn garbage collection on; log the start once."""
+    _check_listeners(worker)
     gc.freeze()
     # The loaded modules are frozen because they are never garbage. A request leaves few reference cycles; with the
     # default threshold of 700, collections take a percent of its time.
@@ -64,6 +66,20 @@ def post_worker_init(worker: Any) -> None:
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
+
+
+def _check_listeners(worker: Any) -> None:
+    """Exit if authentication is off and a listening socket is not local: every option of gunicorn has taken effect."""
+    from gateway.domain.callers import is_local_address  # noqa: PLC0415 - the master loads no code of the application
+
+    if not worker.wsgi.extensions.get("loopback_only"):
+        return
+    addresses = [listener.getsockname() for listener in worker.sockets]
+    if exposed := [format_address(address) for address in addresses if not is_local_address(address)]:
+        text = "is none, which is allowed on loopback addresses only, and the server listens on"
+        # sys.stderr writes JSON by now; errors of the configuration are plain lines.
+        print(f"configuration: auth.mode: {text} {', '.join(exposed)}", file=sys.__stderr__, flush=True)
+        sys.exit(3)  # gunicorn stops instead of starting the worker again (`Arbiter.WORKER_BOOT_ERROR`)
 
 
 def format_address(address: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from gateway.domain.callers import AllowRule
+from gateway.domain.callers import AllowRule, is_local_address
 from gateway.settings.fields import (
     CaFile,
     Choice,
@@ -194,9 +194,6 @@ def bind_address(environ: Mapping[str, str]) -> str:
 
 
 def is_loopback(bind: str) -> bool:
-    """Return whether HOST:PORT or unix:PATH can be reached from this machine only."""
+    """Return whether HOST:PORT or unix:PATH can be reached from this machine only; the server checks an fd://NUMBER."""
     host = bind.rpartition(":")[0].strip("[]")
-    try:
-        return bind.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return bind.startswith(("unix:", "fd://")) or host == "localhost" or is_local_address((host,))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -24,8 +26,6 @@ _WORD_LENGTH: Final = 8
 _PREFIX_LENGTH: Final = 2 * _WORD_LENGTH - 1
 #: As many characters of a value decide the prefixes of all its encodings.
 _ENCODED_LENGTH: Final = 2 * _PREFIX_LENGTH
-#: Bounds the memory if a caller sends another credential with every request.
-_MAX_TEMPORARY: Final = 1000
 #: The value of a secret extends to the first of these.
 _VALUE_TERMINATORS: Final = r"\s\"'\\<>,;&"
 _PASSWORD: Final = re.compile(r"://[^/?#\s@:]*:([^/?#\s@]+)@|\bpassword=([^&\s]+)")
@@ -40,7 +40,8 @@ class Redactor:
         self._short_variants: Counter[str] = Counter()
         self._prefixes: Counter[str] = Counter()
         self._prefix_words: Counter[int] = Counter()
-        self._temporary: OrderedDict[str, float] = OrderedDict()
+        self._temporary: dict[str, float] = {}
+        self._lock = threading.Lock()
         for value in values:
             self.add(value)
 
@@ -50,22 +51,26 @@ class Redactor:
 
     def remove(self, value: str) -> None:
         """Undo one `add`."""
-        if value in self._values:
-            self._index(value, -1)
+        self._index(value, -1)
+
+    @contextmanager
+    def hold(self, value: str) -> Iterator[None]:
+        """Redact a value during a with block: a caller's credential, for as long as it is in flight."""
+        self.add(value)
+        try:
+            yield
+        finally:
+            self.remove(value)
 
     def add_temporary(self, value: str, seconds: float) -> None:
-        """Redact a value for this time, counted from the last call: a caller's credential, which is not stored."""
+        """Redact a value for this time, counted from the last call: a credential that was replaced."""
         now = self._clock()
         if value not in self._temporary:
             self.add(value)
         self._temporary[value] = now + seconds
-        self._temporary.move_to_end(value)
-        while self._temporary:
-            oldest, expires_at = next(iter(self._temporary.items()))
-            if expires_at > now and len(self._temporary) <= _MAX_TEMPORARY:
-                break
-            del self._temporary[oldest]
-            self.remove(oldest)
+        for expired in [name for name, expires_at in self._temporary.items() if expires_at <= now]:
+            del self._temporary[expired]
+            self.remove(expired)
 
     def may_contain_secret(self, text: str) -> bool:
         """Return whether a text may contain a secret; false positives are possible."""
@@ -108,10 +113,16 @@ class Redactor:
         return mask(text)
 
     def _index(self, value: str, change: int) -> None:
+        """Count a use of a value (`change` 1) or its end (-1); its encodings are indexed from the first to the last."""
+        with self._lock:
+            uses = self._values[value]
+            if len(value) >= MIN_SECRET_LENGTH and uses + change >= 0:
+                _adjust(self._values, value, change)
+                if min(uses, uses + change) == 0:
+                    self._index_encodings(value, change)
+
+    def _index_encodings(self, value: str, change: int) -> None:
         """Add a value's encodings to the index (`change` 1), or remove them (-1)."""
-        if len(value) < MIN_SECRET_LENGTH:
-            return
-        _adjust(self._values, value, change)
         for variant in set(encoded_variants(value if len(value) <= _ENCODED_LENGTH else value[:_ENCODED_LENGTH])):
             if len(variant) < MIN_SECRET_LENGTH:
                 continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
 from gateway.telemetry.metrics import METHODS, Metrics
@@ -11,24 +13,30 @@ from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.tracing import OtelSpan, OtelTracer, TraceHeaders, extract_trace_headers
 
 _log: Final = logging.getLogger("gateway.access")
-#: How long a caller's credential is redacted after its last use, in seconds: longer than any request takes.
-_SECRET_TTL: Final = 900.0
 _SERVER_ERROR: Final = 500
 
 
 class RequestSpan:
     """One request in progress; `trace` are the trace headers to send with the calls to backends that it makes."""
 
-    __slots__ = ("_redactor", "span", "trace")
+    __slots__ = ("_redactor", "_secrets", "span", "trace")
 
     def __init__(self, trace: TraceHeaders, span: OtelSpan | None, redactor: Redactor) -> None:
         self.span = span
         self.trace = trace if span is None else span.headers
         self._redactor = redactor
+        self._secrets: tuple[str, ...] = ()
 
-    def redact(self, secret: str) -> None:
-        """Redact a caller's credential in everything that is logged from now on."""
-        self._redactor.add_temporary(secret, _SECRET_TTL)
+    def redact(self, secret: str) -> Callable[[], AbstractContextManager[None]]:
+        """Redact a caller's credential until the request ends; work that outlasts it enters the returned context."""
+        self._redactor.add(secret)
+        self._secrets += (secret,)
+        return partial(self._redactor.hold, secret)
+
+    def close(self) -> None:
+        """End the redaction of the request's credentials."""
+        for secret in self._secrets:
+            self._redactor.remove(secret)
 
 
 class RequestTelemetry:
@@ -64,5 +72,8 @@ class RequestTelemetry:
 
     def close(self, request_span: RequestSpan | None) -> None:
         """Decrement the requests in flight; `request_span` is None if the request was never started."""
-        if request_span is not None and self._metrics is not None:
+        if request_span is None:
+            return
+        request_span.close()
+        if self._metrics is not None:
             self._metrics.in_flight -= 1

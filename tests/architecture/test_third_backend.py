@@ -15,9 +15,10 @@ import json, tests.architecture.plugin
 from gateway.app import create_app
 from gateway.backends import discover
 from gateway.settings import parse_settings
+from tests.conftest import serve_locally
 document = {"backends": {"box": {"type": "toy", "shelf": "shelf"}}}
 settings = parse_settings(document, {}, {name: type_.OptionsSchema for name, type_ in discover().items()})
-client = create_app(settings).test_client()
+client = serve_locally(create_app(settings)).test_client()
 created = client.post("/modules", json={"backend": "box", "scope": "shelf", "name": "bear"})
 backend = client.get("/backends/box")
 refused = client.post("/modules", json={"backend": "box", "scope": "SHELF", "name": "bear"})

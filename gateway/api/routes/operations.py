@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Blueprint, Response
@@ -11,22 +12,36 @@ from gateway.api.endpoint_spec import describe
 from gateway.api.i18n import get_language
 from gateway.api.responses import json_response
 from gateway.api.schemas.responses import OperationSchema
+from gateway.domain.callers import Action, Caller
 from gateway.domain.errors import OperationNotFound
-from gateway.domain.operation import Operation
+from gateway.domain.operation import Claim, Operation
 from gateway.provisioning.serialization import error_from_json, module_from_json
 
 blueprint = Blueprint("operations", __name__)
 _OPERATION: Final = OperationSchema()
+#: The actions of which one is needed to read a create, by its `if_exists`.
+_READERS: Final[Mapping[str, tuple[Action, ...]]] = {"error": ("create", "read"), "adopt": ("read",)}
 
 
 @blueprint.get("/operations/<operation_id>")
 @describe(summary="Follow a create", responses={200: ("What has become of it.", [OperationSchema])})
 def get_operation(operation_id: str) -> Response:
-    """Return one of the caller's own operations."""
+    """Return one of the caller's own operations, if the allow-list still covers it."""
     operation = dependencies().provisioner.journal.get(operation_id)
-    if operation is None or operation.claim.caller != request_context().caller.principal:
-        raise OperationNotFound
+    if operation is None or not _may_read(request_context().caller, operation.claim):
+        raise OperationNotFound  # and not Forbidden, which would confirm that the operation exists
     return json_response(serialize_operation(operation))
+
+
+def _may_read(caller: Caller, claim: Claim) -> bool:
+    """Return whether the create is the caller's own, and the allow-list, which may be narrower by now, covers it.
+
+    Its caller may read what it created; a create that may have adopted another caller's module needs `read`.
+    """
+    if claim.caller != caller.principal:
+        return False
+    scope, actions = claim.draft["draft"]["scope"], _READERS[claim.draft["if_exists"]]
+    return any(caller.is_allowed(action, claim.backend, scope) for action in actions)
 
 
 def serialize_operation(operation: Operation) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from flask.testing import FlaskClient
 
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
+from gateway.domain.operation import Settlement, State
 from gateway.resilience import create_rate_limiter
-from tests.conftest import VirtualClock
+from tests.conftest import LocalSocket, VirtualClock
 from tests.unit.api.callers import auth, caller, key
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
@@ -158,6 +160,29 @@ def test_passthrough_credential(passthrough_client: FlaskClient, cmdb: FakeBacke
     assert credentials == {"cmdb": {None}, "projectman": {"own"}}
 
 
+def test_credential_of_a_create_that_outlasts_its_request(
+    passthrough_client: FlaskClient, projectman: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The credential of a create that is still being sent after its response stays redacted until it is sent."""
+    redactor = passthrough_client.application.extensions["gateway"].telemetry._redactor
+    works: list[Callable[[], None]] = []
+    redacted: list[str] = []
+    send = projectman._send
+
+    def record(operation: str, what: Any, call: CallContext) -> None:
+        redacted.append(redactor.redact(f"sent {call.credential} now"))
+        send(operation, what, call)
+
+    projectman._send = record  # type: ignore[method-assign]
+    monkeypatch.setattr(clock, "spawn", works.append)
+    headers = {"X-Auth-Token": "the-credential-of-a-caller", "Prefer": "respond-async"}
+    assert passthrough_client.post("/modules", json=body(projectman), headers=headers).status_code == 202
+    for work in works:
+        work()
+    assert redacted == ["sent [redacted] now"]
+    assert redactor.redact("the-credential-of-a-caller") == "the-credential-of-a-caller"
+
+
 def _record_credentials(backend: FakeBackend, credentials: set[str | None]) -> None:
     send = backend._send
 
@@ -197,3 +222,104 @@ def test_credential_not_stored(passthrough_client: FlaskClient, projectman: Fake
     response = passthrough_client.post("/modules", json=body(projectman), headers=headers)
     assert "own-secret" not in passthrough_client.get(response.headers["Location"]).get_data(as_text=True)
     assert "own-secret" not in repr(CallContext("r", 0.0, credential="own-secret"))
+
+
+@pytest.fixture
+def narrowed(build: Any, cmdb: FakeBackend) -> Any:
+    """Returns a client of the same service and journal for caller `one` with another allow-list."""
+    return lambda *allow: build({"cmdb": cmdb}, auth(caller("one", *allow))).test_client()
+
+
+@pytest.mark.parametrize(
+    ("query", "allow", "status"),
+    [
+        ("", ("create:cmdb:1",), 200),
+        ("", ("read:cmdb:1",), 200),
+        ("", ("*:cmdb:*",), 200),
+        ("", ("update,delete,operate,audit:cmdb:1",), 404),
+        ("", ("*:cmdb:2",), 404),
+        ("", ("*:projectman:*",), 404),
+        ("", (), 404),
+        ("?if_exists=adopt", ("read:cmdb:1",), 200),
+        ("?if_exists=adopt", ("create:cmdb:1",), 404),
+    ],
+)
+def test_operation_after_the_allow_list_was_narrowed(
+    narrowed: Any, cmdb: FakeBackend, query: str, allow: tuple[str, ...], status: int
+) -> None:
+    """Reading an operation needs create or read where it took place, and read if it may show an adopted module.
+
+    A refused one is 404 like one that never existed, so that its id proves nothing.
+    """
+    headers = {**key("one"), "Prefer": "respond-async", "Idempotency-Key": "k"}
+    address = narrowed("*:*:*").post(f"/modules{query}", json=body(cmdb), headers=headers).headers["Location"]
+    client = narrowed(*allow)
+    response = client.get(address, headers=key("one"))
+    assert response.status_code == status
+    if status == 404:
+        refused, unknown = response.get_json(), client.get("/operations/none", headers=key("one")).get_json()
+        assert {**refused, "request_id": ""} == {**unknown, "request_id": ""}
+
+
+@pytest.mark.parametrize("query", ["", "?if_exists=adopt"])
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "k"}, {"X-Request-Id": "r"}, {"Prefer": "respond-async"}])
+def test_replay_after_the_allow_list_was_narrowed(
+    narrowed: Any, cmdb: FakeBackend, headers: dict[str, str], query: str
+) -> None:
+    """A repeated create is authorized like the first one: neither module nor operation is shown."""
+    needed = "read" if query else "create"
+    remaining = f"{'create' if query else 'read'},update,delete:cmdb:1"
+    request = {"json": body(cmdb), "headers": {**headers, **key("one")}}
+    first = narrowed("*:*:*").post(f"/modules{query}", **request)
+    problem = assert_problem(narrowed(remaining).post(f"/modules{query}", **request), 403, "forbidden")
+    assert needed in problem["detail"]
+    assert problem.keys().isdisjoint({"instance", "existing"})
+    assert first.headers["Location"] not in str(problem)
+
+
+def test_operation_of_another_caller_is_not_named(
+    build: Any, cmdb: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A create that meets another caller's equal one gets neither its operation (202) nor its id (`instance`)."""
+    app = build({"cmdb": cmdb}, auth(caller("one", "*:*:*"), caller("two", "*:*:*")))
+    client = app.test_client()
+    cmdb.fails["create"] = OutcomeUnknown()
+    first = client.post("/modules", json=body(cmdb), headers={**key("one"), "Prefer": "respond-async"})
+    response = client.post("/modules", json=body(cmdb), headers={**key("two"), "Prefer": "respond-async"})
+    problem = assert_problem(response, 409, "create_in_progress")
+    assert first.get_json()["id"] not in str(problem)
+    operation_id, journal = first.get_json()["id"], app.extensions["provisioner"].journal
+
+    def settle(_seconds: float) -> None:
+        clock.seconds += 1.0
+        journal.settle(operation_id, Settlement(state=State.AMBIGUOUS, at=clock.now()))
+
+    monkeypatch.setattr(clock, "sleep", settle)
+    response = client.post("/modules", json=body(cmdb), headers=key("two"))
+    problem = assert_problem(response, 504, "outcome_ambiguous", "unknown")
+    assert operation_id not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        {"gunicorn.socket": LocalSocket(("192.0.2.2", 8000))},
+        {"gunicorn.socket": LocalSocket(OSError("closed"))},
+        {"gunicorn.socket": None},
+        {"gunicorn.socket": None, "werkzeug.socket": LocalSocket(("::", 8000, 0, 0))},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("OPTIONS", "/modules"), *PROTECTED])
+def test_not_local(build: Any, cmdb: FakeBackend, connection: dict[str, Any], method: str, path: str) -> None:
+    """Without authentication a request is refused unless its local address is known to be local, whatever its path."""
+    client = build({"cmdb": cmdb}).test_client()
+    response = client.open(path, method=method, environ_overrides=connection, headers={"Host": "localhost"})
+    assert assert_problem(response, 403, "forbidden")["detail"].startswith("auth.mode is none")
+    assert not cmdb.sent
+    assert client.get("/backends", environ_overrides={"gunicorn.socket": LocalSocket("/run/g.sock")}).status_code == 200
+
+
+def test_not_local_with_authentication(auth_client: FlaskClient) -> None:
+    """With authentication the address does not count."""
+    overrides = {"gunicorn.socket": None}
+    assert auth_client.get("/backends", headers=key("one"), environ_overrides=overrides).status_code == 200

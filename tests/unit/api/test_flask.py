@@ -16,10 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.api.context import dependencies, request_context
+from tests.conftest import LocalSocket
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
 LIST = "/modules?backend=cmdb&scope=1"
+LOCAL = {"gunicorn.socket": LocalSocket()}
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -28,7 +30,7 @@ def test_plain_classes(app: Flask) -> None:
     assert type(app) is Flask
     assert app.request_class is flask.Request
     assert app.response_class is flask.Response
-    with app.test_request_context("/livez"):
+    with app.test_request_context("/livez", environ_overrides=LOCAL):
         app.preprocess_request()
         assert type(app.make_response(app.dispatch_request())) is flask.Response
 
@@ -209,7 +211,7 @@ def test_test_client(app: Flask, cmdb: FakeBackend) -> None:
 
 def test_test_request_context(app: Flask, cmdb: FakeBackend) -> None:
     """A request context that a test pushes is matched, dispatched and processed like a request of the server."""
-    with app.test_request_context(LIST):
+    with app.test_request_context(LIST, environ_overrides=LOCAL):
         assert request.endpoint == "modules.list_modules"
         assert dependencies().backends["cmdb"] is cmdb
         response = app.full_dispatch_request()

@@ -241,7 +241,7 @@ def test_refusal_is_shared(
     operation = journal.get("op-1")
     assert operation is not None
     with pytest.raises(ModuleAlreadyExists) as caught:
-        provisioner._result_or_raise(operation, "name", "r")
+        provisioner._result_or_raise(operation, "name", operation.claim)
     assert caught.value.existing == "cmdb.1.10.9"
 
 

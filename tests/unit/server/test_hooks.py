@@ -51,6 +51,21 @@ def test_the_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert record.__dict__["fields"] == {**fields, "addresses": addresses, "workers": 2}
 
 
+@pytest.mark.usefixtures("collector")
+def test_a_start_at_another_address_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without authentication a listening socket that is not local ends the start with one line and the status 3."""
+    worker = _worker(2, {"loopback_only": True})
+    hooks.post_worker_init(worker)
+    worker.sockets += [Listener(("192.0.2.2", 8000)), Listener(("::", 8000, 0, 0))]
+    with pytest.raises(SystemExit) as raised:
+        hooks.post_worker_init(worker)
+    assert raised.value.code == 3
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith("the server listens on 192.0.2.2:8000, [::]:8000")
+    worker.wsgi.extensions["loopback_only"] = False
+    hooks.post_worker_init(worker)
+
+
 @pytest.mark.parametrize(("in_flight", "sleeps"), [([0], 0), ([2, 1, 0], 2), ([1] * 10_000, 720)])
 def test_a_stopping_worker_waits_for_creates(
     monkeypatch: pytest.MonkeyPatch, in_flight: Sequence[int], sleeps: int

@@ -222,3 +222,26 @@ def test_loopback_only_without_authentication(errors: Errors, read: Read) -> Non
     ]
     required = '[auth]\nmode = "required"' + _CALLER
     assert read(required + CMDB, SECRET="hush", GATEWAY_BIND="0.0.0.0:8000").bind == "0.0.0.0:8000"
+
+
+@pytest.mark.parametrize(
+    ("bind", "allowed"),
+    [
+        ("127.8.8.8:80", True),
+        ("localhost:80", True),
+        ("[::1]:80", True),
+        ("[::ffff:127.0.0.1]:80", True),
+        ("unix:/run/gateway.sock", True),
+        ("fd://3", True),
+        (":80", False),
+        ("[::]:80", False),
+        ("[::ffff:192.0.2.2]:80", False),
+        ("gateway.local:80", False),
+    ],
+)
+def test_addresses_without_authentication(read: Read, errors: Errors, bind: str, allowed: bool) -> None:
+    """An address that shows that others can reach it is refused before the start; the server checks its sockets too."""
+    if allowed:
+        assert read(CMDB, SECRET="hush", GATEWAY_BIND=bind).bind == bind
+    else:
+        assert len(errors(CMDB, SECRET="hush", GATEWAY_BIND=bind)) == 1

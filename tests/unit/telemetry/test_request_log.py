@@ -18,7 +18,7 @@ from gateway.telemetry.logging_config import JsonFormatter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.request_log import RequestTelemetry
-from tests.conftest import VirtualClock
+from tests.conftest import VirtualClock, serve_locally
 from tests.unit.telemetry.test_metrics import samples
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -46,7 +46,7 @@ def app(clock: VirtualClock, metrics: Metrics, redactor: Redactor) -> Flask:
         telemetry=RequestTelemetry(metrics, None, redactor),
     )
     middleware.init_app(app, config)
-    return app
+    return serve_locally(app)
 
 
 @pytest.fixture
@@ -160,11 +160,14 @@ def test_requests_are_counted(view: View, metrics: Metrics, clock: VirtualClock)
 
 
 def test_credential_is_redacted(view: View, redactor: Redactor) -> None:
-    """A caller's credential for a backend is redacted from then on."""
+    """A caller's credential for a backend is redacted until the request ends, failed or not."""
+    seen: list[Any] = []
 
-    def respond() -> str:
+    def show() -> str:
         context.request_context().span.redact("the-credential-of-a-caller")
-        return ""
+        seen.append(redactor.redact("x the-credential-of-a-caller"))
+        raise RuntimeError
 
-    view(respond).get("/modules")
-    assert redactor.redact("x the-credential-of-a-caller") == "x [redacted]"
+    assert view(show).get("/modules").status_code == 500
+    assert seen == ["x [redacted]"]
+    assert redactor.redact("x the-credential-of-a-caller") == "x the-credential-of-a-caller"
