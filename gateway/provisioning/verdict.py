@@ -88,17 +88,18 @@ def find_differences(change: ModuleDraft | ModulePatch, module: Module) -> Mappi
     not_given = None if isinstance(change, ModuleDraft) else UNSET
     wanted = {f"/{name}": getattr(change, name, not_given) for name in ("parent", "name", "description", "owners")}
     found: dict[str, Any] = {"/parent": module.parent, "/name": module.name, "/description": module.description}
-    found["/owners"] = tuple(owner.id for owner in module.owners)
+    found["/owners"] = tuple([owner.id for owner in module.owners])
     for name, value in change.attributes.items():
         pointer = f"/attributes/{name}"
         wanted[pointer], found[pointer] = value, module.attributes.get(name)
-    return {
-        pointer: {"wanted": _comparable(value), "found": _comparable(found[pointer])}
-        for pointer, value in wanted.items()
-        if value is not not_given
-        and pointer.split("/")[1] not in module.unavailable
-        and not _is_equal(_comparable(value), _comparable(found[pointer]))
-    }
+    differences: dict[str, Any] = {}
+    for pointer, value in wanted.items():
+        if value is not_given or value == found[pointer] or pointer.split("/")[1] in module.unavailable:
+            continue
+        pair = _comparable(value), _comparable(found[pointer])
+        if not _is_equal(*pair):
+            differences[pointer] = dict(zip(("wanted", "found"), pair, strict=True))
+    return differences
 
 
 def not_kept_errors(diff: Mapping[str, Any]) -> list[FieldError]:

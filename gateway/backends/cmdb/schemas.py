@@ -94,6 +94,8 @@ def normalize(change: Change) -> Change:
 
     CMDB trims text (instance_validate.go), and a create with the service category 0 gets the default one.
     """
+    if not change.attributes:
+        return change
     is_draft = isinstance(change, ModuleDraft)
     attributes = {
         name: strip_whitespace(value) if isinstance(value, str) else value
