@@ -216,6 +216,7 @@ _CONNECTION_REFUSED: Final = re.compile(
     r"connection refused|failed to connect to upstream|timed out(?: \([^)]{0,60}\))? while connecting", re.IGNORECASE
 )
 #: In the text of 1199014: values, and ids of fields, with their values or without. The fields' names are translated.
+_MAX_TEXT: Final = 2000
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FIELD_ID: Final = re.compile(r"\b([A-Za-z]\w*): |\b(bk_\w+)", re.ASCII)
 #: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
@@ -258,7 +259,8 @@ def parse_failure(
 
 def duplicate_fields(message: str) -> frozenset[str]:
     """Return the ids of the fields that the text of 1199014 names; a text with the fields' names has none."""
-    return frozenset(key or name for key, name in _FIELD_ID.findall(_QUOTED.sub("", message)))
+    text = _QUOTED.sub("", message[:_MAX_TEXT])
+    return frozenset(key or name for key, name in _FIELD_ID.findall(text))
 
 
 def field_pointer(field: str) -> str:

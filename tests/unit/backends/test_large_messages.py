@@ -32,6 +32,7 @@ RUNS: Final = [
     *("'", "''a", "'a", "'a/", "'a_", "[", "[bk_", "[bk_a", "[data", "]", "a", "/", "_", "1", "0", ".", "-", "\x85"),
     *("APP ", "APP authentication", "connection ", "user is not ", "app is not ", "valid user ", "User "),
     *("limit:", "limit:1", "limit:1,", "limit:1,time:", "limit:1,time:1 ", "time:", "limit:" + "1" * 999),
+    *('"', '\\"', 'a: "', "bk_", "bk_a", "timed out (", "timed out (a) while ", "failed to connect ", "AB.", "AB.A"),
     *("token ", "token expire", "decrypt ", "AK access ", "APIG.", "PM.", "模", " ", "\n", ",", "404: ", "2022-02-22T"),
 ]
 SIZE: Final = 60_000
@@ -81,6 +82,7 @@ def test_a_cmdb_error(run: str) -> None:
     body = {"result": False, "code": run, "message": run, "request_id": run}
     fails(cmdb(Canned(200, body, dict.fromkeys(names, run))), "1.10.5")
     fails(cmdb(Canned(200, run.encode())), "1.10.5")
+    fails(cmdb(Canned(200, {"result": False, "code": 1199014, "message": f'"{run}'})), "1.10.5")
 
 
 def test_a_projectman_error(run: str) -> None:
