@@ -50,7 +50,6 @@ HTTP_STATUS: Final = {
     "built_in_protected": 409,
     "circuit_open": 503,
     "create_in_progress": 409,
-    "create_not_kept": 409,
     "description_required": 422,
     "draining": 503,
     "forbidden": 403,

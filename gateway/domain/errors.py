@@ -10,7 +10,7 @@ GatewayError
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is valid, the current state forbids it
 │   ├── ModuleAlreadyExists, ModuleExistsDifferently, UniqueFieldConflict, CreateInProgress, ModuleBusy
-│   ├── CreateNotKept, UpdateNotKept
+│   ├── UpdateNotKept
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
@@ -292,25 +292,14 @@ class ModuleExistsDifferently(Conflict):
     title = "A module of this name exists with other values"
 
 
-class CreateNotKept(Conflict):
-    """The module was created, with other values than were sent: `existing` is its id, `diff` lists the differences.
-
-    Change or delete it.
-    """
-
-    code = "create_not_kept"
-    title = "The module was created with other values"
-    outcome = Outcome.APPLIED
-
-
 class UpdateNotKept(Conflict):
-    """The backend accepted the update, but the module has other values than were sent; `diff` lists them.
+    """The backend accepted the write, but the module (`existing`) has other values than were sent; `diff` lists them.
 
-    The outcome is applied if other fields of the same update were kept.
+    The outcome is applied if the module was created, or other fields of the update were kept. Change the module again.
     """
 
     code = "update_not_kept"
-    title = "The backend did not keep the update"
+    title = "The backend did not keep the values that were sent"
     outcomes = (Outcome.APPLIED, Outcome.NOT_APPLIED)
 
 

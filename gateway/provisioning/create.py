@@ -14,15 +14,16 @@ from gateway.domain.errors import (
     BackendReplyInvalid,
     BackendTimeout,
     BackendUnavailable,
-    CreateNotKept,
     GatewayError,
     JournalUnavailable,
     ModuleAlreadyExists,
     ModuleExistsDifferently,
+    Outcome,
     OutcomeUnknown,
     ParentNotFound,
     ScopeNotFound,
     TemplateManaged,
+    UpdateNotKept,
     ValidationFailed,
 )
 from gateway.domain.journal import Journal
@@ -118,13 +119,19 @@ def send(
 
 
 def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_id: str) -> None:
-    """Raise CreateNotKept if the module that a create made, or adopted, does not have the values of the draft.
+    """Raise UpdateNotKept if the module that a create made, or adopted, does not have the values of the draft.
 
     Values that a backend is known to normalize are no difference. Any other is an error, because a caller would
     take a success for the values that it sent; the module exists, and the error has its id.
     """
     if diff := find_differences(backend.capabilities.normalize(draft), module):
-        raise CreateNotKept(errors=not_kept_errors(diff), existing=module.id, diff=diff, operation=operation_id)
+        raise UpdateNotKept(
+            errors=not_kept_errors(diff),
+            existing=module.id,
+            diff=diff,
+            operation=operation_id,
+            outcome=Outcome.APPLIED,
+        )
 
 
 def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:

@@ -110,7 +110,7 @@ def test_a_create_that_was_not_kept_is_no_success(build: Callable[..., Flask], r
     """CMDB drops an attribute that the model does not have: 409 with outcome applied, the id and the difference."""
     with service(build, route) as client:
         response = create(client, attributes={"absent": "x"})
-        problem = assert_problem(response, 409, "create_not_kept", "applied")
+        problem = assert_problem(response, 409, "update_not_kept", "applied")
         assert problem["diff"] == {"/attributes/absent": {"wanted": "x", "found": None}}
         assert field_errors(problem) == {("/attributes/absent", "not_kept")}
         assert client.get(f"/modules/{problem['existing']}").get_json()["name"] == "redis"

@@ -18,7 +18,6 @@ TITLES: Final[Mapping[str, str]] = {
     "built_in_protected": "内置模块受保护",
     "circuit_open": "熔断器已打开",
     "create_in_progress": "同名模块正在创建",
-    "create_not_kept": "模块已创建，但内容与所发送的不同",
     "description_required": "必须提供描述",
     "draining": "进程即将退出",
     "forbidden": "调用方无权执行此请求",
@@ -51,7 +50,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unique_field_conflict": "另一个模块已有必须唯一的值",
     "unsupported_field": "后端不支持此字段",
     "unsupported_media_type": "请求体必须是 JSON",
-    "update_not_kept": "后端未保存此更新",
+    "update_not_kept": "后端未保存所发送的值",
     "validation_failed": "请求不符合规则",
 }
 
@@ -67,7 +66,6 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "built_in_protected": "后端自带的内置模块既不能修改，也不能删除。",
     "circuit_open": "后端持续出错，网关暂停调用一段时间。请等待 Retry-After 所示的时间后重试。",
     "create_in_progress": "另一个请求正在创建同名模块。此请求未做任何变更；请稍后重试。",
-    "create_not_kept": "模块已创建，但内容与所发送的不同：其 ID 见 `existing`，差异见 `diff`。请修改或删除该模块。",
     "description_required": "后端在每次更新时都会替换描述，且无法读取原有的描述：请在请求中提供描述。",
     "draining": "此进程即将退出，不再受理新的请求。请重试：将由另一个进程应答。",
     "forbidden": "调用方的许可列表不包含此请求；未向任何后端发送请求。网关的运维人员可以扩充该列表。",
@@ -100,7 +98,8 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "unique_field_conflict": "另一个模块已有此值，而后端要求该值唯一；如已知是哪些字段，见 `errors`。请更换该值。",
     "unsupported_field": "后端无法保存此字段，而网关不会悄悄丢弃任何内容。请去掉此字段。",
     "unsupported_media_type": "请求体未声明为 JSON。请发送 Content-Type: application/json。",
-    "update_not_kept": "后端已接受更新，但模块的内容与所发送的不同；差异见 `diff`。其他字段若已保存，结果为 applied。",
+    "update_not_kept": "后端已接受写入，但模块（`existing`）的内容与所发送的不同；差异见 `diff`。"
+    "模块已创建，或此更新的其他字段已保存时，结果为 applied。请再次修改该模块。",
     "validation_failed": "一个或多个字段不符合规则；`errors` 列出了全部错误。请更正后重新发送。",
 }
 
