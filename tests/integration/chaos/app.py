@@ -1,8 +1,12 @@
-"""The gateway with workers that can be killed at given points: `gunicorn tests.integration.chaos.app:app`."""
+"""The gateway with workers that can be killed or frozen at given points, and whose wall clock can be stepped.
+
+`gunicorn tests.integration.chaos.app:app`
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,9 @@ from gateway.domain.operation import Claim, ClaimResult, Settlement
 from gateway.journals import create_journal
 from tests.integration.chaos.kill_points import VARIABLE, KillOrders
 
-_orders = KillOrders(Path(os.environ[VARIABLE]))
+_folder = Path(os.environ[VARIABLE])
+_orders = KillOrders(_folder)
+_clock = _folder / "clock"
 
 
 class KillingJournal:
@@ -78,6 +84,14 @@ class KillingBackendType:
         return KillingBackend(self.type.create_backend(*args))
 
 
+def _stepped_time() -> float:
+    """Return the wall-clock time plus the seconds in the file `clock`, 0 without a file."""
+    try:
+        return time.time() + float(_clock.read_text())
+    except FileNotFoundError:
+        return time.time()
+
+
 def _discover() -> dict[str, Any]:
     return {name: KillingBackendType(backend_type) for name, backend_type in discover().items()}
 
@@ -85,5 +99,6 @@ def _discover() -> dict[str, Any]:
 with (
     patch.object(gateway.app, "create_journal", lambda url: KillingJournal(create_journal(url))),
     patch.object(gateway.app, "discover", _discover),
+    patch.object(gateway.app.SystemClock, "now", staticmethod(_stepped_time)),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

@@ -1,4 +1,4 @@
-"""Kills a worker at a given point: an order is a file, and the process that renames it first is killed."""
+"""Kills or freezes a worker at a given point: an order is a file, and the process that renames it first obeys it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ OUTSIDE: Final = ("after-send", "after-send-lost", "after-commit", "during-drain
 POINTS: Final = (*INSIDE, *OUTSIDE)
 
 _SENDING: Final = "sending"
+_FREEZE: Final = "freeze-"
 
 
 class KillOrders:
@@ -32,10 +33,21 @@ class KillOrders:
         """Have the worker that sends this name record its process id."""
         self.add(_SENDING, name)
 
+    def freeze(self, point: str, name: str) -> None:
+        """Freeze the first worker that reaches this point with this name."""
+        self.add(f"{_FREEZE}{point}", name)
+
+    def thaw(self, point: str, name: str) -> None:
+        """Continue the workers that are frozen at this point."""
+        for pid in self._executed_by(f"{_FREEZE}{point}", name):
+            os.kill(pid, signal.SIGCONT)
+
     def execute(self, point: str, name: str) -> None:
-        """Kill this process if there is an order."""
+        """Kill or freeze this process if there is an order."""
         if self._claim(point, name):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._claim(f"{_FREEZE}{point}", name):
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def record_sender(self, name: str) -> None:
         """Record this process as the sender of a watched name."""
@@ -48,7 +60,7 @@ class KillOrders:
 
     def executed(self, point: str, name: str) -> int:
         """Return how often an order was executed."""
-        return len(self._executed_by(point, name))
+        return len(self._executed_by(point, name)) + len(self._executed_by(f"{_FREEZE}{point}", name))
 
     def _claim(self, point: str, name: str) -> bool:
         order = self._folder / f"{point}@{name}"

@@ -1,4 +1,4 @@
-"""One run of the matrix: a create whose worker is killed, other creates beside it, repetitions, and a verification."""
+"""One run of the matrix: a create whose worker is killed or frozen, other creates, repetitions, and a verification."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ from typing import Any, Final
 
 from tests.integration.chaos import caller
 from tests.integration.chaos.caller import CreateSpec
-from tests.integration.chaos.kill_points import OUTSIDE, POINTS
-from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.chaos.kill_points import INSIDE, OUTSIDE, POINTS
+from tests.integration.chaos.testbed import (
+    HARD_TIMEOUT,
+    SETTLE,
+    TARGETS,
+    GatewayTestbed,
+    Topology,
+    eventually,
+    run_testbed,
+)
 from tests.integration.chaos.verifier import Totals, verify
 
 _APPLICATION: Final = "tests.integration.chaos.app:app"
@@ -33,24 +41,28 @@ _FAULTS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
 }
 _BYSTANDERS: Final = 6
 _TIMEOUT: Final = 15.0
+#: Longer than the sender's lease and the settle window that follows it, less than gunicorn's own timeout; seconds.
+_FREEZE_SECONDS: Final = 2 * (HARD_TIMEOUT + 5.0) + SETTLE + 8.0
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination; `by` is how repetitions are identified."""
+    """One combination; `by` is how repetitions are identified, `signal` ends the worker or freezes it for a while."""
 
     point: str
     backend: str
     journal: str
     by: str
+    signal: str = "kill"
 
     def __str__(self) -> str:
-        return f"{self.point} {self.backend} {self.journal} {self.by}"
+        return f"{self.point} {self.backend} {self.journal} {self.by} {self.signal}"
 
 
 def cells() -> Iterator[Cell]:
     """Yield all cells of the matrix."""
-    return (Cell(*values) for values in product(POINTS, TARGETS, JOURNALS, ("key", "request-id")))
+    yield from (Cell(*values) for values in product(POINTS, TARGETS, JOURNALS, ("key", "request-id")))
+    yield from (Cell(*values) for values in product(INSIDE, TARGETS, JOURNALS, ("key",), ("freeze",)))
 
 
 def run(cell: Cell, folder: Path, journal_url: str | None) -> Totals:
@@ -60,11 +72,13 @@ def run(cell: Cell, folder: Path, journal_url: str | None) -> Totals:
 
 
 def run_on(testbed: GatewayTestbed, cell: Cell) -> Totals:
-    """Run one cell on this testbed and verify it; raise AssertionError unless a worker was killed."""
+    """Run one cell on this testbed and verify it; raise AssertionError unless a worker was killed or frozen."""
     victim = CreateSpec(cell.backend, "victim", cell.by)
     orders = testbed.kill_orders
     if cell.point in OUTSIDE:
         orders.watch_sender(victim.name)
+    elif cell.signal == "freeze":
+        orders.freeze(cell.point, victim.name)
     else:
         orders.add(cell.point, victim.name)
     if faults := _FAULTS.get(cell.point):
@@ -82,6 +96,9 @@ def run_on(testbed: GatewayTestbed, cell: Cell) -> Totals:
         else:
             assert eventually(lambda: orders.executed(cell.point, victim.name) > 0, _TIMEOUT), cell
             kills = orders.executed(cell.point, victim.name)
+            if cell.signal == "freeze":
+                time.sleep(_FREEZE_SECONDS)
+                orders.thaw(cell.point, victim.name)
         histories = [future.result() for future in futures]
     return verify(testbed, histories, kills=kills)
 
