@@ -25,7 +25,7 @@ from gateway.domain.messages import message
 from gateway.domain.module import Module
 
 _AMBIGUOUS_STATUSES: Final = frozenset({400, 404})
-#: Causes, None for one that does not apply; evaluated one at a time, because the last needs a further request.
+#: Possible causes, None for one that does not apply. A generator, because the last one costs a further request.
 _Candidates = Iterator[GatewayError | None]
 
 
@@ -41,9 +41,9 @@ class ErrorRefiner:
         """Return why a create failed: the name exists, or the parent or the owner does not."""
 
         def candidates(modules: Sequence[Module]) -> _Candidates:
-            yield _name_taken(name, modules)
+            yield _name_conflict(name, modules)
             yield ParentNotFound() if parent is not None and _is_missing(parent, modules) else None
-            yield _name_taken(name, modules, key=_fold)
+            yield _name_conflict(name, modules, normalize=_normalize_name)
             yield OwnerNotFound() if self._is_not_member(owner) else None
 
         return self._first_matching_cause(error, candidates)
@@ -54,8 +54,8 @@ class ErrorRefiner:
         def candidates(modules: Sequence[Module]) -> _Candidates:
             others = [module for module in modules if module.native_id != native_id]
             yield ModuleNotFound() if _is_missing(native_id, modules) else None
-            yield _name_taken(name, others)
-            yield _name_taken(name, others, key=_fold)
+            yield _name_conflict(name, others)
+            yield _name_conflict(name, others, normalize=_normalize_name)
             yield OwnerNotFound() if self._is_not_member(owner) else None
 
         return self._first_matching_cause(error, candidates)
@@ -75,12 +75,14 @@ class ErrorRefiner:
         failure = error.context.failure
         if failure is None or failure.status not in _AMBIGUOUS_STATUSES:
             return error
+        # A published code has decided already, unless it means no more than that the backend failed; so has the lack of
+        # any code, which leaves the outcome unknown.
         if not isinstance(error, BackendError) and (failure.code is None or failure.code in ERRORS.rows):
             return error
         try:
             modules = self._client.list_modules(self._project, self._call)
             cause = next(filter(None, candidates(modules)), None)
-        except GatewayError:
+        except GatewayError:  # the project cannot be read: the cause stays unknown
             return error
         if cause is None:
             return error
@@ -91,16 +93,21 @@ class ErrorRefiner:
         return owner not in self._client.member_ids(self._project, self._call)
 
 
-def _name_taken(name: str, modules: Sequence[Module], key: Callable[[str], str] = str) -> ModuleAlreadyExists | None:
-    """Return the conflict with the first module of this name, which it shows; names are compared by `key`."""
+def _name_conflict(
+    name: str, modules: Sequence[Module], normalize: Callable[[str], str] | None = None
+) -> ModuleAlreadyExists | None:
+    """Return the error that shows the first module of this name, None if there is none.
+
+    With `normalize`, names that it makes equal are the same.
+    """
     for module in modules:
-        if key(module.name) == key(name):
+        if module.name == name or (normalize is not None and normalize(module.name) == normalize(name)):
             detail = message("name_taken_in_scope", name=module.name, scope=module.scope)
             return ModuleAlreadyExists(detail, existing=module.id)
     return None
 
 
-def _fold(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Return a name without case, width and white space: how the service compares names is not documented."""
     return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
 

@@ -287,10 +287,10 @@ def test_a_delete_that_met_another_transaction(
     cmdb.answers(refusal(code), modules=search_response(CMDB_MODULE))
     cmdb.then_modules(after)
     if error is None:
-        assert backend.delete("1.10.37825", cascade=False, call=call) == ("1.10.37825",)
+        backend.delete("1.10.37825", call)
     else:
         with pytest.raises(error):
-            backend.delete("1.10.37825", cascade=False, call=call)
+            backend.delete("1.10.37825", call)
     assert cmdb.sent == ["search_module", "delete_module", "search_module"]
 
 
@@ -323,7 +323,7 @@ def test_an_unknown_module_is_not_deleted(backend: Backend, cmdb: Cmdb, call: Ca
     """documented: cmdb.md §9: CMDB answers success; the module is read under its business and set before."""
     cmdb.answers({"result": True, "code": 0, "message": "success", "data": None}, modules=search_response())
     with pytest.raises(ModuleNotFound):
-        backend.delete("1.10.37825", cascade=False, call=call)
+        backend.delete("1.10.37825", call)
     assert cmdb.sent == ["search_module"]
 
 
