@@ -118,6 +118,7 @@ class Redactor:
                 return True
         if not self._prefix_words:
             return False
+        # The bytes of the text as integers of 8 bytes each, padded with zeros to whole words.
         encoded = text.encode(errors="surrogatepass")
         aligned_words = memoryview(encoded + b"\0" * (-len(encoded) % _WORD_LENGTH)).cast("Q")
         return not self._prefix_words.keys().isdisjoint(aligned_words)

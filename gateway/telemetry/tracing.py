@@ -173,14 +173,14 @@ def _is_valid_tracestate(tracestate: str) -> bool:
 
 def _b3_separate_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return B3's separate headers; if one of the two ids is missing or malformed, only the sampling decision."""
-    headers = {
+    b3_headers = {
         name: value
         for name, variable, pattern in _B3_SEPARATE_HEADERS
         if (value := environ.get(variable)) is not None and pattern.fullmatch(value)
     }
-    if not all(name in headers for name in _B3_IDS):
-        headers = {name: value for name, value in headers.items() if name in {"X-B3-Sampled", "X-B3-Flags"}}
-    return headers
+    if not all(name in b3_headers for name in _B3_IDS):
+        return {name: value for name, value in b3_headers.items() if name in {"X-B3-Sampled", "X-B3-Flags"}}
+    return b3_headers
 
 
 def _create_provider(exporter: str, environ: Mapping[str, str]) -> tuple[Tracer, Callable[[], None]]:

@@ -21,7 +21,7 @@ _BACKEND: Final = BackendSchema()
 
 
 @blueprint.get("/backends")
-@describe(summary="List the connections", responses={200: ("The connections.", [BackendsSchema])})
+@describe(summary="List the connections (configured backends)", responses={200: ("The connections.", [BackendsSchema])})
 def list_backends() -> Response:
     """Return the connections that the caller may see."""
     return json_response(_BACKENDS.dump({"backends": visible_backends().values()}))

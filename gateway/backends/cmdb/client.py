@@ -36,46 +36,46 @@ class ModulePath:
     module: int = 0
 
 
-class HttpCall(NamedTuple):
-    """The method, path and body of a request."""
+class RequestParts(NamedTuple):
+    """The parts of a request that depend on the route and the operation."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None
 
 
-CallBuilder = Callable[[ModulePath, Mapping[str, Any]], HttpCall]
+RequestBuilder = Callable[[ModulePath, Mapping[str, Any]], RequestParts]
 
 
-def _esb(component: str, *id_keys: str, nested: bool = False) -> CallBuilder:
+def _esb(component: str, *id_keys: str, nested: bool = False) -> RequestBuilder:
     """Return a builder for an ESB component: its body has the ids, and the payload beside them or nested in `data`."""
 
-    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> RequestParts:
         ids = {"bk_biz_id": path.biz, "bk_set_id": path.set, "bk_module_id": path.module}
         body: dict[str, Any] = {key: ids[key] for key in id_keys if ids[key]}
         body |= {"data": payload} if nested else payload
-        return HttpCall("POST", f"/api/c/compapi/v2/cc/{component}/", body)
+        return RequestParts("POST", f"/api/c/compapi/v2/cc/{component}/", body)
 
     return build
 
 
-def _apigw(method: str, path_template: str, *, has_body: bool = True) -> CallBuilder:
+def _apigw(method: str, path_template: str, *, has_body: bool = True) -> RequestBuilder:
     """Return a builder for a resource: the ids in the path, the payload as the body."""
 
-    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> RequestParts:
         url_path = path_template.format(biz=path.biz, set=path.set, module=path.module)
-        return HttpCall(method, url_path, payload if has_body else None)
+        return RequestParts(method, url_path, payload if has_body else None)
 
     return build
 
 
-def _service_template(path: str) -> CallBuilder:
+def _service_template(path: str) -> RequestBuilder:
     """Return a builder for the read of the service template whose id is in the payload."""
-    return lambda _path, payload: HttpCall("GET", f"{path}{payload['id']}", None)
+    return lambda _path, payload: RequestParts("GET", f"{path}{payload['id']}", None)
 
 
 #: By route and operation. The API gateway ignores the supplier account in its paths; 0 is the only one in use.
-_CALL_BUILDERS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
+_REQUEST_BUILDERS: Final[Mapping[str, Mapping[str, RequestBuilder]]] = {
     "esb": {
         "create": _esb("create_module", "bk_biz_id", "bk_set_id", nested=True),
         "update": _esb("update_module", "bk_biz_id", "bk_set_id", "bk_module_id", nested=True),
@@ -105,19 +105,19 @@ class CmdbClient:
         self._name = name
         self._base_url = options.base_url
         self._auth = AuthHeaders(options)
-        self._call_builders = _CALL_BUILDERS[options.route]
+        self._request_builders = _REQUEST_BUILDERS[options.route]
         self._metrics = metrics
 
     def request(
         self, operation: str, path: ModulePath, payload: Mapping[str, Any], call: CallContext
     ) -> tuple[UpstreamResponse, Any]:
         """Send one request; return the response and the `data` of its envelope."""
-        http_call = self._call_builders[operation](path, payload)
+        parts = self._request_builders[operation](path, payload)
         request = UpstreamRequest(
-            method=http_call.method,
-            url=self._base_url + http_call.path,
+            method=parts.method,
+            url=self._base_url + parts.path,
             headers={**self._auth.headers(call), "X-Request-Id": call.request_id},
-            body=None if http_call.body is None else json_codec.dumps(http_call.body),
+            body=None if parts.body is None else json_codec.dumps(parts.body),
             is_write=operation in _WRITES,
         )
         response = self.transport.send(request, call)
@@ -136,7 +136,7 @@ def unwrap_envelope(
     header_code = response.headers.get("X-Bkapi-Error-Code")
     if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
         if _PLAIN_TEXT.match(response.body):
-            header_code = response.body[:3].decode()
+            header_code = response.body[:3].decode()  # the text starts with the status
         elif response.ok and header_code is None:
             raise response.invalid_response("no_envelope")
         body = {}

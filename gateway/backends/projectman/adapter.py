@@ -73,7 +73,7 @@ class ProjectManBackend:
         return (draft.scope, draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Send CreateProjectModule once."""
+        """Send CreateProjectModule once; if it is refused without a clear cause, list the project to find it."""
         owner = draft.owners[0] if draft.owners else self._options.default_owner
         document = dump_module(draft.name, owner, draft.description, draft.parent)
         try:
@@ -142,10 +142,10 @@ class ProjectManBackend:
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
     def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
-        """List all modules of the project and return those below the module."""
+        """List the project's modules and return those below the module; raises ModuleNotFound."""
         project, native_id = _parse_ref(ref)
         _, *descendants = subtree_of(self._client.list_modules(project, call), native_id)
-        return [module.ref for module in reversed(descendants)]
+        return [module.ref for module in reversed(descendants)]  # children before parents
 
     def delete(self, ref: str, call: CallContext) -> None:
         """Send DeleteProjectModule; whether ProjectMan deletes descendants itself is not documented."""

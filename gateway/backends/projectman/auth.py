@@ -72,8 +72,8 @@ class AkSkAuth:
         if identity.security_token is not None:
             signed_headers["X-Security-Token"] = identity.security_token.value
         key = (identity.access_key, identity.secret_key.value)
-        signature = authorization_header(method, url, signed_headers, body, key=key)
-        return {**signed_headers, "Authorization": signature}
+        authorization = authorization_header(method, url, signed_headers, body, key=key)
+        return {**signed_headers, "Authorization": authorization}
 
     def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Return False: a rejected signature means a wrong key."""
@@ -144,7 +144,7 @@ class IamTokenAuth:
         return True
 
     def _refresh_early(self, token: _CachedToken, call: CallContext) -> _CachedToken:
-        """Fetch a new token; if that fails, return the present one as long as it is valid."""
+        """Fetch a new token; if that fails, return the present one while it is valid, and delay the next attempt."""
         try:
             return self._refresh(call, lambda cached: cached.refresh_at <= self._clock.now())
         except GatewayError:
@@ -201,6 +201,7 @@ class IamTokenAuth:
 
 
 def _parse_token(value: str, body: Any, now: float) -> _CachedToken:
+    """Return a token with the expiry time in IAM's response body."""
     try:
         expires_at = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
     except (KeyError, TypeError, ValueError):  # no readable expiry time

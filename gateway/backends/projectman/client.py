@@ -39,7 +39,7 @@ class ProjectManClient:
     def request(
         self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
     ) -> UpstreamResponse:
-        """Send one request and return the response if it is a success."""
+        """Send one request, again if its token has expired; return the response, or raise the error that it means."""
         url = f"{self.base_url}/v4/projects/{path}"
         body = None if document is None else json_codec.dumps(document)
         is_repeat = False
