@@ -96,7 +96,7 @@ class Redactor:
         return PREFILTER.search(text.lower()) is not None or self._contains_secret(text)
 
     def redact(self, value: Any) -> Any:
-        """Return a text or a JSON value with its secrets masked; keys stay, other objects become text."""
+        """Return a text or a JSON value with its secrets masked, also in keys; other objects become text."""
         if isinstance(value, str):
             return self._redact_text(value) if self.may_contain_secret(value) else value
         if isinstance(value, Mapping):
@@ -128,6 +128,7 @@ class Redactor:
             variants = _full_variants(tuple(self._uses), tuple(self._short_variants))
             for variant in sorted(variants, key=len, reverse=True):  # the longest first: it may contain a shorter one
                 text = text.replace(variant, MASK)
+            # What is left of a long secret is masked from its prefix to the first terminator.
             for prefix in tuple(self._prefixes):
                 if prefix in text:
                     text = re.sub(re.escape(prefix) + f"[^{_VALUE_TERMINATORS}]*", MASK, text)
