@@ -21,7 +21,9 @@ _NAME_ENDINGS: Final = (
 _NAME: Final = rf"(?:[\w-]{{0,48}}?(?:{_NAME_ENDINGS})|sk)"
 #: A name in quotes, with the separator behind it. The quotes may be escaped: JSON is often inside a JSON string.
 _QUOTED_NAME: Final = rf"""(?<=["']){_NAME}\\*["']\s*(?:[:,]|=>?)\s*"""
+#: What stands in place of a value and need not be masked.
 _NO_VALUE: Final = r"""(?:null|None|true|false|\\*""|\\*''|[,}\])]|$)"""
+#: Each has one named group, at whose end the value starts; it may be empty.
 _PATTERN_SOURCES: Final = (
     # "name": "…", 'name': b'…', ["name", "…"]; the value ends at its quote, or where the text was cut off
     rf"""{_QUOTED_NAME}[bru]?(?P<string>\\*["'])(?!(?P=string))(?s:.)+?(?=(?<!\\)(?P=string)|\Z)""",
@@ -53,5 +55,5 @@ def mask(text: str) -> str:
 
 
 def _mask_value(match: re.Match[str]) -> str:
-    """Return a match with the value, which follows the one named group of each pattern, replaced by the mask."""
+    """Return a match with its value, which starts at the end of the named group, replaced by the mask."""
     return match[0][: match.end(match.lastgroup or 0) - match.start()] + MASK
