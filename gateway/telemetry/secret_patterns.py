@@ -18,6 +18,7 @@ _NAME_ENDINGS: Final = (
     r"authorization|cookie|credential|pass(?:word|wd|phrase)|pwd|secret(?:[_-]?key)?|private[_-]?key|api[_-]?key"
     r"|(?<!page_)(?<!page-)token|ticket|signature|client[_-]?cert"
 )
+#: At most 48 characters in front of the ending, which bounds the time of a search; `sk` is a secret key.
 _NAME: Final = rf"(?:[\w-]{{0,48}}?(?:{_NAME_ENDINGS})|sk)"
 #: A name in quotes, with the separator behind it. The quotes may be escaped: JSON is often inside a JSON string.
 _QUOTED_NAME: Final = rf"""(?<=["']){_NAME}\\*["']\s*(?:[:,]|=>?)\s*"""

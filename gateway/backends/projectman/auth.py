@@ -58,20 +58,20 @@ def create_auth(
 class AkSkAuth:
     """Signs every request with an access key and a secret key, which do not expire."""
 
-    def __init__(self, identity: AccessKey, host: str, clock: Clock) -> None:
-        self._identity = identity
+    def __init__(self, credentials: AccessKey, host: str, clock: Clock) -> None:
+        self._credentials = credentials
         self._host = host
         self._clock = clock
 
     def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Sign host, date, content type and, if configured, project and security token."""
-        identity = self._identity
+        credentials = self._credentials
         signed_headers = {**_JSON_CONTENT_TYPE, "Host": self._host, "X-Sdk-Date": _format_date(int(self._clock.now()))}
-        if identity.iam_project_id:
-            signed_headers["X-Project-Id"] = identity.iam_project_id
-        if identity.security_token is not None:
-            signed_headers["X-Security-Token"] = identity.security_token.value
-        key = (identity.access_key, identity.secret_key.value)
+        if credentials.iam_project_id:
+            signed_headers["X-Project-Id"] = credentials.iam_project_id
+        if credentials.security_token is not None:
+            signed_headers["X-Security-Token"] = credentials.security_token.value
+        key = (credentials.access_key, credentials.secret_key.value)
         authorization = authorization_header(method, url, signed_headers, body, key=key)
         return {**signed_headers, "Authorization": authorization}
 
@@ -117,13 +117,13 @@ class IamTokenAuth:
     def __init__(
         self,
         name: str,
-        identity: IamPassword,
+        credentials: IamPassword,
         transport: UpstreamClient,
         clock: Clock,
         metrics: UpstreamMetrics | None = None,
     ) -> None:
         self._name = name
-        self._identity = identity
+        self._credentials = credentials
         self._transport = transport
         self._clock = clock
         self._metrics = metrics
@@ -186,15 +186,19 @@ class IamTokenAuth:
         raise error
 
     def _build_token_request(self) -> UpstreamRequest:
-        identity = self._identity
-        user = {"domain": {"name": identity.domain}, "name": identity.user, "password": identity.password.value}
+        credentials = self._credentials
+        user = {
+            "domain": {"name": credentials.domain},
+            "name": credentials.user,
+            "password": credentials.password.value,
+        }
         auth_member = {
             "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": identity.project}},
+            "scope": {"project": {"name": credentials.project}},
         }
         return UpstreamRequest(
             method="POST",
-            url=f"{identity.iam_url}/v3/auth/tokens?nocatalog=true",
+            url=f"{credentials.iam_url}/v3/auth/tokens?nocatalog=true",
             headers={"Content-Type": "application/json;charset=utf8"},
             body=json.dumps({"auth": auth_member}).encode(),
         )
