@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway.backends.cmdb.errors import duplicate_fields, field_pointer
 from gateway.domain.errors import (
+    ErrorContext,
     FieldError,
     GatewayError,
     ModuleAlreadyExists,
@@ -89,7 +90,7 @@ def settle_delete(conflict: GatewayError, read: Callable[[], Module]) -> None:
 
 
 def _busy(conflict: GatewayError) -> ModuleBusy:
-    return ModuleBusy(context=conflict.context._replace(retry_after=_BUSY_RETRY_AFTER))
+    return ModuleBusy(context=ErrorContext(conflict.context.failure, retry_after=_BUSY_RETRY_AFTER))
 
 
 def _kept_values(patch: ModulePatch, module: Module) -> set[bool]:
