@@ -90,7 +90,7 @@ def settle_delete(conflict: GatewayError, read: Callable[[], Module]) -> None:
 
 
 def _busy(conflict: GatewayError) -> ModuleBusy:
-    return ModuleBusy(context=ErrorContext(conflict.context.failure, None, _BUSY_RETRY_AFTER))
+    return ModuleBusy(context=ErrorContext(conflict.context.failure, retry_after=_BUSY_RETRY_AFTER))
 
 
 def _kept_values(patch: ModulePatch, module: Module) -> set[bool]:

@@ -339,3 +339,26 @@ def test_a_request_that_reached_no_handler_is_misconfigured(
     wire.post(f"{_CC}/create_module/", json=body, status=500)
     raised = create(backend, call)
     assert (raised.code, raised.outcome) == (error, "not_applied")
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "error"),
+    [
+        ({"owners": ("tom",)}, CMDB_MODULE, ModuleBusy),
+        ({"owners": None}, CMDB_MODULE, ModuleBusy),
+        ({"attributes": {"team": "b"}}, CMDB_MODULE, ModuleBusy),
+        ({"owners": ("tom",)}, {**CMDB_MODULE, "operator": ...}, OutcomeUnknown),
+    ],
+)
+def test_only_the_fields_of_the_patch_are_compared(
+    backend: Backend,
+    cmdb: Cmdb,
+    call: CallContext,
+    changes: dict[str, Any],
+    row: dict[str, Any],
+    error: type[GatewayError],
+) -> None:
+    """Owners that the reply does not contain prove nothing."""
+    present = {name: value for name, value in row.items() if value is not ...}
+    cmdb.answers(refusal(1199020), modules=search_response(present))
+    assert type(update(backend, call, **changes)) is error
