@@ -34,7 +34,7 @@ def check_url(url: str) -> str | None:
     """Return the error in a URL, without the URL, which may contain a password; None if it is valid."""
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
-        return "sqlite:/// wants a path behind it, or :memory:" if not path or path.endswith("/") else None
+        return "sqlite:/// must be followed by the path of a file, or by :memory:" if path[-1:] in {"", "/"} else None
     if not url.startswith(_POSTGRES):
         return "must begin with sqlite:/// or postgresql://"
     error: str | None = import_module("gateway.journals.postgres").check_url(url)

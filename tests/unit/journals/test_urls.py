@@ -30,8 +30,8 @@ def test_valid_url(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("sqlite:///", "sqlite:/// wants a path behind it, or :memory:"),
-        ("sqlite:///var/", "sqlite:/// wants a path behind it, or :memory:"),
+        ("sqlite:///", "sqlite:/// must be followed by the path of a file, or by :memory:"),
+        ("sqlite:///var/", "sqlite:/// must be followed by the path of a file, or by :memory:"),
         ("sqlite://journal.db", "must begin with sqlite:/// or postgresql://"),
         ("mysql://secret@db/gateway", "must begin with sqlite:/// or postgresql://"),
         ("", "must begin with sqlite:/// or postgresql://"),
