@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,7 +75,9 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     if not config:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
     schemas = {name: backend_type.OptionsSchema for name, backend_type in discover().items()}
-    return parse_settings(load_toml(config), environ, schemas, check_url)
+    workers = environ.get("GATEWAY_WORKERS", "1").strip()
+    processes = int(workers) if workers.isdecimal() else 1  # gateway.server refuses other values
+    return parse_settings(load_toml(config), environ, schemas, partial(check_url, processes=processes))
 
 
 def create_app(settings: Settings) -> WsgiApp:
@@ -129,7 +132,10 @@ def create_app(settings: Settings) -> WsgiApp:
             cors=settings.cors,
         )
     )
-    app.extensions["start_fields"] = _start_fields(settings)  # the server logs them when it has started
+    # The server checks the number of its workers, and logs the fields and the warnings when it has started.
+    app.extensions["check_workers"] = lambda number: check_url(settings.journal_url.value, processes=number)
+    app.extensions["start_fields"] = _start_fields(settings)
+    app.extensions["start_warnings"] = settings.warnings
     return app
 
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from typing import Any, Final
 
@@ -51,17 +52,27 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Turn garbage collection on, and log the start once for all workers."""
+    """Turn garbage collection on, and log the start and the configuration's warnings once for all workers.
+
+    Exits with gunicorn's status for a failed start if the journal cannot serve so many workers: only gunicorn knows
+    their number, which its command line and configuration file may set.
+    """
+    extensions = worker.wsgi.extensions
+    if error := extensions["check_workers"](worker.cfg.workers):
+        sys.stderr.write(f"configuration: journal.url: {error}\n")
+        sys.exit(3)
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # a request leaves few cycles; the default of 700 costs a percent of its time
     gc.enable()
     if worker.age == 1:  # the first worker of this master
         fields = {
-            **worker.wsgi.extensions.get("start_fields", {}),
+            **extensions["start_fields"],
             "addresses": [format_address(listener.getsockname()) for listener in worker.sockets],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
+        for warning in extensions["start_warnings"]:
+            _log.warning("configuration warning", extra={"fields": {"warning": warning}})
 
 
 def format_address(address: Any) -> str:

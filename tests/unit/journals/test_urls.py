@@ -46,6 +46,14 @@ def test_error_does_not_contain_the_url(url: str, error: str) -> None:
         create_journal(url)
 
 
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///var/journal.db", "postgresql://db/gateway"])
+def test_journal_in_memory_serves_one_process(url: str) -> None:
+    """Each process would have a journal of its own in memory; a file and PostgreSQL serve any number."""
+    error = "sqlite:///:memory: serves one worker process, not 2; use the path of a file"
+    assert check_url(url, processes=1) is None
+    assert check_url(url, processes=2) == (error if ":memory:" in url else None)
+
+
 def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three slashes are relative to the working directory, four are absolute; missing directories are created."""
     monkeypatch.chdir(tmp_path)

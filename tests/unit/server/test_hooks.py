@@ -32,6 +32,10 @@ def _worker(age: int, extensions: dict[str, Any]) -> SimpleNamespace:
     )
 
 
+def _extensions(**changes: Any) -> dict[str, Any]:
+    return {"check_workers": lambda _number: None, "start_fields": {}, "start_warnings": ()} | changes
+
+
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> None:
     """The garbage collector of the tests stays as it is."""
@@ -40,15 +44,26 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("collector")
 def test_the_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The first worker logs version, addresses, connections, journal and workers; later workers log nothing."""
+    """The first worker logs version, addresses, connections, journal, workers and warnings; later ones log nothing."""
     caplog.set_level(logging.INFO, "gateway.server")
     fields = {"version": "1", "connections": ["cmdb"], "journal": "SQLite at var/journal.db"}
     for age in (1, 2):
-        hooks.post_worker_init(_worker(age, {"start_fields": fields}))
-    (record,) = caplog.records
+        hooks.post_worker_init(_worker(age, _extensions(start_fields=fields, start_warnings=("a", "b"))))
+    record, *warnings = caplog.records
+    assert [(each.levelname, each.getMessage(), each.__dict__["fields"]) for each in warnings] == [
+        ("WARNING", "configuration warning", {"warning": warning}) for warning in ("a", "b")
+    ]
     assert record.getMessage() == "gateway started"
     addresses = ["127.0.0.1:8000", "[::1]:8000", "unix:/run/gateway.sock"]
     assert record.__dict__["fields"] == {**fields, "addresses": addresses, "workers": 2}
+
+
+def test_a_journal_that_cannot_serve_the_workers_stops_the_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """The number of workers is gunicorn's own; the error is one line, and gunicorn does not start another worker."""
+    extensions = _extensions(check_workers=lambda number: f"not {number} workers")
+    with pytest.raises(SystemExit) as raised:
+        hooks.post_worker_init(_worker(1, extensions))
+    assert (raised.value.code, capsys.readouterr().err) == (3, "configuration: journal.url: not 2 workers\n")
 
 
 @pytest.mark.parametrize(("in_flight", "sleeps"), [([0], 0), ([2, 1, 0], 2), ([1] * 10_000, 720)])
