@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,9 +74,7 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     if not config:
         raise ConfigurationError(["GATEWAY_CONFIG: must name the configuration file"])
     schemas = {name: backend_type.OptionsSchema for name, backend_type in discover().items()}
-    workers = environ.get("GATEWAY_WORKERS", "1").strip()
-    processes = int(workers) if workers.isdecimal() else 1  # gateway.server refuses other values
-    return parse_settings(load_toml(config), environ, schemas, partial(check_url, processes=processes))
+    return parse_settings(load_toml(config), environ, schemas, check_url)
 
 
 def create_app(settings: Settings) -> WsgiApp:

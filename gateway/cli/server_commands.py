@@ -13,6 +13,7 @@ import click
 
 from gateway.api import openapi as openapi_document
 from gateway.app import load_settings
+from gateway.journals import check_url
 from gateway.settings import ConfigurationError
 from gateway.twins import server
 
@@ -21,8 +22,11 @@ from gateway.twins import server
 @click.argument("config", type=click.Path(dir_okay=False))
 def check(config: str) -> None:
     """Read a configuration as the service does, and report every error."""
+    workers = os.environ.get("GATEWAY_WORKERS", "1").strip()
     try:
         settings = load_settings(os.environ, config)
+        if error_text := check_url(settings.journal_url.value, processes=int(workers) if workers.isdecimal() else 1):
+            raise ConfigurationError([f"journal.url: {error_text}"])
     except ConfigurationError as error:
         for line in error.errors:
             click.echo(line, err=True)

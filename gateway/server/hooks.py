@@ -54,12 +54,15 @@ def post_fork(_server: Any, _worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Turn garbage collection on, and log the start and the configuration's warnings once for all workers.
 
-    Exits with gunicorn's status for a failed start if the journal cannot serve so many workers: only gunicorn knows
-    their number, which its command line and configuration file may set.
+    If the journal cannot serve so many workers, the first of them stops the server: only gunicorn knows their number,
+    which its command line and configuration file may set. The others end quietly, because gunicorn prints a traceback
+    if two workers report a failed start.
     """
     extensions = worker.wsgi.extensions
     if error := extensions["check_workers"](worker.cfg.workers):
-        sys.stderr.write(f"configuration: journal.url: {error}\n")
+        if worker.age > 1:
+            sys.exit(0)
+        os.write(2, f"configuration: journal.url: {error}\n".encode())  # sys.stderr writes JSON by now
         sys.exit(3)
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # a request leaves few cycles; the default of 700 costs a percent of its time

@@ -220,8 +220,8 @@ class SettleSeconds(fields.Field[float]):
         if seconds < _COMMIT_SECONDS:
             context = LoadContext.current()
             context.warnings.append(
-                f"{context.path}{attr}: is shorter than the {_COMMIT_SECONDS} seconds within which a create may still be"
-                " applied; creates may be reported as not applied that are"
+                f"{context.path}{attr}: is shorter than the {_COMMIT_SECONDS} seconds within which a create may still"
+                " be applied; such a create would be reported as not applied"
             )
         return seconds
 

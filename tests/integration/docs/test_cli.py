@@ -156,8 +156,8 @@ def test_server_refuses_a_journal_in_memory_for_several_workers(tmp_path: Path, 
         line = [sys.executable, "-m", name, "-c", "config/gunicorn.conf.py", *options, "wsgi:app"]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | variables
         run = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
-    lines = {line for line in run.stderr.splitlines() if not line.startswith("{")}  # gunicorn's are JSON
-    assert (run.returncode, lines) == (3, {f"configuration: {MEMORY}".strip()})
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("{")]  # gunicorn's are JSON
+    assert (run.returncode, lines) == (3, [f"configuration: {MEMORY}".strip()])
 
 
 def test_serve_reports_every_error_of_the_configuration(tmp_path: Path) -> None:

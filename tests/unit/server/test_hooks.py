@@ -58,12 +58,13 @@ def test_the_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert record.__dict__["fields"] == {**fields, "addresses": addresses, "workers": 2}
 
 
-def test_a_journal_that_cannot_serve_the_workers_stops_the_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """The number of workers is gunicorn's own; the error is one line, and gunicorn does not start another worker."""
+def test_a_journal_that_cannot_serve_the_workers_stops_the_server(capfd: pytest.CaptureFixture[str]) -> None:
+    """The first worker prints one line and exits with the status that stops gunicorn; the others end quietly."""
     extensions = _extensions(check_workers=lambda number: f"not {number} workers")
-    with pytest.raises(SystemExit) as raised:
-        hooks.post_worker_init(_worker(1, extensions))
-    assert (raised.value.code, capsys.readouterr().err) == (3, "configuration: journal.url: not 2 workers\n")
+    for age, expected in ((1, (3, "configuration: journal.url: not 2 workers\n")), (2, (0, ""))):
+        with pytest.raises(SystemExit) as raised:
+            hooks.post_worker_init(_worker(age, extensions))
+        assert (raised.value.code, capfd.readouterr().err) == expected
 
 
 @pytest.mark.parametrize(("in_flight", "sleeps"), [([0], 0), ([2, 1, 0], 2), ([1] * 10_000, 720)])

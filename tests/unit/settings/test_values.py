@@ -11,7 +11,7 @@ from gateway.backends import discover
 from gateway.backends.projectman.options import AccessKey, IamPassword
 from gateway.settings import ConfigurationError, Secret, SettingsSchema, is_loopback, parse_settings
 from gateway.settings.fields import Flag
-from tests.unit.settings.conftest import Read
+from tests.unit.settings.conftest import Errors, Read
 
 _CMDB: Final = """
 [backends.cmdb]
@@ -157,7 +157,8 @@ def test_a_short_settle_window_causes_a_warning(read: Read, connection: str, sec
     settings = read(f"{text}\nsettle_seconds = {seconds}", SECRET="s")
     assert settings.backends[0].options.settle_seconds == seconds
     assert len(settings.warnings) == warns
-    assert all(line.startswith(f"backends.{connection}.settle_seconds: is shorter") for line in settings.warnings)
+    expected = f"backends.{settings.backends[0].name}.settle_seconds: is shorter"
+    assert all(line.startswith(expected) for line in settings.warnings)
 
 
 @pytest.mark.parametrize("value", ["0", "true", "'130'", "nan", "86401"])
