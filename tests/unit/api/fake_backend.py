@@ -112,9 +112,10 @@ class FakeBackend:
         return self.modules[native_id]
 
     def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        """Like CMDB's adapter, send nothing."""
         native_id = _parse(ref)
-        self._send("descendants", ref, call)
-        self._module(native_id)
+        if "descendants" in self.fails:
+            raise self.fails["descendants"]
         children = [module.ref for module in self.modules.values() if module.parent == native_id]
         return [*(ref for child in children for ref in self.descendants(child, call)), *children]
 
