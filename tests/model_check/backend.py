@@ -43,6 +43,8 @@ CHANGE_FAULTS = ("none", "none", "refused", "lost_before", "lost_after")
 WINDOW = 130.0
 HARD_TIMEOUT = 35.0
 SKEW = 300.0
+#: How long a process is frozen; most freezes end after lease and window.
+FREEZES = (2.0, 60.0, 300.0)
 #: The user that creates through the gateway, and the one that creates without it.
 GATEWAY_USER, OTHER_USER = "gateway", "person"
 REJECTED_CREDENTIAL = "junk"
@@ -77,6 +79,12 @@ class BackendState:
     read_lag: float = 0.0
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
+    freezes: bool = False  # whether replicas are frozen now and then
+
+    def freeze(self, process: Process) -> None:
+        """Stop a replica as SIGSTOP does, and continue it later."""
+        process.frozen_until = self.scheduler.now + self.rng.choice(FREEZES)
+        self.visited["frozen"] += 1
 
     @property
     def existing(self) -> list[StoredModule]:
@@ -162,6 +170,9 @@ class SimulatedBackend:
         """Receive one create: the request is delayed, applied and answered, or not, as the fault says."""
         shared, rng = self._shared, self._shared.rng
         fault = rng.choice(FAULTS)
+        if shared.freezes and rng.random() < 0.1:  # between the claim and the transport's last look at the clock
+            shared.freeze(self._runtime.process)
+            self._runtime.sleep(0.0)
         if call.deadline <= self._runtime.monotonic():  # the transport reads the clock last
             shared.visited["too_late_to_send"] += 1
             raise BackendUnavailable(verbatim("too late"))
