@@ -22,15 +22,16 @@ from gateway.twins import server
 @click.argument("config", type=click.Path(dir_okay=False))
 def check(config: str) -> None:
     """Read a configuration as the service does, and report every error."""
-    workers = os.environ.get("GATEWAY_WORKERS", "1").strip()
     try:
         settings = load_settings(os.environ, config)
-        if error_text := check_url(settings.journal_url.value, processes=int(workers) if workers.isdecimal() else 1):
-            raise ConfigurationError([f"journal.url: {error_text}"])
     except ConfigurationError as error:
         for line in error.errors:
             click.echo(line, err=True)
         raise SystemExit(1) from None
+    workers = os.environ.get("GATEWAY_WORKERS", "1").strip()  # the server refuses what is not a number
+    if error_text := check_url(settings.journal_url.value, processes=int(workers) if workers.isdecimal() else 1):
+        click.echo(f"journal.url: {error_text}", err=True)
+        raise SystemExit(1)
     for line in settings.warnings:
         click.echo(f"warning: {line}", err=True)
     for backend in settings.backends:

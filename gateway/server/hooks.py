@@ -59,7 +59,8 @@ def post_worker_init(worker: Any) -> None:
     if two workers report a failed start.
     """
     extensions = worker.wsgi.extensions
-    if error := extensions["check_workers"](worker.cfg.workers):
+    check_workers = extensions.get("check_workers")
+    if error := check_workers and check_workers(worker.cfg.workers):
         if worker.age > 1:
             sys.exit(0)
         os.write(2, f"configuration: journal.url: {error}\n".encode())  # sys.stderr writes JSON by now
@@ -69,12 +70,12 @@ def post_worker_init(worker: Any) -> None:
     gc.enable()
     if worker.age == 1:  # the first worker of this master
         fields = {
-            **extensions["start_fields"],
+            **extensions.get("start_fields", {}),
             "addresses": [format_address(listener.getsockname()) for listener in worker.sockets],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
-        for warning in extensions["start_warnings"]:
+        for warning in extensions.get("start_warnings", ()):
             _log.warning("configuration warning", extra={"fields": {"warning": warning}})
 
 
