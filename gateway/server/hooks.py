@@ -72,12 +72,12 @@ def post_worker_init(worker: Any) -> None:
     gc.enable()
     if worker.age == 1:  # the first worker of this master
         fields = {
-            **extensions["start_fields"],
+            **extensions.get("start_fields", {}),
             "addresses": [format_address(listener.getsockname()) for listener in worker.sockets],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
-        for warning in extensions["start_warnings"]:
+        for warning in extensions.get("start_warnings", ()):
             _log.warning("configuration warning", extra={"fields": {"warning": warning}})
 
 
@@ -85,11 +85,13 @@ def _start_error(worker: Any) -> str | None:
     """Return why a server with these workers and listening sockets must not start, or None."""
     from gateway.domain.callers import is_local_address  # noqa: PLC0415 - the master loads no code of the application
 
-    if error := worker.wsgi.extensions["check_workers"](worker.cfg.workers):
+    extensions = worker.wsgi.extensions  # without these entries in another application that runs with this file
+    check_workers = extensions.get("check_workers")
+    if error := check_workers and check_workers(worker.cfg.workers):
         return f"journal.url: {error}"
     addresses = [listener.getsockname() for listener in worker.sockets]
     exposed = [format_address(address) for address in addresses if not is_local_address(address)]
-    if not exposed or not worker.wsgi.extensions["loopback_only"]:
+    if not exposed or not extensions.get("loopback_only"):
         return None
     text = "is none, which is allowed on loopback addresses only, and the server listens on"
     return f"auth.mode: {text} {', '.join(exposed)}"

@@ -354,9 +354,9 @@ def test_find_creator(journal: Journal) -> None:
     adopted = claim_operation(journal, claimed_at=60.0)
     journal.settle(adopted.id, make_settlement(module={"adopted": True, "module": {}}, module_id="m"))
     assert journal.find_creator("m") is None
-    for claimed_at in (80.0, 70.0):
-        first = claim_operation(journal, claimed_at=claimed_at)
-        journal.settle(first.id, make_settlement(module={"adopted": False, "module": {}}, module_id="m"))
+    later, first = (claim_operation(journal, claimed_at=claimed_at) for claimed_at in (80.0, 70.0))
+    for claim in (later, first):
+        journal.settle(claim.id, make_settlement(module={"adopted": False, "module": {}}, module_id="m"))
     assert journal.find_creator("m") == first.id
 
 
