@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.domain.backend import CallContext
-from gateway.domain.errors import BackendUnavailable, OutcomeUnknown, Unauthenticated
+from gateway.domain.errors import (
+    BackendUnavailable,
+    CreateInProgress,
+    ModuleAlreadyExists,
+    OutcomeUnknown,
+    Unauthenticated,
+)
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import State
@@ -19,14 +26,17 @@ from tests.unit.api.fake_backend import FakeBackend
 
 
 class PassthroughBackend(FakeBackend):
-    """A backend that requires a credential in every call; its creates are applied, or not, and the response is lost."""
+    """A backend that requires a credential in every call; its creates are applied, or not, and responses are lost."""
 
     applies = True
+    loses = True
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         self._check(call)
         if self.applies:
-            super().create(draft, call)
+            module = super().create(draft, call)
+            if not self.loses:
+                return module
         raise OutcomeUnknown
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
@@ -38,7 +48,7 @@ class PassthroughBackend(FakeBackend):
 
     @staticmethod
     def _check(call: CallContext) -> None:
-        if call.credential != "own":
+        if call.credential not in {"own", "second"}:
             raise Unauthenticated
 
 
@@ -130,3 +140,97 @@ def test_number_of_lookups_is_limited(
     with pytest.raises(OutcomeUnknown):
         create(provisioner, backend, create_request, clock, seconds=60.0)
     assert 10 < backend.count("find") < 40
+
+
+@pytest.fixture
+def abandoned(
+    provisioner: Provisioner,
+    reconciler: Reconciler,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    request: pytest.FixtureRequest,
+) -> PassthroughBackend:
+    """The backend after a lost create, op-1, whose caller never returns and whose window is over.
+
+    The parameter says whether the create was applied.
+    """
+    backend.applies = request.param
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=0.1)
+    for _ in range(60):
+        clock.sleep(3.0)
+        reconciler.run_once()
+    backend.applies, backend.loses = True, False
+    backend.sent.clear()
+    return backend
+
+
+def create_as_another(
+    provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
+) -> CreateResult:
+    """Create the module as another caller, with another credential."""
+    call = CallContext("another", clock.monotonic() + 5.0, credential="second")
+    return provisioner.create(backend, replace(create_request, caller="another"), call)
+
+
+@pytest.mark.parametrize("abandoned", [False], indirect=True)
+def test_next_caller_settles_what_was_not_applied(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """After the window a caller with any credential looks first: nothing is found, and its own create runs."""
+    result = create_as_another(provisioner, abandoned, create_request, clock)
+    assert (result.created.adopted, result.replayed, result.operation_id) == (False, False, "op-3")
+    assert [name for name, _ in abandoned.sent] == ["find", "create"]
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.NOT_APPLIED
+
+
+@pytest.mark.parametrize("abandoned", [True], indirect=True)
+@pytest.mark.parametrize("if_exists", ["error", "adopt"])
+def test_next_caller_settles_what_was_applied(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+    if_exists: Any,
+) -> None:
+    """The module is the result of the old operation; the new one is told that the name is taken, or adopts it."""
+    if if_exists == "adopt":
+        adopting = replace(create_request, if_exists="adopt")
+        with pytest.raises(CreateInProgress):  # another body than that of the operation that holds the name
+            create_as_another(provisioner, abandoned, adopting, clock)
+    with pytest.raises(ModuleAlreadyExists) as caught:
+        create_as_another(provisioner, abandoned, create_request, clock)
+    assert (caught.value.existing, caught.value.operation) == ("cmdb.1.10.1", None)
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.SUCCEEDED
+    if if_exists == "adopt":
+        assert create_as_another(provisioner, abandoned, adopting, clock).created.adopted
+    assert [name for name, _ in abandoned.sent].count("create") == (2 if if_exists == "adopt" else 1)
+
+
+def test_other_credentials_do_not_look_before_the_window_is_over(
+    provisioner: Provisioner,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """Within the window another requester only waits: it neither looks nor settles, and its own create is not sent."""
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=0.1)
+    backend.sent.clear()
+    with pytest.raises(CreateInProgress):
+        create_as_another(provisioner, backend, create_request, clock)
+    assert backend.sent == []
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.RECONCILING
