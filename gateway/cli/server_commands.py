@@ -14,7 +14,7 @@ import click
 from gateway.api import openapi as openapi_document
 from gateway.app import load_settings
 from gateway.journals import check_url
-from gateway.settings import ConfigurationError, Settings
+from gateway.settings import ConfigurationError
 from gateway.twins import server
 
 
@@ -23,7 +23,7 @@ from gateway.twins import server
 def check(config_path: str) -> None:
     """Read a configuration as the service does, and report every error."""
     try:
-        settings = _load_settings(config_path)
+        settings = load_settings(os.environ, config_path)
     except ConfigurationError as error:
         for line in error.errors:
             click.echo(line, err=True)
@@ -36,14 +36,6 @@ def check(config_path: str) -> None:
         click.echo(f"warning: {line}", err=True)
     for backend in settings.backends:
         click.echo(f"{backend.name}: {backend.type}")
-
-
-def _load_settings(config_path: str) -> Settings:
-    """Read a configuration for as many workers as would be started; raises ConfigurationError."""
-    settings, workers = load_settings(os.environ, config_path), os.environ.get("GATEWAY_WORKERS", "1").strip()
-    if error_text := check_url(settings.journal_url.value, processes=int(workers) if workers.isdecimal() else 1):
-        raise ConfigurationError([f"journal.url: {error_text}"])
-    return settings
 
 
 @click.command()

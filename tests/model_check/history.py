@@ -254,9 +254,8 @@ class History:
         timeouts = [rng.choice([0.3, 3.0, 10.0]) for _ in range(4)]
         repeats_success = rng.random() < 0.3
         caller = rng.choice(["caller", "caller", "another"])
-        credential = rng.choice(["token", "token", "other-token", REJECTED_CREDENTIAL])
-        if not self.backend_state.passthrough:
-            credential = None
+        credentials = ["token", "token", "other-token", REJECTED_CREDENTIAL]
+        credential = rng.choice(credentials if self.backend_state.passthrough else [None])
         start = EPOCH + rng.choice([0.0, rng.uniform(0.0, _ACTIVE_SECONDS)])
 
         def run() -> None:
