@@ -10,7 +10,7 @@ import pytest
 import responses
 from marshmallow import ValidationError
 
-from gateway.api.schemas.json_schema import field_json_schema
+from gateway.api.schemas.json_schema import build_field_schema
 from gateway.backends.cmdb.capabilities import capabilities
 from gateway.backends.cmdb.client import ModulePath
 from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module, normalize
@@ -180,7 +180,7 @@ def test_the_limit_of_names_can_be_set(configured: int, accepted: str, refused: 
     name = capabilities(cmdb_options(BASE, name_max_characters=configured)).name
     assert not name.validate(accepted, "/name")
     assert [error.code for error in name.validate(refused, "/name")] == ["too_long"]
-    assert field_json_schema(name)["maxLength"] == configured
+    assert build_field_schema(name)["maxLength"] == configured
     assert str(name.allowed_description).startswith(allowed)
 
 
