@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from gateway.backends.cmdb.errors import duplicate_fields, field_pointer
@@ -31,16 +32,18 @@ _BUSY_RETRY_AFTER: Final = 1.0
 
 
 def explain_duplicate(error: GatewayError, is_name_taken: Callable[[], bool]) -> GatewayError:
-    """Return which fields collide: those that the text names by their ids, or the name if another module has it."""
+    """Return which fields collide: the name, if another module has it, or those that the text names by their ids.
+
+    The text names one broken rule; a module of this name is what a repeated create has to find.
+    """
     if not isinstance(error, UniqueFieldConflict) or error.context.failure is None:
         return error
-    if fields := duplicate_fields(error.context.failure.message) - _PLACE:
-        errors = [FieldError(field_pointer(field), error.code) for field in sorted(fields)]
-        return UniqueFieldConflict(errors=errors, context=error.context)
-    try:
-        return ModuleAlreadyExists(context=error.context) if is_name_taken() else error
-    except GatewayError:
-        return error
+    with suppress(GatewayError):  # the write was refused in any case
+        if is_name_taken():
+            return ModuleAlreadyExists(context=error.context)
+    fields = sorted(duplicate_fields(error.context.failure.message) - _PLACE)
+    errors = [FieldError(field_pointer(field), error.code) for field in fields]
+    return UniqueFieldConflict(errors=errors, context=error.context)
 
 
 def explain_not_found(error: GatewayError, draft: ModuleDraft, require_set: Callable[[], Any]) -> GatewayError:
