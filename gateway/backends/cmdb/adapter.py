@@ -145,9 +145,8 @@ class CmdbBackend:
             settle_delete(error, lambda: self.get(ref, call))
 
     def _is_taken(self, draft: ModuleDraft, call: CallContext) -> bool:
-        """Return whether the set has a module of the draft's name, or of its service template."""
-        modules = self.find_by_natural_key(draft, call)
-        return any(module.name == draft.name or draft.attributes.get("service_template_id") for module in modules)
+        """Return whether the set has a module of the draft's name, which is also that of its service template."""
+        return any(module.name == draft.name for module in self.find_by_natural_key(draft, call))
 
     def _is_taken_by_another(self, path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
         """Return whether another module of the set has the name of a patch."""

@@ -62,7 +62,7 @@ WRITES: Final[dict[str, tuple[str, str, Write]]] = {
     "cmdb delete": (
         "POST",
         f"{CMDB}/delete_module/",
-        lambda backend, call: backend.delete("1.10.37825", cascade=False, call=call),
+        lambda backend, call: backend.delete("1.10.37825", call),
     ),
     "projectman create": (
         "POST",
@@ -77,7 +77,7 @@ WRITES: Final[dict[str, tuple[str, str, Write]]] = {
     "projectman delete": (
         "DELETE",
         f"{PROJECTMAN}/modules/46691",
-        lambda backend, call: backend.delete(f"{PROJECT}.46691", cascade=False, call=call),
+        lambda backend, call: backend.delete(f"{PROJECT}.46691", call),
     ),
 }
 

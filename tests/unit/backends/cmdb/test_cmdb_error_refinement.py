@@ -106,13 +106,6 @@ def test_a_repeated_create_meets_its_own_module(backend: Backend, cmdb: Cmdb, ca
     assert type(create(backend, call)) is ModuleAlreadyExists
 
 
-def test_a_module_of_a_template_has_the_templates_name(backend: Backend, cmdb: Cmdb, call: CallContext) -> None:
-    """The search is for the template; what it returns has another name than the request."""
-    draft = ModuleDraft(scope="1", parent="10", name="x", attributes={"service_template_id": 100})
-    cmdb.answers(refusal(1199014, ""), modules=search_response(CMDB_MODULE))
-    assert type(create(backend, call, draft)) is ModuleAlreadyExists
-
-
 def test_a_search_that_fails_leaves_what_the_text_names(backend: Backend, cmdb: Cmdb, call: CallContext) -> None:
     """It was refused in any case."""
     cmdb.answers(refusal(1199014, APP_KEY), modules=BROKEN)
@@ -307,10 +300,10 @@ def test_a_delete_that_met_another_transaction(
     cmdb.answers(refusal(code), modules=search_response(CMDB_MODULE))
     cmdb.then_modules(after)
     if error is None:
-        assert backend.delete("1.10.37825", cascade=False, call=call) == ("1.10.37825",)
+        backend.delete("1.10.37825", call)
     else:
         with pytest.raises(error):
-            backend.delete("1.10.37825", cascade=False, call=call)
+            backend.delete("1.10.37825", call)
     assert cmdb.sent == ["search_module", "delete_module", "search_module"]
 
 
@@ -343,7 +336,7 @@ def test_an_unknown_module_is_not_deleted(backend: Backend, cmdb: Cmdb, call: Ca
     """documented: cmdb.md §9: CMDB answers success; the module is read under its business and set before."""
     cmdb.answers({"result": True, "code": 0, "message": "success", "data": None}, modules=search_response())
     with pytest.raises(ModuleNotFound):
-        backend.delete("1.10.37825", cascade=False, call=call)
+        backend.delete("1.10.37825", call)
     assert cmdb.sent == ["search_module"]
 
 
