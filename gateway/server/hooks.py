@@ -89,9 +89,10 @@ def _start_error(worker: Any) -> str | None:
     check_workers = extensions.get("check_workers")
     if error := check_workers and check_workers(worker.cfg.workers):
         return f"journal.url: {error}"
-    addresses = [listener.getsockname() for listener in worker.sockets]
+    listeners = worker.sockets if extensions.get("loopback_only") else ()
+    addresses = [listener.getsockname() for listener in listeners]
     exposed = [format_address(address) for address in addresses if not is_local_address(address)]
-    if not exposed or not extensions.get("loopback_only"):
+    if not exposed:
         return None
     text = "is none, which is allowed on loopback addresses only, and the server listens on"
     return f"auth.mode: {text} {', '.join(exposed)}"

@@ -76,6 +76,7 @@ class BackendState:
     visited: Counter[str] = field(default_factory=Counter)
     sends: Counter[str] = field(default_factory=Counter)
     pending: int = 0  # commits that are still due
+    uncommitted: Counter[str] = field(default_factory=Counter)  # creates that were received, by name
     read_lag: float = 0.0
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
@@ -98,11 +99,19 @@ class BackendState:
         if self._is_taken(draft.name):
             self.pending -= 1
             committed.append(None)
-        else:
-            self.scheduler.at(commits_at, lambda: committed.append(self.commit(draft, operation_id)))
+            return
+        self.uncommitted[draft.name] += 1
+
+        def commit() -> None:
+            self.uncommitted[draft.name] -= 1
+            committed.append(self.commit(draft, operation_id))
+
+        self.scheduler.at(commits_at, commit)
 
     def _is_taken(self, name: str) -> bool:
-        return self.unique and any(stored.module.name == name for stored in self.existing)
+        """Return whether a unique index has an entry for the name, also one of a transaction that is still open."""
+        is_existing = any(stored.module.name == name for stored in self.existing)
+        return self.unique and (is_existing or self.uncommitted[name] > 0)
 
     def commit(
         self, draft: ModuleDraft, operation_id: str | None, *, age: float = 0.0, user: str = GATEWAY_USER
