@@ -125,7 +125,7 @@ def check_responses(history: History, journal: Journal, creations: Counter[str |
     state = history.backend_state
     module_ids = {stored.module.id for stored in state.modules}
     acknowledged: dict[tuple[tuple[str | None, ...], str], tuple[str, float]] = {}
-    for attempt in history.attempts:
+    for attempt in sorted(history.attempts, key=lambda attempt: attempt.finished_at):
         if attempt.result is not None:
             module_id = attempt.result.created.module.id
             assert module_id in module_ids, "acknowledged, and missing"
