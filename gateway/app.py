@@ -79,7 +79,10 @@ def load_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
 
 
 def create_app(settings: Settings) -> WsgiApp:
-    """Configure logging, build the service and start its background threads; nothing is sent to a backend yet."""
+    """Configure logging, build the service and start its background threads.
+
+    No backend is contacted before a thread runs: the reconciler may look up creates left over from earlier.
+    """
     redactor = Redactor(collect_secrets(settings))
     logging_config.configure(redactor)
     tracer = create_tracer(os.environ)

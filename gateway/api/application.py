@@ -6,7 +6,7 @@ from flask import Flask
 
 from gateway.api import cors, error_handlers, middleware
 from gateway.api.context import EXTENSION_KEY, AppDependencies
-from gateway.api.json_body import MAX_BYTES
+from gateway.api.json_body import MAX_BODY_BYTES
 from gateway.api.routes import register_blueprints
 
 #: The type for the layers above, which do not import Flask.
@@ -19,7 +19,7 @@ def create_api(dependencies: AppDependencies) -> Flask:
     app.extensions[EXTENSION_KEY] = dependencies
     app.extensions["provisioner"] = dependencies.provisioner  # the server sets `draining` on it
     # A body of unknown length is cut off here: one byte more than permitted shows that it is too large.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES + 1
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     app.url_map.merge_slashes = False  # //modules is another path, not a redirect
     middleware.init_app(
         app,

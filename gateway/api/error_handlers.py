@@ -196,11 +196,11 @@ def error_catalog() -> list[dict[str, Any]]:
             "code": code,
             "status": HTTP_STATUS[code],
             "title": language.titles[code],
-            "outcome": " or ".join(error.outcomes or (error.outcome,)),
-            "retryable": error.retryable,
+            "outcome": " or ".join(error_class.outcomes or (error_class.outcome,)),
+            "retryable": error_class.retryable,
             "meaning": language.descriptions[code],
         }
-        for code, error in sorted(REGISTRY.items())
+        for code, error_class in sorted(REGISTRY.items())
     ]
 
 

@@ -12,7 +12,7 @@ from flask import Request
 from gateway.domain.errors import InvalidJson, PayloadTooLarge, UnsupportedMediaType
 from gateway.domain.messages import Message, message
 
-MAX_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 16
 JSON_TYPE: Final = "application/json"
 MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
@@ -27,7 +27,7 @@ def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
     if environ.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedMediaType(message("content_encoding_unsupported"))
     body = request.get_data(cache=False)
-    if len(body) > MAX_BYTES:
+    if len(body) > MAX_BODY_BYTES:
         raise PayloadTooLarge
     return parse_json_object(body)
 

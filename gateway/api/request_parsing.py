@@ -13,7 +13,7 @@ from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE, parse_json_body
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
 from gateway.api.schemas.requests import DRAFT_SCHEMA, PATCH_SCHEMA, ParsedData
 from gateway.domain.backend import Backend
-from gateway.domain.capabilities import Writable
+from gateway.domain.capabilities import WriteOperation
 from gateway.domain.errors import (
     BackendUnknown,
     FieldError,
@@ -132,7 +132,7 @@ def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list
     return data, []
 
 
-def _check_rules(backend: Backend, data: ParsedData, errors: list[FieldError], operation: Writable) -> None:
+def _check_rules(backend: Backend, data: ParsedData, errors: list[FieldError], operation: WriteOperation) -> None:
     """Add errors for values that break the backend's rules, one a field; raise a GatewayError if there are any."""
     members_with_error = {_top_level_member(error) for error in errors}
     errors += [

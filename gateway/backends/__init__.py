@@ -20,7 +20,7 @@ class BackendPlugin(Protocol):
 
     @property
     def OptionsSchema(self) -> type[SettingsSchema]:  # noqa: N802 - the name of a class in the package
-        """The schema of a connection's table; it loads into the options."""
+        """The schema of a connection's table in the configuration file; it loads into the options."""
         ...
 
     def create_backend(self, name: str, options: Any, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:

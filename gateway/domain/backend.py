@@ -25,7 +25,8 @@ class CallContext:
     credential: str | None = field(default=None, repr=False)  # the caller's own, if the connection passes it through
     trace: Mapping[str, str] = field(default_factory=dict)  # headers of the caller's distributed trace
     upstream_seconds: float = field(default=0.0)  # time spent waiting for backends; the transport adds to it
-    #: The context in which the credential is redacted from everything that is written, also after the request.
+    #: Returns a context manager that redacts the credential from everything that is written, for work that continues
+    #: after the request.
     redacting: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
 
     def for_create(self, operation_id: str, deadline: float) -> CallContext:
@@ -38,16 +39,16 @@ class CallContext:
 class SecretRegistry(Protocol):
     """The secrets that are redacted from everything that is written."""
 
-    def add(self, value: str) -> None:
-        """Redact a value from now on."""
+    def add(self, secret: str) -> None:
+        """Redact a secret from now on."""
         ...
 
-    def add_temporary(self, value: str, seconds: float) -> None:
-        """Redact a value for a limited time."""
+    def add_temporary(self, secret: str, seconds: float) -> None:
+        """Redact a secret for `seconds`; another call starts the time again."""
         ...
 
-    def remove(self, value: str) -> None:
-        """Stop redacting a value."""
+    def remove(self, secret: str) -> None:
+        """Stop redacting a secret."""
         ...
 
 

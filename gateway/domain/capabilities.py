@@ -21,7 +21,7 @@ INT64_MAX: Final = 2**63 - 1
 
 FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
 #: An operation in which a field can be written.
-Writable = Literal["create", "update"]
+WriteOperation = Literal["create", "update"]
 Change = TypeVar("Change", ModuleDraft, ModulePatch)
 
 
@@ -47,7 +47,7 @@ class FieldSpec:
     description: str = ""
     required: bool = False
     readable: bool = True
-    writable: Sequence[Writable] = ("create", "update")
+    writable: Sequence[WriteOperation] = ("create", "update")
     pattern: str | None = None  # matches the whole value; for owners, each id
     allowed_description: Message | None = None  # describes the pattern
     max_length: int | None = None
@@ -149,7 +149,7 @@ class Capabilities:
     def _attribute_specs(self) -> Mapping[str, FieldSpec]:
         return {spec.name: spec for spec in self.attributes}
 
-    def validate(self, values: Mapping[str, Any], operation: Writable) -> list[FieldError]:
+    def validate(self, values: Mapping[str, Any], operation: WriteOperation) -> list[FieldError]:
         """Return an error for each rule that a request breaks; `values` has its fields, by public name."""
         errors: list[FieldError] = []
         for name, value in values.items():
@@ -164,7 +164,7 @@ class Capabilities:
             errors += (FieldError(f"/{name}", "required", message("required")) for name in missing)
         return errors
 
-    def _validate_attributes(self, attributes: Mapping[str, Any], operation: Writable) -> Iterator[FieldError]:
+    def _validate_attributes(self, attributes: Mapping[str, Any], operation: WriteOperation) -> Iterator[FieldError]:
         for name, value in attributes.items():
             pointer = f"/attributes/{name.replace('~', '~0').replace('/', '~1')}"
             spec = self._attribute_specs.get(name)

@@ -22,7 +22,7 @@ class UpstreamFailure:
     is_write: bool  # whether the call may have changed something
     status: int
     code: str | None = None  # the backend's own, or of a gateway that belongs to it
-    token: str | None = None  # a language-independent word of the message, if the backend's facts name one
+    word: str | None = None  # a language-independent word of the message, if the backend's facts name one
     message: str = ""
     request_id: str | None = None
     retry_after: float | None = None  # seconds
@@ -31,8 +31,8 @@ class UpstreamFailure:
     def lookup_keys(self) -> Iterator[str]:
         """Yield the table keys that match, most specific first: by code, then by status, then the fallback."""
         if self.code is not None:
-            if self.token is not None:
-                yield f"{self.code}:{self.token}"
+            if self.word is not None:
+                yield f"{self.code}:{self.word}"
             yield f"{self.operation}:{self.code}"
             yield f"{self.code}@{self.status}"
             yield self.code

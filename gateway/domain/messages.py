@@ -120,8 +120,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     ),
     "accepts_cmdb_enum": "an enum id such as 1 or 2",
     "accepts_projectman_name": "1 to 30 letters, digits, Chinese characters (U+4E00 to U+9FA5), - and _",
-    "accepts_projectman_project": "32 digits and lower-case letters",
-    "accepts_projectman_user": "32 letters and digits",
+    "accepts_projectman_user": "32 digits and lower-case letters",
+    "accepts_projectman_project": "32 letters and digits",
 }
 
 

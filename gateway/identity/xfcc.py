@@ -60,11 +60,12 @@ def last_element_uris(header: str) -> tuple[str, ...]:
     if len(header) > _MAX_HEADER_LENGTH:
         return ()
     last_element, position = "", 0
+    # `<=`: after a trailing comma one more element is expected, and its absence is malformed.
     while position <= len(header):
         match = _ELEMENT.match(header, position)
         if match is None or (match.end() < len(header) and header[match.end()] != ","):
             return ()
-        last_element, position = match[0], match.end() + 1  # behind the comma
+        last_element, position = match[0], match.end() + 1  # past the comma
     # Every pair is matched, not only URI=…, because a quoted value of another key may contain the text URI=….
     pairs = (pair.partition("=") for pair in _PAIR_RE.findall(last_element))
     return tuple(value[1:-1] if value.startswith('"') else value for key, _, value in pairs if key.upper() == "URI")

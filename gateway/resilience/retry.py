@@ -24,7 +24,7 @@ _RETRY_DELAY: Final = 0.1
 #: The tokens that one retry costs; each read deposits one token.
 _RETRY_COST: Final = 10
 #: The maximum and the initial balance, in tokens.
-_BUDGET_CAP: Final = 10 * _RETRY_COST
+_FULL_BUDGET: Final = 10 * _RETRY_COST
 
 
 class RetryBudget:
@@ -34,11 +34,11 @@ class RetryBudget:
     """
 
     def __init__(self) -> None:
-        self._tokens = _BUDGET_CAP
+        self._tokens = _FULL_BUDGET
 
     def deposit(self) -> None:
         """Add one token for a read."""
-        if self._tokens < _BUDGET_CAP:
+        if self._tokens < _FULL_BUDGET:
             self._tokens += 1
 
     def try_spend(self) -> bool:

@@ -25,12 +25,12 @@ class ConfigurationError(Exception):
     """The configuration is invalid; `errors` has one line per error."""
 
     def __init__(self, errors: Iterable[str]) -> None:
-        self.errors = tuple(map(_single_line, errors))
+        self.errors = tuple(map(_escape_unprintable, errors))
         super().__init__("\n".join(self.errors))
 
 
-def _single_line(text: str) -> str:
-    """Return the text with line feeds and other characters that cannot be printed replaced by escape sequences."""
+def _escape_unprintable(text: str) -> str:
+    """Return the text as one line: characters that cannot be printed are replaced by escape sequences."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -285,6 +285,4 @@ class ListOf(fields.List[Any]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if self._accept_single and isinstance(value, str):
             return [self.inner.deserialize(value)]
-        if not isinstance(value, list):
-            raise self.make_error("invalid")
         return super()._deserialize(value, attr, data, **kwargs)

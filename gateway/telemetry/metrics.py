@@ -27,7 +27,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OP
 RESULTS: Final = frozenset(
     {"2xx", "3xx", "4xx", "5xx", "timeout", "no_connection", "broken", "rate_limited", "overloaded", "circuit_open"}
 )
-#: Upper bounds of durations in seconds, journal_up to the longest timeout that a configuration can sensibly have.
+#: Upper bounds of durations in seconds, up to the longest timeout that a configuration can sensibly have.
 HISTOGRAM_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip

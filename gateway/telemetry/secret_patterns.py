@@ -37,12 +37,12 @@ _PATTERN_SOURCES: Final = (
     r"""://[^/?#\s@:"']*:(?P<userinfo>)[^/?#\s@"']+(?=@)""",
 )
 _PATTERNS: Final = tuple(re.compile(source, re.IGNORECASE | re.ASCII) for source in _PATTERN_SOURCES)
-_NAME_RE: Final = re.compile(_NAME, re.IGNORECASE | re.ASCII)
+_SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE | re.ASCII)
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a field of this name contains a secret."""
-    return _NAME_RE.fullmatch(name) is not None
+    """Return whether a field of this name holds a secret."""
+    return _SECRET_NAME.fullmatch(name) is not None
 
 
 def mask(text: str) -> str:
@@ -53,5 +53,5 @@ def mask(text: str) -> str:
 
 
 def _mask_value(match: re.Match[str]) -> str:
-    """Return the part of a match up to the end of its named group, which the value follows, and the mask."""
+    """Return a match with the value, which follows the one named group of each pattern, replaced by the mask."""
     return match[0][: match.end(match.lastgroup or 0) - match.start()] + MASK

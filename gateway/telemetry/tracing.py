@@ -23,7 +23,7 @@ TraceHeaders = Mapping[str, str]
 NO_TRACE: Final[TraceHeaders] = {}
 _TRACE_ID: Final = r"(?!0{32})[0-9a-f]{32}"
 _SPAN_ID: Final = r"(?!0{16})[0-9a-f]{16}"
-#: Version 00 has exactly these four fields; a later version may append other_members.
+#: Version 00 has exactly these four fields; a later version may append others.
 _TRACEPARENT: Final = re.compile(
     rf"00-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}"
     rf"|(?!ff|00)[0-9a-f]{{2}}-{_TRACE_ID}-{_SPAN_ID}-[0-9a-f]{{2}}(-[\x21-\x7e]{{1,70}})?"
@@ -160,7 +160,7 @@ class OtelTracer:
 
 
 def _is_valid_tracestate(tracestate: str) -> bool:
-    """Return whether a tracestate is well formed; unlike W3C, its first_member member must not be empty_context."""
+    """Return whether a tracestate is well formed; unlike W3C, its first member must not be empty."""
     if not 0 < len(tracestate) <= _MAX_TRACESTATE_LENGTH:
         return False
     first_member, *other_members = [member.strip(" \t") for member in tracestate.split(",")]
@@ -173,14 +173,14 @@ def _is_valid_tracestate(tracestate: str) -> bool:
 
 def _b3_separate_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return B3's separate headers; if one of the two ids is missing or malformed, only the sampling decision."""
-    headers = {
+    b3_headers = {
         name: value
         for name, variable, pattern in _B3_SEPARATE_HEADERS
         if (value := environ.get(variable)) is not None and pattern.fullmatch(value)
     }
-    if not all(name in headers for name in _B3_IDS):
-        headers = {name: value for name, value in headers.items() if name in {"X-B3-Sampled", "X-B3-Flags"}}
-    return headers
+    if not all(name in b3_headers for name in _B3_IDS):
+        return {name: value for name, value in b3_headers.items() if name in {"X-B3-Sampled", "X-B3-Flags"}}
+    return b3_headers
 
 
 def _create_provider(exporter: str, environ: Mapping[str, str]) -> tuple[Tracer, Callable[[], None]]:
@@ -201,24 +201,28 @@ def _w3c_propagator() -> Any:
 
 
 def _parent_context(headers: TraceHeaders) -> Context:
-    """Return the context of the parent span that trace headers name; an empty_context one if they name none."""
+    """Return the context of the parent span that the trace headers name; an empty one if they name none."""
     empty_context: Context = import_module("opentelemetry.context").Context()
     context: Context = _w3c_propagator().extract(_to_w3c_headers(headers), empty_context)
     return context
 
 
 def _to_w3c_headers(headers: TraceHeaders) -> TraceHeaders:
-    """Return trace headers as W3C's traceparent; a B3 trace id of 64 bits is padded to 128."""
+    """Return headers with W3C's traceparent, or none without ids; a B3 trace id of 64 bits is padded to 128."""
     if "traceparent" in headers:
         return headers
-    trace, span, sampled = None, None, False
     parts = headers.get("b3", "").split("-")
-    if len(parts) > 1:
-        trace, span, sampled = parts[0], parts[1], parts[2:3] != ["0"]
+    has_ids = len(parts) > 1  # and not only a sampling decision
+    if has_ids:
+        trace, span, *decision = parts
+        is_sampled = not decision or decision[0] != "0"  # a missing decision is left to the receiver: sample
     elif "X-B3-TraceId" in headers:
         trace, span = headers["X-B3-TraceId"].lower(), headers["X-B3-SpanId"].lower()
-        sampled = headers.get("X-B3-Sampled", "1") in {"1", "true"} or headers.get("X-B3-Flags") == "1"
-    return {"traceparent": f"00-{trace:0>32}-{span}-{sampled:02x}"} if trace else NO_TRACE
+        is_sampled = headers.get("X-B3-Sampled", "1") in {"1", "true"} or headers.get("X-B3-Flags") == "1"
+    else:
+        return NO_TRACE
+    flags = "01" if is_sampled else "00"
+    return {"traceparent": f"00-{trace:0>32}-{span}-{flags}"}
 
 
 def _span_headers(span: Span, parent_headers: TraceHeaders) -> TraceHeaders:

@@ -209,6 +209,6 @@ MESSAGES: Final[Mapping[str, str]] = {
     "accepts_cmdb_users": "以英文逗号连接的用户名，不含空格：字母、数字和 @ . _ -，以字母或数字开头",
     "accepts_cmdb_enum": "枚举 ID，如 1 或 2",
     "accepts_projectman_name": "1 至 30 个字母、数字、汉字（U+4E00 至 U+9FA5）、- 和 _",
-    "accepts_projectman_project": "32 个数字和小写字母",
-    "accepts_projectman_user": "32 个字母和数字",
+    "accepts_projectman_user": "32 个数字和小写字母",
+    "accepts_projectman_project": "32 个字母和数字",
 }

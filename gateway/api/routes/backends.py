@@ -1,4 +1,4 @@
-"""The routes of /backends: the connections and their capabilities."""
+"""The routes of /backends: the connections, each of them a configured backend, and their capabilities."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _BACKEND: Final = BackendSchema()
 
 
 @blueprint.get("/backends")
-@describe(summary="List the connections", responses={200: ("The connections.", [BackendsSchema])})
+@describe(summary="List the connections (configured backends)", responses={200: ("The connections.", [BackendsSchema])})
 def list_backends() -> Response:
-    """Return the connections that are visible to the caller."""
+    """Return the connections that the caller may see."""
     return json_response(_BACKENDS.dump({"backends": visible_backends().values()}))
 
 

@@ -200,8 +200,10 @@ def encode_page_token(cursor: str, backend: str, query: ModuleQuery) -> str:
 def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
     """Return the cursor in a page token; raises ValidationFailed if the token is malformed or of another filter."""
     try:
-        encoded = token[:_MAX_PAGE_TOKEN_LENGTH]  # a longer token is invalid, and could be nested too deep to parse
-        cursor, digest = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+        clipped_token = token[
+            :_MAX_PAGE_TOKEN_LENGTH
+        ]  # a longer token is invalid, and could be nested too deep to parse
+        cursor, digest = json.loads(base64.urlsafe_b64decode(clipped_token + "=" * (-len(clipped_token) % 4)))
     except (ValueError, TypeError):
         cursor, digest = None, None
     if not isinstance(cursor, str) or digest != _filter_digest(backend, query) or len(token) > _MAX_PAGE_TOKEN_LENGTH:

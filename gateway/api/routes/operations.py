@@ -19,8 +19,8 @@ from gateway.provisioning.serialization import error_from_json, module_from_json
 
 blueprint = Blueprint("operations", __name__)
 _OPERATION: Final = OperationSchema()
-#: The actions of which one is needed to read a create, by its `if_exists`.
-_READERS: Final[Mapping[str, tuple[Action, ...]]] = {"error": ("create", "read"), "adopt": ("read",)}
+#: The actions of which a caller needs one to read its create, by the create's `if_exists`.
+_READ_ACTIONS: Final[Mapping[str, tuple[Action, ...]]] = {"error": ("create", "read"), "adopt": ("read",)}
 
 
 @blueprint.get("/operations/<operation_id>")
@@ -36,11 +36,12 @@ def get_operation(operation_id: str) -> Response:
 def _may_read(caller: Caller, claim: Claim) -> bool:
     """Return whether the create is the caller's own, and the allow-list, which may be narrower by now, covers it.
 
-    Its caller may read what it created; a create that may have adopted another caller's module needs `read`.
+    The caller of a create may read it, with `create` or `read`; after `adopt` only with `read`, since the module may be
+    another's.
     """
     if claim.caller != caller.principal:
         return False
-    scope, actions = claim.draft["draft"]["scope"], _READERS[claim.draft["if_exists"]]
+    scope, actions = claim.draft["draft"]["scope"], _READ_ACTIONS[claim.draft["if_exists"]]
     return any(caller.is_allowed(action, claim.backend, scope) for action in actions)
 
 

@@ -12,9 +12,9 @@ from gateway.domain.messages import Message, message
 #: The request header for the caller's bk_token, which BlueKing's login page sets in a cookie of that name.
 CREDENTIAL_HEADER: Final = "X-Bk-Token"
 _NAME_MAX_BYTES: Final = 256
-_ID: Final = r"[1-9][0-9]{0,18}"
+_ID_PATTERN: Final = r"[1-9][0-9]{0,18}"
 _ID_ALLOWED: Final = message("accepts_id")
-_USERS: Final = message("accepts_cmdb_user")
+_USER_ALLOWED: Final = message("accepts_cmdb_user")
 
 #: The members of `attributes`, in this order; the connection's custom attributes follow.
 ATTRIBUTES: Final = (
@@ -58,14 +58,14 @@ ATTRIBUTES: Final = (
 )
 
 
-def _name_allowed(characters: int) -> Message:
-    """Return the rule for names: bytes are the limit unless the connection's limit of characters is lower."""
-    if characters < _NAME_MAX_BYTES:
-        return message("accepts_cmdb_short_name", maximum=characters)
+def _describe_allowed_name(max_characters: int) -> Message:
+    """Return the rule for names: its limit is in bytes unless the connection's limit in characters is lower."""
+    if max_characters < _NAME_MAX_BYTES:
+        return message("accepts_cmdb_short_name", maximum=max_characters)
     return message("accepts_cmdb_name", maximum=_NAME_MAX_BYTES)
 
 
-def capabilities(options: Options) -> Capabilities:
+def build_capabilities(options: Options) -> Capabilities:
     """Return the capabilities of a connection."""
     return Capabilities(
         type="cmdb",
@@ -75,7 +75,7 @@ def capabilities(options: Options) -> Capabilities:
             description="The business: bk_biz_id.",
             required=True,
             writable=("create",),
-            pattern=_ID,
+            pattern=_ID_PATTERN,
             allowed_description=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
@@ -84,7 +84,7 @@ def capabilities(options: Options) -> Capabilities:
             description="The set: bk_set_id.",
             required=True,
             writable=("create",),
-            pattern=_ID,
+            pattern=_ID_PATTERN,
             allowed_description=_ID_ALLOWED,
             maximum=INT64_MAX,
         ),
@@ -94,7 +94,7 @@ def capabilities(options: Options) -> Capabilities:
             required=True,
             # White space is Go's \s. Control characters, which CMDB accepts, are refused: they are invisible.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
-            allowed_description=_name_allowed(options.name_max_characters),
+            allowed_description=_describe_allowed_name(options.name_max_characters),
             max_length=options.name_max_characters,
             max_bytes=_NAME_MAX_BYTES,
         ),
@@ -104,7 +104,7 @@ def capabilities(options: Options) -> Capabilities:
             kind="owners",
             description="operator: user names.",
             pattern=r"[0-9A-Za-z][A-Za-z0-9@._-]*",
-            allowed_description=_USERS,
+            allowed_description=_USER_ALLOWED,
             max_bytes=2000,
         ),
         attributes=(

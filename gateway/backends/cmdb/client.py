@@ -20,7 +20,8 @@ from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
 _WRITES: Final = frozenset({"create", "update", "delete"})
 #: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
 _PLAIN_TEXT: Final = re.compile(rb"404: Page Not Found|405: Method Not Allowed")
-#: CMDB's text for it ends with the limit in characters in every language: `… maximum value %!s(int=32)`, `…最大值32`.
+#: The code for a name that is too long. CMDB's text ends with the limit in characters, in every language:
+#: `… maximum value %!s(int=32)`, `…最大值32`.
 _NAME_TOO_LONG: Final = "1199073"
 _LAST_NUMBER: Final = re.compile(r"([0-9]{1,4})\)?\Z", re.ASCII)
 _ENVELOPE_KEYS: Final = frozenset({"result", "code", "bk_error_code", "code_name"})
@@ -35,61 +36,61 @@ class ModulePath:
     module: int = 0
 
 
-class HttpCall(NamedTuple):
-    """The method, path and body of a request."""
+class RequestParts(NamedTuple):
+    """The parts of a request that depend on the route and the operation."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None
 
 
-CallBuilder = Callable[[ModulePath, Mapping[str, Any]], HttpCall]
+RequestBuilder = Callable[[ModulePath, Mapping[str, Any]], RequestParts]
 
 
-def _esb(component: str, *keys: str, nested: bool = False) -> CallBuilder:
-    """Return a builder for a component: the ids under these keys, the payload beside them or nested in `data`."""
+def _esb(component: str, *id_keys: str, nested: bool = False) -> RequestBuilder:
+    """Return a builder for an ESB component: its body has the ids, and the payload beside them or nested in `data`."""
 
-    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> RequestParts:
         ids = {"bk_biz_id": path.biz, "bk_set_id": path.set, "bk_module_id": path.module}
-        body: dict[str, Any] = {key: ids[key] for key in keys if ids[key]}
+        body: dict[str, Any] = {key: ids[key] for key in id_keys if ids[key]}
         body |= {"data": payload} if nested else payload
-        return HttpCall("POST", f"/api/c/compapi/v2/cc/{component}/", body)
+        return RequestParts("POST", f"/api/c/compapi/v2/cc/{component}/", body)
 
     return build
 
 
-def _apigw(method: str, template: str, *, body: bool = True) -> CallBuilder:
+def _apigw(method: str, path_template: str, *, has_body: bool = True) -> RequestBuilder:
     """Return a builder for a resource: the ids in the path, the payload as the body."""
 
-    def build(path: ModulePath, payload: Mapping[str, Any]) -> HttpCall:
-        url_path = template.format(biz=path.biz, set=path.set, module=path.module)
-        return HttpCall(method, url_path, payload if body else None)
+    def build(path: ModulePath, payload: Mapping[str, Any]) -> RequestParts:
+        url_path = path_template.format(biz=path.biz, set=path.set, module=path.module)
+        return RequestParts(method, url_path, payload if has_body else None)
 
     return build
 
 
-def _template(path: str) -> CallBuilder:
+def _service_template(path: str) -> RequestBuilder:
     """Return a builder for the read of the service template whose id is in the payload."""
-    return lambda _path, payload: HttpCall("GET", f"{path}{payload['id']}", None)
+    return lambda _path, payload: RequestParts("GET", f"{path}{payload['id']}", None)
 
 
 #: By route and operation. The API gateway ignores the supplier account in its paths; 0 is the only one in use.
-_CALLS: Final[Mapping[str, Mapping[str, CallBuilder]]] = {
+_REQUEST_BUILDERS: Final[Mapping[str, Mapping[str, RequestBuilder]]] = {
     "esb": {
         "create": _esb("create_module", "bk_biz_id", "bk_set_id", nested=True),
         "update": _esb("update_module", "bk_biz_id", "bk_set_id", "bk_module_id", nested=True),
         "delete": _esb("delete_module", "bk_biz_id", "bk_set_id", "bk_module_id"),
         "search": _esb("search_module", "bk_biz_id", "bk_set_id"),
         "search_set": _esb("search_set", "bk_biz_id"),
-        "template": _template("/api/c/compapi/v2/cc/get_service_template/?service_template_id="),
+        "template": _service_template("/api/c/compapi/v2/cc/get_service_template/?service_template_id="),
     },
     "apigw": {
         "create": _apigw("POST", "/api/v3/module/{biz}/{set}"),
         "update": _apigw("PUT", "/api/v3/module/{biz}/{set}/{module}"),
-        "delete": _apigw("DELETE", "/api/v3/module/{biz}/{set}/{module}", body=False),
+        "delete": _apigw("DELETE", "/api/v3/module/{biz}/{set}/{module}", has_body=False),
         "search": _apigw("POST", "/api/v3/module/search/0/{biz}/{set}"),
         "search_set": _apigw("POST", "/api/v3/set/search/0/{biz}"),
-        "template": _template("/api/v3/find/proc/service_template/"),
+        "template": _service_template("/api/v3/find/proc/service_template/"),
     },
 }
 
@@ -104,44 +105,46 @@ class CmdbClient:
         self._name = name
         self._base_url = options.base_url
         self._auth = AuthHeaders(options)
-        self._calls = _CALLS[options.route]
+        self._request_builders = _REQUEST_BUILDERS[options.route]
         self._metrics = metrics
 
     def request(
         self, operation: str, path: ModulePath, payload: Mapping[str, Any], call: CallContext
     ) -> tuple[UpstreamResponse, Any]:
         """Send one request; return the response and the `data` of its envelope."""
-        http_call = self._calls[operation](path, payload)
+        parts = self._request_builders[operation](path, payload)
         request = UpstreamRequest(
-            method=http_call.method,
-            url=self._base_url + http_call.path,
+            method=parts.method,
+            url=self._base_url + parts.path,
             headers={**self._auth.headers(call), "X-Request-Id": call.request_id},
-            body=None if http_call.body is None else json_codec.dumps(http_call.body),
+            body=None if parts.body is None else json_codec.dumps(parts.body),
             is_write=operation in _WRITES,
         )
         response = self.transport.send(request, call)
-        return response, unwrap(response, self._name, operation, self._metrics)
+        return response, unwrap_envelope(response, self._name, operation, self._metrics)
 
 
-def unwrap(response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None) -> Any:
+def unwrap_envelope(
+    response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None
+) -> Any:
     """Return the `data` of an envelope of success; raise the error that any other response means.
 
     Business errors come with HTTP 200. The ESB's gateway rewrites every status to 200 and reports its own errors in
     the header X-Bkapi-Error-Code.
     """
     body = response.json()
-    code = response.headers.get("X-Bkapi-Error-Code")
+    header_code = response.headers.get("X-Bkapi-Error-Code")
     if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
         if _PLAIN_TEXT.match(response.body):
-            code = response.body[:3].decode()
-        elif response.ok and code is None:
+            header_code = response.body[:3].decode()  # the text starts with the status
+        elif response.ok and header_code is None:
             raise response.invalid_response("no_envelope")
         body = {}
-    elif body.get("result") is True and code is None and response.ok:
+    elif body.get("result") is True and header_code is None and response.ok:
         return body.get("data")
-    failure = parse_failure(response, body, backend=backend, operation=operation, header_code=code)
+    failure = parse_failure(response, body, backend=backend, operation=operation, header_code=header_code)
     error = ERRORS.to_error(failure, metrics)
-    if failure.code == _NAME_TOO_LONG and (limit := _LAST_NUMBER.search(failure.message)):
-        detail = message("too_long", maximum=int(limit[1]))
+    if failure.code == _NAME_TOO_LONG and (limit_match := _LAST_NUMBER.search(failure.message)):
+        detail = message("too_long", maximum=int(limit_match[1]))
         raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
     raise error

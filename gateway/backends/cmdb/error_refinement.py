@@ -1,4 +1,4 @@
-"""Why CMDB refused a write, if its code has several causes, and what became of a change that met another one."""
+"""What a refused write means, found by reading: which of several causes its code has, and whether it was applied."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch
 
 _NOT_FOUND: Final = "1199019"
 #: A statement failed inside a transaction, which CMDB then rolls back: 1199020 and 1199021 (cmdb.md, sections 5 and 9).
-_CONFLICTS: Final = frozenset({"1199020", "1199021"})
-#: The place of a module, which is a part of most unique rules and never what collides.
-_PLACE: Final = frozenset({"bk_biz_id", "bk_set_id", "bk_parent_id", "bk_supplier_account"})
+_TRANSACTION_CONFLICTS: Final = frozenset({"1199020", "1199021"})
+#: The fields that say where a module is; most unique rules contain them, and they never are what collides.
+_LOCATION_FIELDS: Final = frozenset({"bk_biz_id", "bk_set_id", "bk_parent_id", "bk_supplier_account"})
 #: In seconds, until the other transaction has ended.
 _BUSY_RETRY_AFTER: Final = 1.0
 
@@ -34,51 +34,61 @@ _BUSY_RETRY_AFTER: Final = 1.0
 def explain_duplicate(error: GatewayError, is_name_taken: Callable[[], bool]) -> GatewayError:
     """Return which fields collide: the name, if another module has it, or those that the text names by their ids.
 
-    The text names one broken rule; a module of this name is what a repeated create has to find.
+    The text names one broken rule, but a repeated create must find the module of its name. Every other error is
+    returned as it is.
     """
     if not isinstance(error, UniqueFieldConflict) or error.context.failure is None:
         return error
     with suppress(GatewayError):  # the write was refused in any case
         if is_name_taken():
             return ModuleAlreadyExists(context=error.context)
-    fields = sorted(duplicate_fields(error.context.failure.message) - _PLACE)
+    fields = sorted(duplicate_fields(error.context.failure.message) - _LOCATION_FIELDS)
     errors = [FieldError(field_pointer(field), error.code) for field in fields]
     return UniqueFieldConflict(errors=errors, context=error.context)
 
 
 def explain_not_found(error: GatewayError, draft: ModuleDraft, require_set: Callable[[], Any]) -> GatewayError:
-    """Return what a create did not find: the business, its set or the service category, if one was sent."""
-    if not isinstance(error, ParentNotFound) and _code(error) != _NOT_FOUND:
+    """Return the error for what a create did not find: the business, its set or the service category, if one was sent.
+
+    `require_set` raises ScopeNotFound or ParentNotFound. Every other error, and one whose cause cannot be read, is
+    returned as it is.
+    """
+    if not isinstance(error, ParentNotFound) and _failure_code(error) != _NOT_FOUND:
         return error
     try:
         require_set()
     except (ScopeNotFound, ParentNotFound) as cause:
         return type(cause)(errors=[FieldError(str(cause.pointer), cause.code)], context=error.context)
-    except GatewayError:
+    except GatewayError:  # the search failed: the cause stays unknown
         return error
-    if _code(error) == _NOT_FOUND and draft.attributes.get("service_category_id"):
+    if _failure_code(error) == _NOT_FOUND and draft.attributes.get("service_category_id"):
         errors = [FieldError(field_pointer("service_category_id"), ValidationFailed.code)]
         return ValidationFailed(errors=errors, context=error.context)
     return error
 
 
-def is_conflict(error: GatewayError) -> bool:
-    """Return whether the outcome of an update or delete can be read back, because its transaction has ended."""
-    return isinstance(error, OutcomeUnknown) and _code(error) in _CONFLICTS
+def is_transaction_conflict(error: GatewayError) -> bool:
+    """Return whether a write met another transaction; its own has ended, so that a read shows the outcome."""
+    return isinstance(error, OutcomeUnknown) and _failure_code(error) in _TRANSACTION_CONFLICTS
 
 
 def settle_update(conflict: GatewayError, patch: ModulePatch, read: Callable[[], Module]) -> Module:
-    """Return the module if it has all values of the patch; raise ModuleBusy if it has none, else `conflict`."""
+    """Return the module if it has all values of the patch; raise ModuleBusy if it has none.
+
+    Raises `conflict`, whose outcome is unknown, if it has some of them or cannot be read.
+    """
     try:
         module = read()
     except GatewayError:
         raise conflict from None
-    kept = _kept_values(patch, module)
-    if kept == {False}:
-        raise _busy(conflict) from conflict
-    if False in kept:
+    if "owners" in module.unavailable:  # they cannot be compared
         raise conflict
-    return module
+    kept = _kept_values(patch, module)
+    if all(kept):
+        return module
+    if any(kept):
+        raise conflict
+    raise _busy_error(conflict) from conflict
 
 
 def settle_delete(conflict: GatewayError, read: Callable[[], Module]) -> None:
@@ -89,23 +99,22 @@ def settle_delete(conflict: GatewayError, read: Callable[[], Module]) -> None:
         return
     except GatewayError:
         raise conflict from None
-    raise _busy(conflict) from conflict
+    raise _busy_error(conflict) from conflict
 
 
-def _busy(conflict: GatewayError) -> ModuleBusy:
+def _busy_error(conflict: GatewayError) -> ModuleBusy:
     return ModuleBusy(context=ErrorContext(conflict.context.failure, retry_after=_BUSY_RETRY_AFTER))
 
 
-def _kept_values(patch: ModulePatch, module: Module) -> set[bool]:
-    """Return whether the module has the values of a patch: {True}, {False}, or both if it has some of them."""
-    compared: list[tuple[Any, Any]] = [(value, module.attributes.get(key)) for key, value in patch.attributes.items()]
+def _kept_values(patch: ModulePatch, module: Module) -> list[bool]:
+    """Return for each value of a patch whether the module has it."""
+    kept = [module.attributes.get(name) == value for name, value in patch.attributes.items()]
     if patch.name is not UNSET:
-        compared.append((patch.name, module.name))
+        kept.append(module.name == patch.name)
     if patch.owners is not UNSET:
-        compared.append((list(patch.owners or ()), [owner.id for owner in module.owners]))
-    kept = {wanted == found for wanted, found in compared}
-    return {True, False} if "owners" in module.unavailable else kept
+        kept.append([owner.id for owner in module.owners] == list(patch.owners or ()))
+    return kept
 
 
-def _code(error: GatewayError) -> str | None:
+def _failure_code(error: GatewayError) -> str | None:
     return error.context.failure.code if error.context.failure else None

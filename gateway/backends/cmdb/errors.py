@@ -100,7 +100,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1199999": unknown_on_write(BackendError),  # Internal Server Error (a panic)
     "9900403": BackendPermissionDenied,  # CCNoPermission, accompanied by `permission`
     "404": BackendMisconfigured,  # topo_server's plain text for an unknown path, with HTTP 200
-    "405": BackendMisconfigured,  # the same for an unknown method
+    "405": BackendMisconfigured,  # topo_server's plain text for an unknown method
     "create:1199019": BackendError,  # business, set or service category: error_refinement.py reads which
     "template:1199019": field_error("/attributes/service_template_id", ValidationFailed),
 }
@@ -163,7 +163,7 @@ _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1650801": BackendMisconfigured,  # RECURSIVE_REQUEST_DETECTED
 }
 
-#: Reads that are answered without a code, by a proxy or ESB's web framework, and codes that are not in the table.
+#: For reads that a proxy or ESB's web framework answers without a code, and for codes that no table contains.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -198,15 +198,15 @@ _FIELD_ERRORS: Final = {
 #: A gateway that could not connect has not sent the request, whichever of its codes it reports that under.
 _NOT_CONNECTED: Final = {
     f"{code}:connection refused": BackendUnavailable
-    for code, row in {**_ESB, **_API_GATEWAY}.items()
-    if code.isdigit() and code != "1306000" and isinstance(row, ErrorRule) and row.unknown_on_write
+    for code, rule in {**_ESB, **_API_GATEWAY}.items()
+    if code.isdigit() and code != "1306000" and isinstance(rule, ErrorRule) and rule.unknown_on_write
 }
 
 ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS, **_NOT_CONNECTED})
 
 #: The language-independent words of messages: parameter names in quotes (CMDB) or brackets (ESB), and the fixed English
 #: texts of ESB, API gateway and apiserver that distinguish refusals. Each alternative is linear in the message's size.
-_MESSAGE_TOKEN: Final = re.compile(
+_MESSAGE_WORD: Final = re.compile(
     r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
     r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified"
     r"|rewrite request failed)"
@@ -215,11 +215,13 @@ _MESSAGE_TOKEN: Final = re.compile(
 _CONNECTION_REFUSED: Final = re.compile(
     r"connection refused|failed to connect to upstream|timed out(?: \([^)]{0,60}\))? while connecting", re.IGNORECASE
 )
-#: In the text of 1199014: values, and ids of fields, with their values or without. The fields' names are translated.
-_MAX_TEXT: Final = 2000
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: So many characters of the text of 1199014 are searched for fields, which bounds the time of the search.
+_MAX_DUPLICATE_TEXT: Final = 2000
+_QUOTED_VALUE: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: The id of a field in the text of 1199014, with its value or without; the fields' names, which are translated, are not
+#: matched.
 _FIELD_ID: Final = re.compile(r"\b([A-Za-z]\w*): |\b(bk_\w+)", re.ASCII)
-#: A code has seven digits, with the number of the component in front: 11 CMDB, 13 ESB, 16 API gateway; 9900403.
+#: A code has seven digits and starts with the number of its component: 11 CMDB, 13 ESB, 16 API gateway; or is 9900403.
 _CODE: Final = re.compile(r"(?:1[1-9]|99)[0-9]{5}", re.ASCII)
 _HEADER_CODE: Final = re.compile(rf"{_CODE.pattern}|404|405", re.ASCII)
 #: In seconds; a Retry-After that is a date is ignored.
@@ -249,7 +251,7 @@ def parse_failure(
         is_write=response.is_write,
         status=response.status,
         code=code,
-        token="bk_module_name" if is_name_duplicate else _parse_token(message),
+        word="bk_module_name" if is_name_duplicate else _parse_word(message),
         message=message,
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),
@@ -258,9 +260,9 @@ def parse_failure(
 
 
 def duplicate_fields(message: str) -> frozenset[str]:
-    """Return the ids of the fields that the text of 1199014 names; a text with the fields' names has none."""
-    text = _QUOTED.sub("", message[:_MAX_TEXT])
-    return frozenset(key or name for key, name in _FIELD_ID.findall(text))
+    """Return the ids of the fields in the text of 1199014; empty if it has their translated names instead."""
+    text = _QUOTED_VALUE.sub("", message[:_MAX_DUPLICATE_TEXT])
+    return frozenset(with_value or without_value for with_value, without_value in _FIELD_ID.findall(text))
 
 
 def field_pointer(field: str) -> str:
@@ -269,16 +271,17 @@ def field_pointer(field: str) -> str:
 
 
 def _parse_code(value: Any, pattern: re.Pattern[str] = _CODE) -> str | None:
-    """Return a code, a number or in digits, as text; 0 and every other value is no code."""
+    """Return a code, which may be a number or text, as text; None for 0 and every other value that is no code."""
     text = str(value)
     return text if pattern.fullmatch(text) else None
 
 
-def _parse_token(message: str) -> str | None:
+def _parse_word(message: str) -> str | None:
+    """Return the language-independent word of a message that the tables distinguish, if there is one."""
     if _CONNECTION_REFUSED.search(message):
         return "connection refused"
-    token = _MESSAGE_TOKEN.search(message)
-    return next(filter(None, token.groups())) if token else None
+    match = _MESSAGE_WORD.search(message)
+    return next(filter(None, match.groups())) if match else None
 
 
 def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | None:

@@ -43,7 +43,7 @@ class Options:
     limits: TransportSettings
 
 
-def _check_attribute(name: str) -> None:
+def _refuse_reserved_attribute(name: str) -> None:
     if RESERVED_ATTRIBUTES.fullmatch(name):
         raise ValidationError("must not be an attribute that CMDB or another field of a module sets")
 
@@ -64,7 +64,7 @@ class OptionsSchema(TransportSchema):
         Text(
             "[A-Za-z][A-Za-z0-9_]{0,127}",
             "the id of an attribute: a letter, then at most 127 of A-Z a-z 0-9 _",
-            validate=[_check_attribute],
+            validate=[_refuse_reserved_attribute],
         )
     )
     name_max_characters = Integer(maximum=256)
@@ -79,7 +79,7 @@ class OptionsSchema(TransportSchema):
             raise ValidationError('is missing, but required unless credentials = "passthrough"', "username")
 
     def build(self, values: dict[str, Any]) -> Any:
-        """Return the options, with the rate limit of the API gateway as the default of its route."""
+        """Return the options; with the route apigw, the default rate limit is that of the API gateway."""
         if values.get("route") == "apigw":
             values.setdefault("requests_per_second", _APIGW_REQUESTS_PER_SECOND)
         values["passthrough"] = values.pop("credentials") == "passthrough"

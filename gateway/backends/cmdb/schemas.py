@@ -25,7 +25,7 @@ class CommaSeparatedUsers(fields.Field[Sequence[Owner]]):
             raise ValidationError("Not a string.")
         return tuple(Owner(user) for user in value.split(",") if user)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:  # noqa: ARG002 - the same
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str:  # noqa: ARG002 - marshmallow's signature
         return ",".join(value or ())
 
 
@@ -78,21 +78,21 @@ class ModuleSchema(Schema):
         return (obj[group] if group else obj).get(key, default)
 
 
-def create_schema(attributes: Sequence[FieldSpec]) -> Schema:
+def build_module_schema(attributes: Sequence[FieldSpec]) -> Schema:
     """Return the schema of a connection: ModuleSchema with one more field for each attribute."""
-    extra: dict[str, fields.Field[Any]] = {
+    attribute_fields: dict[str, fields.Field[Any]] = {
         f"attribute_{spec.name}": fields.Raw(
             data_key=spec.name, attribute=f"attributes.{spec.name}", allow_none=True, load_only=not spec.writable
         )
         for spec in attributes
     }
-    return ModuleSchema.from_dict(extra, name="ConnectionModuleSchema")()
+    return ModuleSchema.from_dict(attribute_fields, name="ConnectionModuleSchema")()
 
 
 def normalize(change: Change) -> Change:
     """Return a draft or patch as CMDB stores it.
 
-    CMDB trims text (instance_validate.go), and a create with the service category 0 gets the default one.
+    CMDB trims text (instance_validate.go). The service category 0 is left out of a draft: it stands for CMDB's default.
     """
     if not change.attributes:
         return change
@@ -129,9 +129,13 @@ def load_module(
     parent = data.pop("parent", None) or _id_or_none(path.set)
     if not name or not parent:
         raise ValidationError("name or set is missing")
-    known = {"owners": "owners" in data, "created_at": data.get("created_at"), "updated_at": data.get("updated_at")}
+    is_available = {
+        "owners": "owners" in data,
+        "created_at": data.get("created_at") is not None,
+        "updated_at": data.get("updated_at") is not None,
+        "attributes": "attributes" in data,
+    }
     data["owners"] = data.get("owners") or ()
-    known["attributes"] = "attributes" in data
     return Module(
         **data,
         backend=backend,
@@ -141,7 +145,7 @@ def load_module(
         name=name,
         depth=1,
         has_children=False,
-        unavailable=("description", *(field for field, is_known in known.items() if not is_known)),
+        unavailable=("description", *(field for field, available in is_available.items() if not available)),
     )
 
 

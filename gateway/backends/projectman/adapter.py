@@ -10,7 +10,7 @@ from typing import Final
 from marshmallow import ValidationError
 
 from gateway.backends.projectman.auth import create_auth
-from gateway.backends.projectman.capabilities import PROJECT_ID, capabilities
+from gateway.backends.projectman.capabilities import PROJECT_ID, build_capabilities
 from gateway.backends.projectman.client import PAGE_SIZE, ProjectManClient
 from gateway.backends.projectman.error_refinement import ErrorRefiner
 from gateway.backends.projectman.options import Options
@@ -54,7 +54,7 @@ class ProjectManBackend:
         metrics: UpstreamMetrics | None = None,
     ) -> None:
         self.name: Final = name
-        self.capabilities: Final = capabilities(options)
+        self.capabilities: Final = build_capabilities(options)
         self._options = options
         auth = create_auth(name, options, transport, clock, metrics)
         self._client = ProjectManClient(name, options.base_url, auth, transport, metrics)
@@ -73,7 +73,7 @@ class ProjectManBackend:
         return (draft.scope, draft.name)
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Send CreateProjectModule once."""
+        """Send CreateProjectModule once; if it is refused without a clear cause, list the project to find it."""
         owner = draft.owners[0] if draft.owners else self._options.default_owner
         document = dump_module(draft.name, owner, draft.description, draft.parent)
         try:
@@ -85,7 +85,7 @@ class ProjectManBackend:
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """List the project's modules and return those with the name."""
-        modules = self._client.list_modules(draft.scope, call, ("module_name", draft.name))
+        modules = self._client.list_modules(draft.scope, call, node_filter=("module_name", draft.name))
         return tuple(module for module in modules if module.name == draft.name)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
@@ -95,11 +95,14 @@ class ProjectManBackend:
             raise ParentNotFound
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """Flatten the tree page by page; the cursor is the offset of a page and an index in it."""
-        offset, skip = _parse_cursor(cursor)
+        """Return the matching modules of the flattened tree.
+
+        The cursor names the next one by the offset of its page and its index there.
+        """
+        start_offset, start_index = _parse_cursor(cursor)
         result: list[Module] = []
-        for page_offset, modules in self._client.pages(query.scope, call, offset):
-            for index in range(skip if page_offset == offset else 0, len(modules)):
+        for page_offset, modules in self._client.pages(query.scope, call, start_offset):
+            for index in range(start_index if page_offset == start_offset else 0, len(modules)):
                 if not _matches(modules[index], query):
                     continue
                 if len(result) == page_size:
@@ -108,7 +111,7 @@ class ProjectManBackend:
         return Page(tuple(result), None)
 
     def get(self, ref: str, call: CallContext) -> Module:
-        """List the project's modules up to the page that contains the module."""
+        """List the project's modules up to the page that contains the module; raises ModuleNotFound."""
         project, native_id = _parse_ref(ref)
         for _, modules in self._client.pages(project, call, node_filter=("module_id", native_id)):
             for module in modules:
@@ -117,8 +120,11 @@ class ProjectManBackend:
         raise ModuleNotFound
 
     def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-        """Read the module, merge the patch and send all fields: an update replaces name, owner and description."""
-        _parse_ref(ref)
+        """Read the module, merge the patch and send all fields: an update replaces name, owner and description.
+
+        Raises DescriptionRequired if the patch has no description and ProjectMan is not known to keep one left out.
+        """
+        _parse_ref(ref)  # a malformed ref is ModuleNotFound, whatever the patch
         if patch.description is UNSET and not self._options.keeps_omitted_description:
             raise DescriptionRequired(errors=[FieldError("/description", "required", message("description_required"))])
         old = self.get(ref, call)
@@ -131,15 +137,15 @@ class ProjectManBackend:
         except GatewayError as error:
             refiner = ErrorRefiner(self._client, old.scope, call)
             raise refiner.refine_update(error, old.native_id, name, owner) from error
-        new = self._parse_module(response, old.scope)
+        new = self._parse_module(response, old.scope)  # without a position in the tree, which the update keeps
         unavailable = tuple(field for field in new.unavailable if field != "depth")
         return replace(new, parent=old.parent, depth=old.depth, has_children=old.has_children, unavailable=unavailable)
 
     def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
-        """List all modules of the project and return those below the module."""
+        """List the project's modules and return those below the module; raises ModuleNotFound."""
         project, native_id = _parse_ref(ref)
         _, *descendants = subtree_of(self._client.list_modules(project, call), native_id)
-        return [module.ref for module in reversed(descendants)]
+        return [module.ref for module in reversed(descendants)]  # children before parents
 
     def delete(self, ref: str, call: CallContext) -> None:
         """Send DeleteProjectModule; whether ProjectMan deletes descendants itself is not documented."""
@@ -148,10 +154,11 @@ class ProjectManBackend:
             response = self._client.request("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:
             raise ErrorRefiner(self._client, project, call).refine_delete(error, native_id) from error
-        if response.body and not isinstance(response.json(), dict):
+        if response.body and not isinstance(response.json(), dict):  # from a proxy, perhaps: it confirms nothing
             raise response.invalid_response("no_deletion")
 
     def _merge_owner(self, old: Module, patch: ModulePatch) -> str:
+        """Return the id of the owner after the patch; raises ValidationFailed if there is none."""
         owners = [owner.id for owner in old.owners] if isinstance(patch.owners, Unset) else patch.owners
         owner = owners[0] if owners else self._options.default_owner
         if not owner:
@@ -166,10 +173,12 @@ class ProjectManBackend:
 
 
 def _matches(module: Module, query: ModuleQuery) -> bool:
+    """Return whether a module has the parent and the name of a query, in which None stands for any."""
     return query.parent in {None, module.parent} and query.name in {None, module.name}
 
 
 def _parse_ref(ref: str) -> tuple[str, str]:
+    """Return the project and the native id in a ref; raises ModuleNotFound if it has another form."""
     match = _REF.fullmatch(ref)
     if match is None or int(match[2]) > INT64_MAX:
         raise ModuleNotFound
@@ -177,6 +186,7 @@ def _parse_ref(ref: str) -> tuple[str, str]:
 
 
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
+    """Return the offset of a page and an index in it, 0 and 0 without a cursor; raises ValidationFailed."""
     match = _CURSOR.fullmatch(cursor or "0.0")
     if match is None or int(match[1]) % PAGE_SIZE:
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])

@@ -21,7 +21,7 @@ from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest
 
-_JSON: Final = {"Content-Type": "application/json"}
+_JSON_CONTENT_TYPE: Final = {"Content-Type": "application/json"}
 #: A token is replaced this many seconds before it expires, so that no request in flight outlives it.
 _REFRESH_MARGIN: Final = 600.0
 #: The delay before the next attempt, in seconds, if an early replacement fails.
@@ -63,18 +63,19 @@ class AkSkAuth:
         self._host = host
         self._clock = clock
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Sign host, date, content type and, if configured, project and security token."""
         identity = self._identity
-        signed = {**_JSON, "Host": self._host, "X-Sdk-Date": _format_date(int(self._clock.now()))}
+        signed_headers = {**_JSON_CONTENT_TYPE, "Host": self._host, "X-Sdk-Date": _format_date(int(self._clock.now()))}
         if identity.iam_project_id:
-            signed["X-Project-Id"] = identity.iam_project_id
+            signed_headers["X-Project-Id"] = identity.iam_project_id
         if identity.security_token is not None:
-            signed["X-Security-Token"] = identity.security_token.value
+            signed_headers["X-Security-Token"] = identity.security_token.value
         key = (identity.access_key, identity.secret_key.value)
-        return {**signed, "Authorization": authorization_header(method, url, signed, body, key=key)}
+        authorization = authorization_header(method, url, signed_headers, body, key=key)
+        return {**signed_headers, "Authorization": authorization}
 
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - UpstreamAuth
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Return False: a rejected signature means a wrong key."""
         return False
 
@@ -87,13 +88,13 @@ def _format_date(seconds: int) -> str:
 class PassthroughAuth:
     """Sends the caller's token and stores nothing."""
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Return the caller's token; raises Unauthenticated if there is none."""
         if call.credential is None:
             raise Unauthenticated(message("passthrough_credential_missing"))
-        return {**_JSON, CREDENTIAL_HEADER: call.credential}
+        return {**_JSON_CONTENT_TYPE, CREDENTIAL_HEADER: call.credential}
 
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - UpstreamAuth
+    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Return False: only the caller can obtain another token."""
         return False
 
@@ -105,6 +106,9 @@ class _CachedToken:
     value: str
     refresh_at: float
     expires_at: float
+
+
+_NO_TOKEN: Final = _CachedToken("", 0.0, 0.0)  # stale, so that the first request fetches a token
 
 
 class IamTokenAuth:
@@ -124,25 +128,25 @@ class IamTokenAuth:
         self._clock = clock
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._token = _CachedToken("", 0.0, 0.0)
-        self._rejected_until = 0.0
+        self._token = _NO_TOKEN
+        self._credentials_rejected_until = 0.0
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - UpstreamAuth
+    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
         """Return the token, after replacing it if it expires soon."""
-        token = self._token
+        token = self._token  # read without the lock: it is replaced as a whole
         if token.refresh_at <= self._clock.now():
             token = self._refresh_early(token, call)
-        return {**_JSON, CREDENTIAL_HEADER: token.value}
+        return {**_JSON_CONTENT_TYPE, CREDENTIAL_HEADER: token.value}
 
     def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:
-        """Fetch a new token, unless another request has already replaced the rejected one."""
-        self._refresh(call, lambda token: token.value == headers.get(CREDENTIAL_HEADER))
+        """Fetch a new token, unless another request has already replaced the rejected one; always returns True."""
+        self._refresh(call, lambda cached: cached.value == headers.get(CREDENTIAL_HEADER))
         return True
 
     def _refresh_early(self, token: _CachedToken, call: CallContext) -> _CachedToken:
-        """Fetch a new token; if that fails, return the present one as long as it is valid."""
+        """Fetch a new token; if that fails, return the present one while it is valid, and delay the next attempt."""
         try:
-            return self._refresh(call, lambda token: token.refresh_at <= self._clock.now())
+            return self._refresh(call, lambda cached: cached.refresh_at <= self._clock.now())
         except GatewayError:
             if token.expires_at <= self._clock.now():
                 raise
@@ -151,8 +155,12 @@ class IamTokenAuth:
             return self._token
 
     def _refresh(self, call: CallContext, is_stale: Callable[[_CachedToken], bool]) -> _CachedToken:
-        remaining = call.deadline - self._clock.monotonic()
-        if not self._lock.acquire(timeout=max(remaining, 0.0)):
+        """Return the token, after replacing it if it is still stale when no other request is fetching one.
+
+        Raises BackendUnavailable if the deadline ends the wait for another request's fetch, and the errors of `_fetch`.
+        """
+        remaining_seconds = call.deadline - self._clock.monotonic()
+        if not self._lock.acquire(timeout=max(remaining_seconds, 0.0)):
             raise BackendUnavailable(message("token_wait_exceeded"))
         try:
             if is_stale(self._token):
@@ -162,9 +170,10 @@ class IamTokenAuth:
             self._lock.release()
 
     def _fetch(self, call: CallContext) -> _CachedToken:
-        if self._clock.monotonic() < self._rejected_until:
+        """Request a token from IAM; for a while after IAM has rejected the credentials, raise without a request."""
+        if self._clock.monotonic() < self._credentials_rejected_until:
             raise BackendRejectedCredentials(message("iam_credentials_rejected"))
-        response = self._transport.send(self._request(), call)
+        response = self._transport.send(self._build_token_request(), call)
         value = response.headers.get("X-Subject-Token")
         if response.ok and value:
             self._transport.register_secret(value, replaces=self._token.value)
@@ -173,13 +182,13 @@ class IamTokenAuth:
             raise response.invalid_response("no_token")
         error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
         if isinstance(error, BackendRejectedCredentials):
-            self._rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF
+            self._credentials_rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF
         raise error
 
-    def _request(self) -> UpstreamRequest:
+    def _build_token_request(self) -> UpstreamRequest:
         identity = self._identity
         user = {"domain": {"name": identity.domain}, "name": identity.user, "password": identity.password.value}
-        auth = {
+        auth_member = {
             "identity": {"methods": ["password"], "password": {"user": user}},
             "scope": {"project": {"name": identity.project}},
         }
@@ -187,14 +196,15 @@ class IamTokenAuth:
             method="POST",
             url=f"{identity.iam_url}/v3/auth/tokens?nocatalog=true",
             headers={"Content-Type": "application/json;charset=utf8"},
-            body=json.dumps({"auth": auth}).encode(),
+            body=json.dumps({"auth": auth_member}).encode(),
         )
 
 
 def _parse_token(value: str, body: Any, now: float) -> _CachedToken:
+    """Return a token with the expiry time in IAM's response body."""
     try:
         expires_at = datetime.fromisoformat(body["token"]["expires_at"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):  # no readable expiry time
         return _CachedToken(value, now + _DEFAULT_LIFETIME, now + _DEFAULT_LIFETIME)
     # A token with a lifetime shorter than the margin is used for half of its lifetime.
     return _CachedToken(value, max(expires_at - _REFRESH_MARGIN, now + (expires_at - now) / 2), expires_at)

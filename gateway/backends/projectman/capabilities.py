@@ -12,11 +12,11 @@ from gateway.domain.messages import message
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
 _INT32_MAX: Final = 2**31 - 1
-#: The page has \u4E00-\u9FA5-_ in a character class; the hyphen after the range is literal.
-_NAME: Final = r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}"
+#: The vendor's page has \u4E00-\u9FA5-_ in a character class; the hyphen after the range is literal.
+_NAME_PATTERN: Final = r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}"
 
 
-def capabilities(options: Options) -> Capabilities:
+def build_capabilities(options: Options) -> Capabilities:
     """Return the capabilities of a connection."""
     return Capabilities(
         type="projectman",
@@ -27,7 +27,7 @@ def capabilities(options: Options) -> Capabilities:
             required=True,
             writable=("create",),
             pattern=PROJECT_ID,
-            allowed_description=message("accepts_projectman_user"),
+            allowed_description=message("accepts_projectman_project"),
         ),
         parent=FieldSpec(
             name="parent",
@@ -41,7 +41,7 @@ def capabilities(options: Options) -> Capabilities:
             name="name",
             description="module_name, unique in its project.",
             required=True,
-            pattern=_NAME,
+            pattern=_NAME_PATTERN,
             allowed_description=message("accepts_projectman_name"),
             max_length=30,
         ),
@@ -57,7 +57,7 @@ def capabilities(options: Options) -> Capabilities:
             description="The IAM user id of the one owner, a member of the project.",
             required=not options.default_owner,
             pattern=USER_ID,
-            allowed_description=message("accepts_projectman_project"),
+            allowed_description=message("accepts_projectman_user"),
             max_items=1,
         ),
         settle_seconds=options.settle_seconds,

@@ -39,7 +39,7 @@ class ProjectManClient:
     def request(
         self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
     ) -> UpstreamResponse:
-        """Send one request and return the response if it is a success."""
+        """Send one request, again if its token has expired; return the response, or raise the error that it means."""
         url = f"{self.base_url}/v4/projects/{path}"
         body = None if document is None else json_codec.dumps(document)
         is_repeat = False
@@ -57,42 +57,42 @@ class ProjectManClient:
                 return response
             failure = _without_secrets(parse_failure(response, self.name, operation), headers)
             # The API gateway rejected the token before the service received the request: a write can be sent again.
-            has_expired = not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
-            if is_repeat or not has_expired or not self.auth.refresh_rejected(headers, call):
+            is_token_expired = not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
+            if is_repeat or not is_token_expired or not self.auth.refresh_rejected(headers, call):
                 raise ERRORS.to_error(failure, self.metrics)
             is_repeat = True
 
     def pages(
         self, project: str, call: CallContext, offset: int = 0, node_filter: NodeFilter | None = None
     ) -> Iterator[tuple[int, list[Module]]]:
-        """Yield the offset and the flattened modules of each page, starting at a multiple of PAGE_SIZE.
+        """Yield the offset and the flattened modules of each page, from `offset` on, which is a multiple of PAGE_SIZE.
 
-        A page with anything but modules is an invalid response. With a filter, only the matching top-level nodes are
-        loaded. A module on several pages is yielded once.
+        With a filter, only the top-level nodes that match it are loaded. A module on several pages is yielded once.
+        Raises BackendReplyInvalid for a page that contains anything but modules.
         """
         source = ModuleSource(self.name, project)
-        seen: set[str] = set()
-        top_ids: set[str] = set()
+        seen_ids: set[str] = set()
+        seen_top_ids: set[str] = set()
         while offset <= _MAX_OFFSET:
             response = self.request("list", "GET", f"{project}/modules?limit={PAGE_SIZE}&offset={offset}", call)
-            nodes, total = _list_of(response, "modules", offset)
+            nodes, total = _parse_page(response, "modules", offset)
             try:
                 modules = flatten_tree(source, filter_subtrees(nodes, node_filter))
             except ValidationError as error:
                 raise response.invalid_response("no_module") from error
-            unseen: dict[str, Module] = {}
+            new_modules: dict[str, Module] = {}
             for module in modules:
-                if module.native_id not in seen:
-                    unseen.setdefault(module.native_id, module)
-            yield offset, list(unseen.values())
+                if module.native_id not in seen_ids:
+                    new_modules.setdefault(module.native_id, module)
+            yield offset, list(new_modules.values())
             # The total counts the top level or all modules; in both cases it is not less than the top level.
             if len(nodes) < PAGE_SIZE or (isinstance(total, int) and offset + PAGE_SIZE >= total):
                 return
             page_ids = top_level_ids(nodes)
-            if page_ids <= top_ids:  # the service ignores the offset
+            if page_ids <= seen_top_ids:  # nothing new: the service ignores the offset
                 return
-            top_ids |= page_ids
-            seen.update(unseen)
+            seen_top_ids |= page_ids
+            seen_ids.update(new_modules)
             offset += PAGE_SIZE
 
     def list_modules(self, project: str, call: CallContext, node_filter: NodeFilter | None = None) -> list[Module]:
@@ -104,7 +104,7 @@ class ProjectManClient:
         user_ids: set[str] = set()
         for offset in range(0, _MAX_OFFSET, PAGE_SIZE):
             response = self.request("members", "GET", f"{project}/members?limit={PAGE_SIZE}&offset={offset}", call)
-            members, _ = _list_of(response, "members", offset)
+            members, _ = _parse_page(response, "members", offset)
             new_ids = {str(member.get("user_id")) for member in members if isinstance(member, dict)} - user_ids
             user_ids |= new_ids
             if len(members) < PAGE_SIZE or not new_ids:
@@ -112,20 +112,26 @@ class ProjectManClient:
         return user_ids
 
 
-def _list_of(response: UpstreamResponse, key: str, offset: int) -> tuple[list[Any], Any]:
-    """Return the list of a page, and its total; an empty list may be null or, with a total of 0, left out."""
+def _parse_page(response: UpstreamResponse, key: str, offset: int) -> tuple[list[Any], Any]:
+    """Return the list in the page at `offset`, and its total.
+
+    An empty list may be left out if the total is 0. It may be null too, but not on the first page with a total, which
+    then has elements.
+    """
     body = response.json()
     page: Mapping[str, Any] = body if isinstance(body, dict) else {}
     items, total = page.get(key), page.get("total")
-    if items is None and (total == 0 or (key in page and (not total or offset))):
+    null_means_empty = key in page and (not total or offset > 0)
+    if items is None and (total == 0 or null_means_empty):
         items = []
     if not isinstance(items, list):
         raise response.invalid_response(f"no_{key}")
     return items, total
 
 
-def _without_secrets(failure: UpstreamFailure, headers: Mapping[str, str]) -> UpstreamFailure:
+def _without_secrets(failure: UpstreamFailure, request_headers: Mapping[str, str]) -> UpstreamFailure:
+    """Mask credentials that the API gateway's response repeats."""
     message = failure.message
-    for secret in filter(None, map(headers.get, _SECRET_HEADERS)):
+    for secret in filter(None, map(request_headers.get, _SECRET_HEADERS)):
         message = message.replace(secret, "…")
     return replace(failure, message=message)

@@ -96,7 +96,7 @@ _PROJECTMAN: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "PM.10002006": ModuleAlreadyExists,  # name already used in tenant
 }
 
-#: IAM's responses, reads that are answered without a code, and codes that are not in the table.
+#: For IAM's responses, for reads that are answered without a code, and for codes that no table contains.
 _STATUS: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "@": unknown_on_write(BackendError),
     "@3xx": unknown_on_write(BackendMisconfigured),
@@ -122,9 +122,10 @@ TOKEN_EXPIRED: Final = frozenset(
     {"APIGW.0307", "APIGW.0301:token expires", "APIGW.0301:decrypt token fail", "PM.10001002"}
 )
 
-_MESSAGE_TOKEN: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
-_THROTTLE_RE: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
+_MESSAGE_WORD: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
+_THROTTLE_LIMIT: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
 _UNIT_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+#: How long API Gateway locks an access key after too many wrong signatures.
 _LOCKED_SECONDS: Final = 300.0
 #: The service's own rate limit states no time; one second is the shortest period of the API gateway's limits.
 _DEFAULT_RETRY_AFTER: Final = {"PM.02153001": 1.0}
@@ -144,10 +145,10 @@ def contains_error(body: Any) -> bool:
 def parse_failure(response: UpstreamResponse, backend: str, operation: str) -> UpstreamFailure:
     """Read an error response in any of the four documented shapes; every other shape has no code."""
     body = response.json()
-    document: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    nested = document.get("error")
-    code, message = _code_and_message(nested if isinstance(nested, dict) else document)
-    token = _MESSAGE_TOKEN.search(message)
+    members: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    nested = members.get("error")
+    code, message = _parse_code_and_message(nested if isinstance(nested, dict) else members)
+    word = _MESSAGE_WORD.search(message)
     headers = response.headers
     return UpstreamFailure(
         backend=backend,
@@ -155,31 +156,34 @@ def parse_failure(response: UpstreamResponse, backend: str, operation: str) -> U
         is_write=response.is_write,
         status=response.status,
         code=code,
-        token=token[1] if token else None,
+        word=word[1] if word else None,
         message=message,
-        request_id=_request_id(headers.get("X-Request-Id"), headers.get("X-IAM-Trace-Id"), document.get("request_id")),
+        request_id=_request_id(headers.get("X-Request-Id"), headers.get("X-IAM-Trace-Id"), members.get("request_id")),
         retry_after=_retry_after(response, code, message),
     )
 
 
-def _code_and_message(document: Mapping[str, Any]) -> tuple[str | None, str]:
+def _parse_code_and_message(members: Mapping[str, Any]) -> tuple[str | None, str]:
     for code_key, message_key in _ERROR_KEYS:
-        code = document.get(code_key)
+        code = members.get(code_key)
         if isinstance(code, str) and _CODE.fullmatch(code):
-            return re.sub(r"^APIG\.", "APIGW.", code), str(document.get(message_key, ""))
-    return None, str(document.get("message", ""))
+            # API Gateway writes some of its codes with the prefix APIG.
+            return re.sub(r"^APIG\.", "APIGW.", code), str(members.get(message_key, ""))
+    return None, str(members.get("message", ""))
 
 
 def _request_id(*values: Any) -> str | None:
+    """Return the first value that is a request id."""
     return next(
         (value for value in values if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]{1,128}", value)), None
     )
 
 
 def _retry_after(response: UpstreamResponse, code: str | None, message: str) -> float | None:
+    """Return the seconds to wait that the header or, without it, the message or the code tell."""
     header = response.headers.get("Retry-After", "")
     if re.fullmatch(r"[0-9]{1,6}", header, re.ASCII):
         return float(header)
-    if (throttle := _THROTTLE_RE.search(message)) is not None:
+    if (throttle := _THROTTLE_LIMIT.search(message)) is not None:
         return float(throttle[1]) * _UNIT_SECONDS[throttle[2]]
     return _LOCKED_SECONDS if "AK access failed" in message else _DEFAULT_RETRY_AFTER.get(code or "")

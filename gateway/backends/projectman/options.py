@@ -41,7 +41,7 @@ class IamPassword:
     domain: str
     user: str
     password: Secret
-    project: str  # the region of the token
+    project: str  # the IAM project that the token is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +102,27 @@ class OptionsSchema(TransportSchema):
         errors: dict[str, list[str]] = {}
         if region and "base_url" in original:
             errors["region"] = ["must not be set together with base_url"]
-        required, others = {"base_url"}, frozenset[str]()
+        required, foreign = {"base_url"}, frozenset[str]()
         if kind := data.get("credentials"):
-            own = fields(_CREDENTIALS[kind])
-            required |= {field.name for field in own if field.default is MISSING}
-            others = _CREDENTIAL_SETTINGS - {field.name for field in own}
+            own_fields = fields(_CREDENTIALS[kind])
+            required |= {field.name for field in own_fields if field.default is MISSING}
+            foreign = _CREDENTIAL_SETTINGS - {field.name for field in own_fields}
         for name in sorted(required - original.keys() - (_region_defaults(region).keys() if region else set())):
             errors[name] = ["is missing"]
-        for name in others & original.keys():
+        for name in foreign & original.keys():
             errors[name] = [f'is not a setting of credentials = "{kind}"']
         if errors:
             raise ValidationError(errors)
 
     def build(self, values: dict[str, Any]) -> Any:
-        """Return the options, with what follows from the region."""
-        region, class_ = values.pop("region", ""), _CREDENTIALS[values.pop("credentials")]
+        """Return the options; a region determines the addresses and the IAM project that are not set."""
+        region, credentials_class = values.pop("region", ""), _CREDENTIALS[values.pop("credentials")]
         if region:
             values = _region_defaults(region) | values
         settings = {name: values.pop(name) for name in _CREDENTIAL_SETTINGS & values.keys()}
-        values["auth"] = class_(
-            **{field.name: settings[field.name] for field in fields(class_) if field.name in settings}
+        # Only the fields of the class: the region's defaults contain settings of every kind of credentials.
+        values["auth"] = credentials_class(
+            **{field.name: settings[field.name] for field in fields(credentials_class) if field.name in settings}
         )
         values["keeps_omitted_description"] = values.pop("omitted_description") == "kept"
         return super().build(values)
@@ -131,5 +132,5 @@ def _region_defaults(region: str) -> dict[str, str]:
     return {
         "base_url": f"https://projectman-ext.{region}.myhuaweicloud.com",
         "iam_url": f"https://iam.{region}.myhuaweicloud.com",
-        "project": region,
+        "project": region,  # a region's default IAM project has the region's name
     }

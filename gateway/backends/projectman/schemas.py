@@ -23,7 +23,7 @@ class SingleOwner(fields.Field[Sequence[Owner]]):
             raise ValidationError("Not an object of strings.")
         return (Owner(user_id, *names),) if user_id else ()
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Mapping[str, str]:  # noqa: ARG002 - the same
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Mapping[str, str]:  # noqa: ARG002 - marshmallow's signature
         return {"user_id": value}
 
 

@@ -28,12 +28,12 @@ def authorization_header(
     """
     address, _, query = url.partition("#")[0].partition("?")
     signed_headers, names, date_name = _signed_headers(tuple(headers))
-    lines = "".join([f"{lower_name}:{headers[name].strip()}\n" for lower_name, name in signed_headers])
+    header_lines = "".join([f"{lower_name}:{headers[name].strip()}\n" for lower_name, name in signed_headers])
     body_hash = hashlib.sha256(body).hexdigest() if body else _EMPTY_BODY_SHA256
-    canonical = f"{method}\n{_canonical_path(address)}\n{_canonical_query(query)}\n{lines}\n{names}\n{body_hash}"
+    canonical = f"{method}\n{_canonical_path(address)}\n{_canonical_query(query)}\n{header_lines}\n{names}\n{body_hash}"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"{_ALGORITHM}\n{headers[date_name].strip()}\n{digest}"
-    signature = hmac.digest(key[1].encode(), to_sign.encode(), "sha256").hex()
+    string_to_sign = f"{_ALGORITHM}\n{headers[date_name].strip()}\n{digest}"
+    signature = hmac.digest(key[1].encode(), string_to_sign.encode(), "sha256").hex()
     return f"{_ALGORITHM} Access={key[0]}, SignedHeaders={names}, Signature={signature}"
 
 
@@ -55,5 +55,6 @@ def _canonical_path(address: str) -> str:
 
 @lru_cache(maxsize=_MAX_QUERIES)
 def _canonical_query(query: str) -> str:
+    # urlsplit() removes tabs and line feeds, as it does from the path.
     pairs = sorted(parse_qsl(urlsplit(f"?{query}").query, keep_blank_values=True))
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)

@@ -45,56 +45,58 @@ def subtree_of(modules: Sequence[Module], native_id: str) -> Sequence[Module]:
     children: dict[str | None, list[Module]] = {}
     for module in modules:
         children.setdefault(module.parent, []).append(module)
-    queue = [module for module in modules if module.native_id == native_id]
-    if not queue:
+    subtree = [module for module in modules if module.native_id == native_id]
+    if not subtree:
         raise ModuleNotFound
-    for module in queue:  # grows during the iteration
-        # Two modules that name each other as parent must not end in a loop.
-        queue += [child for child in children.pop(module.native_id, []) if child.native_id != native_id]
-    return queue
+    for module in subtree:  # grows during the iteration
+        # Popped, because two modules that name each other as parent would be added without end.
+        subtree += [child for child in children.pop(module.native_id, []) if child.native_id != native_id]
+    return subtree
 
 
 def _subtree_contains(top: Any, field: str, value: str) -> bool:
+    """Return whether a node or a descendant has the value, or is not a node at all."""
     queue = [top]
     for node in queue:  # grows during the iteration
         if not isinstance(node, dict) or str(node.get(field)) == value:
             return True
-        queue += _children(node)
+        queue += _child_nodes(node)
     return False
 
 
 def _group_by_parent(source: ModuleSource, top_node: Any, top: Module) -> dict[str | None, list[Module]]:
-    """Return the descendants of a top-level node by the id of their parent; each id is taken once."""
+    """Group a top-level node's descendants by parent id; a repeated id is ignored."""
     groups: dict[str | None, list[Module]] = {}
-    ids = {top.native_id}
-    queue = [(child, top.native_id) for child in _children(top_node)]
+    known_ids = {top.native_id}
+    queue = [(child, top.native_id) for child in _child_nodes(top_node)]
     for node, enclosing_id in queue:  # grows during the iteration
         module = load_module(source, node)
-        if module.native_id in ids:
+        if module.native_id in known_ids:
             continue
-        ids.add(module.native_id)
+        known_ids.add(module.native_id)
         if module.parent is None:
             module = replace(module, parent=enclosing_id)
         groups.setdefault(module.parent, []).append(module)
-        queue += [(child, module.native_id) for child in _children(node)]
-    for parent in [parent for parent in groups if parent not in ids]:
-        # The page does not contain this parent: its children are listed below the top-level node.
-        groups.setdefault(top.native_id, []).extend(groups.pop(parent))
+        queue += [(child, module.native_id) for child in _child_nodes(node)]
+    # The children of a parent that is not in this tree are listed below the top-level node.
+    for unknown_parent in [parent for parent in groups if parent not in known_ids]:
+        groups.setdefault(top.native_id, []).extend(groups.pop(unknown_parent))
     return groups
 
 
 def _depth_first(top: Module, groups: Mapping[str | None, list[Module]]) -> list[Module]:
+    """Return a top-level module and its descendants, each with its position in the tree."""
     modules: list[Module] = []
     stack = [(top, 1)]
     while stack:
         module, level = stack.pop()
         children = groups.get(module.native_id, ())
-        modules.append(_complete(module, level, has_children=bool(children or module.has_children)))
+        modules.append(_fill_in_position(module, level, has_children=bool(children or module.has_children)))
         stack += [(child, level + 1) for child in reversed(children)]
     return modules
 
 
-def _complete(module: Module, level: int, *, has_children: bool) -> Module:
+def _fill_in_position(module: Module, level: int, *, has_children: bool) -> Module:
     """Fill in what the node leaves out and its position determines."""
     if module.depth and module.has_children is has_children:
         return module
@@ -102,6 +104,6 @@ def _complete(module: Module, level: int, *, has_children: bool) -> Module:
     return replace(module, depth=module.depth or level, has_children=has_children, unavailable=unavailable)
 
 
-def _children(node: Mapping[str, Any]) -> list[Any]:
+def _child_nodes(node: Mapping[str, Any]) -> list[Any]:
     children = node.get("children")
     return children if isinstance(children, list) else []

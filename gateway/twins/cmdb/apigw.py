@@ -58,7 +58,7 @@ def handle(
     seed: CmdbSeed, cmdb: Apiserver, request: CmdbRequest, info: RequestInfo, authorization: str
 ) -> CmdbResponse | ApigwError:
     """Authenticate a request and relay it to CMDB; `info` has no user yet."""
-    if find_resource(request.method, request.path) is None and not seed.version.is_observed_39:
+    if find_resource(request.method, request.path) is None and not seed.version.relays_unknown_paths:
         return API_NOT_FOUND
     identity = authenticate(seed, parse_header(authorization))
     if identity.failure:

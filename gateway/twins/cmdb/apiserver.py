@@ -98,7 +98,7 @@ class Apiserver:
         """Check user, path, permission, JSON and ids in CMDB's order; then run the operation."""
         english = info.english
         match = find_resource(request.method, request.path)
-        if self._store.seed.version.is_observed_39 and (match is None or not info.user):  # facts, section 9
+        if self._store.seed.version.refuses_with_500 and (match is None or not info.user):  # facts, section 9
             error = CmdbError(1199037, "no matched route") if info.user else CmdbError(1199027, "user")
             return CmdbResponse(
                 envelope(error.code, error.text(english=english)), from_apiserver=True, status=SERVER_ERROR

@@ -62,7 +62,7 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _name(attribute: Attribute, value: Any, max_characters: int) -> Any:
+def _validate_name(attribute: Attribute, value: Any, max_characters: int) -> Any:
     """Apply the six rules for names, in order, and return the name without outer white space."""
     if not isinstance(value, str):
         raise CmdbError(1199007, attribute.name)
@@ -81,13 +81,13 @@ def _name(attribute: Attribute, value: Any, max_characters: int) -> Any:
     return trimmed
 
 
-def _enum(attribute: Attribute, value: Any) -> Any:
+def _validate_enum(attribute: Attribute, value: Any) -> Any:
     if value is not None and value not in attribute.options:
         raise CmdbError(1199006, attribute.name)
     return value
 
 
-def _users(attribute: Attribute, value: Any) -> Any:
+def _validate_users(attribute: Attribute, value: Any) -> Any:
     """Validate user names, separated by commas without spaces; null and the empty string are no user."""
     if value is None or value == "":
         return value
@@ -100,25 +100,25 @@ def _users(attribute: Attribute, value: Any) -> Any:
     return value
 
 
-def _creator(attribute: Attribute, value: Any) -> Any:
+def _validate_creator(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, str) and "," in value:
         raise CmdbError(1199016, attribute.name)
-    return _users(attribute, value)
+    return _validate_users(attribute, value)
 
 
-def _integer(attribute: Attribute, value: Any) -> Any:
+def _validate_integer(attribute: Attribute, value: Any) -> Any:
     if value is not None and not is_integer(value):
         raise CmdbError(1199009, attribute.name)
     return value
 
 
-def _boolean(attribute: Attribute, value: Any) -> Any:
+def _validate_boolean(attribute: Attribute, value: Any) -> Any:
     if not isinstance(value, bool):
         raise CmdbError(1199006, attribute.name)
     return value
 
 
-def _time(attribute: Attribute, value: Any) -> Any:
+def _validate_time(attribute: Attribute, value: Any) -> Any:
     try:
         if value not in (None, ""):
             datetime.fromisoformat(value)
@@ -127,7 +127,7 @@ def _time(attribute: Attribute, value: Any) -> Any:
     return value
 
 
-def _text(max_bytes: int) -> Callable[[Attribute, Any], Any]:
+def _text_validator(max_bytes: int) -> Callable[[Attribute, Any], Any]:
     def validate_text(attribute: Attribute, value: Any) -> Any:
         if value is not None and not isinstance(value, str):
             raise CmdbError(1199007, attribute.name)
@@ -139,14 +139,14 @@ def _text(max_bytes: int) -> Callable[[Attribute, Any], Any]:
 
 
 VALIDATORS: Final[dict[str, Callable[[Attribute, Any], Any]]] = {
-    "enum": _enum,
-    "objuser": _users,
-    "creator": _creator,
-    "int": _integer,
-    "bool": _boolean,
-    "time": _time,
-    "singlechar": _text(MAX_SHORT),
-    "longchar": _text(MAX_LONG),
+    "enum": _validate_enum,
+    "objuser": _validate_users,
+    "creator": _validate_creator,
+    "int": _validate_integer,
+    "bool": _validate_boolean,
+    "time": _validate_time,
+    "singlechar": _text_validator(MAX_SHORT),
+    "longchar": _text_validator(MAX_LONG),
 }
 
 
@@ -157,7 +157,7 @@ def validate(attribute: Attribute, value: Any, version: Version) -> Any:
     """
     try:
         if attribute.kind == "name":
-            return _name(attribute, value, version.name_max)
+            return _validate_name(attribute, value, version.name_max)
         if isinstance(value, str):
             value = value.strip(GO_SPACE)
         return VALIDATORS[attribute.kind](attribute, value)

@@ -77,6 +77,7 @@ class CmdbError(Exception):
 def permission_error(action: str, biz: int, name: str) -> CmdbError:
     """Return the error for a missing permission on a business; `name` is empty if there is no such business."""
     business = {"type": "biz", "type_name": "业务", "id": str(biz), "name": name}
-    resource_type: dict[str, Any] = {**SYSTEM, "type": "biz", "type_name": "业务", "instances": [[business]]}
+    instances = [[business]]  # one instance, as a path of resources of length 1
+    resource_type: dict[str, Any] = {**SYSTEM, "type": "biz", "type_name": "业务", "instances": instances}
     action_entry = {"id": action, "name": ACTIONS[action], "related_resource_types": [resource_type]}
     return CmdbError(9900403, permission={**SYSTEM, "actions": [action_entry]})

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.twins.cmdb.attributes import is_integer, validate
 from gateway.twins.cmdb.errors import CmdbError
-from gateway.twins.cmdb.store import RequestInfo, Row, Store, WriteResult, natural_key
+from gateway.twins.cmdb.store import PreparedWrite, RequestInfo, Row, Store, natural_key
 
 # Values of `default` whose modules can be changed: ordinary (0) and idle modules of an administrator (4).
 EDITABLE_DEFAULTS: Final = (0, 4)
@@ -43,48 +43,48 @@ class Modules:
         """Delete a module; an unknown module is not an error."""
         self._store.write(call.info, lambda: self._prepare_delete(call))
 
-    def _prepare_create(self, call: OperationCall) -> WriteResult | None:
+    def _prepare_create(self, call: OperationCall) -> PreparedWrite | None:
         biz, set_id = call.ids["bk_biz_id"], call.ids["bk_set_id"]
         if self._require_plain_set(call)["bk_biz_id"] != biz:
             raise CmdbError(1199011, "bk_biz_id/bk_set_id")
         if "default" in call.body:
-            raise CmdbError(1199999)  # in CMDB a type assertion on a JSON number panics
-        if "bk_module_name" not in call.body and self._store.seed.version.is_observed_39:
-            return None  # success without data (facts, section 9)
+            raise CmdbError(1199999)  # CMDB crashes on `default` and answers 1199999, internal error
+        if "bk_module_name" not in call.body and self._store.seed.version.accepts_missing_name:
+            return None  # 3.9 answers success without data
         body = {**call.body, **self._service_fields(call), "host_apply_enabled": False}
-        if "bk_parent_id" in body and not (is_integer(body["bk_parent_id"]) and body["bk_parent_id"] == set_id):
-            raise CmdbError(1199006, "bk_parent_id")
         if "bk_parent_id" not in body:
             raise CmdbError(1199011, "bk_parent_id")
+        if not is_integer(body["bk_parent_id"]) or body["bk_parent_id"] != set_id:
+            raise CmdbError(1199006, "bk_parent_id")
         if "bk_module_name" not in body:
             raise CmdbError(1199010, "bk_module_name")
-        row = self._store.new_row(biz, set_id) | self._validated(call, body, editable_only=False)
-        for unchecked in ("service_template_id", "set_template_id"):
-            row[unchecked] = body.get(unchecked, 0)
+        row = self._store.new_row(biz, set_id) | self._validate_attributes(call, body, editable_only=False)
+        for name in ("service_template_id", "set_template_id"):
+            row[name] = body.get(name, 0)  # stored without validation, as CMDB does
         now = self._store.clock()
         row |= dict.fromkeys(("create_time", "last_time", "bk_created_at", "bk_updated_at"), now)
         row |= {"bk_created_by": call.info.user, "bk_supplier_account": call.info.account}
         self._check_unique(row, body["bk_module_name"])
-        return WriteResult("create_module", row | {"bk_module_id": self._store.new_id()})
+        return PreparedWrite("create_module", row | {"bk_module_id": self._store.new_id()})
 
-    def _prepare_update(self, call: OperationCall) -> WriteResult:
+    def _prepare_update(self, call: OperationCall) -> PreparedWrite:
         row = self._find(call)
         if row is None:
             raise CmdbError(1199019)
         body = dict(call.body)
-        if self._store.seed.version.is_observed_39 and row["default"] not in EDITABLE_DEFAULTS:
-            body.pop("bk_module_name", None)  # success, and the name stays (facts, section 9)
+        if self._store.seed.version.keeps_built_in_names and row["default"] not in EDITABLE_DEFAULTS:
+            body.pop("bk_module_name", None)  # success, and the name stays
         else:
             self._check_editable(row)
         self._check_template_fields(row, body)
         unvalidated = {name: body[name] for name in UNVALIDATED_FIELDS if name in body}
         now = self._store.clock()
         update_fields = {"last_time": now, "bk_updated_at": now, "bk_updated_by": call.info.user}
-        updated = row | self._validated(call, body, editable_only=True) | unvalidated | update_fields
+        updated = row | self._validate_attributes(call, body, editable_only=True) | unvalidated | update_fields
         self._check_unique(updated, updated["bk_module_name"])
-        return WriteResult("update_module", updated)
+        return PreparedWrite("update_module", updated)
 
-    def _prepare_delete(self, call: OperationCall) -> WriteResult | None:
+    def _prepare_delete(self, call: OperationCall) -> PreparedWrite | None:
         self._require_plain_set(call)
         row = self._find(call)
         if row is None:
@@ -94,7 +94,7 @@ class Modules:
             raise CmdbError(1101030)
         if row.get("bk_module_id") in self._store.associated:
             raise CmdbError(1101075)
-        return WriteResult("delete_module", row, deleted=True)
+        return PreparedWrite("delete_module", row, deleted=True)
 
     def _require_plain_set(self, call: OperationCall) -> Row:
         """Return the set of the path, which must not come from a set template."""
@@ -118,9 +118,9 @@ class Modules:
             raise CmdbError(1101098)
 
     def _check_unique(self, row: Row, sent_name: str) -> None:
-        if self._store.names.get(natural_key(row)) not in (None, row.get("bk_module_id")):
+        if self._store.ids_by_natural_key.get(natural_key(row)) not in (None, row.get("bk_module_id")):
             name = row["bk_module_name"]
-            if self._store.seed.version.is_observed_39 and name != sent_name:  # facts, section 9
+            if self._store.seed.version.names_duplicate_fields and name != sent_name:
                 raise CmdbError(1199014, "business id,set id,module name")
             fields = f' bk_biz_id: {row["bk_biz_id"]}, bk_set_id: {row["bk_set_id"]}, bk_module_name: "{name}" '
             raise CmdbError(self._store.seed.version.duplicate, fields)
@@ -179,7 +179,7 @@ class Modules:
         if changed := [name for name, value in fixed.items() if body.get(name, value) != value]:
             raise CmdbError(1199083, ",".join(changed))
 
-    def _validated(self, call: OperationCall, body: Mapping[str, Any], *, editable_only: bool) -> Row:
+    def _validate_attributes(self, call: OperationCall, body: Mapping[str, Any], *, editable_only: bool) -> Row:
         """Return the valid attributes of the body; attributes that the model does not have are dropped."""
         version = self._store.seed.version
         return {

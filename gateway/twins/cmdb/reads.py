@@ -146,7 +146,7 @@ class Reads:
         _, set_id, module_name = key
         rows = self._store.readable_modules()
         if rows is self._store.modules and is_integer(set_id) and isinstance(module_name, str):
-            module_id = self._store.names.get(key)
+            module_id = self._store.ids_by_natural_key.get(key)
             return [] if module_id is None else [rows[module_id]]
         return rows.values()
 

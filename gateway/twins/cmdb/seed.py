@@ -23,11 +23,26 @@ class Version:
     forbids_operators: bool = False  # $where and similar, since 3.14.8
     missing_set: int = 1199011  # the code for an unknown set
     name_max: int = 256  # of characters: MainlineNameFieldMaxLength in src/common/definitions.go
-    is_observed_39: bool = False  # the other answers of the build that the facts observed (section 9)
+    # The other answers of the build of 3.9 that the facts observed (section 9):
+    relays_unknown_paths: bool = False  # the API gateway passes them on to CMDB
+    refuses_with_500: bool = False  # HTTP 500 for an unknown path and a missing user
+    accepts_missing_name: bool = False  # a create without a name is a success without data
+    keeps_built_in_names: bool = False  # a new name for a built-in module is ignored
+    names_duplicate_fields: bool = False  # their names and not their ids, if CMDB has trimmed the name
 
 
 VERSIONS: Final[dict[str, Version]] = {
-    "3.9": Version(duplicate=1101099, renames_keys=False, missing_set=1199019, name_max=32, is_observed_39=True),
+    "3.9": Version(
+        duplicate=1101099,
+        renames_keys=False,
+        missing_set=1199019,
+        name_max=32,
+        relays_unknown_paths=True,
+        refuses_with_500=True,
+        accepts_missing_name=True,
+        keeps_built_in_names=True,
+        names_duplicate_fields=True,
+    ),
     "3.13": Version(),
     "3.14.7": Version(wraps_validation=True, request_id_header="X-Request-Id"),
     "3.14.8": Version(wraps_validation=True, zone=UTC, request_id_header="X-Request-Id", forbids_operators=True),
@@ -129,7 +144,7 @@ class CmdbSeed:
 
 
 def load_seed(seed: Mapping[str, object]) -> CmdbSeed:
-    """Merge `seed` into DEFAULT, key by key.
+    """Return the seed: DEFAULT with the given members, `env:` values resolved.
 
     Raises ValueError for an unknown key, version or dialect, KeyError for an `env:` variable that is not set.
     """
@@ -146,7 +161,7 @@ def load_seed(seed: Mapping[str, object]) -> CmdbSeed:
         user: {key: _read_env(value) if key == "token" else value for key, value in properties.items()}
         for user, properties in merged["users"].items()
     }
-    renames_keys = dialect == "renamed" if dialect else version.renames_keys
+    renames_keys = version.renames_keys if dialect is None else dialect == "renamed"
     return CmdbSeed(version=version, renames_keys=renames_keys, **merged)
 
 

@@ -31,7 +31,7 @@ class RequestInfo:
 
 
 @dataclass(frozen=True)
-class WriteResult:
+class PreparedWrite:
     """A validated write: the row after it or, if `deleted`, the row to remove."""
 
     operation: str
@@ -54,7 +54,7 @@ class Store:
             self.businesses: dict[int, Row] = {}
             self.sets: dict[int, Row] = {}
             self.modules: dict[int, Row] = {}
-            self.names: dict[tuple[Any, ...], int] = {}  # the unique index: natural key → module id
+            self.ids_by_natural_key: dict[tuple[Any, ...], int] = {}  # the unique index over modules
             self.hosts: dict[int, int] = {}  # module id → number of hosts
             self.associated: set[int] = set()  # the ids of modules with associations, which cannot be deleted
             self._lag: ReadLag[int, Row] = ReadLag()
@@ -123,51 +123,51 @@ class Store:
         """Return the modules as reads see them, without the writes that a read lag hides."""
         return self._lag.visible(self.modules)
 
-    def write(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
+    def write(self, info: RequestInfo, prepare: Callable[[], PreparedWrite | None]) -> Row | None:
         """Prepare and apply a write in one transaction; the only method that changes modules.
 
         `prepare` validates and returns the write, or None if nothing is to change; it raises CmdbError.
         """
         return commit_write(lambda: self._apply_and_record(info, prepare))
 
-    def _apply_and_record(self, info: RequestInfo, prepare: Callable[[], WriteResult | None]) -> Row | None:
+    def _apply_and_record(self, info: RequestInfo, prepare: Callable[[], PreparedWrite | None]) -> Row | None:
         with self._lock:
-            result = prepare()
-            if result is None:
+            write = prepare()
+            if write is None:
                 return None
             if lag_seconds := read_lag_seconds():
-                module_id = result.row["bk_module_id"]
+                module_id = write.row["bk_module_id"]
                 self._lag.hide(lag_seconds, {module_id: self.modules.get(module_id)})
-            self._apply(result)
-            self._append_ledger(result, info)
-            return dict(result.row)
+            self._apply(write)
+            self._append_ledger(write, info)
+            return dict(write.row)
 
     def count_request(self, operation: str) -> None:
         """Count a request, whatever its outcome."""
         with self._lock:
             self.requests[operation] += 1
 
-    def _apply(self, result: WriteResult) -> None:
-        old_row = self.modules.pop(result.row["bk_module_id"], None)
+    def _apply(self, write: PreparedWrite) -> None:
+        old_row = self.modules.pop(write.row["bk_module_id"], None)
         if old_row:
-            del self.names[natural_key(old_row)]
-        if result.deleted:
-            self.hosts.pop(result.row["bk_module_id"], None)
+            del self.ids_by_natural_key[natural_key(old_row)]
+        if write.deleted:
+            self.hosts.pop(write.row["bk_module_id"], None)
         else:
-            self._store_row(result.row)
+            self._store_row(write.row)
 
     def _store_row(self, row: Row) -> None:
         self.modules[row["bk_module_id"]] = row
-        self.names[natural_key(row)] = row["bk_module_id"]
+        self.ids_by_natural_key[natural_key(row)] = row["bk_module_id"]
 
-    def _append_ledger(self, result: WriteResult, info: RequestInfo) -> None:
+    def _append_ledger(self, write: PreparedWrite, info: RequestInfo) -> None:
         self.ledger.append(
             {
                 "sequence": len(self.ledger) + 1,
                 "at": self.clock(),
-                "operation": result.operation,
-                "natural_key": natural_key(result.row),
-                "id": result.row["bk_module_id"],
+                "operation": write.operation,
+                "natural_key": natural_key(write.row),
+                "id": write.row["bk_module_id"],
                 "user": info.user,
                 "request_id": info.request_id,
                 "headers": dict(info.headers),

@@ -145,11 +145,12 @@ def load_seed(seed: Mapping[str, object] | None, environ: Mapping[str, str] = os
 
 
 def _load_access_keys(entries: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, SeedAccessKey]:
+    """Load secrets by access key. Both may be `env:NAME`; an entry that is a plain string is the secret."""
     keys = {}
-    for name, entry in entries.items():
+    for access_key, entry in entries.items():
         key_fields = {"secret": entry} if isinstance(entry, str) else entry
-        resolved = {field_name: _read_env(value, environ) for field_name, value in key_fields.items()}
-        keys[_read_env(name, environ)] = _build(SeedAccessKey, resolved, "access_keys")
+        resolved = {name: _read_env(value, environ) for name, value in key_fields.items()}
+        keys[_read_env(access_key, environ)] = _build(SeedAccessKey, resolved, "access_keys")
     return keys
 
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.telemetry.secret_encodings import encoded_variants
+from gateway.telemetry.redaction import encoded_variants
 
 PREFIX: Final = "canary-"
 _PREFIXES: Final = sorted(variant for variant in set(encoded_variants(PREFIX)) if len(variant) > 5)

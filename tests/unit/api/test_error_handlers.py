@@ -139,7 +139,7 @@ def test_upstream(client: FlaskClient, cmdb: FakeBackend) -> None:
     """The problem contains a backend's code, status, request id and permission, but not its message or token."""
     failure = UpstreamFailure(
         backend="cmdb", operation="create", is_write=True, status=200, code="9900403", message="backend's message",
-        token="token", request_id="e43d", retry_after=7.2, permission={"system_id": "bk_cmdb"},
+        word="word", request_id="e43d", retry_after=7.2, permission={"system_id": "bk_cmdb"},
     )  # fmt: skip
     cmdb.fails["create"] = BackendPermissionDenied(context=ErrorContext(failure, failure.permission, 7.2))
     response = client.post("/modules", json=body(cmdb))

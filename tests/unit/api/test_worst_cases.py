@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.json_body import MAX_BYTES
+from gateway.api.json_body import MAX_BODY_BYTES
 from gateway.api.request_headers import idempotency_key, prefers_async, request_timeout
 from gateway.domain.errors import IdempotencyKeyInvalid
 from tests.unit.api.fake_backend import OWNER, FakeBackend, body
@@ -17,14 +17,14 @@ from tests.unit.api.problems import assert_problem, field_errors
 LIST: Final = "/modules?backend=cmdb&scope=1"
 #: Values that almost match a pattern: many permitted characters and a forbidden one at the end.
 LONG: Final = {
-    "letters": "a" * (MAX_BYTES - 1) + "!",
-    "digits": "1" * (MAX_BYTES - 1) + "x",
-    "quoted": '"' + "a" * (MAX_BYTES - 1),
-    "blanks": "a" + " " * (MAX_BYTES - 2) + "x",
-    "commas": "," * MAX_BYTES,
-    "preferences": "a;b," * (MAX_BYTES // 4),
-    "languages": "zh-" * (MAX_BYTES // 3),
-    "qualities": "a/b;q=0." * (MAX_BYTES // 8),
+    "letters": "a" * (MAX_BODY_BYTES - 1) + "!",
+    "digits": "1" * (MAX_BODY_BYTES - 1) + "x",
+    "quoted": '"' + "a" * (MAX_BODY_BYTES - 1),
+    "blanks": "a" + " " * (MAX_BODY_BYTES - 2) + "x",
+    "commas": "," * MAX_BODY_BYTES,
+    "preferences": "a;b," * (MAX_BODY_BYTES // 4),
+    "languages": "zh-" * (MAX_BODY_BYTES // 3),
+    "qualities": "a/b;q=0." * (MAX_BODY_BYTES // 8),
 }
 
 
@@ -72,7 +72,7 @@ def test_query(client: FlaskClient, cmdb: FakeBackend, name: str, value: str) ->
 
 def test_many_parameters(client: FlaskClient, cmdb: FakeBackend) -> None:
     """A parameter that is repeated thousands of times is reported with two errors."""
-    problem = assert_problem(client.get(f"{LIST}&{'a=1&' * (MAX_BYTES // 4)}"), 422, "validation_failed")
+    problem = assert_problem(client.get(f"{LIST}&{'a=1&' * (MAX_BODY_BYTES // 4)}"), 422, "validation_failed")
     assert field_errors(problem) == {("/a", "unknown_field"), ("/a", "repeated")}
     assert cmdb.sent == []
 
@@ -97,7 +97,7 @@ BODIES: Final[dict[str, tuple[dict[str, Any], int]]] = {
 def test_body(client: FlaskClient, cmdb: FakeBackend, changes: dict[str, Any], count: int) -> None:
     """A body of almost 64 KiB has all its errors reported, and nothing is sent."""
     data = json.dumps(body(cmdb) | changes, separators=(",", ":"))
-    assert 20_000 < len(data) <= MAX_BYTES
+    assert 20_000 < len(data) <= MAX_BODY_BYTES
     response = client.post("/modules", data=data, content_type="application/json")
     assert response.status_code == 422
     assert len(response.get_json()["errors"]) >= count
@@ -107,8 +107,9 @@ def test_body(client: FlaskClient, cmdb: FakeBackend, changes: dict[str, Any], c
 @pytest.mark.parametrize(
     "text",
     [
-        "[" * MAX_BYTES, '{"a":' * (MAX_BYTES // 5), '"' + "\\" * (MAX_BYTES - 1), '{"a":1' + "0" * 60_000 + "}",
-        '{"a":0.' + "1" * 60_000 + "x}", '{"a":"' + "\\ud800" * 10_000 + '"}', " " * MAX_BYTES, '{"a":1,' * 9_000,
+        "[" * MAX_BODY_BYTES, '{"a":' * (MAX_BODY_BYTES // 5), '"' + "\\" * (MAX_BODY_BYTES - 1),
+        '{"a":1' + "0" * 60_000 + "}",
+        '{"a":0.' + "1" * 60_000 + "x}", '{"a":"' + "\\ud800" * 10_000 + '"}', " " * MAX_BODY_BYTES, '{"a":1,' * 9_000,
         "{" + '"a":1,' * 10_000 + '"a":1}',
     ],
     ids=["arrays", "objects", "escapes", "integer", "fraction", "surrogates", "blanks", "open", "duplicates"],
@@ -120,7 +121,9 @@ def test_syntax(client: FlaskClient, cmdb: FakeBackend, text: str) -> None:
     assert cmdb.sent == []
 
 
-@pytest.mark.parametrize("value", ["a" * MAX_BYTES, "1." * (MAX_BYTES // 2), "cmdb." + "1." * 30_000, "." * 60_000])
+@pytest.mark.parametrize(
+    "value", ["a" * MAX_BODY_BYTES, "1." * (MAX_BODY_BYTES // 2), "cmdb." + "1." * 30_000, "." * 60_000]
+)
 def test_id(client: FlaskClient, cmdb: FakeBackend, value: str) -> None:
     """An id of 64 KiB is 404."""
     assert_problem(client.get(f"/modules/{value}"), 404, "module_not_found")

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from gateway.backends.cmdb.capabilities import capabilities
+from gateway.backends.cmdb.capabilities import build_capabilities
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import (
     BackendError,
@@ -63,7 +63,7 @@ class FailingBackend(FakeBackend):
 @pytest.fixture
 def inner() -> FailingBackend:
     """A backend with one module, 1.10.1."""
-    rules = capabilities(cmdb_options("http://h"))
+    rules = build_capabilities(cmdb_options("http://h"))
     backend = FailingBackend(name="crm", capabilities=rules, scopes=("1",), parents=("10",))
     backend.errors = []
     backend.create(DRAFT, CallContext("r", 0.0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.backends.cmdb.client import unwrap
+from gateway.backends.cmdb.client import unwrap_envelope
 from gateway.backends.projectman.errors import parse_failure
 from gateway.domain.errors import RateLimited
 from gateway.transport import UpstreamResponse
@@ -34,7 +34,7 @@ def response(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
 def test_cmdb_headers(status: int, code: int, headers: Mapping[str, str], seconds: float | None) -> None:
     """documented: cmdb.md §5: the API gateway sends the time when its window is reset, and no Retry-After."""
     with pytest.raises(RateLimited) as limited:
-        unwrap(response(status, {"result": False, "code": code}, headers), "cmdb", "search")
+        unwrap_envelope(response(status, {"result": False, "code": code}, headers), "cmdb", "search")
     assert limited.value.context.retry_after == seconds
 
 

@@ -100,7 +100,7 @@ def test_remove() -> None:
         redactor.remove(value)
         redactor.remove(value)
         assert not redactor.may_contain_secret(f"x {value}")
-    assert not any((redactor._values, redactor._short_variants, redactor._prefixes, redactor._prefix_words))
+    assert not any((redactor._uses, redactor._short_variants, redactor._prefixes, redactor._prefix_words))
 
 
 def test_common_prefix() -> None:
@@ -119,8 +119,8 @@ def test_credentials_in_flight() -> None:
         for value in values:
             stack.enter_context(redactor.hold(value))
         assert all(redactor.redact(f"is {value}, see") == f"is {MASK}, see" for value in (values[0], values[-1]))
-        assert all(redactor._contains_value(value) for value in values)
-    assert not any((redactor._values, redactor._short_variants, redactor._prefixes, redactor._prefix_words))
+        assert all(redactor._contains_secret(value) for value in values)
+    assert not any((redactor._uses, redactor._short_variants, redactor._prefixes, redactor._prefix_words))
 
 
 def test_credential_in_flight_twice() -> None:
@@ -157,10 +157,10 @@ def test_temporary() -> None:
         redactor.add_temporary(f"credential-number-{number:05}", 10.0)
     now[0] = 100.0
     redactor.add_temporary("the-credential-of-another", 60.0)
-    assert set(redactor._values) == {"the-credential-of-a-caller", "the-credential-of-another"}
+    assert set(redactor._uses) == {"the-credential-of-a-caller", "the-credential-of-another"}
     now[0] = 111.0
     redactor.add_temporary("the-credential-of-another", 60.0)
-    assert list(redactor._values) == ["the-credential-of-another"]
+    assert list(redactor._uses) == ["the-credential-of-another"]
 
 
 def test_temporary_and_a_clock_that_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,14 +184,14 @@ class RecordingServices:
     def end(self, result: str) -> None:
         self.calls.append(result)
 
-    def add(self, value: str) -> None:
-        self.calls.append(("add", value))
+    def add(self, secret: str) -> None:
+        self.calls.append(("add", secret))
 
-    def add_temporary(self, value: str, seconds: float) -> None:
-        self.calls.append(("add_temporary", value, seconds > 0))
+    def add_temporary(self, secret: str, seconds: float) -> None:
+        self.calls.append(("add_temporary", secret, seconds > 0))
 
-    def remove(self, value: str) -> None:
-        self.calls.append(("remove", value))
+    def remove(self, secret: str) -> None:
+        self.calls.append(("remove", secret))
 
 
 def test_an_exchange_is_a_span() -> None:

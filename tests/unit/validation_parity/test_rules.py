@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.cmdb.capabilities import capabilities as cmdb_capabilities
-from gateway.backends.projectman.capabilities import capabilities as projectman_capabilities
+from gateway.backends.cmdb.capabilities import build_capabilities as cmdb_capabilities
+from gateway.backends.projectman.capabilities import build_capabilities as projectman_capabilities
 from gateway.domain.capabilities import Capabilities, strip_whitespace
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin

@@ -11,9 +11,9 @@ import responses
 from marshmallow import ValidationError
 
 from gateway.api.schemas.json_schema import build_field_schema
-from gateway.backends.cmdb.capabilities import capabilities
+from gateway.backends.cmdb.capabilities import build_capabilities
 from gateway.backends.cmdb.client import ModulePath
-from gateway.backends.cmdb.schemas import create_schema, dump_draft, dump_patch, load_module, normalize
+from gateway.backends.cmdb.schemas import build_module_schema, dump_draft, dump_patch, load_module, normalize
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.capabilities import FieldSpec
 from gateway.domain.errors import BackendReplyInvalid, OutcomeUnknown
@@ -25,7 +25,7 @@ _CC: Final = f"{BASE}/api/c/compapi/v2/cc"
 _TIME: Final = datetime(2022, 2, 22, 12, 25, 19, 49000, UTC)
 
 
-SCHEMA: Final = create_schema([FieldSpec(name="bk_module_type"), FieldSpec(name="team"), FieldSpec(name="items")])
+SCHEMA: Final = build_module_schema([FieldSpec(name="bk_module_type"), FieldSpec(name="team"), FieldSpec(name="items")])
 
 
 def load(document: Any) -> Module:
@@ -147,7 +147,7 @@ def test_only_values_that_are_set_are_dumped() -> None:
 
 def test_a_custom_attribute_may_have_the_name_of_a_field() -> None:
     """`owners`, `name` and `load` are attributes like any other."""
-    schema = create_schema([FieldSpec(name=name) for name in ("owners", "name", "load")])
+    schema = build_module_schema([FieldSpec(name=name) for name in ("owners", "name", "load")])
     values = {"owners": "a", "name": "b", "load": "c"}
     module = load_module(schema, {**CMDB_MODULE, **values}, backend="cmdb", path=ModulePath(1, 10))
     assert (module.name, module.owners, module.attributes) == ("test", (Owner("admin"),), values)
@@ -156,7 +156,7 @@ def test_a_custom_attribute_may_have_the_name_of_a_field() -> None:
 
 def test_an_attribute_that_is_not_writable_is_not_dumped() -> None:
     """It is loaded only."""
-    schema = create_schema([FieldSpec(name="default", writable=())])
+    schema = build_module_schema([FieldSpec(name="default", writable=())])
     assert dump_patch(schema, ModulePatch(attributes={"default": 1})) == {}
     module = load_module(schema, {**CMDB_MODULE, "default": 1}, backend="cmdb", path=ModulePath(1, 10))
     assert (module.built_in, module.attributes) == (True, {"default": 1})
@@ -177,7 +177,7 @@ def test_a_draft_is_compared_as_cmdb_stores_it() -> None:
 )
 def test_the_limit_of_names_can_be_set(configured: int, accepted: str, refused: str, allowed: str) -> None:
     """documented: cmdb.md §9, 32 characters; the limit of 256 bytes holds besides."""
-    name = capabilities(cmdb_options(BASE, name_max_characters=configured)).name
+    name = build_capabilities(cmdb_options(BASE, name_max_characters=configured)).name
     assert not name.validate(accepted, "/name")
     assert [error.code for error in name.validate(refused, "/name")] == ["too_long"]
     assert build_field_schema(name)["maxLength"] == configured
