@@ -178,9 +178,7 @@ def test_a_deleted_module_is_not_found(testbed: BackendFixture, call: CallContex
     assert testbed.writes() == before
 
 
-def test_a_module_is_deleted_after_its_descendants(
-    testbed: BackendFixture, call: CallContext, new_name: Names
-) -> None:
+def test_a_module_is_deleted_after_its_descendants(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
     """Descendants are listed with children before their parents, and can be deleted in this order."""
     if not testbed.makes_children:
         pytest.skip("modules of this backend have no children")

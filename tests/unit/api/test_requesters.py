@@ -49,9 +49,7 @@ def test_another_caller(client: FlaskClient, cmdb: FakeBackend, headers: dict[st
 
 @pytest.mark.parametrize("changes", [{"owners": ["tom"]}, {"attributes": {"remark": "x"}}])
 @pytest.mark.parametrize("headers", [FIRST, SECOND])
-def test_another_body(
-    client: FlaskClient, cmdb: FakeBackend, headers: dict[str, str], changes: dict[str, Any]
-) -> None:
+def test_another_body(client: FlaskClient, cmdb: FakeBackend, headers: dict[str, str], changes: dict[str, Any]) -> None:
     """It is refused at once, also its own caller's, without an operation."""
     response = client.post("/modules", json=body(cmdb, **changes), headers=headers)
     assert "instance" not in assert_problem(response, 409, "create_in_progress")

@@ -330,7 +330,10 @@ class LateJournal:
 
 @pytest.mark.parametrize(
     ("takes", "deadline"),
-    [pytest.param(36.0, 100.0, id="after the send's deadline"), pytest.param(5.0, 5.0, id="after the caller's deadline")],
+    [
+        pytest.param(36.0, 100.0, id="after the send's deadline"),
+        pytest.param(5.0, 5.0, id="after the caller's deadline"),
+    ],
 )
 def test_late_claim_is_refused(
     provisioner: Provisioner,

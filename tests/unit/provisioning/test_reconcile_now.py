@@ -211,7 +211,11 @@ def test_next_caller_settles_what_was_applied(
 @pytest.mark.parametrize("abandoned", [True], indirect=True)
 @pytest.mark.parametrize("caller", ["c", "another"])
 def test_other_request_settles_an_abandoned_create(
-    provisioner: Provisioner, abandoned: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock, caller: str
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    caller: str,
 ) -> None:
     """A request of another body looks first too: an abandoned create does not hold its name past its window."""
     adopting = replace(create_request, if_exists="adopt", idempotency_key=None, caller=caller)

@@ -73,9 +73,7 @@ class Waiting:
 
 
 @pytest.fixture
-def waiting(
-    provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock
-) -> Waiting:
+def waiting(provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, clock: VirtualClock) -> Waiting:
     assert cmdb.capabilities.acting_user
     work: list[Callable[[], None]] = []
     spawn, clock.spawn = clock.spawn, work.append  # type: ignore[method-assign,assignment]

@@ -170,9 +170,7 @@ _SECOND = replace(HIT, ref="1.10.8", native_id="8")
         pytest.param(replace(_SECOND, owners=()), (), State.AMBIGUOUS, None, "several_found", id="one is uncertain"),
     ],
 )
-def test_several_modules(
-    second: Module, known: Sequence[str], state: State, module_id: str | None, what: str
-) -> None:
+def test_several_modules(second: Module, known: Sequence[str], state: State, module_id: str | None, what: str) -> None:
     """Of several modules with one natural key, those that are provably others' are no candidates."""
     verdict = as_settlement(decide(operation(), DRAFT, lookup(HIT, second, known=known)))
     assert (verdict.state, verdict.module_id) == (state, module_id)
