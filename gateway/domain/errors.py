@@ -463,7 +463,10 @@ class OutcomeUnknown(UnknownOutcome):
 
 
 class OutcomeAmbiguous(UnknownOutcome):
-    """Several modules have this name, or one whose origin is uncertain. A person must decide whether the create made it."""
+    """Several modules have this name, or one of uncertain origin.
+
+    A person must decide whether the create made one of them.
+    """
 
     code = "outcome_ambiguous"
     title = "It is uncertain which module this create made"

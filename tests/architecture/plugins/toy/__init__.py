@@ -123,12 +123,15 @@ class ToyBackend:
         description = patch.description if isinstance(patch.description, str) else old.description
         return self._store(replace(old, name=name, description=description))
 
-    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        """Return nothing: modules have no children."""
+        return ()
+
+    def delete(self, ref: str, call: CallContext) -> None:
         """Remove a module."""
         self.get(ref, call)
         del self._modules[ref]
         self.writes += 1
-        return (ref,)
 
     def _check_free(self, name: str) -> None:
         if any(module.name == name for module in self._modules.values()):
