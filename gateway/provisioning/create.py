@@ -120,7 +120,7 @@ def send(
 def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_id: str) -> None:
     """Raise CreateNotKept if the module that a create made, or adopted, does not have the values of the draft.
 
-    Values that a backend is known to normalize are no difference. Any other is told as an error, because a caller
+    Values that a backend is known to normalize are no difference. Any other is an error, because a caller
     would take a success for the values that it sent; the module exists, and the error has its id.
     """
     if diff := find_differences(backend.capabilities.normalize(draft), module):

@@ -1,4 +1,4 @@
-"""Responses to creates of one name by two callers: nobody is told another's operation, request id or user."""
+"""Responses to creates of one name by two callers: no answer names another's operation, request id or user."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_next_caller_settles_what_was_applied(
     clock: VirtualClock,
     journal: Journal,
 ) -> None:
-    """The module is the result of the old operation; the new one is told that the name is taken."""
+    """The module is the result of the old operation; for the new one the name is taken."""
     with pytest.raises(ModuleAlreadyExists) as caught:
         create_as_another(provisioner, abandoned, create_request, clock)
     assert (caught.value.existing, caught.value.operation) == ("cmdb.1.10.1", None)
