@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.domain.module import Module, ModuleDraft, Owner
-from gateway.domain.operation import Claim
-from gateway.journals import row_mapping
+from gateway.domain.operation import Claim, State
+from gateway.journals import queries, row_mapping
 from gateway.journals.sqlite import SqliteJournal
 from gateway.provisioning.provisioner import DEDUP_SECONDS
 from gateway.provisioning.serialization import draft_to_json, fingerprint, module_to_json
@@ -17,26 +17,18 @@ _TRANSACTION_SIZE: Final = 20_000
 #: Settled operations are kept for a day; these span half a day, so that none expires during the run.
 _SPAN_SECONDS: Final = 12 * 3600.0
 _NAME: Final = "old-model"
-_INSERT: Final = """
-    INSERT INTO operations (
-        id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
-        memory_until, settle_seconds, owner, state, module, module_id, evidence, looks, updated_at,
-        holds_key, holds_memory, holds_name, number
-    ) VALUES (
-        :id, :backend, :natural_key, :caller, :idempotency_key, :request_id, :fingerprint, :draft, :claimed_at,
-        :lease_until, :memory_until, :settle_seconds, :owner, 'succeeded', :module, :module_id, '', 0, :at,
-        :holds_key, :holds_memory, :holds_name, :number
-    )
-"""
 
 
 def fill(path: Path, count: int) -> None:
     """Write `count` succeeded creates, each a copy of a row as the gateway writes it."""
     journal, first, model = SqliteJournal(path), time.time() - _SPAN_SECONDS, _model()
+    claim = queries.CLAIM.format(next_number=journal.next_number)
     for start in range(0, count, _TRANSACTION_SIZE):
         with journal._transaction() as execute:
             for number in range(start, min(start + _TRANSACTION_SIZE, count)):
-                execute(_INSERT, _copy(model, number, first + _SPAN_SECONDS * number / count))
+                row = _copy(model, number, first + _SPAN_SECONDS * number / count)
+                execute(claim, row)
+                execute(queries.SETTLE, row)
     journal.close()
 
 
@@ -57,8 +49,8 @@ def _copy(model: dict[str, Any], number: int, at: float) -> dict[str, Any]:
         "lease_until": at + 40,
         "memory_until": at + DEDUP_SECONDS,
         "at": at,
-        "number": number + 1,
         "holds_memory": digest,
+        "holds_name": digest,
     }
 
 
@@ -93,4 +85,5 @@ def _model() -> dict[str, Any]:
         worker_id="bench",
     )
     result = row_mapping._mapping_to_json(module_to_json(module, adopted=False))
-    return {**row_mapping.claim_params(claim), "holds_name": None, "module": result}
+    settlement = {"state": State.SUCCEEDED.value, "module": result, "error": None, "note": "", "remembered": True}
+    return {**row_mapping.claim_params(claim), **settlement}

@@ -41,6 +41,7 @@ class FakeBackend:
     takes: float = 0.0
     unavailable: tuple[str, ...] = ()
     modules: dict[str, Module] = field(default_factory=dict)
+    last_id: int = 0  # ids are never given twice
     sent: list[tuple[str, Any]] = field(default_factory=list)
 
     @property
@@ -60,7 +61,8 @@ class FakeBackend:
         self._check_target(draft)
         if self._modules_with_key_of(draft):
             raise ModuleAlreadyExists
-        native_id = str(len(self.modules) + 1)
+        self.last_id += 1
+        native_id = str(self.last_id)
         module = Module(
             backend=self.name,
             ref=f"{draft.scope}.{draft.parent or 0}.{native_id}",

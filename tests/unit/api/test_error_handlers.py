@@ -150,9 +150,9 @@ def test_upstream(client: FlaskClient, cmdb: FakeBackend) -> None:
     assert "Retry-After" not in response.headers
 
 
-@pytest.mark.parametrize(("seconds", "header"), [(7.2, "8"), (0.0, "0"), (None, None)])
-def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | None, header: str | None) -> None:
-    """Retry-After is rounded up to whole seconds; unknown members of `upstream` are left out."""
+@pytest.mark.parametrize(("seconds", "header"), [(7.2, "8"), (0.0, "0"), (None, "1")])
+def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | None, header: str) -> None:
+    """Retry-After is in whole seconds, 1 if the backend tells none; unknown members of `upstream` are left out."""
     failure = UpstreamFailure(backend="cmdb", operation="list", is_write=False, status=429)
     cmdb.fails["list"] = RateLimited(context=ErrorContext(failure, None, seconds))
     response = client.get(LIST)

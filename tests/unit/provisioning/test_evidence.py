@@ -165,7 +165,7 @@ def test_lost_refusal_of_a_repeated_create(scenario: Scenario) -> None:
         pytest.param(True, 0.0, None, State.SUCCEEDED, id="measured"),
         pytest.param(True, 500.0, None, State.SUCCEEDED, id="measured, and the gateway's clock set forward"),
         pytest.param(True, -500.0, None, State.SUCCEEDED, id="measured, and the gateway's clock set back"),
-        pytest.param(False, 0.0, "acting user", State.SUCCEEDED, id="told creator"),
+        pytest.param(False, 0.0, "acting user", State.SUCCEEDED, id="a known creator"),
         pytest.param(False, 0.0, None, State.AMBIGUOUS, id="neither"),
     ],
 )
@@ -185,7 +185,7 @@ def test_reply_that_is_lost_after_the_commit(
 @pytest.mark.parametrize("age", [40.0, 3.0])
 @pytest.mark.parametrize(("measured", "state"), [(True, State.REFUSED), (False, State.AMBIGUOUS)])
 def test_older_module_without_a_creator(scenario: Scenario, age: float, measured: bool, state: State) -> None:
-    """A module that is older than the claim is never told as created: taken where measured, otherwise uncertain."""
+    """A module that is older than the claim is never reported as created: taken where measured, otherwise uncertain."""
     if measured:
         assert scenario.create("earlier").state is State.SUCCEEDED
     created_at = datetime.fromtimestamp(scenario.clock.now() - age, UTC)

@@ -367,7 +367,12 @@ def test_send_ends_with_the_hard_timeout_after_the_claim_began(
     """The time that a claim takes is part of the send's time: a lease that is over belongs to no living sender."""
     calls: list[CallContext] = []
     create = cmdb.create
-    monkeypatch.setattr(cmdb, "create", lambda draft, call: (calls.append(call), create(draft, call))[1])
+
+    def record_call(draft: ModuleDraft, call: CallContext) -> Module:
+        calls.append(call)
+        return create(draft, call)
+
+    monkeypatch.setattr(cmdb, "create", record_call)
     began_at, slow = clock.monotonic(), LateJournal(journal, clock, takes=3.0)
     slow_journal: Any = slow
     replace(provisioner, journal=slow_journal).create(cmdb, create_request, call_context(clock))

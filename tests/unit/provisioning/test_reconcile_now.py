@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -192,29 +191,38 @@ def test_next_caller_settles_what_was_not_applied(
 
 
 @pytest.mark.parametrize("abandoned", [True], indirect=True)
-@pytest.mark.parametrize("if_exists", ["error", "adopt"])
 def test_next_caller_settles_what_was_applied(
     provisioner: Provisioner,
     abandoned: PassthroughBackend,
     create_request: CreateRequest,
     clock: VirtualClock,
     journal: Journal,
-    if_exists: Any,
 ) -> None:
-    """The module is the result of the old operation; the new one is told that the name is taken, or adopts it."""
-    if if_exists == "adopt":
-        adopting = replace(create_request, if_exists="adopt")
-        with pytest.raises(CreateInProgress):  # another body than that of the operation that holds the name
-            create_as_another(provisioner, abandoned, adopting, clock)
+    """The module is the result of the old operation; for the new one the name is taken."""
     with pytest.raises(ModuleAlreadyExists) as caught:
         create_as_another(provisioner, abandoned, create_request, clock)
     assert (caught.value.existing, caught.value.operation) == ("cmdb.1.10.1", None)
     operation = journal.get("op-1")
     assert operation is not None
     assert operation.state is State.SUCCEEDED
-    if if_exists == "adopt":
-        assert create_as_another(provisioner, abandoned, adopting, clock).created.adopted
-    assert [name for name, _ in abandoned.sent].count("create") == (2 if if_exists == "adopt" else 1)
+    assert [name for name, _ in abandoned.sent] == ["find", "create", "find"]
+
+
+@pytest.mark.parametrize("abandoned", [True], indirect=True)
+@pytest.mark.parametrize("caller", ["c", "another"])
+def test_other_request_settles_an_abandoned_create(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    caller: str,
+) -> None:
+    """A request of another body looks first too: an abandoned create does not hold its name past its window."""
+    adopting = replace(create_request, if_exists="adopt", idempotency_key=None, caller=caller)
+    call = CallContext("another", clock.monotonic() + 5.0, credential="second")
+    result = provisioner.create(abandoned, adopting, call)
+    assert (result.created.adopted, result.created.module.id) == (True, "cmdb.1.10.1")
+    assert [name for name, _ in abandoned.sent] == ["find", "create", "find"]
 
 
 def test_other_credentials_do_not_look_before_the_window_is_over(
