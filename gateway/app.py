@@ -126,8 +126,11 @@ def create_app(settings: Settings) -> WsgiApp:
             cors=settings.cors,
         )
     )
-    app.extensions["loopback_only"] = not settings.auth.required  # the server checks its listening sockets
-    app.extensions["start_fields"] = _start_fields(settings)  # the server logs them when it has started
+    # The server checks its listening sockets and the number of its workers, and logs what it has started with.
+    app.extensions["loopback_only"] = not settings.auth.required
+    app.extensions["check_workers"] = lambda number: check_url(settings.journal_url.value, processes=number)
+    app.extensions["start_fields"] = _start_fields(settings)
+    app.extensions["start_warnings"] = settings.warnings
     return app
 
 

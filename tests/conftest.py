@@ -16,8 +16,9 @@ from gateway.api import AppDependencies, create_api
 from gateway.domain.backend import Backend, CallContext, RateLimiter
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
-from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
 
@@ -56,16 +57,24 @@ def serve_locally(app: Flask) -> Flask:
 
 
 class VirtualClock:
-    """A clock that advances only by sleep, or when a test sets it."""
+    """A clock that advances only by sleep, or when a test sets it.
+
+    Wall time and monotonic time advance together, and are never equal; `step` moves wall time alone.
+    """
 
     def __init__(self) -> None:
-        self.seconds = 1_800_000_000.0
+        self.seconds = 3_000_000_000.0  # monotonic; far ahead of the machine's clock, which ends sockets' deadlines
+        self.wall_offset = 1_800_000_000.0 - self.seconds
 
     def now(self) -> float:
-        return self.seconds
+        return self.seconds + self.wall_offset
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back if `seconds` is negative."""
+        self.wall_offset += seconds
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
@@ -107,7 +116,7 @@ def journal() -> Iterator[Journal]:
 @pytest.fixture
 def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
     """Return a function that builds the service over the backends passed to it; ids are consecutive numbers."""
-    ids, operations = itertools.count(1), itertools.count(1)
+    ids, operations, changes = itertools.count(1), itertools.count(1), itertools.count(1)
 
     def build_service(
         backends: Mapping[str, Backend], auth: AuthConfig = NO_AUTH, limiter: RateLimiter | None = None
@@ -118,10 +127,12 @@ def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
             new_id=lambda: f"operation-{next(operations)}",
             worker_id="test",
             known_modules=KnownModules(journal, clock),
+            backend_clocks=BackendClocks(clock),
         )
         dependencies = AppDependencies(
             backends=backends,
             provisioner=provisioner,
+            changes=ChangeService(journal, clock, lambda: f"change-{next(changes)}"),
             render_metrics=Metrics(journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",

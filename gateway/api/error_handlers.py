@@ -93,6 +93,8 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     429: {"x-envoy-ratelimited": "true"},
 }
 _RETRY_AFTER_STATUSES: Final = frozenset({409, 429, 503})
+#: Retry-After of a retryable error without a time of its own, in seconds.
+_DEFAULT_RETRY_AFTER: Final = 1.0
 #: Accept headers that need no parsing.
 _COMMON_ACCEPT_HEADERS: Final = frozenset({"*/*", JSON_TYPE})
 #: Media types and ranges that include JSON; `*` alone is sent by old Java clients.
@@ -157,7 +159,10 @@ def problem_response(error: GatewayError) -> Response:
         ctx.outcome = error.outcome
     status = 404 if _refers_to_path(error) else HTTP_STATUS[error.code]
     headers = dict(_STATUS_HEADERS.get(status, {}))
-    if (seconds := error.context.retry_after) is not None and status in _RETRY_AFTER_STATUSES:
+    seconds = error.context.retry_after
+    if seconds is None and error.retryable:
+        seconds = _DEFAULT_RETRY_AFTER
+    if seconds is not None and status in _RETRY_AFTER_STATUSES:
         headers["Retry-After"] = str(math.ceil(seconds))
     document = _PROBLEM.dump(problem_document(error, status, ctx))
     return json_response(document, status, headers, content_type=PROBLEM_TYPE)

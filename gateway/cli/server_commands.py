@@ -13,6 +13,7 @@ import click
 
 from gateway.api import openapi as openapi_document
 from gateway.app import load_settings
+from gateway.journals import check_url
 from gateway.settings import ConfigurationError
 from gateway.twins import server
 
@@ -27,6 +28,10 @@ def check(config_path: str) -> None:
         for line in error.errors:
             click.echo(line, err=True)
         raise SystemExit(1) from None
+    workers = os.environ.get("GATEWAY_WORKERS", "1").strip()  # the server refuses what is not a number
+    if error_text := check_url(settings.journal_url.value, processes=int(workers) if workers.isdecimal() else 1):
+        click.echo(f"journal.url: {error_text}", err=True)
+        raise SystemExit(1)
     for line in settings.warnings:
         click.echo(f"warning: {line}", err=True)
     for backend in settings.backends:

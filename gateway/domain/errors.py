@@ -468,10 +468,10 @@ class OutcomeUnknown(UnknownOutcome):
 
 
 class OutcomeAmbiguous(UnknownOutcome):
-    """Several modules match the create. A person must decide which one it made."""
+    """Several modules have this name, or one of uncertain origin. A person must decide whether the create made it."""
 
     code = "outcome_ambiguous"
-    title = "Several modules match this create"
+    title = "It is uncertain which module this create made"
 
 
 class Internal(UnknownOutcome):

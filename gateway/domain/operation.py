@@ -18,7 +18,7 @@ class State(Enum):
     SUCCEEDED = "succeeded"
     REFUSED = "refused"  # refused by the backend, or provably not sent
     NOT_APPLIED = "not_applied"  # looked up until the window closed, and not found
-    AMBIGUOUS = "ambiguous"  # more than one module matches: a person decides
+    AMBIGUOUS = "ambiguous"  # several modules match, or one of uncertain origin: a person decides
 
     @property
     def is_active(self) -> bool:

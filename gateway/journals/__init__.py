@@ -1,7 +1,7 @@
 """The journals: one port, two databases, selected by the scheme of a URL.
 
-`sqlite:///relative/path`, `sqlite:////absolute/path` and `sqlite:///:memory:` serve one machine, `postgresql://…`
-several.
+`sqlite:///relative/path` and `sqlite:////absolute/path` serve one machine, `sqlite:///:memory:` one process, and
+`postgresql://…` several machines.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.domain.journal import Journal
 
 _SQLITE: Final = "sqlite:///"
+_MEMORY: Final = ":memory:"
 _POSTGRES: Final = "postgresql://"
 
 
@@ -25,16 +26,21 @@ def create_journal(url: str) -> Journal:
         raise ValueError(error)
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
-        return SqliteJournal(None if path == ":memory:" else Path(path))
+        return SqliteJournal(None if path == _MEMORY else Path(path))
     journal: Journal = import_module("gateway.journals.postgres").PostgresJournal(url)
     return journal
 
 
-def check_url(url: str) -> str | None:
-    """Return the error in a URL, without the URL, which may contain a password; None if it is valid."""
+def check_url(url: str, *, processes: int = 1) -> str | None:
+    """Return the error in a URL for a number of processes; None if it is valid.
+
+    The error does not contain the URL, which may contain a password.
+    """
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
-        return "sqlite:/// wants a path behind it, or :memory:" if not path or path.endswith("/") else None
+        if path == _MEMORY and processes > 1:  # each would have a journal of its own
+            return f"sqlite:///:memory: serves one worker process, not {processes}; use the path of a file"
+        return "sqlite:/// must be followed by the path of a file, or by :memory:" if path[-1:] in {"", "/"} else None
     if not url.startswith(_POSTGRES):
         return "must begin with sqlite:/// or postgresql://"
     error: str | None = import_module("gateway.journals.postgres").check_url(url)

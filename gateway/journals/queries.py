@@ -7,7 +7,9 @@ most 2,700 bytes and names may be longer.
 
 An alias is a key or request deduplication entry of a further request for the same create. Operations are numbered in
 the order in which they are claimed, and each id in `met` has the last number at its time: an id with a lower number
-than the operation's was recorded before the claim, whatever the clocks say.
+than the operation's was recorded before the claim, whatever the clocks say. No number is given twice. An older version
+of the program, which may use the database at the same time, numbers nothing in `met`; PostgreSQL numbers its
+operations by the column's default, SQLite does not.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 
-# The same for both databases; a subclass of SqlJournal adds what numbers the operations.
+# The same for both databases. Each of them adds what numbers its operations.
 ADDITIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE operations ADD COLUMN number BIGINT",
     "CREATE UNIQUE INDEX operations_number ON operations (number) WHERE number IS NOT NULL",
@@ -76,7 +78,6 @@ ADDITIONS: Final[tuple[str, ...]] = (
         expires_at DOUBLE PRECISION
     )
     """,
-    "CREATE INDEX aliases_operation ON aliases (operation_id)",
     """
     CREATE TABLE changes (
         id TEXT PRIMARY KEY,
@@ -102,8 +103,8 @@ COLUMNS: Final = (
     " observed_seconds"
 )
 
-# An operation is due when its claim's lease ends. If any of its names is held, nothing is written.
-# {next_number} is the number of the next operation.
+# An operation is due when its claim's lease ends. If any of its names is held, by an operation or an alias, nothing is
+# written. {next_number} is the number of the next operation.
 CLAIM: Final = """
     INSERT INTO operations (
         id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
@@ -118,19 +119,21 @@ CLAIM: Final = """
     ON CONFLICT DO NOTHING
 """
 
-ADD_ALIAS: Final = """
-    INSERT INTO aliases (digest, operation_id, expires_at) VALUES (:digest, :operation_id, :expires_at)
-    ON CONFLICT DO NOTHING
-"""
-
 # An alias stands for an operation until that was refused, or until it expires itself.
 _ALIAS_IS_VALID: Final = """
     o.id = a.operation_id AND o.state NOT IN ('refused', 'not_applied')
     AND (a.expires_at IS NULL OR a.expires_at > :claimed_at)
 """
 
-# The operations that hold a name of a claim, by themselves or by an alias, and whether the memory has expired or the
-# module has been changed since.
+# An alias that is not valid any more is replaced, a valid one stays.
+ADD_ALIAS: Final = f"""
+    INSERT INTO aliases AS a (digest, operation_id, expires_at) VALUES (:digest, :operation_id, :expires_at)
+    ON CONFLICT (digest) DO UPDATE SET operation_id = excluded.operation_id, expires_at = excluded.expires_at
+    WHERE NOT EXISTS (SELECT 1 FROM operations o WHERE {_ALIAS_IS_VALID})
+"""  # noqa: S608  # the condition is a constant
+
+# The operations that hold a name of a claim: first those that hold it themselves, then those that an alias stands for.
+# The fourth column tells whether a request deduplication entry has expired or its module has been changed since.
 FIND_CONFLICTS: Final = f"""
     SELECT o.holds_key, o.holds_memory, o.holds_name, o.memory_until <= :claimed_at OR {{is_changed}}, {COLUMNS}
     FROM operations o
@@ -240,18 +243,14 @@ WAS_SEEN_BEFORE: Final = """
     AND coalesce(met.last_number < operations.number, met.at < :before)
 """
 
-# The last operation stays, whatever its age: its number must not be given again.
-_EXPIRED: Final = """
-    SELECT id FROM operations
-    WHERE holds_name IS NULL AND updated_at < :settled_before
-    AND coalesce(number, 0) < coalesce((SELECT max(number) FROM operations), 1)
-    ORDER BY updated_at LIMIT :limit
+EXPIRE_OPERATIONS: Final = """
+    DELETE FROM operations WHERE id IN (
+        SELECT id FROM operations
+        WHERE holds_name IS NULL AND updated_at < :settled_before ORDER BY updated_at LIMIT :limit
+    )
 """
-EXPIRE: Final = (
-    f"DELETE FROM aliases WHERE operation_id IN ({_EXPIRED})",  # noqa: S608  # a constant, here and below
-    "DELETE FROM changes WHERE started_at < :settled_before",
-    f"DELETE FROM operations WHERE id IN ({_EXPIRED})",  # noqa: S608
-)
+EXPIRE_ALIASES: Final = "DELETE FROM aliases WHERE NOT EXISTS (SELECT 1 FROM operations WHERE id = operation_id)"
+EXPIRE_CHANGES: Final = "DELETE FROM changes WHERE started_at < :settled_before"
 
 # Each half reads one small index instead of the table.
 COUNTS: Final = """

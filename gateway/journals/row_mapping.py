@@ -17,12 +17,13 @@ _DEDUPLICATED_STATES: Final = (State.SUCCEEDED, State.AMBIGUOUS)
 def claim_params(claim: Claim) -> dict[str, Any]:
     """Return a claim as query parameters, with the digests of the names that it holds."""
     requester = [claim.caller] if claim.credential is None else [claim.caller, claim.credential]
+    key, request = claim.idempotency_key, (claim.request_id, claim.fingerprint)
     return {
         "id": claim.id,
         "backend": claim.backend,
         "natural_key": _to_json(claim.natural_key),
         "caller": claim.caller,
-        "idempotency_key": claim.idempotency_key,
+        "idempotency_key": key,
         "request_id": claim.request_id,
         "fingerprint": claim.fingerprint,
         "draft": _to_json(dict(claim.draft)),
@@ -31,19 +32,20 @@ def claim_params(claim: Claim) -> dict[str, Any]:
         "memory_until": claim.dedup_until,
         "settle_seconds": claim.settle_seconds,
         "owner": claim.worker_id,
-        "holds_key": None if claim.idempotency_key is None else _digest(*requester, claim.idempotency_key),
-        "holds_memory": None if claim.dedup_until is None else _digest(*requester, claim.request_id, claim.fingerprint),
+        "holds_key": None if key is None else _digest(*requester, key),
+        "holds_memory": None if key is not None or claim.dedup_until is None else _digest(*requester, *request),
         "holds_name": _digest(claim.backend, *claim.natural_key),
     }
 
 
 def alias_params(claim: Claim, operation_id: str) -> dict[str, Any]:
-    """Return the name by which a claim finds its result again, its key or else its request, as an alias."""
+    """Return the parameters of an alias: the key of a claim, or without a key its request, and an operation."""
     parameters = claim_params(claim)
     return {
         "digest": parameters["holds_key"] or parameters["holds_memory"],
         "operation_id": operation_id,
-        "expires_at": None if claim.idempotency_key else claim.dedup_until,
+        "expires_at": None if claim.idempotency_key is not None else claim.dedup_until,
+        "claimed_at": claim.claimed_at,
     }
 
 

@@ -34,8 +34,8 @@ class SqlJournal(ABC):
     """A journal in which every write is one statement, hence one commit, except for `lease_due` and `expire`."""
 
     json_array_table: ClassVar[str]  # a table with the column `value`: the elements of the JSON array :ids
-    next_number: ClassVar[str]  # the expression that numbers an operation
-    last_number: ClassVar[str]  # a number that no later operation gets
+    next_number: ClassVar[str]  # an expression: the number of an operation that is inserted, higher than all before
+    last_number: ClassVar[str]  # an expression: the highest number given so far; later operations get a higher one
     lock_clause: ClassVar[str] = ""  # keeps other transactions from leasing the rows of a SELECT
 
     def claim(self, claim: Claim) -> ClaimResult:
@@ -59,7 +59,7 @@ class SqlJournal(ABC):
         self._execute_write(queries.SETTLE, row_mapping.settlement_params(operation_id, settlement))
 
     def add_alias(self, claim: Claim, operation_id: str) -> None:
-        """Make the key or the request of a claim stand for another operation; a name that is held stays held."""
+        """Insert an alias; an operation or a valid alias that holds the same name continues to hold it."""
         self._execute_write(queries.ADD_ALIAS, row_mapping.alias_params(claim, operation_id))
 
     def mark_unknown(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> None:
@@ -126,11 +126,12 @@ class SqlJournal(ABC):
         return None
 
     def expire(self, *, settled_before: float, limit: int) -> int:
-        """Delete operations that ended before a time, the oldest first, with their aliases; and changes."""
-        counts = [
-            self._execute_write(query, {"settled_before": settled_before, "limit": limit}) for query in queries.EXPIRE
-        ]
-        return counts[-1]
+        """Delete operations that ended before a time, the oldest first, then aliases without one, and old changes."""
+        parameters = {"settled_before": settled_before, "limit": limit}
+        deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)
+        self._execute_write(queries.EXPIRE_ALIASES, {})
+        self._execute_write(queries.EXPIRE_CHANGES, parameters)
+        return deleted
 
     def checkpoint(self) -> None:  # noqa: B027 - optional in a subclass
         """Do nothing."""
@@ -156,7 +157,11 @@ class SqlJournal(ABC):
         """Execute several statements in one transaction. Raises JournalUnavailable if it fails."""
 
     def _find_conflict(self, claim: Claim, parameters: dict[str, Any]) -> ClaimResult | None:
-        """Return the first conflict of a claim, or None if the insert can be tried again."""
+        """Return the first conflict of a claim, or None if the insert can be tried again.
+
+        Removes what made the insert fail without being a conflict: a request deduplication entry that has expired or
+        whose module has been changed, and an alias that is not valid any more.
+        """
         conflicts: dict[ClaimMatch, Operation] = {}
         for row in self._read(queries.FIND_CONFLICTS, parameters):
             digests, is_memory_void, operation = row[:3], row[3], row_mapping.operation_from_row(row[4:])
@@ -169,7 +174,7 @@ class SqlJournal(ABC):
                     self._execute_write(queries.CLEAR_DEDUP, {"id": operation.claim.id})
                     self._execute_write(queries.DELETE_MEMORY_ALIAS, parameters)
                 else:
-                    conflicts[match] = operation
+                    conflicts.setdefault(match, operation)
         if not conflicts:
             self._execute_write(queries.DELETE_INVALID_ALIASES, parameters)
         return next(

@@ -24,6 +24,12 @@ from gateway.journals.sqlite_connection import (
 )
 
 _BUSY_TIMEOUT: Final = 2.0  # seconds
+#: The highest number of an operation, and of an id that was recorded: an older version of the program may have deleted
+#: the operation. The conditions select the indexes, without which each claim would read the whole table.
+_LAST_NUMBER: Final = """max(
+    (SELECT coalesce(max(number), 0) FROM operations WHERE number IS NOT NULL),
+    (SELECT coalesce(max(last_number), 0) FROM met WHERE last_number IS NOT NULL)
+)"""
 #: Number of writes, of about five pages each, from which a checkpoint is made.
 _CHECKPOINT_AFTER: Final = 200
 
@@ -36,8 +42,8 @@ class SqliteJournal(SqlJournal):
     """
 
     json_array_table: ClassVar[str] = "json_each(:ids)"
-    next_number: ClassVar[str] = "(SELECT coalesce(max(number), 0) + 1 FROM operations)"
-    last_number: ClassVar[str] = "(SELECT coalesce(max(number), 0) FROM operations)"
+    next_number: ClassVar[str] = f"{_LAST_NUMBER} + 1"
+    last_number: ClassVar[str] = _LAST_NUMBER
 
     def __init__(self, path: Path | None) -> None:
         self._path = str(path.absolute()) if path else None  # a str: converting a Path at each write costs time

@@ -98,8 +98,9 @@ class Provisioner:
     ) -> tuple[ClaimResult, _InFlightCreate | None]:
         """Return the claim's result, and the send of this process that it started or joined.
 
-        A create of another requester is no business of this one: when it has ended, this create is claimed as if it
-        had come later, and the backend checks its credential.
+        A create of another requester shares nothing with this one: when it has ended, this create is claimed as if it
+        had come later, and the backend checks its credential. The same holds for a create that only a caller's
+        credential can look up, and whose settle window is over: it does not hold its name against another request.
         """
         while True:
             if self.draining:
@@ -113,8 +114,11 @@ class Provisioner:
                 self._refuse_if_late(claim, min(call.deadline, send_deadline))
                 return result, self._start_send(backend, request, call.for_create(claim.id, send_deadline), call)
             if operation.claim.fingerprint != claim.fingerprint:
-                raise IdempotencyKeyReused if result.match == "key" else CreateInProgress
-            if result.match != "name" or operation.claim.requester == claim.requester:
+                if result.match == "key":
+                    raise IdempotencyKeyReused
+                if call.credential is None or not _is_window_over(operation):
+                    raise CreateInProgress
+            elif result.match != "name" or operation.claim.requester == claim.requester:
                 if result.match == "name":  # from now on, the key or request id of this request replays the result
                     self.journal.add_alias(claim, operation.claim.id)
                 return result, self._in_flight.get(operation.claim.id)

@@ -160,9 +160,13 @@ class Reconciler:
         _log.info("reconciled create", extra={"fields": fields})
 
     def _seconds_until_next(self) -> float:
-        """Return how long to wait until an operation is due, at most `poll_interval`."""
+        """Return how long to wait until an operation is due, at most `poll_interval`.
+
+        One that is overdue belongs to another process, which may be late.
+        """
         try:
             due_at = self.journal.next_due()
         except JournalUnavailable:
             return self.poll_interval
-        return self.poll_interval if due_at is None else min(max(due_at - self.runtime.now(), 0.01), self.poll_interval)
+        seconds = 0.0 if due_at is None else due_at - self.runtime.now()
+        return min(seconds, self.poll_interval) if seconds > 0.0 else self.poll_interval

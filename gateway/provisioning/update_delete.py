@@ -45,7 +45,8 @@ class ChangeService:
         """Change the given fields and return the module. An empty patch returns the module as it is."""
         patch = backend.capabilities.normalize(patch)
         if patch.is_empty:
-            return backend.get(ref, call)
+            with pre_write_read():
+                return backend.get(ref, call)
         try:
             with self._recorded(backend, ref, "update"), pre_write_read():
                 module = backend.update(ref, patch, call)

@@ -52,8 +52,19 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Refuse a start that others could reach without authentication; turn garbage collection on; log the start once."""
-    _check_listeners(worker)
+    """Refuse a start that would break a promise; turn garbage collection on; log the start once for all workers.
+
+    Only gunicorn knows its workers and listening sockets, which its command line and configuration file may set. The
+    first worker stops the server and the others end quietly, because gunicorn prints a traceback if two workers report
+    a failed start.
+    """
+    extensions = worker.wsgi.extensions
+    if error := _start_error(worker):
+        if worker.age > 1:
+            sys.exit(0)
+        # sys.stderr writes JSON by now; errors of the configuration are plain lines.
+        os.write(2, f"configuration: {error}\n".encode())
+        sys.exit(3)  # gunicorn stops instead of starting the worker again (`Arbiter.WORKER_BOOT_ERROR`)
     gc.freeze()
     # The loaded modules are frozen because they are never garbage. A request leaves few reference cycles; with the
     # default threshold of 700, collections take a percent of its time.
@@ -61,25 +72,30 @@ def post_worker_init(worker: Any) -> None:
     gc.enable()
     if worker.age == 1:  # the first worker of this master
         fields = {
-            **worker.wsgi.extensions.get("start_fields", {}),
+            **extensions.get("start_fields", {}),
             "addresses": [format_address(listener.getsockname()) for listener in worker.sockets],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
+        for warning in extensions.get("start_warnings", ()):
+            _log.warning("configuration warning", extra={"fields": {"warning": warning}})
 
 
-def _check_listeners(worker: Any) -> None:
-    """Exit if authentication is off and a listening socket is not local: every option of gunicorn has taken effect."""
+def _start_error(worker: Any) -> str | None:
+    """Return why a server with these workers and listening sockets must not start, or None."""
     from gateway.domain.callers import is_local_address  # noqa: PLC0415 - the master loads no code of the application
 
-    if not worker.wsgi.extensions.get("loopback_only"):
-        return
-    addresses = [listener.getsockname() for listener in worker.sockets]
-    if exposed := [format_address(address) for address in addresses if not is_local_address(address)]:
-        text = "is none, which is allowed on loopback addresses only, and the server listens on"
-        # sys.stderr writes JSON by now; errors of the configuration are plain lines.
-        print(f"configuration: auth.mode: {text} {', '.join(exposed)}", file=sys.__stderr__, flush=True)
-        sys.exit(3)  # gunicorn stops instead of starting the worker again (`Arbiter.WORKER_BOOT_ERROR`)
+    extensions = worker.wsgi.extensions  # without these entries in another application that runs with this file
+    check_workers = extensions.get("check_workers")
+    if error := check_workers and check_workers(worker.cfg.workers):
+        return f"journal.url: {error}"
+    listeners = worker.sockets if extensions.get("loopback_only") else ()
+    addresses = [listener.getsockname() for listener in listeners]
+    exposed = [format_address(address) for address in addresses if not is_local_address(address)]
+    if not exposed:
+        return None
+    text = "is none, which is allowed on loopback addresses only, and the server listens on"
+    return f"auth.mode: {text} {', '.join(exposed)}"
 
 
 def format_address(address: Any) -> str:

@@ -13,6 +13,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_lo
 from marshmallow.experimental.context import Context
 
 _ErrorMessages = dict[str, str | list[Any] | dict[Any, Any]]
+#: How long after a lost reply a backend may still apply a create: a transaction of CMDB is committed within 120 s. For
+#: ProjectMan no time is documented, and the same is assumed.
+_COMMIT_SECONDS: Final = 120
 _REFERENCE_PREFIXES: Final = ("env:", "file:")
 _PORT_PATTERN: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
 _URL_PATTERN: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/[A-Za-z0-9._~/-]*)?"
@@ -214,6 +217,20 @@ class SecretText(fields.Field[Secret]):
             context = LoadContext.current()
             context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")
         return secret
+
+
+class SettleSeconds(fields.Field[float]):
+    """The settle window of a connection, in seconds; one that may end before a create is visible causes a warning."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ARG002 - marshmallow's signature
+        seconds: float = Number().deserialize(value)
+        if seconds < _COMMIT_SECONDS:
+            context = LoadContext.current()
+            context.warnings.append(
+                f"{context.path}{attr}: is shorter than the {_COMMIT_SECONDS} seconds within which a create may still"
+                " be applied; such a create would be reported as not applied"
+            )
+        return seconds
 
 
 class Number(fields.Float):

@@ -12,7 +12,6 @@ from gateway.domain.errors import (
     BackendPermissionDenied,
     GatewayError,
     ModuleAlreadyExists,
-    ModuleNotEmpty,
     ModuleNotFound,
     ParentNotFound,
     ScopeNotFound,
@@ -168,19 +167,19 @@ def test_a_name_cannot_be_taken_by_renaming(testbed: BackendFixture, call: CallC
 def test_a_deleted_module_is_not_found(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
     """After a delete a read, an update and another delete raise ModuleNotFound."""
     created = testbed.backend.create(testbed.draft(new_name()), call)
-    assert list(testbed.backend.delete(created.ref, cascade=False, call=call)) == [created.ref]
+    testbed.backend.delete(created.ref, call)
     before = testbed.writes()
     with pytest.raises(ModuleNotFound):
         testbed.backend.get(created.ref, call)
     with pytest.raises(ModuleNotFound):
         testbed.backend.update(created.ref, _renamed(testbed, new_name()), call)
     with pytest.raises(ModuleNotFound):
-        testbed.backend.delete(created.ref, cascade=False, call=call)
+        testbed.backend.delete(created.ref, call)
     assert testbed.writes() == before
 
 
-def test_children_are_not_deleted_by_accident(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
-    """A module with children is deleted only with cascade, and then with all of them."""
+def test_a_module_is_deleted_after_its_descendants(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """Descendants are listed with children before their parents, and can be deleted in this order."""
     if not testbed.makes_children:
         pytest.skip("modules of this backend have no children")
     top = testbed.backend.create(testbed.draft(new_name()), call)
@@ -189,12 +188,10 @@ def test_children_are_not_deleted_by_accident(testbed: BackendFixture, call: Cal
     read = testbed.backend.get(leaf.ref, call)
     assert (read.parent, read.depth, read.has_children) == (child.native_id, 3, False)
     assert testbed.backend.get(top.ref, call).has_children is True
-    before = testbed.writes()
-    with pytest.raises(ModuleNotEmpty):
-        testbed.backend.delete(top.ref, cascade=False, call=call)
-    assert testbed.writes() == before
-    assert set(testbed.backend.delete(top.ref, cascade=True, call=call)) == {top.ref, child.ref, leaf.ref}
-    for module in (top, child, leaf):
+    assert list(testbed.backend.descendants(top.ref, call)) == [leaf.ref, child.ref]
+    assert list(testbed.backend.descendants(leaf.ref, call)) == []
+    for module in (leaf, child, top):
+        testbed.backend.delete(module.ref, call)
         with pytest.raises(ModuleNotFound):
             testbed.backend.get(module.ref, call)
 
@@ -204,7 +201,7 @@ def test_a_malformed_id_is_the_id_of_no_module(testbed: BackendFixture, call: Ca
     for ref in testbed.malformed_refs:
         for send in (
             lambda ref: testbed.backend.get(ref, call),
-            lambda ref: testbed.backend.delete(ref, cascade=True, call=call),
+            lambda ref: testbed.backend.delete(ref, call),
             lambda ref: testbed.backend.update(ref, _renamed(testbed, "x"), call),
         ):
             with pytest.raises(ModuleNotFound):

@@ -43,6 +43,8 @@ CHANGE_FAULTS = ("none", "none", "refused", "lost_before", "lost_after")
 WINDOW = 130.0
 HARD_TIMEOUT = 35.0
 SKEW = 300.0
+#: How long a process is frozen; most freezes end after lease and window.
+FREEZES = (2.0, 60.0, 300.0)
 #: The user that creates through the gateway, and the one that creates without it.
 GATEWAY_USER, OTHER_USER = "gateway", "person"
 REJECTED_CREDENTIAL = "junk"
@@ -74,9 +76,16 @@ class BackendState:
     visited: Counter[str] = field(default_factory=Counter)
     sends: Counter[str] = field(default_factory=Counter)
     pending: int = 0  # commits that are still due
+    uncommitted: Counter[str] = field(default_factory=Counter)  # creates that were received, by name
     read_lag: float = 0.0
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
+    freezes: bool = False  # whether replicas are frozen now and then
+
+    def freeze(self, process: Process) -> None:
+        """Stop a replica as SIGSTOP does, and continue it later."""
+        process.frozen_until = self.scheduler.now + self.rng.choice(FREEZES)
+        self.visited["frozen"] += 1
 
     @property
     def existing(self) -> list[StoredModule]:
@@ -90,11 +99,19 @@ class BackendState:
         if self._is_taken(draft.name):
             self.pending -= 1
             committed.append(None)
-        else:
-            self.scheduler.at(commits_at, lambda: committed.append(self.commit(draft, operation_id)))
+            return
+        self.uncommitted[draft.name] += 1
+
+        def commit() -> None:
+            self.uncommitted[draft.name] -= 1
+            committed.append(self.commit(draft, operation_id))
+
+        self.scheduler.at(commits_at, commit)
 
     def _is_taken(self, name: str) -> bool:
-        return self.unique and any(stored.module.name == name for stored in self.existing)
+        """Return whether a unique index has an entry for the name, also one of a transaction that is still open."""
+        is_existing = any(stored.module.name == name for stored in self.existing)
+        return self.unique and (is_existing or self.uncommitted[name] > 0)
 
     def commit(
         self, draft: ModuleDraft, operation_id: str | None, *, age: float = 0.0, user: str = GATEWAY_USER
@@ -162,6 +179,9 @@ class SimulatedBackend:
         """Receive one create: the request is delayed, applied and answered, or not, as the fault says."""
         shared, rng = self._shared, self._shared.rng
         fault = rng.choice(FAULTS)
+        if shared.freezes and rng.random() < 0.1:  # between the claim and the transport's last look at the clock
+            shared.freeze(self._runtime.process)
+            self._runtime.sleep(0.0)
         if call.deadline <= self._runtime.monotonic():  # the transport reads the clock last
             shared.visited["too_late_to_send"] += 1
             raise BackendUnavailable(verbatim("too late"))

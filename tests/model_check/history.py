@@ -34,8 +34,8 @@ _CLOCK_OFFSETS: Final = (0.0, 0.0, 0.5, -0.5, 90.0, -90.0, 140.0, -140.0)
 #: Steps of a wall clock; the long ones are only taken where no creation time is compared with it.
 _CLOCK_STEPS: Final = (140.0, -140.0)
 _LONG_CLOCK_STEPS: Final = (3600.0, -3600.0)
-#: How long a process is frozen; most end after the lease and the window.
-_FREEZES: Final = (2.0, 60.0, 300.0)
+#: The share of journal calls at which a replica is frozen.
+_FREEZE_RATE: Final = 0.02
 
 
 @dataclass
@@ -85,8 +85,9 @@ class SimulatedJournal:
 
     def _delay(self, name: str) -> None:
         """Sometimes let other greenlets run, or a crash happen, or freeze the process between two steps."""
-        if name != "lease_due" and self.history.rng.random() < self.history.freeze_rate:
-            self.history.freeze(self.runtime.process)
+        state = self.history.backend_state
+        if state.freezes and name != "lease_due" and self.history.rng.random() < _FREEZE_RATE:
+            state.freeze(self.runtime.process)
         elif self.history.rng.random() >= 0.4:
             return
         self.runtime.sleep(0.0005)
@@ -151,11 +152,10 @@ class History:
             returns_creator=rng.random() < 0.3,
             clock_offset=rng.choice(_CLOCK_OFFSETS),
             passthrough=rng.random() < 0.25,
+            freezes=rng.random() < 0.3,
             first_id=100 * (self.seed + 1),
         )
         self.clock_steps = _CLOCK_STEPS if returns_created_at else _CLOCK_STEPS + _LONG_CLOCK_STEPS
-        #: The share of journal calls at which the process is frozen.
-        self.freeze_rate = rng.choice([0.0, 0.0, 0.0, 0.02])
         #: The share of journal calls whose response is lost after the commit.
         self.journal_loss_rate = self.rng.choice([0.0, 0.0, 0.0, 0.03])
         self.clients = Process("clients")
@@ -254,9 +254,8 @@ class History:
         timeouts = [rng.choice([0.3, 3.0, 10.0]) for _ in range(4)]
         repeats_success = rng.random() < 0.3
         caller = rng.choice(["caller", "caller", "another"])
-        credential = rng.choice(["token", "token", "other-token", REJECTED_CREDENTIAL])
-        if not self.backend_state.passthrough:
-            credential = None
+        credentials = ["token", "token", "other-token", REJECTED_CREDENTIAL]
+        credential = rng.choice(credentials if self.backend_state.passthrough else [None])
         start = EPOCH + rng.choice([0.0, rng.uniform(0.0, _ACTIVE_SECONDS)])
 
         def run() -> None:
@@ -327,11 +326,6 @@ class History:
             draft = ModuleDraft(scope="s", parent=None, name="x", description="xb", owners=("o",))
             created = self.backend_state.commit(draft, None, age=age, user=OTHER_USER)
             self.backend_state.visited["created_directly"] += created is not None
-
-    def freeze(self, process: Process) -> None:
-        """Stop a process as SIGSTOP does, and continue it later."""
-        process.frozen_until = self.scheduler.now + self.rng.choice(_FREEZES)
-        self.backend_state.visited["frozen"] += 1
 
     def _step_clock(self) -> None:
         step = self.rng.choice(self.clock_steps)

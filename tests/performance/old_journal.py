@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.domain.module import Module, ModuleDraft, Owner
-from gateway.domain.operation import Claim
+from gateway.domain.operation import Claim, State
 from gateway.journals import queries, row_mapping
 from gateway.journals.sqlite import SqliteJournal
 from gateway.provisioning.provisioner import DEDUP_SECONDS
@@ -22,10 +22,13 @@ _NAME: Final = "old-model"
 def fill(path: Path, count: int) -> None:
     """Write `count` succeeded creates, each a copy of a row as the gateway writes it."""
     journal, first, model = SqliteJournal(path), time.time() - _SPAN_SECONDS, _model()
+    claim = queries.CLAIM.format(next_number=journal.next_number)
     for start in range(0, count, _TRANSACTION_SIZE):
         with journal._transaction() as execute:
             for number in range(start, min(start + _TRANSACTION_SIZE, count)):
-                execute(queries.SHARE_RESULT, _copy(model, number, first + _SPAN_SECONDS * number / count))
+                row = _copy(model, number, first + _SPAN_SECONDS * number / count)
+                execute(claim, row)
+                execute(queries.SETTLE, row)
     journal.close()
 
 
@@ -47,6 +50,7 @@ def _copy(model: dict[str, Any], number: int, at: float) -> dict[str, Any]:
         "memory_until": at + DEDUP_SECONDS,
         "at": at,
         "holds_memory": digest,
+        "holds_name": digest,
     }
 
 
@@ -81,4 +85,5 @@ def _model() -> dict[str, Any]:
         worker_id="bench",
     )
     result = row_mapping._mapping_to_json(module_to_json(module, adopted=False))
-    return {**row_mapping.claim_params(claim), "holds_name": None, "module": result}
+    settlement = {"state": State.SUCCEEDED.value, "module": result, "error": None, "note": "", "remembered": True}
+    return {**row_mapping.claim_params(claim), **settlement}

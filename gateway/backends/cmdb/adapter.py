@@ -78,7 +78,7 @@ class CmdbBackend:
             response, data = self._client.request("create", path, dump_draft(self._schema, draft), call)
         except GatewayError as error:
             explained = explain_not_found(error, draft, lambda: self._require_set(path, call))
-            raise explain_duplicate(explained, lambda: bool(self.find_by_natural_key(draft, call))) from error
+            raise explain_duplicate(explained, lambda: self._is_taken(draft, call)) from error
         return self._parse_module(response, path, data, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
@@ -130,7 +130,7 @@ class CmdbBackend:
         except GatewayError as error:
             if is_transaction_conflict(error):
                 return settle_update(error, patch, lambda: self.get(ref, call))
-            raise explain_duplicate(error, lambda: self._is_name_taken(path, patch, call)) from error
+            raise explain_duplicate(error, lambda: self._is_taken_by_another(path, patch, call)) from error
         try:
             return self.get(ref, call)
         except GatewayError as error:
@@ -150,13 +150,17 @@ class CmdbBackend:
                 raise
             settle_delete(error, lambda: self.get(ref, call))
 
-    def _is_name_taken(self, path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
+    def _is_taken(self, draft: ModuleDraft, call: CallContext) -> bool:
+        """Return whether the set has a module of the draft's name, which is also that of its service template."""
+        return any(module.name == draft.name for module in self.find_by_natural_key(draft, call))
+
+    def _is_taken_by_another(self, path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
         """Return whether another module of the set has the name of a patch."""
         if patch.name is UNSET:
             return False
         # Two, because one of them may be the module itself.
         modules = self._search(path, {"bk_module_name": patch.name}, 2, call)
-        return any(module.native_id != str(path.module) for module in modules)
+        return any(module.name == patch.name and module.native_id != str(path.module) for module in modules)
 
     def _search(
         self, path: ModulePath, condition: Mapping[str, Any], limit: int, call: CallContext

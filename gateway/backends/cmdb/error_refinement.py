@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from gateway.backends.cmdb.errors import duplicate_fields, field_pointer
@@ -31,19 +32,19 @@ _BUSY_RETRY_AFTER: Final = 1.0
 
 
 def explain_duplicate(error: GatewayError, is_name_taken: Callable[[], bool]) -> GatewayError:
-    """Return a UniqueFieldConflict with the fields in CMDB's text, or ModuleAlreadyExists if the name is taken.
+    """Return which fields collide: the name, if another module has it, or those that the text names by their ids.
 
-    Every other error, and a conflict whose cause cannot be read, is returned as it is.
+    The text names one broken rule, but a repeated create must find the module of its name. Every other error is
+    returned as it is.
     """
     if not isinstance(error, UniqueFieldConflict) or error.context.failure is None:
         return error
-    if fields := duplicate_fields(error.context.failure.message) - _LOCATION_FIELDS:
-        errors = [FieldError(field_pointer(field), error.code) for field in sorted(fields)]
-        return UniqueFieldConflict(errors=errors, context=error.context)
-    try:
-        return ModuleAlreadyExists(context=error.context) if is_name_taken() else error
-    except GatewayError:  # the search failed: the field stays unknown
-        return error
+    with suppress(GatewayError):  # the write was refused in any case
+        if is_name_taken():
+            return ModuleAlreadyExists(context=error.context)
+    fields = sorted(duplicate_fields(error.context.failure.message) - _LOCATION_FIELDS)
+    errors = [FieldError(field_pointer(field), error.code) for field in fields]
+    return UniqueFieldConflict(errors=errors, context=error.context)
 
 
 def explain_not_found(error: GatewayError, draft: ModuleDraft, require_set: Callable[[], Any]) -> GatewayError:
@@ -102,7 +103,7 @@ def settle_delete(conflict: GatewayError, read: Callable[[], Module]) -> None:
 
 
 def _busy_error(conflict: GatewayError) -> ModuleBusy:
-    return ModuleBusy(context=ErrorContext(conflict.context.failure, None, _BUSY_RETRY_AFTER))
+    return ModuleBusy(context=ErrorContext(conflict.context.failure, retry_after=_BUSY_RETRY_AFTER))
 
 
 def _kept_values(patch: ModulePatch, module: Module) -> list[bool]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from marshmallow import ValidationError, validates_schema
 
 from gateway.settings import Secret
-from gateway.settings.fields import Choice, Flag, Integer, ListOf, Number, SecretText, Text, Url
+from gateway.settings.fields import Choice, Flag, Integer, ListOf, Number, SecretText, SettleSeconds, Text, Url
 from gateway.transport import TransportSettings
 from gateway.transport.settings import TransportSchema
 
@@ -68,7 +68,7 @@ class OptionsSchema(TransportSchema):
         )
     )
     name_max_characters = Integer(maximum=256)
-    settle_seconds = Number()
+    settle_seconds = SettleSeconds()
     clock_skew_seconds = Number()
     probe_before_create = Flag()
 

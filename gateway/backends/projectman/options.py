@@ -9,7 +9,7 @@ from typing import Any, Final
 from marshmallow import ValidationError, validates_schema
 
 from gateway.settings import Secret
-from gateway.settings.fields import Choice, Flag, Number, SecretText, Text, Url
+from gateway.settings.fields import Choice, Flag, Number, SecretText, SettleSeconds, Text, Url
 from gateway.transport import TransportSettings
 from gateway.transport.settings import TransportSchema
 
@@ -91,7 +91,7 @@ class OptionsSchema(TransportSchema):
     project = Text()
     default_owner = Text(USER_ID, "32 of 0-9 a-z", blank=True)
     omitted_description = Choice(("refused", "kept"), load_default="refused")
-    settle_seconds = Number()
+    settle_seconds = SettleSeconds()
     clock_skew_seconds = Number()
     probe_before_create = Flag()
 

@@ -23,7 +23,7 @@ def document(name: str) -> str:
         ("upgrade.md", "There is one so far, version 1"),
         ("capacity.md", f"at most **{pg_pool._MAX_SIZE} for each worker**"),
         ("capacity.md", f"(replicas + 1) × workers × {pg_pool._MAX_SIZE} "),
-        ("capacity.md", f"deletes at most {reconciler._EXPIRY_BATCH:,} rows a minute"),
+        ("capacity.md", f"deletes at most {reconciler._EXPIRY_BATCH:,} rows in one step"),
         ("capacity.md", f"is deleted after {reconciler._RETENTION / 3600:.0f} hours"),
     ],
 )

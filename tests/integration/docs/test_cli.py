@@ -62,6 +62,27 @@ def test_check_validates_the_url_of_the_journal(tmp_path: Path) -> None:
     assert result.stderr == "journal.url: is not a URL that PostgreSQL understands\n"
 
 
+MEMORY = "journal.url: sqlite:///:memory: serves one worker process, not 2; use the path of a file\n"
+
+
+def memory_config(folder: Path) -> Path:
+    """A configuration with a journal in memory, whose settle window is too short."""
+    config = folder / "memory.toml"
+    config.write_text(f"{VALID}settle_seconds = 60\n[journal]\nurl = 'sqlite:///:memory:'\n", encoding="utf-8")
+    return config
+
+
+def test_check_refuses_a_journal_in_memory_for_several_workers(tmp_path: Path) -> None:
+    """GATEWAY_WORKERS counts; a short settle window is a warning."""
+    config = memory_config(tmp_path)
+    results = [
+        CliRunner().invoke(cli.main, ["check", str(config)], env={"GATEWAY_WORKERS": number}) for number in ("1", "2")
+    ]
+    assert [result.exit_code for result in results] == [0, 1]
+    assert "warning: backends.cmdb.settle_seconds: is shorter than the 120 seconds" in results[0].stderr
+    assert results[1].stderr == MEMORY
+
+
 def test_a_new_key_has_the_printed_digest() -> None:
     """The second line is the digest of the key in the first, and each run creates another key."""
     runs = [CliRunner().invoke(cli.main, ["new-key"]).stdout.split() for _ in range(2)]
@@ -120,6 +141,23 @@ def test_serve_refuses_an_invalid_number(options: tuple[str, ...], variables: di
     """An invalid variable or option is one line on standard error, without a traceback."""
     run = serve(*options, **variables)
     assert (run.returncode, run.stderr) == (3, "configuration: GATEWAY_WORKERS: must be an integer from 1 to 256\n")
+
+
+@pytest.mark.parametrize("command", ["serve --workers 2", "serve", "gunicorn -w 2"])
+def test_server_refuses_a_journal_in_memory_for_several_workers(tmp_path: Path, command: str) -> None:
+    """The number of workers may come from the option, the variable, or gunicorn's command line."""
+    variables = {"GATEWAY_CONFIG": str(memory_config(tmp_path)), "GATEWAY_BIND": "127.0.0.1:0"}
+    if command == "serve":
+        variables["GATEWAY_WORKERS"] = "2"
+    name, *options = command.split()
+    if name == "serve":
+        run = serve(*options, **variables)
+    else:
+        line = [sys.executable, "-m", name, "-c", "config/gunicorn.conf.py", *options, "wsgi:app"]
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | variables
+        run = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("{")]  # gunicorn's are JSON
+    assert (run.returncode, lines) == (3, [f"configuration: {MEMORY}".strip()])
 
 
 def test_serve_reports_every_error_of_the_configuration(tmp_path: Path) -> None:

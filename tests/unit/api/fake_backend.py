@@ -16,7 +16,6 @@ from gateway.domain.capabilities import Capabilities
 from gateway.domain.errors import (
     FieldError,
     ModuleAlreadyExists,
-    ModuleNotEmpty,
     ModuleNotFound,
     ParentNotFound,
     ScopeNotFound,
@@ -42,6 +41,7 @@ class FakeBackend:
     takes: float = 0.0
     unavailable: tuple[str, ...] = ()
     modules: dict[str, Module] = field(default_factory=dict)
+    last_id: int = 0  # ids are never given twice
     sent: list[tuple[str, Any]] = field(default_factory=list)
 
     @property
@@ -61,7 +61,8 @@ class FakeBackend:
         self._check_target(draft)
         if self._modules_with_key_of(draft):
             raise ModuleAlreadyExists
-        native_id = str(len(self.modules) + 1)
+        self.last_id += 1
+        native_id = str(self.last_id)
         module = Module(
             backend=self.name,
             ref=f"{draft.scope}.{draft.parent or 0}.{native_id}",
@@ -112,15 +113,19 @@ class FakeBackend:
         self.modules[native_id] = replace(old, **changes)
         return self.modules[native_id]
 
-    def delete(self, ref: str, *, cascade: bool, call: CallContext) -> Sequence[str]:
+    def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
+        """Like CMDB's adapter, send nothing."""
         native_id = _parse(ref)
-        self._send("delete", (ref, cascade), call)
+        if "descendants" in self.fails:
+            raise self.fails["descendants"]
+        children = [module.ref for module in self.modules.values() if module.parent == native_id]
+        return [*(ref for child in children for ref in self.descendants(child, call)), *children]
+
+    def delete(self, ref: str, call: CallContext) -> None:
+        native_id = _parse(ref)
+        self._send("delete", ref, call)
         self._module(native_id)
-        if not cascade and any(module.parent == native_id for module in self.modules.values()):
-            raise ModuleNotEmpty
-        deleted = [module for key, module in self.modules.items() if native_id in {key, module.parent}]
-        self.modules = {key: module for key, module in self.modules.items() if module not in deleted}
-        return [module.ref for module in deleted]
+        del self.modules[native_id]
 
     def _send(self, operation: str, argument: object, call: CallContext) -> None:
         self.sent.append((operation, argument))

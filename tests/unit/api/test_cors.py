@@ -12,8 +12,9 @@ from werkzeug.test import TestResponse
 from gateway import identity
 from gateway.api import AppDependencies, cors, create_api
 from gateway.domain.journal import Journal
-from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
 from tests.conftest import VirtualClock
 from tests.unit.api.callers import auth, caller, key
@@ -174,7 +175,9 @@ def auth_client(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> Fla
             new_id=lambda: "operation",
             worker_id="test",
             known_modules=KnownModules(journal, clock),
+            backend_clocks=BackendClocks(clock),
         ),
+        changes=ChangeService(journal, clock, lambda: "change"),
         render_metrics=bytes,
         clock=clock,
         new_id=lambda: "request",

@@ -109,7 +109,7 @@ def test_backend_errors(client: FlaskClient, cmdb: FakeBackend, code: str) -> No
         status = 404  # part of the id in the path
     if code in {"backend_timeout", "backend_reply_invalid"}:
         code, status = "backend_unavailable", 503  # of a read that precedes the write
-    assert_problem(client.delete(ID), status, code, outcome)
+    assert_problem(client.delete(ID), status, code, outcome.split(" or ")[-1])
 
 
 @pytest.mark.parametrize("error", [ScopeNotFound, ParentNotFound, OwnerNotFound])
@@ -150,9 +150,9 @@ def test_upstream(client: FlaskClient, cmdb: FakeBackend) -> None:
     assert "Retry-After" not in response.headers
 
 
-@pytest.mark.parametrize(("seconds", "header"), [(7.2, "8"), (0.0, "0"), (None, None)])
-def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | None, header: str | None) -> None:
-    """Retry-After is rounded up to whole seconds; unknown members of `upstream` are left out."""
+@pytest.mark.parametrize(("seconds", "header"), [(7.2, "8"), (0.0, "0"), (None, "1")])
+def test_retry_after(client: FlaskClient, cmdb: FakeBackend, seconds: float | None, header: str) -> None:
+    """Retry-After is in whole seconds, 1 if the backend tells none; unknown members of `upstream` are left out."""
     failure = UpstreamFailure(backend="cmdb", operation="list", is_write=False, status=429)
     cmdb.fails["list"] = RateLimited(context=ErrorContext(failure, None, seconds))
     response = client.get(LIST)

@@ -47,12 +47,14 @@ def test_request_id_injection(client: FlaskClient) -> None:
     assert "X-Injected" not in response.headers
 
 
-def test_call_context(client: FlaskClient, cmdb: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_context(
+    client: FlaskClient, cmdb: FakeBackend, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The call to the backend has the same request id, and a deadline of ten seconds."""
     calls = []
     monkeypatch.setattr(FakeBackend, "_send", lambda _self, _operation, _argument, call: calls.append(call))
     client.get(LIST, headers={"X-Request-Id": "caller-id"})
-    assert [(call.request_id, call.deadline - 1_800_000_000.0) for call in calls] == [("caller-id", 10.0)]
+    assert [(call.request_id, call.deadline - clock.monotonic()) for call in calls] == [("caller-id", 10.0)]
     assert cmdb.sent == []
 
 

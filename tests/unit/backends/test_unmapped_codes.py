@@ -69,8 +69,8 @@ OPERATIONS: Final[dict[str, tuple[Operation, Operation]]] = {
         lambda backend, call: backend.update(f"{PROJECT}.46691", ModulePatch(name="b", description="d"), call),
     ),
     "delete": (
-        lambda backend, call: backend.delete("1.10.37825", cascade=False, call=call),
-        lambda backend, call: backend.delete(f"{PROJECT}.46691", cascade=False, call=call),
+        lambda backend, call: backend.delete("1.10.37825", call),
+        lambda backend, call: backend.delete(f"{PROJECT}.46691", call),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Builders of claims and settlements; a test passes only the fields that it is about."""
+"""Builders of claims, settlements and changes; a test passes only the fields that it is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from gateway.domain.journal import Journal
-from gateway.domain.operation import Claim, Operation, Settlement, State
+from gateway.domain.operation import Change, Claim, Operation, Settlement, State
 
 _numbers = itertools.count(1)
 
@@ -35,6 +35,18 @@ def make_claim(**changes: Any) -> Claim:
 def make_settlement(state: State = State.SUCCEEDED, **changes: Any) -> Settlement:
     """Return a settlement at second 105."""
     return Settlement(state=state, **{"at": 105.0} | changes)
+
+
+def make_change(module_id: str, **changes: Any) -> Change:
+    """Return an update of a module, begun at second 120 and leased until 160."""
+    fields: dict[str, Any] = {
+        "id": f"change-{next(_numbers)}",
+        "module_id": module_id,
+        "action": "update",
+        "started_at": 120.0,
+        "lease_until": 160.0,
+    }
+    return Change(**fields | changes)
 
 
 def sending_operation(claim: Claim) -> Operation:

@@ -86,10 +86,24 @@ def test_key_precedes_request_and_request_precedes_name(journal: Journal, names:
 
 
 @pytest.mark.parametrize("names", ["key", "memory"])
-def test_keys_and_requests_are_separate_for_each_caller(journal: Journal, names: str) -> None:
-    """Another caller's key or request id does not conflict."""
-    journal.claim(make_claim(**IDENTITIES[names]))
-    assert journal.claim(make_claim(caller="other", **IDENTITIES[names])).match == "claimed"
+@pytest.mark.parametrize("changes", [{"caller": "other"}, {"draft": {"credential": "b"}}, {"draft": {}}])
+def test_keys_and_requests_are_separate_for_each_requester(
+    journal: Journal, names: str, changes: dict[str, Any]
+) -> None:
+    """The key or request id of another caller, or of the same caller with another credential, does not conflict."""
+    identity = {"draft": {"credential": "a"}, **IDENTITIES[names]}
+    journal.claim(make_claim(**identity))
+    assert journal.claim(make_claim(**identity | changes)).match == "claimed"
+    assert journal.claim(make_claim(**identity)).match == names
+
+
+def test_requester_is_caller_acting_user_and_credential() -> None:
+    """A claim without acting user and credential has none; each of the three makes another requester."""
+    drafts: list[dict[str, Any]] = [{}, {"acts_as": "ann"}, {"credential": "a"}, {"acts_as": "ann", "credential": "a"}]
+    requesters = [make_claim(draft=draft).requester for draft in drafts]
+    assert requesters[0] == ("deployer", None, None)
+    assert len({*requesters, make_claim(caller="other", draft={}).requester}) == 5
+    assert requesters[-1] == make_claim(draft=drafts[-1] | {"name": "another"}).requester
 
 
 @pytest.mark.parametrize(
@@ -99,10 +113,11 @@ def test_keys_and_requests_are_separate_for_each_caller(journal: Journal, names:
         ({"natural_key": ("2", "8", "same")}, "claimed"),
         ({"natural_key": ("27", "same")}, "claimed"),
         ({"caller": "other"}, "name"),
+        ({"draft": {"credential": "other"}}, "name"),
     ],
 )
 def test_name_is_unique_in_its_backend_and_scope(journal: Journal, changes: dict[str, Any], match: str) -> None:
-    """Names conflict if the backend and every part of the natural key are equal, also for different callers."""
+    """Names conflict if the backend and every part of the natural key are equal, also for other requesters."""
     journal.claim(make_claim(**IDENTITIES["name"]))
     assert journal.claim(make_claim(**IDENTITIES["name"] | changes)).match == match
 

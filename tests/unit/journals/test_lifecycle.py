@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.domain.errors import Outcome
 from gateway.domain.journal import Journal
 from gateway.domain.operation import Claim, Operation, State
 from gateway.journals import create_journal
-from tests.unit.journals.records import make_claim, make_settlement, mark_unknown, sending_operation, settle
+from tests.unit.journals.records import (
+    make_change,
+    make_claim,
+    make_settlement,
+    mark_unknown,
+    sending_operation,
+    settle,
+)
 
 EVIDENCE = {"at": 104.0, "what": "looked", "hits": 0}
 
@@ -22,6 +31,18 @@ def claim_with_unknown_outcome(journal: Journal, **changes: Any) -> Claim:
     claim = claim_operation(journal, **changes)
     journal.mark_unknown(claim.id, at=103.0, due_at=103.5, evidence={"at": 103.0, "what": "timeout", "hits": None})
     return claim
+
+
+def lease(journal: Journal, worker_id: str, now: float, **changes: Any) -> list[Operation]:
+    """Lease what is due, for 30 seconds; a due time more than 300 seconds ahead is due too."""
+    values: dict[str, Any] = {"now": now, "lease_seconds": 30.0, "horizon_seconds": 300.0, "limit": 10}
+    return list(journal.lease_due(worker_id, **values | changes))
+
+
+def reschedule(journal: Journal, operation_id: str, due_at: float, **changes: Any) -> None:
+    """Record a lookup without a result."""
+    values: dict[str, Any] = {"due_at": due_at, "observed_seconds": 0.0, "evidence": EVIDENCE}
+    journal.reschedule(operation_id, **values | changes)
 
 
 @pytest.mark.parametrize("state", [state for state in State if not state.is_active])
@@ -48,8 +69,8 @@ def test_final_state_cannot_change(journal: Journal) -> None:
     settled = settle(journal, claim.id, make_settlement(State.REFUSED))
     assert settle(journal, claim.id, make_settlement(State.SUCCEEDED, module={"id": "m"}, evidence=EVIDENCE)) == settled
     assert mark_unknown(journal, claim.id, at=106.0, due_at=107.0, evidence=EVIDENCE) == settled
-    journal.reschedule(claim.id, due_at=108.0, evidence=EVIDENCE)
-    assert journal.lease_due("other", now=1000.0, lease_seconds=30.0, limit=10) == []
+    reschedule(journal, claim.id, 108.0, observed_seconds=4.0)
+    assert lease(journal, "other", 1000.0) == []
     assert journal.get(claim.id) == settled
 
 
@@ -57,8 +78,10 @@ def test_unknown_id(journal: Journal) -> None:
     """Every method that takes an operation or module id ignores one that does not exist."""
     assert settle(journal, "unknown", make_settlement()) is None
     assert mark_unknown(journal, "unknown", at=1.0, due_at=2.0, evidence=EVIDENCE) is None
-    journal.reschedule("unknown", due_at=1.0, evidence=EVIDENCE)
-    journal.clear_dedup("unknown")
+    reschedule(journal, "unknown", 1.0)
+    journal.end_change("unknown", Outcome.APPLIED)
+    assert journal.find_creator("unknown") is None
+    assert not journal.was_seen_before(make_claim(), "2", "unknown", clock_skew_seconds=0.0)
     assert journal.get("unknown") is None
 
 
@@ -82,42 +105,99 @@ def test_late_response_settles_an_unknown_outcome(journal: Journal) -> None:
 
 
 def test_expired_lease_is_reconciled(journal: Journal) -> None:
-    """An expired lease makes the outcome unknown, starts the settle period and adds evidence, once."""
+    """An expired lease makes the outcome unknown, adds evidence, and starts the settle window, once.
+
+    The window is longer by the sender's lease, because the sender may have sent its last byte at the lease's end.
+    """
     claim = claim_operation(journal)
-    assert journal.lease_due("other", now=109.9, lease_seconds=30.0, limit=10) == []
+    assert lease(journal, "other", 109.9) == []
     expired = {"at": 110.0, "what": "lease_expired", "hits": None}
     leased = Operation(
-        claim=claim, state=State.RECONCILING, evidence=(expired,), settles_at=240.0, due_at=140.0, updated_at=110.0
+        claim=replace(claim, settle_seconds=140.0),
+        state=State.RECONCILING,
+        evidence=(expired,),
+        settles_at=250.0,
+        due_at=140.0,
+        updated_at=110.0,
     )
-    assert journal.lease_due("other", now=110.0, lease_seconds=30.0, limit=10) == [leased]
-    assert journal.lease_due("third", now=139.9, lease_seconds=30.0, limit=10) == []
-    (leased_again,) = journal.lease_due("third", now=140.0, lease_seconds=30.0, limit=10)
-    assert (leased_again.evidence, leased_again.settles_at, leased_again.due_at) == ((expired,), 240.0, 170.0)
+    assert lease(journal, "other", 110.0) == [leased]
+    assert journal.get(claim.id) == leased
+    assert lease(journal, "other", 139.9) == []
+    (leased_again,) = lease(journal, "other", 140.0)
+    assert leased_again == replace(leased, due_at=170.0, updated_at=140.0)
+
+
+def test_window_of_a_known_send_is_not_extended(journal: Journal) -> None:
+    """A lookup of an operation that its sender marked unknown leaves the settle window as it is."""
+    claim = claim_with_unknown_outcome(journal)
+    (leased,) = lease(journal, claim.worker_id, 110.0)
+    assert (leased.settles_at, leased.claim.settle_seconds) == (233.0, 130.0)
 
 
 def test_operations_due_first_are_leased_first(journal: Journal) -> None:
     """At most `limit` due operations, sending or not, are leased, in the order of their time."""
     leases = [117.0, 113.0, 119.0, 111.0, 115.0]
     claims = {lease: claim_operation(journal, lease_until=lease) for lease in leases}
-    unknown = claim_with_unknown_outcome(journal)
-    leased = journal.lease_due("other", now=118.0, lease_seconds=30.0, limit=4)
+    unknown = claim_with_unknown_outcome(journal, worker_id="other")
+    leased = lease(journal, "other", 118.0, limit=4)
     expected = [unknown.id, claims[111.0].id, claims[113.0].id, claims[115.0].id]
     assert [operation.claim.id for operation in leased] == expected
-    remaining = journal.lease_due("other", now=118.0, lease_seconds=30.0, limit=4)
+    remaining = lease(journal, "other", 118.0, limit=4)
     assert [operation.claim.id for operation in remaining] == [claims[117.0].id]
+
+
+def test_worker_that_looked_last_continues(journal: Journal) -> None:
+    """An operation goes to the worker that sent it or looked it up last; another one gets it 10 seconds late."""
+    claim = claim_with_unknown_outcome(journal, worker_id="first")  # due at 103.5
+    assert lease(journal, "second", 113.4) == []
+    assert len(lease(journal, "first", 103.5)) == 1
+    reschedule(journal, claim.id, 120.0)
+    assert lease(journal, "second", 129.9) == []
+    assert len(lease(journal, "second", 130.0)) == 1
+    reschedule(journal, claim.id, 140.0)
+    assert lease(journal, "first", 149.9) == []
+    assert len(lease(journal, "second", 140.0)) == 1
+
+
+def test_any_worker_takes_over_from_a_dead_sender(journal: Journal) -> None:
+    """Nobody has looked up an operation that is still sending at its lease's end: the first worker gets it."""
+    claim_operation(journal, worker_id="dead")
+    assert len(lease(journal, "other", 110.0)) == 1
+
+
+def test_due_time_beyond_the_horizon_is_due(journal: Journal) -> None:
+    """A due time that no correct clock has written is due at once, for every worker."""
+    claim = claim_with_unknown_outcome(journal, worker_id="first")
+    reschedule(journal, claim.id, 1000.0)
+    assert lease(journal, "second", 700.0) == []
+    (leased,) = lease(journal, "second", 699.9)
+    assert (leased.claim.id, leased.due_at) == (claim.id, 729.9)
 
 
 def test_reschedule_counts_a_lookup(journal: Journal) -> None:
     """A lookup without a result adds evidence, is counted and sets the next time; the state does not change."""
     claim = claim_with_unknown_outcome(journal)
     before = journal.get(claim.id)
-    journal.reschedule(claim.id, due_at=107.0, evidence=EVIDENCE)
-    journal.reschedule(claim.id, due_at=115.0, evidence=EVIDENCE | {"at": 107.0})
+    reschedule(journal, claim.id, 107.0, observed_seconds=3.0)
+    reschedule(journal, claim.id, 115.0, observed_seconds=6.5, evidence=EVIDENCE | {"at": 107.0})
     after = journal.get(claim.id)
     assert before is not None
     assert after is not None
     assert (after.state, after.lookups, after.due_at, after.updated_at) == (State.RECONCILING, 2, 115.0, 107.0)
     assert after.evidence == (*before.evidence, EVIDENCE, EVIDENCE | {"at": 107.0})
+    assert (before.observed_seconds, after.observed_seconds) == (0.0, 6.5)
+    (leased,) = lease(journal, "other", 125.0)
+    assert leased.observed_seconds == 6.5
+
+
+def test_evidence_of_many_lookups_is_limited(journal: Journal) -> None:
+    """The first 100 lookups are stored as evidence; later ones are counted only."""
+    claim = claim_with_unknown_outcome(journal)
+    for _ in range(102):
+        reschedule(journal, claim.id, 107.0)
+    operation = journal.get(claim.id)
+    assert operation is not None
+    assert (operation.lookups, len(operation.evidence)) == (102, 101)
 
 
 def test_next_due_is_the_earliest(journal: Journal) -> None:
@@ -131,27 +211,60 @@ def test_next_due_is_the_earliest(journal: Journal) -> None:
     assert journal.next_due() is None
 
 
-def test_changed_module_ends_request_deduplication(journal: Journal) -> None:
-    """After a change of the module its create request no longer matches; keys and requests of other modules do."""
-    identity = {"request_id": "request", "fingerprint": "f"}
-    for module, changes in {
-        "m": identity,
-        "other": identity | {"fingerprint": "g"},
-        "k": {"idempotency_key": "key"},
-    }.items():
-        journal.settle(claim_operation(journal, **changes).id, make_settlement(module_id=module))
-    for module in ("m", "k"):
-        journal.clear_dedup(module)
-    assert journal.claim(make_claim(**identity)).match == "claimed"
-    assert journal.claim(make_claim(**identity | {"fingerprint": "g"})).match == "memory"
+IDENTITY = {"request_id": "request", "fingerprint": "f"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "claimed_at", "match"),
+    [
+        (Outcome.APPLIED, 130.0, "claimed"),
+        (Outcome.UNKNOWN, 130.0, "claimed"),
+        (Outcome.NOT_APPLIED, 130.0, "memory"),
+        (Outcome.NOT_APPLIED, 161.0, "memory"),
+        (None, 160.0, "memory"),
+        (None, 160.5, "claimed"),
+    ],
+)
+@pytest.mark.parametrize("settled_first", [True, False])
+def test_changed_module_ends_request_deduplication(
+    journal: Journal, outcome: Outcome | None, claimed_at: float, match: str, *, settled_first: bool
+) -> None:
+    """A change that was or may be applied ends the deduplication of the create's request, also if that settles later.
+
+    A refused change does not; a change without an outcome does after its lease, because its sender has died.
+    """
+    first, settlement = claim_operation(journal, **IDENTITY), make_settlement(module_id="m")
+    if settled_first:
+        journal.settle(first.id, settlement)
+    change = make_change("m")
+    journal.begin_change(change)
+    if outcome:
+        journal.end_change(change.id, outcome)
+    journal.settle(first.id, settlement)
+    again = make_claim(**IDENTITY, claimed_at=claimed_at)
+    assert journal.claim(again).match == match
+    repeated = journal.claim(make_claim(**IDENTITY, claimed_at=claimed_at))
+    assert (repeated.match, repeated.operation.claim.id) == ("memory", again.id if match == "claimed" else first.id)
+
+
+def test_change_of_another_module(journal: Journal) -> None:
+    """A change ends the deduplication of no other module's create, and of no idempotency key."""
+    for module, identity in {"m": IDENTITY, "k": {"idempotency_key": "key"}}.items():
+        journal.settle(claim_operation(journal, **identity).id, make_settlement(module_id=module))
+    for module in ("other", "k"):
+        change = make_change(module)
+        journal.begin_change(change)
+        journal.end_change(change.id, Outcome.APPLIED)
+    assert journal.claim(make_claim(**IDENTITY)).match == "memory"
     assert journal.claim(make_claim(idempotency_key="key")).match == "key"
 
 
-def test_clear_dedup_does_not_change_the_operation(journal: Journal) -> None:
-    """The operation is returned unchanged, including `updated_at`."""
-    claim = claim_operation(journal)
+def test_change_does_not_change_the_operation(journal: Journal) -> None:
+    """The operation is returned unchanged, including `updated_at`, also after the entry was found void."""
+    claim = claim_operation(journal, **IDENTITY)
     settled = settle(journal, claim.id, make_settlement(module_id="m"))
-    journal.clear_dedup("m")
+    journal.begin_change(make_change("m", lease_until=99.0))
+    assert journal.claim(make_claim(**IDENTITY)).match == "claimed"
     assert journal.get(claim.id) == settled
 
 
@@ -189,17 +302,62 @@ def test_old_operations_expire(journal: Journal) -> None:
     assert journal.get(active.id) == sending_operation(active)
 
 
-def test_first_sight_of_an_id_is_recorded(journal: Journal) -> None:
-    """An id was seen before any time later than its first record in the same backend and scope."""
-    journal.record_seen("pm", "p1", ["1", "2", "2"], at=50.0)
-    journal.record_seen("pm", "p1", ["3", "2", "ü'"], at=60.0)
-    journal.record_seen("pm", "p1", ["3", "2"], at=70.0)
-    journal.record_seen("pm", "p1", [], at=70.0)
-    for native_id, first in {"1": 50.0, "2": 50.0, "3": 60.0, "ü'": 60.0}.items():
-        assert not journal.was_seen_before("pm", "p1", native_id, before=first)
-        assert journal.was_seen_before("pm", "p1", native_id, before=first + 0.5)
-    for backend, scope, native_id in [("pm", "p1", "4"), ("pm", "p2", "1"), ("other", "p1", "1")]:
-        assert not journal.was_seen_before(backend, scope, native_id, before=100.0)
+def test_old_changes_expire(journal: Journal) -> None:
+    """Changes begun before the time are deleted with it, also where no operation is."""
+    changes = [make_change("m", started_at=at) for at in (199.0, 200.0)]
+    for change in changes:
+        journal.begin_change(change)
+    assert journal.expire(settled_before=200.0, limit=10) == 0
+    assert journal._read("SELECT id FROM changes", {})[0][0] == changes[1].id  # type: ignore[attr-defined]
+    assert len(journal._read("SELECT id FROM changes", {})) == 1  # type: ignore[attr-defined]
+
+
+def was_seen(journal: Journal, claim: Claim, native_id: str, scope: str = "2") -> bool:
+    return journal.was_seen_before(claim, scope, native_id, clock_skew_seconds=0.0)
+
+
+def test_order_in_the_journal_decides_what_was_seen_before(journal: Journal) -> None:
+    """An id recorded before a claim was seen before it, one recorded after it was not, whatever the clocks said.
+
+    The first record of an id in a backend and scope counts.
+    """
+    backend = make_claim().backend
+    journal.record_seen(backend, "2", ["1", "2", "2", "ü'"], at=900.0)
+    claims = [claim_operation(journal, claimed_at=100.0)]
+    journal.record_seen(backend, "2", ["3", "2"], at=50.0)
+    journal.record_seen(backend, "2", [], at=50.0)
+    claims.append(claim_operation(journal, claimed_at=40.0))
+    journal.record_seen(backend, "2", ["1", "2", "3", "4"], at=30.0)
+    seen = [{key for key in ("1", "2", "3", "4", "ü'") if was_seen(journal, claim, key)} for claim in claims]
+    assert seen == [{"1", "2", "ü'"}, {"1", "2", "3", "ü'"}]
+    assert not was_seen(journal, claims[1], "1", scope="other")
+    assert not was_seen(journal, replace(claims[1], backend="other"), "1")
+
+
+def test_numbers_are_not_given_twice(journal: Journal) -> None:
+    """An id recorded while the only operation existed is older than every claim after that operation was deleted."""
+    backend = make_claim().backend
+    first = claim_operation(journal)
+    journal.record_seen(backend, "2", ["1"], at=900.0)
+    journal.settle(first.id, make_settlement())
+    assert journal.expire(settled_before=1000.0, limit=10) == 1
+    second = claim_operation(journal)
+    journal.record_seen(backend, "2", ["2"], at=50.0)
+    assert was_seen(journal, second, "1")
+    assert not was_seen(journal, second, "2")
+
+
+def test_find_creator(journal: Journal) -> None:
+    """The creator is the first operation that created the module; a refusal with its id or an adoption is none."""
+    refused = claim_operation(journal, claimed_at=50.0)
+    journal.settle(refused.id, make_settlement(State.REFUSED, module_id="m"))
+    adopted = claim_operation(journal, claimed_at=60.0)
+    journal.settle(adopted.id, make_settlement(module={"adopted": True, "module": {}}, module_id="m"))
+    assert journal.find_creator("m") is None
+    later, first = (claim_operation(journal, claimed_at=claimed_at) for claimed_at in (80.0, 70.0))
+    for claim in (later, first):
+        journal.settle(claim.id, make_settlement(module={"adopted": False, "module": {}}, module_id="m"))
+    assert journal.find_creator("m") == first.id
 
 
 def test_closed_journal_reopens(shared_url: str) -> None:

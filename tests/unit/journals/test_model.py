@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from gateway.domain.errors import Outcome
 from gateway.domain.journal import Journal
 from gateway.domain.operation import State
 from gateway.journals import create_journal
 from tests.unit.journals.model import Model
-from tests.unit.journals.records import make_claim, make_settlement, mark_unknown, settle
+from tests.unit.journals.records import make_change, make_claim, make_settlement, mark_unknown, settle
 
 SMALL_INTEGERS = st.integers(0, 3)
 SECONDS = st.sampled_from([0.0, 1.0, 10.0, 100.0])
@@ -29,10 +30,13 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
         self.now = 1000.0
         self.ids: list[str] = []
+        self.changes: list[str] = []
         self.example = f"{next(_examples)}"
 
     @rule(
         caller=st.sampled_from("ab"),
+        credential=st.sampled_from([None, None, "c"]),
+        worker=st.sampled_from("vw"),
         key=st.sampled_from([None, None, "k", "l"]),
         request=st.sampled_from("rs"),
         body=st.sampled_from("fg"),
@@ -44,6 +48,8 @@ class Machine(RuleBasedStateMachine):
         self,
         *,
         caller: str,
+        credential: str | None,
+        worker: str,
         key: str | None,
         request: str,
         body: str,
@@ -54,6 +60,8 @@ class Machine(RuleBasedStateMachine):
         claim = make_claim(
             natural_key=("2", name),
             caller=caller,
+            draft={"credential": credential},
+            worker_id=worker,
             idempotency_key=key,
             request_id=request,
             fingerprint=body,
@@ -65,6 +73,9 @@ class Machine(RuleBasedStateMachine):
         result = self.journal.claim(claim)
         assert (result.match, result.operation.claim.id) == self.model.claim(claim)
         assert result.operation == self.model.entries[result.operation.claim.id].operation
+        if result.match == "name":
+            self.journal.add_alias(claim, result.operation.claim.id)
+            self.model.add_alias(claim, result.operation.claim.id)
         self.ids.append(claim.id)
 
     @rule(
@@ -86,34 +97,48 @@ class Machine(RuleBasedStateMachine):
             values: dict[str, Any] = {"at": self.now, "due_at": self.now + delay, "evidence": {"at": self.now}}
             assert mark_unknown(self.journal, key, **values) == self.model.mark_unknown(key, **values)
 
-    @rule(nth=SMALL_INTEGERS, delay=SECONDS)
-    def reschedule(self, *, nth: int, delay: float) -> None:
+    @rule(nth=SMALL_INTEGERS, delay=SECONDS, observed=SECONDS)
+    def reschedule(self, *, nth: int, delay: float, observed: float) -> None:
         for key in self._nth(nth):
             values: dict[str, Any] = {"due_at": self.now + delay, "evidence": {"at": self.now, "hits": nth}}
+            values["observed_seconds"] = observed
             self.journal.reschedule(key, **values)
             self.model.reschedule(key, **values)
 
-    @rule(lease=SECONDS, limit=SMALL_INTEGERS)
-    def lease_due(self, *, lease: float, limit: int) -> None:
-        leased = self.journal.lease_due("worker", now=self.now, lease_seconds=lease, limit=limit)
-        assert leased == self.model.lease_due(self.now, lease, limit)
+    @rule(worker=st.sampled_from("vw"), lease=SECONDS, horizon=st.sampled_from([5.0, 1e6]), limit=SMALL_INTEGERS)
+    def lease_due(self, *, worker: str, lease: float, horizon: float, limit: int) -> None:
+        leased = self.journal.lease_due(worker, now=self.now, lease_seconds=lease, horizon_seconds=horizon, limit=limit)
+        assert leased == self.model.lease_due(worker, self.now, lease, horizon, limit)
 
-    @rule(module=SMALL_INTEGERS)
-    def clear_dedup(self, *, module: int) -> None:
-        self.journal.clear_dedup(f"{module}")
-        self.model.clear_dedup(f"{module}")
+    @rule(module=SMALL_INTEGERS, lease=SECONDS)
+    def begin_change(self, *, module: int, lease: float) -> None:
+        change = make_change(f"{module}", started_at=self.now, lease_until=self.now + lease)
+        self.journal.begin_change(change)
+        self.model.begin_change(change)
+        self.changes.append(change.id)
+
+    @rule(nth=SMALL_INTEGERS, outcome=st.sampled_from(Outcome))
+    def end_change(self, *, nth: int, outcome: Outcome) -> None:
+        for key in self.changes[::-1][nth : nth + 1]:
+            self.journal.end_change(key, outcome)
+            self.model.end_change(key, outcome)
 
     @rule(ago=SECONDS, limit=SMALL_INTEGERS)
     def expire(self, *, ago: float, limit: int) -> None:
         before = self.now - ago
         assert self.journal.expire(settled_before=before, limit=limit) == self.model.expire(before, limit)
 
-    @rule(seen=st.lists(st.sampled_from("123")), native_id=st.sampled_from("123"))
-    def record_seen(self, *, seen: list[str], native_id: str) -> None:
-        self.journal.record_seen("pm", self.example, seen, at=self.now)
-        self.model.first_seen = dict.fromkeys(seen, self.now) | self.model.first_seen
-        before = self.model.first_seen.get(native_id, self.now) < self.now
-        assert self.journal.was_seen_before("pm", self.example, native_id, before=self.now) == before
+    @rule(seen=st.lists(st.sampled_from("123")), clock_error=SECONDS)
+    def record_seen(self, *, seen: list[str], clock_error: float) -> None:
+        self.journal.record_seen("cmdb-main", self.example, seen, at=self.now - clock_error)
+        self.model.record_seen(seen)
+
+    @rule(nth=SMALL_INTEGERS, native_id=st.sampled_from("123"))
+    def was_seen_before(self, *, nth: int, native_id: str) -> None:
+        for key in self._nth(nth):
+            claim = self.model.entries[key].operation.claim
+            seen = self.journal.was_seen_before(claim, self.example, native_id, clock_skew_seconds=0.0)
+            assert seen == self.model.was_seen_before(key, native_id)
 
     @rule(seconds=SECONDS)
     def wait(self, *, seconds: float) -> None:

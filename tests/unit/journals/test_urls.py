@@ -30,8 +30,8 @@ def test_valid_url(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("sqlite:///", "sqlite:/// wants a path behind it, or :memory:"),
-        ("sqlite:///var/", "sqlite:/// wants a path behind it, or :memory:"),
+        ("sqlite:///", "sqlite:/// must be followed by the path of a file, or by :memory:"),
+        ("sqlite:///var/", "sqlite:/// must be followed by the path of a file, or by :memory:"),
         ("sqlite://journal.db", "must begin with sqlite:/// or postgresql://"),
         ("mysql://secret@db/gateway", "must begin with sqlite:/// or postgresql://"),
         ("", "must begin with sqlite:/// or postgresql://"),
@@ -44,6 +44,14 @@ def test_error_does_not_contain_the_url(url: str, error: str) -> None:
     assert check_url(url) == error
     with pytest.raises(ValueError, match=error):
         create_journal(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///var/journal.db", "postgresql://db/gateway"])
+def test_journal_in_memory_serves_one_process(url: str) -> None:
+    """Each process would have a journal of its own in memory; a file and PostgreSQL serve any number."""
+    error = "sqlite:///:memory: serves one worker process, not 2; use the path of a file"
+    assert check_url(url, processes=1) is None
+    assert check_url(url, processes=2) == (error if ":memory:" in url else None)
 
 
 def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,11 @@ import pytest
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.provisioning.create import CreateRequest
-from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
+from gateway.provisioning.update_delete import ChangeService
+from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
 from tests.unit.api.conftest import cmdb, projectman
 from tests.unit.api.fake_backend import FakeBackend
@@ -41,9 +43,8 @@ def reconciler(
     return Reconciler(
         journal=journal,
         runtime=clock,
-        backends={"cmdb": cmdb},
+        backends={"cmdb": RetryingBackend(cmdb, clock, record_seen=known_modules.record)},
         worker_id="worker",
-        known_modules=known_modules,
         on_lookup=lambda backend, verdict: lookups.append((backend, verdict)),
     )
 
@@ -58,7 +59,15 @@ def provisioner(journal: Journal, clock: VirtualClock, known_modules: KnownModul
         new_id=lambda: f"op-{next(ids)}",
         worker_id="worker",
         known_modules=known_modules,
+        backend_clocks=BackendClocks(clock),
     )
+
+
+@pytest.fixture
+def changes(journal: Journal, clock: VirtualClock) -> ChangeService:
+    """A service whose change ids are change-1, change-2 and so on."""
+    ids = itertools.count(1)
+    return ChangeService(journal, clock, lambda: f"change-{next(ids)}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Module ids are recorded once, and a journal that fails does not fail the read."""
+"""Module ids are recorded before an answer shows them, and the clocks of backends are measured by own creates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.module import Module
 from gateway.provisioning import known_modules
-from gateway.provisioning.known_modules import KnownModules
-from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from tests.conftest import VirtualClock
 
 MODULE = Module(backend="pm", ref="p.1", native_id="1", scope="p", parent=None, name="x")
@@ -36,13 +35,13 @@ def create_known_modules(clock: VirtualClock, journal: Any) -> KnownModules:
 
 
 def test_id_is_recorded_once(clock: VirtualClock) -> None:
-    """An id is written to the journal once; a module with a creation time is not recorded."""
+    """An id is written to the journal once, also that of a module with a creation time."""
     journal = FakeJournal()
     modules = create_known_modules(clock, journal)
     dated = replace(MODULE, native_id="2", created_at=datetime(2026, 1, 1, tzinfo=UTC))
     for _ in range(2):
         modules.record([MODULE, dated])
-    assert journal.recorded == [("pm", "p", ["1"])]
+    assert [(backend, scope, sorted(ids)) for backend, scope, ids in journal.recorded] == [("pm", "p", ["1", "2"])]
 
 
 def test_cache_is_bounded(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,16 +55,50 @@ def test_cache_is_bounded(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_journal_is_unavailable(clock: VirtualClock) -> None:
-    """No error is raised, and the id is recorded with the next read."""
+    """A read does not fail; its ids are kept, and recorded with the next read, those of every scope."""
     journal = FakeJournal(JournalUnavailable())
     modules = create_known_modules(clock, journal)
-    modules.record([MODULE])
+    modules.record([MODULE, replace(MODULE, scope="q", native_id="2")])
     journal.error = None
+    modules.record([replace(MODULE, native_id="3")])
+    recorded = {(scope, native_id) for _, scope, ids in journal.recorded for native_id in ids}
+    assert recorded == {("p", "1"), ("q", "2"), ("p", "3")}
+
+
+def test_flush_fails_closed(clock: VirtualClock) -> None:
+    """Ids that still cannot be recorded are an error before a claim; those that were recorded are not repeated."""
+    journal = FakeJournal(JournalUnavailable())
+    modules = create_known_modules(clock, journal)
+    modules.flush()
     modules.record([MODULE])
+    with pytest.raises(JournalUnavailable):
+        modules.flush()
+    journal.error = None
+    modules.flush()
+    modules.flush()
     assert journal.recorded == [("pm", "p", ["1"])]
 
 
-def test_provisioner_records_what_routes_read(provisioner: Provisioner) -> None:
-    """record_seen writes to the journal that the provisioner and the reconciler share."""
-    provisioner.record_seen([MODULE])
-    assert provisioner.journal.was_seen_before("pm", "p", "1", before=provisioner.runtime.now() + 1.0)
+@pytest.mark.parametrize(
+    ("created", "took", "measured"),
+    [
+        pytest.param(-90.0, 1.0, -92.0, id="a backend whose clock is behind"),
+        pytest.param(90.0, 2.0, 88.0, id="a backend whose clock is ahead"),
+        pytest.param(0.0, 2.1, None, id="a create that took too long to say when"),
+        pytest.param(None, 0.0, None, id="a backend without creation times"),
+    ],
+)
+def test_backend_clock(clock: VirtualClock, created: float | None, took: float, measured: float | None) -> None:
+    """A create's creation time, less the tolerance, tells the backend's time; no step of a wall clock matters."""
+    clocks = BackendClocks(clock)
+    assert clocks.now("pm") is None
+    sent_at = clock.monotonic()
+    clock.sleep(took)
+    replied_at = clock.now()
+    created_at = None if created is None else datetime.fromtimestamp(replied_at + created, UTC)
+    clocks.measure(replace(MODULE, created_at=created_at), sent_at=sent_at)
+    clock.step(-3600.0)
+    clock.sleep(7.0)
+    now = clocks.now("pm")
+    assert (now and now - replied_at) == (measured and pytest.approx(measured + 7.0))
+    assert clocks.now("another") is None

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.backend import CallContext
-from gateway.domain.errors import BackendUnavailable, OutcomeUnknown, Unauthenticated
+from gateway.domain.errors import (
+    BackendUnavailable,
+    CreateInProgress,
+    ModuleAlreadyExists,
+    OutcomeUnknown,
+    Unauthenticated,
+)
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import State
@@ -19,14 +25,17 @@ from tests.unit.api.fake_backend import FakeBackend
 
 
 class PassthroughBackend(FakeBackend):
-    """A backend that requires a credential in every call; its creates are applied, or not, and the response is lost."""
+    """A backend that requires a credential in every call; its creates are applied, or not, and responses are lost."""
 
     applies = True
+    loses = True
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         self._check(call)
         if self.applies:
-            super().create(draft, call)
+            module = super().create(draft, call)
+            if not self.loses:
+                return module
         raise OutcomeUnknown
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
@@ -38,7 +47,7 @@ class PassthroughBackend(FakeBackend):
 
     @staticmethod
     def _check(call: CallContext) -> None:
-        if call.credential != "own":
+        if call.credential not in {"own", "second"}:
             raise Unauthenticated
 
 
@@ -130,3 +139,106 @@ def test_number_of_lookups_is_limited(
     with pytest.raises(OutcomeUnknown):
         create(provisioner, backend, create_request, clock, seconds=60.0)
     assert 10 < backend.count("find") < 40
+
+
+@pytest.fixture
+def abandoned(
+    provisioner: Provisioner,
+    reconciler: Reconciler,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    request: pytest.FixtureRequest,
+) -> PassthroughBackend:
+    """The backend after a lost create, op-1, whose caller never returns and whose window is over.
+
+    The parameter says whether the create was applied.
+    """
+    backend.applies = request.param
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=0.1)
+    for _ in range(60):
+        clock.sleep(3.0)
+        reconciler.run_once()
+    backend.applies, backend.loses = True, False
+    backend.sent.clear()
+    return backend
+
+
+def create_as_another(
+    provisioner: Provisioner, backend: PassthroughBackend, create_request: CreateRequest, clock: VirtualClock
+) -> CreateResult:
+    """Create the module as another caller, with another credential."""
+    call = CallContext("another", clock.monotonic() + 5.0, credential="second")
+    return provisioner.create(backend, replace(create_request, caller="another"), call)
+
+
+@pytest.mark.parametrize("abandoned", [False], indirect=True)
+def test_next_caller_settles_what_was_not_applied(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """After the window a caller with any credential looks first: nothing is found, and its own create runs."""
+    result = create_as_another(provisioner, abandoned, create_request, clock)
+    assert (result.created.adopted, result.replayed, result.operation_id) == (False, False, "op-3")
+    assert [name for name, _ in abandoned.sent] == ["find", "create"]
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.NOT_APPLIED
+
+
+@pytest.mark.parametrize("abandoned", [True], indirect=True)
+def test_next_caller_settles_what_was_applied(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """The module is the result of the old operation; for the new one the name is taken."""
+    with pytest.raises(ModuleAlreadyExists) as caught:
+        create_as_another(provisioner, abandoned, create_request, clock)
+    assert (caught.value.existing, caught.value.operation) == ("cmdb.1.10.1", None)
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.SUCCEEDED
+    assert [name for name, _ in abandoned.sent] == ["find", "create", "find"]
+
+
+@pytest.mark.parametrize("abandoned", [True], indirect=True)
+@pytest.mark.parametrize("caller", ["c", "another"])
+def test_other_request_settles_an_abandoned_create(
+    provisioner: Provisioner,
+    abandoned: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    caller: str,
+) -> None:
+    """A request of another body looks first too: an abandoned create does not hold its name past its window."""
+    adopting = replace(create_request, if_exists="adopt", idempotency_key=None, caller=caller)
+    call = CallContext("another", clock.monotonic() + 5.0, credential="second")
+    result = provisioner.create(abandoned, adopting, call)
+    assert (result.created.adopted, result.created.module.id) == (True, "cmdb.1.10.1")
+    assert [name for name, _ in abandoned.sent] == ["find", "create", "find"]
+
+
+def test_other_credentials_do_not_look_before_the_window_is_over(
+    provisioner: Provisioner,
+    backend: PassthroughBackend,
+    create_request: CreateRequest,
+    clock: VirtualClock,
+    journal: Journal,
+) -> None:
+    """Within the window another requester only waits: it neither looks nor settles, and its own create is not sent."""
+    with pytest.raises(OutcomeUnknown):
+        create(provisioner, backend, create_request, clock, seconds=0.1)
+    backend.sent.clear()
+    with pytest.raises(CreateInProgress):
+        create_as_another(provisioner, backend, create_request, clock)
+    assert backend.sent == []
+    operation = journal.get("op-1")
+    assert operation is not None
+    assert operation.state is State.RECONCILING

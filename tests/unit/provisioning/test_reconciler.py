@@ -13,6 +13,7 @@ from gateway.domain.errors import BackendTimeout, JournalUnavailable, OutcomeUnk
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, Owner
 from gateway.domain.operation import State
+from gateway.provisioning import reconciler as reconciler_module
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
@@ -74,14 +75,14 @@ def test_nothing_is_looked_up_before_it_is_due(reconciler: Reconciler, lookups: 
 def test_create_that_was_not_applied_is_settled_when_the_window_closes(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lookups: list[Any], lost: str
 ) -> None:
-    """Seven lookups are made on schedule; the last one proves that the create was not applied."""
-    started_at = clock.seconds
+    """Lookups follow the schedule from the first one on; the last one proves that the create was not applied."""
+    started_at = clock.monotonic()
     while state(journal, lost).is_active:
-        clock.sleep(max((journal.next_due() or 0.0) - clock.seconds, 0.0))
+        clock.sleep(max((journal.next_due() or 0.0) - clock.now(), 0.0))
         reconciler.run_once()
     assert state(journal, lost) is State.NOT_APPLIED
-    assert lookups == [*[("cmdb", "nothing_found")] * 6, ("cmdb", "not_applied")]
-    assert clock.seconds - started_at == pytest.approx(130.0)
+    assert lookups == [*[("cmdb", "nothing_found")] * 7, ("cmdb", "not_applied")]
+    assert clock.monotonic() - started_at == pytest.approx(130.3)
 
 
 def test_backend_that_cannot_be_read_settles_nothing(
@@ -107,26 +108,96 @@ def test_removed_connection_leaves_its_operations_open(
     assert lookups == [("cmdb", "look_failed:backend_unknown")]
 
 
-@pytest.mark.parametrize(("before", "verdict"), [(True, State.REFUSED), (False, State.SUCCEEDED)])
-def test_module_that_was_seen_before_the_claim_is_not_the_result(
+def settle(reconciler: Reconciler, journal: Journal, clock: VirtualClock, operation_id: str) -> float:
+    """Let a reconciler run each second until the operation is settled; return how long that took, at most 1000 s."""
+    started_at = clock.monotonic()
+    while state(journal, operation_id).is_active and clock.monotonic() < started_at + 1000.0:
+        reconciler.run_once()
+        clock.sleep(1.0)
+    return clock.monotonic() - started_at
+
+
+@pytest.mark.parametrize("after", [0.5, 65.0])
+@pytest.mark.parametrize(
+    ("step", "at_most"),
+    [(140.0, 135.0), (3600.0, 135.0), (-60.0, 200.0), (-300.0, 440.0), (-3600.0, 135.0), (-86_400.0, 135.0)],
+)
+def test_step_of_the_wall_clock_neither_ends_nor_prolongs_a_window(
     reconciler: Reconciler,
     journal: Journal,
     clock: VirtualClock,
-    cmdb: FakeBackend,
+    lookups: list[Any],
     lost: str,
-    before: bool,
-    verdict: State,
+    after: float,
+    step: float,
+    at_most: float,
 ) -> None:
-    """An undated module of the name is another's if it was seen before the claim, otherwise this create's result."""
-    cmdb.modules["9"] = Module(
-        backend="cmdb", ref="1.10.9", native_id="9", scope="1", parent="10", name="x", owners=(Owner("admin"),)
-    )
+    """The window is 130 seconds of observed time: no step forward shortens it, and no step back makes it endless."""
+    begun_at = clock.monotonic()
+    for _ in range(int(after)):
+        reconciler.run_once()
+        clock.sleep(1.0)
+    clock.sleep(after - int(after))
+    clock.step(step)
+    settle(reconciler, journal, clock, lost)
+    assert state(journal, lost) is State.NOT_APPLIED
+    assert 130.0 <= clock.monotonic() - begun_at <= at_most
+    assert lookups[-1] == ("cmdb", "not_applied")
+
+
+@pytest.fixture
+def dead_sender(
+    provisioner: Provisioner, cmdb: FakeBackend, create_request: CreateRequest, call: CallContext, clock: VirtualClock
+) -> str:
+    """The id of an operation that a process has claimed and, as far as anybody knows, sent before it died."""
+    spawn, clock.spawn = clock.spawn, lambda _work: None  # type: ignore[method-assign,assignment]
+    operation = provisioner.start(cmdb, create_request, call).operation
+    clock.spawn = spawn  # type: ignore[method-assign]
+    return operation.claim.id
+
+
+def test_window_after_a_dead_sender_is_longer_by_its_lease(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, cmdb: FakeBackend, dead_sender: str
+) -> None:
+    """When it died is not known, and it may have sent until the end of its lease on a clock that was behind."""
+    operation = journal.get(dead_sender)
+    assert operation is not None
+    lease_seconds = operation.claim.lease_seconds
+    assert lease_seconds == cmdb.capabilities.hard_timeout_seconds + 5.0
+    window = cmdb.capabilities.settle_seconds + lease_seconds
+    seconds = settle(reconciler, journal, clock, dead_sender)
+    assert state(journal, dead_sender) is State.NOT_APPLIED
+    assert lease_seconds + window <= seconds <= lease_seconds + window + 3.0
+
+
+def test_other_worker_continues_the_window(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, lost: str
+) -> None:
+    """It counts from the observed seconds in the journal; those that nobody has observed do not count."""
+    while clock.monotonic() < 3_000_000_000.0 + 70.0:
+        reconciler.run_once()
+        clock.sleep(1.0)
     operation = journal.get(lost)
     assert operation is not None
-    journal.record_seen("cmdb", "1", ["9"], at=operation.claim.claimed_at + (-1.0 if before else 1.0))
-    clock.sleep(1.0)
-    reconciler.run_once()
-    assert state(journal, lost) is verdict
+    assert operation.observed_seconds == pytest.approx(60.0, abs=1.5)
+    other_clock = VirtualClock()  # of another machine: its monotonic clock has another origin
+    other_clock.seconds -= 1_000_000.0
+    other_clock.wall_offset = clock.now() + 600.0 - other_clock.seconds
+    other = replace(reconciler, worker_id="other", runtime=other_clock, _window_starts={})
+    seconds = settle(other, journal, other_clock, lost)
+    assert state(journal, lost) is State.NOT_APPLIED
+    assert 130.0 - operation.observed_seconds <= seconds <= 130.0 - operation.observed_seconds + 25.0
+
+
+def test_remembered_windows_are_bounded(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that forgets its windows continues with the journal's."""
+    monkeypatch.setattr(reconciler_module, "_MAX_WINDOWS", 2)
+    reconciler._window_starts |= dict.fromkeys(("a", "b", "c"), 0.0)
+    settle(reconciler, journal, clock, lost)
+    assert state(journal, lost) is State.NOT_APPLIED
+    assert reconciler._window_starts == {}
 
 
 def test_module_of_another_operation_is_not_the_result(
@@ -162,6 +233,8 @@ def test_settled_operations_expire_after_a_day(
     clock.sleep(24 * 3600.0 - 1)
     reconciler.run_once()
     assert journal.get(operation_id) is not None
+    later = replace(create_request, draft=replace(create_request.draft, name="later"), idempotency_key="later")
+    provisioner.create(cmdb, later, replace(call, deadline=clock.monotonic() + 5.0))
     clock.sleep(62.0)
     reconciler.run_once()
     assert journal.get(operation_id) is None
@@ -226,10 +299,10 @@ def test_no_failure_ends_the_loop(reconciler: Reconciler, clock: VirtualClock) -
     """The loop survives an unavailable journal and a bug, waits between runs, and ends when stopped."""
     broken: Any = BrokenJournal(iter([JournalUnavailable(), RuntimeError("a bug"), None]), reconciler)
     reconciler.journal = broken
-    started_at = clock.seconds
+    started_at = clock.monotonic()
     reconciler.run()
     assert broken.leases == 3
-    assert clock.seconds - started_at == pytest.approx(3.0)
+    assert clock.monotonic() - started_at == pytest.approx(3.0)
 
 
 def test_full_batch_is_followed_at_once(
@@ -244,6 +317,6 @@ def test_full_batch_is_followed_at_once(
         return has_more
 
     monkeypatch.setattr(Reconciler, "run_once", run_once)
-    started_at = clock.seconds
+    started_at = clock.monotonic()
     reconciler.run()
-    assert clock.seconds - started_at == pytest.approx(1.0)
+    assert clock.monotonic() - started_at == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,6 @@ from gateway.provisioning.verdict import (
 
 CLAIMED_AT = 1_800_000_000.0
 LOST_AT = CLAIMED_AT + 10.0
-CLOSES_AT = LOST_AT + 130.0
 DRAFT = ModuleDraft(scope="1", parent="10", name="x", owners=("admin",), attributes={"bk_module_type": "1"})
 HIT = Module(
     backend="cmdb",
@@ -39,7 +39,8 @@ HIT = Module(
 UNDATED = replace(HIT, created_at=None, created_by=None)
 
 
-def operation(*, probed: bool = False, if_exists: str = "error") -> Operation:
+def operation(*, if_exists: str = "error", state: State = State.RECONCILING, **draft: Any) -> Operation:
+    """Return a claimed create; `draft` may have `probed`, `acts_as` and `backend_time`, as a claim has them."""
     claim = Claim(
         id="op",
         backend="cmdb",
@@ -48,20 +49,30 @@ def operation(*, probed: bool = False, if_exists: str = "error") -> Operation:
         idempotency_key=None,
         request_id="r",
         fingerprint="f",
-        draft={"draft": draft_to_json(DRAFT), "if_exists": if_exists, "probed": probed},
+        draft={"draft": draft_to_json(DRAFT), "if_exists": if_exists, "acts_as": "gateway", **draft},
         claimed_at=CLAIMED_AT,
         lease_until=CLAIMED_AT + 40.0,
         dedup_until=None,
         settle_seconds=130.0,
         worker_id="w",
     )
-    return Operation(claim=claim, state=State.RECONCILING, settles_at=CLOSES_AT)
+    return Operation(claim=claim, state=state)
 
 
-def lookup(
-    *hits: Module, at: float = LOST_AT + 1.0, known: bool = False, acting_user: str | None = "gateway"
-) -> LookupResult:
-    return LookupResult(at=at, hits=hits, known_before=lambda _module: known, acting_user=acting_user)
+def lookup(*hits: Module, observed_seconds: float = 1.0, known: Sequence[str] = ()) -> LookupResult:
+    """Return a lookup; `known` are the native ids of modules that existed before, or that another create made."""
+    return LookupResult(
+        at=LOST_AT + observed_seconds,
+        observed_seconds=observed_seconds,
+        hits=hits,
+        known_before=lambda module: module.native_id in known,
+        clock_skew_seconds=300.0,
+    )
+
+
+def created(seconds: float, created_by: str | None = None) -> Module:
+    """Return the module with a creation time so many seconds after the claim."""
+    return replace(HIT, created_at=datetime.fromtimestamp(CLAIMED_AT + seconds, UTC), created_by=created_by)
 
 
 def as_settlement(verdict: Settlement | Retry) -> Settlement:
@@ -70,58 +81,67 @@ def as_settlement(verdict: Settlement | Retry) -> Settlement:
 
 
 @pytest.mark.parametrize(
-    ("hit", "conditions", "confidence"),
+    ("hit", "draft", "confidence"),
     [
-        pytest.param(HIT, {}, "high", id="dated after the claim, by the acting user"),
-        pytest.param(
-            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED_AT - 59.0, UTC)),
-            {},
-            "high",
-            id="the backend's clock is behind",
-        ),
-        pytest.param(replace(HIT, created_by=None), {}, "high", id="an old version without a creator"),
-        pytest.param(HIT, {"acting_user": None}, "high", id="no known acting user"),
+        pytest.param(HIT, {}, "medium", id="dated after the claim, by the acting user"),
+        pytest.param(HIT, {"backend_time": CLAIMED_AT}, "high", id="dated after a time on the backend's own clock"),
+        pytest.param(HIT, {"acts_as": None}, "medium", id="no known acting user"),
         pytest.param(UNDATED, {}, "medium", id="undated and not seen before"),
+        pytest.param(UNDATED, {"probed": True}, "high", id="undated, and looked up before the create"),
+        pytest.param(UNDATED, {"backend_time": CLAIMED_AT}, "medium", id="undated on a connection that was measured"),
+        pytest.param(created(-90.0), {"backend_time": CLAIMED_AT - 92.0}, "high", id="90 s behind, measured"),
+        pytest.param(created(-90.0, "gateway"), {}, "medium", id="90 s behind, by the acting user"),
+        pytest.param(created(-1.9), {}, "medium", id="a rounded creation time"),
     ],
 )
-def test_new_equal_module_is_the_result(hit: Module, conditions: dict[str, Any], confidence: str) -> None:
+def test_new_equal_module_is_the_result(hit: Module, draft: dict[str, Any], confidence: str) -> None:
     """One module that is equal and new settles the create as a success, with a confidence."""
-    verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
+    verdict = as_settlement(decide(operation(**draft), DRAFT, lookup(hit)))
     assert verdict.state is State.SUCCEEDED
     assert verdict.module_id == "cmdb.1.10.7"
     assert verdict.evidence == {"at": LOST_AT + 1.0, "what": "found", "hits": ["7"], "confidence": confidence}
 
 
-def test_probe_gives_high_confidence() -> None:
-    """If the name was looked up before the create, an undated module counts as much as a dated one."""
-    verdict = as_settlement(decide(operation(probed=True), DRAFT, lookup(UNDATED)))
-    assert (verdict.evidence or {})["confidence"] == "high"
-
-
 @pytest.mark.parametrize(
-    ("hit", "conditions"),
+    ("hit", "draft", "known"),
     [
-        pytest.param(
-            replace(HIT, created_at=datetime.fromtimestamp(CLAIMED_AT - 61.0, UTC)), {}, id="older than the claim"
-        ),
-        pytest.param(HIT, {"acting_user": "another"}, id="created by another user"),
-        pytest.param(HIT, {"known": True}, id="made by another create"),
-        pytest.param(UNDATED, {"known": True}, id="seen before the claim"),
-        pytest.param(replace(HIT, owners=(Owner("tom"),)), {}, id="other owners"),
-        pytest.param(replace(HIT, attributes={"bk_module_type": "2"}), {}, id="another attribute"),
+        pytest.param(created(-301.0), {}, (), id="older by more than clocks may differ"),
+        pytest.param(created(-40.0), {"backend_time": CLAIMED_AT - 2.0}, (), id="40 s older, measured"),
+        pytest.param(created(-3.0), {"backend_time": CLAIMED_AT - 2.0}, (), id="3 s older, measured"),
+        pytest.param(replace(HIT, created_by="another"), {}, (), id="created by another user"),
+        pytest.param(HIT, {}, ("7",), id="made by another create, or seen before the claim"),
+        pytest.param(UNDATED, {}, ("7",), id="undated and seen before the claim"),
     ],
 )
-def test_any_other_module_has_taken_the_name(hit: Module, conditions: dict[str, Any]) -> None:
-    """One module that is older, another caller's or different proves that the name was taken: refused, with its id."""
-    verdict = as_settlement(decide(operation(), DRAFT, lookup(hit, **conditions)))
+def test_module_of_another_has_taken_the_name(hit: Module, draft: dict[str, Any], known: Sequence[str]) -> None:
+    """One module that provably was not made by this create proves that the name was taken: refused, with its id."""
+    verdict = as_settlement(decide(operation(**draft), DRAFT, lookup(hit, known=known)))
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_already_exists"
     assert (verdict.error or {})["existing"] == "cmdb.1.10.7"
 
 
+@pytest.mark.parametrize("if_exists", ["error", "adopt"])
+@pytest.mark.parametrize(
+    ("hit", "draft"),
+    [
+        pytest.param(created(-40.0), {}, id="40 s older, not measured"),
+        pytest.param(created(-3.0), {}, id="3 s older, not measured"),
+        pytest.param(created(-90.0, "gateway"), {"acts_as": None}, id="90 s older, no known acting user"),
+        pytest.param(replace(HIT, owners=(Owner("tom"),)), {}, id="other owners"),
+        pytest.param(replace(HIT, attributes={"bk_module_type": "2"}), {}, id="another attribute"),
+    ],
+)
+def test_module_of_uncertain_origin_is_ambiguous(hit: Module, draft: dict[str, Any], if_exists: str) -> None:
+    """Without a proof either way a person decides; it is never reported as created, nor as not applied."""
+    verdict = as_settlement(decide(operation(if_exists=if_exists, **draft), DRAFT, lookup(hit, observed_seconds=500.0)))
+    assert verdict.state is State.AMBIGUOUS
+    assert (verdict.evidence or {})["what"] == "origin_uncertain"
+
+
 def test_lost_adoption_succeeds() -> None:
     """With if_exists=adopt, an existing equal module is the result, and is marked as adopted."""
-    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(HIT, known=True)))
+    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(HIT, known=["7"])))
     assert (verdict.state, verdict.module_id) == (State.SUCCEEDED, "cmdb.1.10.7")
     assert (verdict.module or {})["adopted"] is True
 
@@ -129,17 +149,33 @@ def test_lost_adoption_succeeds() -> None:
 def test_lost_adoption_of_a_different_module_is_refused() -> None:
     """With if_exists=adopt, an existing module with other values is refused with the differences."""
     other = replace(HIT, owners=(Owner("tom"),))
-    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(other)))
+    verdict = as_settlement(decide(operation(if_exists="adopt"), DRAFT, lookup(other, known=["7"])))
     assert verdict.state is State.REFUSED
     assert (verdict.error or {})["code"] == "module_exists_differently"
     assert (verdict.error or {})["diff"] == {"/owners": {"wanted": ["admin"], "found": ["tom"]}}
 
 
-def test_several_modules_are_ambiguous() -> None:
-    """Two modules with one natural key need a manual decision."""
-    verdict = as_settlement(decide(operation(), DRAFT, lookup(HIT, replace(HIT, ref="1.10.8", native_id="8"))))
-    assert verdict.state is State.AMBIGUOUS
-    assert (verdict.evidence or {})["hits"] == ["7", "8"]
+_SECOND = replace(HIT, ref="1.10.8", native_id="8")
+
+
+@pytest.mark.parametrize(
+    ("second", "known", "state", "module_id", "what"),
+    [
+        pytest.param(_SECOND, (), State.AMBIGUOUS, None, "several_found", id="two that may be its own"),
+        pytest.param(_SECOND, ("7",), State.SUCCEEDED, "cmdb.1.10.8", "found", id="one provably another's"),
+        pytest.param(_SECOND, ("7", "8"), State.REFUSED, None, "found_another", id="both provably others'"),
+        pytest.param(
+            replace(_SECOND, owners=()), ("7",), State.AMBIGUOUS, None, "origin_uncertain", id="the other is uncertain"
+        ),
+        pytest.param(replace(_SECOND, owners=()), (), State.AMBIGUOUS, None, "several_found", id="one is uncertain"),
+    ],
+)
+def test_several_modules(second: Module, known: Sequence[str], state: State, module_id: str | None, what: str) -> None:
+    """Of several modules with one natural key, those that are provably others' are no candidates."""
+    verdict = as_settlement(decide(operation(), DRAFT, lookup(HIT, second, known=known)))
+    assert (verdict.state, verdict.module_id) == (state, module_id)
+    evidence = verdict.evidence or {}
+    assert (evidence["what"], evidence["hits"]) == (what, ["7", "8"])
 
 
 @pytest.mark.parametrize(
@@ -153,32 +189,32 @@ def test_several_modules_are_ambiguous() -> None:
 )
 def test_nothing_is_settled_before_the_window_closes(looked_up: float, due: float) -> None:
     """If nothing is found, the next lookup of the schedule is due, the last one when the window closes."""
-    verdict = decide(operation(), DRAFT, lookup(at=LOST_AT + looked_up))
+    verdict = decide(operation(), DRAFT, lookup(observed_seconds=looked_up))
     assert isinstance(verdict, Retry)
     assert verdict.due_at == pytest.approx(LOST_AT + due)
+    assert verdict.observed_seconds == looked_up
     assert verdict.evidence == {"at": LOST_AT + looked_up, "what": "nothing_found", "hits": []}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1000.0])
 def test_nothing_found_after_the_window_is_not_applied(seconds: float) -> None:
-    """A lookup that starts after the window closed and finds nothing settles the create."""
-    assert as_settlement(decide(operation(), DRAFT, lookup(at=CLOSES_AT + seconds))).state is State.NOT_APPLIED
+    """A lookup that starts after the whole window was observed, and finds nothing, settles the create."""
+    verdict = as_settlement(decide(operation(), DRAFT, lookup(observed_seconds=130.0 + seconds)))
+    assert verdict.state is State.NOT_APPLIED
 
 
-@pytest.mark.parametrize(
-    ("at", "due_at"),
-    [(LOST_AT + 2.0, LOST_AT + 3.0), (CLOSES_AT, CLOSES_AT + 20.0), (CLOSES_AT + 5.0, CLOSES_AT + 25.0)],
-)
-def test_failed_lookup_proves_nothing(at: float, due_at: float) -> None:
+@pytest.mark.parametrize(("observed", "pause"), [(2.0, 1.0), (130.0, 20.0), (135.0, 20.0)])
+def test_failed_lookup_proves_nothing(observed: float, pause: float) -> None:
     """It is repeated: on schedule within the window, and at a fixed interval after it."""
-    verdict = lookup_failed(operation(), at, "backend_timeout")
-    assert verdict.due_at == pytest.approx(due_at)
+    verdict = lookup_failed(operation(), LOST_AT, observed, "backend_timeout")
+    assert verdict.due_at == pytest.approx(LOST_AT + pause)
+    assert verdict.observed_seconds == observed
     assert verdict.evidence["what"] == "look_failed:backend_timeout"
 
 
-def test_operation_without_a_window_is_not_settled() -> None:
-    """A lookup that finds nothing settles nothing as long as the settle window has not started."""
-    verdict = decide(replace(operation(), settles_at=None), DRAFT, lookup(at=LOST_AT))
+def test_create_that_is_being_sent_is_not_settled() -> None:
+    """Its window has not started: a lookup that finds nothing settles nothing, however late it is."""
+    verdict = decide(operation(state=State.SENDING), DRAFT, lookup(observed_seconds=500.0))
     assert isinstance(verdict, Retry)
     assert verdict.due_at > LOST_AT
 

@@ -72,7 +72,7 @@ def create_client(clock: VirtualClock, canned_response: CannedResponse) -> Upstr
     _, status, headers, body = canned_response
     client = UpstreamClient(TransportSettings(circuit_failures=1), clock)
 
-    def respond(request: UpstreamRequest, trace: Mapping[str, str], seconds: float) -> UpstreamResponse:
+    def respond(request: UpstreamRequest, trace: Mapping[str, str], deadline: float) -> UpstreamResponse:
         return UpstreamResponse(status, headers, json.dumps(body).encode(), request.is_write)
 
     client._exchange = respond  # type: ignore[method-assign] # no socket

@@ -20,10 +20,10 @@ from gateway.domain.errors import CircuitOpen, GatewayError, Outcome, Overloaded
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import State
-from gateway.provisioning import update_delete
 from gateway.provisioning.create import CreateRequest
-from gateway.provisioning.known_modules import KnownModules
+from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend
 from gateway.transport import TransportSettings
 from gateway.twins.cmdb import create_twin as create_cmdb
@@ -38,6 +38,7 @@ from tests.unit.transport.doubles import After
 pytestmark = pytest.mark.loopback
 LIMITS: Final = TransportSettings(requests_per_second=1.0)
 UNLIMITED: Final = 10_000
+_NUMBERS: Final = itertools.count(1)
 
 
 def circuit_open() -> float:
@@ -103,15 +104,19 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[BackendUnderTest]:
         yield backend
 
 
+def changes_of(journal: Journal) -> ChangeService:
+    return ChangeService(journal, SystemClock(), lambda: f"change-{next(_NUMBERS)}")
+
+
 def update(testbed: BackendUnderTest, journal: Journal, module: Module) -> object:
     patch = ModulePatch(name=f"{module.name}-new", description="d" if testbed.draft.parent is None else None)
     if testbed.draft.parent is not None:
         patch = ModulePatch(name=patch.name)
-    return update_delete.update(journal, testbed.backend, module.ref, patch, testbed.call())
+    return changes_of(journal).update(testbed.backend, module.ref, patch, testbed.call())
 
 
 def delete(testbed: BackendUnderTest, journal: Journal, module: Module) -> None:
-    update_delete.delete(journal, testbed.backend, module.ref, cascade=True, call=testbed.call())
+    changes_of(journal).delete(testbed.backend, module.ref, cascade=True, call=testbed.call())
 
 
 @pytest.mark.parametrize("operation", [update, delete])
@@ -157,6 +162,7 @@ def test_refused_create_is_settled(
         new_id=lambda: f"op-{next(ids)}",
         worker_id="worker",
         known_modules=KnownModules(journal, clock),
+        backend_clocks=BackendClocks(clock),
     )
     create_request = CreateRequest(draft=replace(testbed.draft, name="refused"), caller="c", idempotency_key="k")
     call = CallContext("r", clock.monotonic() + 10.0)

@@ -32,6 +32,15 @@ def _worker(age: int, extensions: dict[str, Any]) -> SimpleNamespace:
     )
 
 
+def _extensions(**changes: Any) -> dict[str, Any]:
+    return {
+        "check_workers": lambda _number: None,
+        "loopback_only": False,
+        "start_fields": {},
+        "start_warnings": (),
+    } | changes
+
+
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> None:
     """The garbage collector of the tests stays as it is."""
@@ -40,30 +49,45 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("collector")
 def test_the_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The first worker logs version, addresses, connections, journal and workers; later workers log nothing."""
+    """The first worker logs version, addresses, connections, journal, workers and warnings; later ones log nothing."""
     caplog.set_level(logging.INFO, "gateway.server")
     fields = {"version": "1", "connections": ["cmdb"], "journal": "SQLite at var/journal.db"}
     for age in (1, 2):
-        hooks.post_worker_init(_worker(age, {"start_fields": fields}))
-    (record,) = caplog.records
+        hooks.post_worker_init(_worker(age, _extensions(start_fields=fields, start_warnings=("a", "b"))))
+    record, *warnings = caplog.records
+    assert [(each.levelname, each.getMessage(), each.__dict__["fields"]) for each in warnings] == [
+        ("WARNING", "configuration warning", {"warning": warning}) for warning in ("a", "b")
+    ]
     assert record.getMessage() == "gateway started"
     addresses = ["127.0.0.1:8000", "[::1]:8000", "unix:/run/gateway.sock"]
     assert record.__dict__["fields"] == {**fields, "addresses": addresses, "workers": 2}
 
 
+def _start_refusal(worker: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """Return the exit status and what was printed."""
+    with pytest.raises(SystemExit) as raised:
+        hooks.post_worker_init(worker)
+    return raised.value.code, capfd.readouterr().err
+
+
 @pytest.mark.usefixtures("collector")
 def test_a_start_at_another_address_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     """Without authentication a listening socket that is not local ends the start with one line and the status 3."""
-    worker = _worker(2, {"loopback_only": True})
+    worker = _worker(1, _extensions(loopback_only=True))
     hooks.post_worker_init(worker)
     worker.sockets += [Listener(("192.0.2.2", 8000)), Listener(("::", 8000, 0, 0))]
-    with pytest.raises(SystemExit) as raised:
-        hooks.post_worker_init(worker)
-    assert raised.value.code == 3
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.endswith("the server listens on 192.0.2.2:8000, [::]:8000")
+    status, line = _start_refusal(worker, capfd)
+    assert status == 3
+    assert line.endswith("the server listens on 192.0.2.2:8000, [::]:8000\n")
     worker.wsgi.extensions["loopback_only"] = False
     hooks.post_worker_init(worker)
+
+
+def test_a_journal_that_cannot_serve_the_workers_stops_the_server(capfd: pytest.CaptureFixture[str]) -> None:
+    """The first worker prints one line and exits with the status that stops gunicorn; the others end quietly."""
+    extensions = _extensions(check_workers=lambda number: f"not {number} workers")
+    for age, expected in ((1, (3, "configuration: journal.url: not 2 workers\n")), (2, (0, ""))):
+        assert _start_refusal(_worker(age, extensions), capfd) == expected
 
 
 @pytest.mark.parametrize(("in_flight", "sleeps"), [([0], 0), ([2, 1, 0], 2), ([1] * 10_000, 720)])

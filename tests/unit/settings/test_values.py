@@ -11,7 +11,7 @@ from gateway.backends import discover
 from gateway.backends.projectman.options import AccessKey, IamPassword
 from gateway.settings import ConfigurationError, Secret, SettingsSchema, is_loopback, parse_settings
 from gateway.settings.fields import Flag
-from tests.unit.settings.conftest import Read
+from tests.unit.settings.conftest import Errors, Read
 
 _CMDB: Final = """
 [backends.cmdb]
@@ -148,6 +148,25 @@ def test_a_literal_secret_causes_a_warning(read: Read) -> None:
     (warning,) = settings.warnings
     assert warning.startswith("backends.cmdb.app_secret: is written out in the file")
     assert "hush" not in warning
+
+
+@pytest.mark.parametrize(("seconds", "warns"), [(119, True), (119.5, True), (120, False), (130, False)])
+@pytest.mark.parametrize("connection", ["cmdb", "pm"])
+def test_a_short_settle_window_causes_a_warning(read: Read, connection: str, seconds: float, warns: bool) -> None:
+    """A window that ends before the backend has committed a create would report it as not applied."""
+    text = _CMDB if connection == "cmdb" else _PM + "region = 'cn-north-4'\n"
+    settings = read(f"{text}\nsettle_seconds = {seconds}", SECRET="s")
+    assert settings.backends[0].options.settle_seconds == seconds
+    assert len(settings.warnings) == warns
+    expected = f"backends.{settings.backends[0].name}.settle_seconds: is shorter"
+    assert all(line.startswith(expected) for line in settings.warnings)
+
+
+@pytest.mark.parametrize("value", ["0", "true", "'130'", "nan", "86401"])
+def test_a_settle_window_is_a_number(errors: Errors, value: str) -> None:
+    """An invalid value is an error, with the text of other numbers."""
+    (line,) = errors(f"{_CMDB}\nsettle_seconds = {value}", SECRET="s")
+    assert line.startswith("backends.cmdb.settle_seconds: must be ")
 
 
 def test_repr_hides_secrets(read: Read) -> None:

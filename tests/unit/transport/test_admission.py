@@ -39,7 +39,7 @@ class ScriptedClient:
         self.script: list[Step] = [200]
         self.sent = 0
 
-    def _play(self, request: UpstreamRequest, trace: Any, seconds: float) -> UpstreamResponse:
+    def _play(self, request: UpstreamRequest, trace: Any, deadline: float) -> UpstreamResponse:
         self.sent += 1
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, BaseException):
@@ -81,7 +81,7 @@ def test_an_open_circuit_sends_nothing(scripted: ScriptedClient, request_: Upstr
 def test_metrics_are_optional(clock: VirtualClock) -> None:
     """Without metrics the circuit opens and closes all the same."""
     client = UpstreamClient(TransportSettings(circuit_failures=1), clock)
-    client._exchange = lambda request, trace, seconds: UpstreamResponse(503, {}, b"", is_write=False)  # type: ignore[method-assign]
+    client._exchange = lambda request, trace, deadline: UpstreamResponse(503, {}, b"", is_write=False)  # type: ignore[method-assign]
     client.send(READ, CallContext("r", clock.monotonic() + 1.0))
     assert client.state == "circuit_open"
 

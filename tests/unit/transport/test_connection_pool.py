@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
@@ -11,8 +13,9 @@ from requests.structures import CaseInsensitiveDict
 
 from gateway.app import SystemClock
 from gateway.domain.backend import CallContext
+from gateway.domain.errors import BackendUnavailable
 from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest, UpstreamResponse
-from gateway.transport.connection_pool import PooledAdapter
+from gateway.transport.connection_pool import Deadline, PooledAdapter
 from gateway.transport.deadline_socket import DeadlineSocket
 from gateway.transport.http1 import HttpResponse
 from tests.conftest import VirtualClock
@@ -90,6 +93,62 @@ def test_an_invalid_address(url: str) -> None:
     request.method, request.url, request.headers = "GET", url, CaseInsensitiveDict()
     with pytest.raises(requests.exceptions.InvalidURL):
         PooledAdapter(TransportSettings()).send(request, timeout=3.0)
+
+
+@pytest.mark.parametrize("is_write", [False, True])
+@pytest.mark.parametrize("connected", [False, True])
+def test_an_exchange_after_its_deadline_sends_nothing(
+    send: Send, monkeypatch: pytest.MonkeyPatch, connected: bool, is_write: bool
+) -> None:
+    """A process that is suspended between admission and the first byte sends none, and says that none was sent."""
+    checkout = PooledAdapter._checkout
+
+    def suspended(adapter: PooledAdapter, origin: Any) -> DeadlineSocket | None:
+        connection = checkout(adapter, origin)
+        time.sleep(0.3)
+        return connection
+
+    with RawServer([reply(b"{}"), Step.KEEP]) as server:
+        if connected:
+            send(server.url)
+        requests_before = len(server.requests)
+        monkeypatch.setattr(PooledAdapter, "_checkout", suspended)
+        with pytest.raises(BackendUnavailable, match="nothing was sent"):
+            send(server.url, is_write=is_write, seconds=0.2)
+        assert len(server.requests) == requests_before
+
+
+def test_a_deadline_is_an_instant() -> None:
+    """A number of seconds starts with the adapter's first line; a Deadline has begun before."""
+    request = requests.PreparedRequest()
+    with RawServer([reply(b"{}")]) as server:
+        request.method, request.url, request.headers = "GET", server.url, CaseInsensitiveDict()
+        adapter = PooledAdapter(TransportSettings())
+        with pytest.raises(requests.ConnectTimeout):
+            adapter.send(request, timeout=Deadline(time.monotonic() - 0.001))
+        assert server.requests == []
+        assert adapter.send(request, timeout=Deadline(time.monotonic() + 3.0)).status_code == 200
+        adapter.close()
+
+
+def test_the_clock_is_read_last_before_the_first_byte(monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
+    """Whatever took the time before, a connection that is there is closed without a byte."""
+    adapter, sent = PooledAdapter(TransportSettings()), list[bytes]()
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr("gateway.transport.connection_pool.time", clock)
+    monkeypatch.setattr(DeadlineSocket, "send", lambda _self, data: sent.append(data))
+
+    def connect_slowly(*_: object) -> DeadlineSocket:
+        clock.sleep(2.0)
+        return DeadlineSocket(ours, None)
+
+    monkeypatch.setattr(PooledAdapter, "_connect", connect_slowly)
+    request = requests.PreparedRequest()
+    request.method, request.url, request.headers = "POST", "http://127.0.0.1:1/", CaseInsensitiveDict()
+    with pytest.raises(requests.ConnectTimeout):
+        adapter.send(request, timeout=Deadline(clock.monotonic() + 2.0))
+    assert (sent, ours.fileno()) == ([], -1)
+    theirs.close()
 
 
 def test_idle_connections_are_limited() -> None:

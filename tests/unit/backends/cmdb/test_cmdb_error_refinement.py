@@ -89,20 +89,32 @@ def update(backend: Backend, call: CallContext, **changes: Any) -> GatewayError:
 
 @pytest.mark.parametrize("message", [APP_KEY, APP_KEY_ZH])
 def test_another_unique_field_is_named(backend: Backend, cmdb: Cmdb, call: CallContext, message: str) -> None:
-    """Its id in the text is the same in every language; a value in quotes is no field; no search is needed."""
-    cmdb.answers(refusal(1199014, message), modules=search_response(CMDB_MODULE))
+    """Its id in the text is the same in every language; a value in quotes is no field."""
+    cmdb.answers(refusal(1199014, message), modules=search_response({**CMDB_MODULE, "bk_module_name": "other"}))
     error = create(backend, call)
     assert type(error) is UniqueFieldConflict
     assert error.errors == (FieldError("/attributes/app_key", "unique_field_conflict"),)
     assert error.context.failure is not None
     assert error.context.failure.code == "1199014"
-    assert cmdb.sent == ["create_module"]
+    assert cmdb.sent == ["create_module", "search_module"]
     assert type(update(backend, call, attributes={"team": "a"})) is UniqueFieldConflict
+
+
+def test_a_repeated_create_meets_its_own_module(backend: Backend, cmdb: Cmdb, call: CallContext) -> None:
+    """CMDB names the first rule that is broken, here another field: the name, which identifies the module, is too."""
+    cmdb.answers(refusal(1199014, APP_KEY), modules=search_response(CMDB_MODULE))
+    assert type(create(backend, call)) is ModuleAlreadyExists
+
+
+def test_a_search_that_fails_leaves_what_the_text_names(backend: Backend, cmdb: Cmdb, call: CallContext) -> None:
+    """It was refused in any case."""
+    cmdb.answers(refusal(1199014, APP_KEY), modules=BROKEN)
+    assert [error.pointer for error in create(backend, call).errors] == ["/attributes/app_key"]
 
 
 def test_the_fields_of_the_model_have_our_names(backend: Backend, cmdb: Cmdb, call: CallContext) -> None:
     """`operator` is `owners`."""
-    cmdb.answers(refusal(1199014, 'fields [ operator: "admin" ] duplicated'))
+    cmdb.answers(refusal(1199014, 'fields [ operator: "admin" ] duplicated'), modules=search_response())
     assert [error.pointer for error in create(backend, call).errors] == ["/owners"]
 
 
@@ -137,7 +149,8 @@ def test_a_text_without_ids_is_explained_by_a_search(
 @pytest.mark.parametrize(
     ("changes", "modules", "error"),
     [
-        ({"name": "new"}, search_response({**CMDB_MODULE, "bk_module_id": 7}), ModuleAlreadyExists),
+        ({"name": "test"}, search_response({**CMDB_MODULE, "bk_module_id": 7}), ModuleAlreadyExists),
+        ({"name": "new"}, search_response({**CMDB_MODULE, "bk_module_id": 7}), UniqueFieldConflict),
         ({"name": "test"}, search_response(CMDB_MODULE), UniqueFieldConflict),
         ({"name": "new"}, search_response(), UniqueFieldConflict),
         ({"name": "new"}, BROKEN, UniqueFieldConflict),
@@ -339,3 +352,26 @@ def test_a_request_that_reached_no_handler_is_misconfigured(
     wire.post(f"{_CC}/create_module/", json=body, status=500)
     raised = create(backend, call)
     assert (raised.code, raised.outcome) == (error, "not_applied")
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "error"),
+    [
+        ({"owners": ("tom",)}, CMDB_MODULE, ModuleBusy),
+        ({"owners": None}, CMDB_MODULE, ModuleBusy),
+        ({"attributes": {"team": "b"}}, CMDB_MODULE, ModuleBusy),
+        ({"owners": ("tom",)}, {**CMDB_MODULE, "operator": ...}, OutcomeUnknown),
+    ],
+)
+def test_only_the_fields_of_the_patch_are_compared(
+    backend: Backend,
+    cmdb: Cmdb,
+    call: CallContext,
+    changes: dict[str, Any],
+    row: dict[str, Any],
+    error: type[GatewayError],
+) -> None:
+    """Owners that the reply does not contain prove nothing."""
+    present = {name: value for name, value in row.items() if value is not ...}
+    cmdb.answers(refusal(1199020), modules=search_response(present))
+    assert type(update(backend, call, **changes)) is error

@@ -44,7 +44,7 @@ def test_a_malformed_id_is_not_found(backend: Backend, ref: str, call: CallConte
     for send in (
         lambda: backend.get(ref, call),
         lambda: backend.update(ref, ModulePatch(name="a"), call),
-        lambda: backend.delete(ref, cascade=False, call=call),
+        lambda: backend.delete(ref, call),
     ):
         with pytest.raises(ModuleNotFound):
             send()

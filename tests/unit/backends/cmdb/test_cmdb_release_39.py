@@ -81,6 +81,8 @@ def test_which_field_collides(cmdb: Release39) -> None:
     problem = same_key.get_json()
     assert (same_key.status_code, problem["code"]) == (409, "unique_field_conflict")
     assert [error["pointer"] for error in problem["errors"]] == ["/attributes/app_key"]
+    adopted = cmdb.client.post("/modules?if_exists=adopt", json={**DRAFT, "attributes": {"app_key": "shop"}})
+    assert (adopted.status_code, adopted.get_json()["id"]) == (200, "cmdb.1.10.37825")
     assert cmdb.writes() == ["create_module"]
 
 

@@ -117,7 +117,7 @@ CASES: Final[dict[str, Case]] = {
         lambda route: [write(route, "update", None, _PATCH_SENT), search(route, 1, 10, _BY_ID, 1, _ONE_MODULE)],
     ),
     "delete": (
-        lambda backend, call: backend.delete(_REF, cascade=False, call=call),
+        lambda backend, call: backend.delete(_REF, call),
         lambda route: [search(route, 1, 10, _BY_ID, 1, _ONE_MODULE), write(route, "delete", None)],
     ),
     "find": (

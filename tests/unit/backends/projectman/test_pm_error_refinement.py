@@ -43,7 +43,7 @@ def update(**changes: Any) -> Act:
 
 
 def delete(backend: ProjectManBackend, call: CallContext) -> None:
-    backend.delete(f"{PROJECT}.1", cascade=False, call=call)
+    backend.delete(f"{PROJECT}.1", call)
 
 
 @pytest.fixture

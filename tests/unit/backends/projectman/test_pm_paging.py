@@ -171,7 +171,7 @@ def test_a_malformed_id_is_not_found(
     for send in (
         lambda: backend.get(ref, call),
         lambda: backend.update(ref, ModulePatch(name="a", description="d"), call),
-        lambda: backend.delete(ref, cascade=True, call=call),
+        lambda: backend.delete(ref, call),
     ):
         with pytest.raises(ModuleNotFound):
             send()

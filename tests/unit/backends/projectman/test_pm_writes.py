@@ -10,21 +10,17 @@ import pytest
 from gateway.backends.projectman.adapter import ProjectManBackend
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import (
-    BackendPermissionDenied,
     BackendRejectedCredentials,
     DescriptionRequired,
-    GatewayError,
-    ModuleNotEmpty,
     ModuleNotFound,
-    OutcomeUnknown,
     ParentNotFound,
     UpdateNotKept,
     ValidationFailed,
 )
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft, ModulePatch
-from gateway.provisioning import update_delete
-from gateway.transport import UpstreamRequest
+from gateway.provisioning.update_delete import ChangeService
+from tests.conftest import VirtualClock
 from tests.unit.backends.connections import OWNER, PROJECT
 from tests.unit.backends.projectman.conftest import Connect
 from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
@@ -145,51 +141,21 @@ def test_the_target_of_a_create_is_checked(backend: ProjectManBackend, service: 
     assert backend.state == "reachable"
 
 
-def test_a_subtree_is_deleted_from_the_leaves(
+def test_descendants_are_listed_from_the_leaves(
     service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
-    """A module is deleted after its children, because what happens to children is not documented."""
-    backend.delete(f"{PROJECT}.2", cascade=True, call=call)
-    assert service.writes == [f"DELETE P/modules/{number}" for number in (5, 4, 3, 2)]
-
-
-def test_a_subtree_is_deleted_only_with_cascade(
-    service: ServiceStub, backend: ProjectManBackend, call: CallContext
-) -> None:
-    """Without cascade a module with children is not deleted."""
-    with pytest.raises(ModuleNotEmpty):
-        backend.delete(f"{PROJECT}.2", cascade=False, call=call)
-    backend.delete(f"{PROJECT}.6", cascade=False, call=call)
-    assert service.writes == ["DELETE P/modules/6"]
-
-
-@pytest.mark.parametrize("cascade", [False, True])
-def test_a_delete_of_an_unknown_module_is_not_found(
-    service: ServiceStub,
-    backend: ProjectManBackend,
-    call: CallContext,
-    cascade: bool,
-) -> None:
-    """The list is read before anything is sent."""
+    """Children stand before their parents, because what a delete does to children is not documented."""
+    assert backend.descendants(f"{PROJECT}.2", call) == [f"{PROJECT}.{number}" for number in (5, 4, 3)]
+    assert backend.descendants(f"{PROJECT}.6", call) == []
     with pytest.raises(ModuleNotFound):
-        backend.delete(f"{PROJECT}.99", cascade=cascade, call=call)
+        backend.descendants(f"{PROJECT}.99", call)
     assert service.writes == []
 
 
-@pytest.mark.parametrize(("at", "error"), [(5, BackendPermissionDenied), (4, OutcomeUnknown), (2, OutcomeUnknown)])
-def test_a_cascade_that_fails_midway_is_unknown(
-    service: ServiceStub, backend: ProjectManBackend, call: CallContext, at: int, error: type[GatewayError]
-) -> None:
-    """An error at the first module means that nothing was applied; a later one, that something was."""
-
-    def deny(request: UpstreamRequest) -> GatewayError | None:
-        return BackendPermissionDenied() if request.is_write and request.url.endswith(f"/{at}") else None
-
-    service.fail = deny
-    with pytest.raises(error) as caught:
-        backend.delete(f"{PROJECT}.2", cascade=True, call=call)
-    if error is OutcomeUnknown:
-        assert "of 4 modules were deleted" in caught.value.detail
+def test_a_delete_is_one_request(service: ServiceStub, backend: ProjectManBackend, call: CallContext) -> None:
+    """The adapter deletes the named module only, and reads nothing."""
+    backend.delete(f"{PROJECT}.6", call)
+    assert service.requests == ["DELETE P/modules/6"]
 
 
 @pytest.mark.parametrize("body", [{"error_code": "PM.10001002", "error_msg": "不合法的token"}])
@@ -208,7 +174,7 @@ def test_a_deletion_is_confirmed_by_any_success(
 ) -> None:
     """documented: projectman.md §1: 204 without a body; another success, empty or with an object, is accepted too."""
     service.refusal = (status, body)
-    backend.delete(_REF, cascade=False, call=call)
+    backend.delete(_REF, call)
     assert service.requests[-1] == "DELETE P/modules/1"
 
 
@@ -234,15 +200,17 @@ def test_an_empty_list_of_owners_is_the_default_owner(connect: Connect) -> None:
 def test_an_update_that_was_not_kept(
     backend: ProjectManBackend,
     journal: Journal,
+    clock: VirtualClock,
     call: CallContext,
     patch: ModulePatch,
     pointers: set[str],
     outcome: str,
 ) -> None:
     """The response to an update shows what was kept; the description, which it leaves out, is no difference."""
+    changes = ChangeService(journal, clock, lambda: "change")
     if not pointers:
-        assert update_delete.update(journal, backend, _REF, patch, call).name == "demo"
+        assert changes.update(backend, _REF, patch, call).name == "demo"
         return
     with pytest.raises(UpdateNotKept) as caught:
-        update_delete.update(journal, backend, _REF, patch, call)
+        changes.update(backend, _REF, patch, call)
     assert ({error.pointer for error in caught.value.errors}, caught.value.outcome) == (pointers, outcome)
