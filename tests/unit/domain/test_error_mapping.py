@@ -43,10 +43,10 @@ def failure(**fields: Any) -> UpstreamFailure:
     ("fields", "keys"),
     [
         ({}, ["list:@400", "@400", "@4xx", "@"]),
-        ({"token": "word"}, ["list:@400", "@400", "@4xx", "@"]),
+        ({"word": "word"}, ["list:@400", "@400", "@4xx", "@"]),
         ({"code": "A1"}, ["list:A1", "A1@400", "A1", "list:@400", "@400", "@4xx", "@"]),
         (
-            {"code": "A1", "token": "word", "status": 503, "operation": "create"},
+            {"code": "A1", "word": "word", "status": 503, "operation": "create"},
             ["A1:word", "create:A1", "A1@503", "A1", "create:@503", "@503", "@5xx", "@"],
         ),
     ],
@@ -60,9 +60,9 @@ def test_the_most_specific_key_comes_first(fields: dict[str, Any], keys: list[st
     ("fields", "error"),
     [
         ({"code": "A1"}, ValidationFailed),
-        ({"code": "A1", "token": "scope"}, ScopeNotFound),
-        ({"code": "A1", "token": "other"}, ValidationFailed),
-        ({"code": "A1", "token": "scope", "operation": "create"}, ScopeNotFound),
+        ({"code": "A1", "word": "scope"}, ScopeNotFound),
+        ({"code": "A1", "word": "other"}, ValidationFailed),
+        ({"code": "A1", "word": "scope", "operation": "create"}, ScopeNotFound),
         ({"code": "A1", "status": 409}, BackendError),
         ({"code": "B2", "status": 403}, BackendPermissionDenied),
         ({"status": 403}, BackendPermissionDenied),
@@ -103,7 +103,7 @@ def test_a_refused_write() -> None:
     ("fields", "errors"),
     [
         ({"code": "A1"}, ()),
-        ({"code": "A1", "token": "scope"}, (FieldError("/scope", "scope_not_found"),)),
+        ({"code": "A1", "word": "scope"}, (FieldError("/scope", "scope_not_found"),)),
         (
             {"code": "A1", "operation": "create"},
             (FieldError("/attributes/a", "validation_failed"),),
