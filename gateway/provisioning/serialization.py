@@ -18,6 +18,9 @@ from gateway.domain.operation import Settlement, State
 
 _MODULE_FIELDS: Final = tuple(field.name for field in fields(Module))
 _module_fields: Final = attrgetter(*_MODULE_FIELDS)
+_FAILURE_FIELDS: Final = tuple(field.name for field in fields(UpstreamFailure))
+#: Fields of an UpstreamFailure that have another name in the stored format.
+_STORED_KEYS: Final = {"is_write": "writes", "word": "token"}
 
 
 def fingerprint(backend: str, draft: Mapping[str, Any], if_exists: str) -> str:
@@ -154,12 +157,9 @@ def _message_from_json(document: Sequence[Any] | None) -> Message | None:
 
 
 def _failure_to_json(failure: UpstreamFailure) -> dict[str, Any]:
-    """Serialize a failure; the key `writes` is part of the stored format, which older versions read."""
-    document = asdict(failure)
-    document["writes"] = document.pop("is_write")
-    return {**document, "message": ""}
+    """Serialize a failure under the keys that older versions read, without the backend's message."""
+    return {_STORED_KEYS.get(name, name): value for name, value in asdict(failure).items()} | {"message": ""}
 
 
 def _failure_from_json(document: Mapping[str, Any]) -> UpstreamFailure:
-    values = dict(document)
-    return UpstreamFailure(is_write=values.pop("writes"), **values)
+    return UpstreamFailure(**{name: document[_STORED_KEYS.get(name, name)] for name in _FAILURE_FIELDS})

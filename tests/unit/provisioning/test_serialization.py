@@ -47,7 +47,10 @@ def test_stored_format_of_older_versions() -> None:
     assert document["detail"] == "Must be at most 3."
     assert [error["detail"] for error in document["errors"]] == [str(message("pattern")), "Scope not found"]
     assert all(error.keys() == {"pointer", "code", "detail", "allowed"} for error in document["errors"])
-    assert error_to_json(ERRORS[0])["fault"]["writes"] is True
+    fault = error_to_json(ERRORS[0])["fault"]
+    assert fault["writes"] is True
+    assert {"token", "code", "status"} <= fault.keys()
+    assert {"is_write", "word"}.isdisjoint(fault)
     del document["messages"]
     stored = error_from_json(document)
     assert stored.message == verbatim("Must be at most 3.")
