@@ -366,7 +366,7 @@ class BackendPermissionDenied(BackendRefusal):
 
 
 class BackendRejectedCredentials(BackendRefusal):
-    """The backend rejects the gateway's own credentials. The operator must correct the connection."""
+    """The backend rejects the connection's credentials. The operator must correct them."""
 
     code = "backend_rejected_credentials"
     title = "The backend rejects the gateway's credentials"

@@ -52,10 +52,13 @@ class Journal(Protocol):
     ) -> Sequence[Operation]:
         """Lease the active operations that are due; other workers do not get them for `lease_seconds`.
 
-        The worker that looked an operation up last continues, because it has observed the time since then; another
-        one takes over if that worker is late. An operation that was still sending has lost its sender: it becomes
-        reconciling, and its window, longer by the sender's lease, starts now. A due time later than `horizon_seconds`
-        from now was written by a clock that has been set back since, and counts as due.
+        The worker that made an operation's last lookup gets it first, because it has measured the time since then.
+        Another worker gets it if that one is late.
+
+        An operation that is due and still `sending` has lost its worker. It becomes `reconciling`, and its settle
+        window starts now. The window is extended by the lease of the lost worker, which may be sending until then.
+
+        A due time further away than `horizon_seconds` was written by a clock that has been set back. It counts as due.
         """
         ...
 
@@ -89,8 +92,9 @@ class Journal(Protocol):
     def was_seen_before(self, claim: Claim, scope: str, native_id: str, *, clock_skew_seconds: float) -> bool:
         """Return whether an id was recorded before an operation was claimed.
 
-        The order in which the journal stored the two decides. Times are compared only if it is not known, and only
-        count if they differ by more than the clocks of two replicas may.
+        This is decided by the order in which the journal stored the id and the claim. If that order is unknown, their
+        times are compared. The id then counts as earlier only if it is so by more than `clock_skew_seconds`, the most
+        that the clocks of two replicas may differ.
         """
         ...
 

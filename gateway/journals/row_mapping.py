@@ -99,12 +99,12 @@ def operation_from_row(row: Row) -> Operation:
         state=State(row[13]),
         module=_mapping_from_json(row[14]),
         error=_mapping_from_json(row[15]),
-        evidence=tuple(json_codec.loads(line) for line in row[16].split("\n")[:-1]),
+        evidence=tuple(json_codec.loads(line) for line in row[16].split("\n")[:-1]),  # each line ends with one
         settles_at=_to_float(row[17]),
         due_at=_to_float(row[18]),
         lookups=row[19],
         updated_at=float(row[20]),
-        observed_seconds=float(row[21] or 0.0),
+        observed_seconds=float(row[21] or 0.0),  # NULL until the first lookup
     )
 
 

@@ -14,10 +14,12 @@ from typing import Final
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module
-from gateway.domain.runtime import Clock
+from gateway.domain.runtime import Clock, Runtime
 
 #: The number of ids that a process caches to avoid repeated writes to the journal.
 _CACHE_SIZE: Final = 20_000
+#: How long a read waits for the journal; seconds. The ids that are not recorded by then are recorded later.
+_RECORD_TIMEOUT: Final = 0.2
 #: What a measured time may be off by, in seconds: creation times are rounded, and a response takes time.
 _TOLERANCE: Final = 2.0
 
@@ -29,18 +31,26 @@ class KnownModules:
     """Records module ids in the journal, each once per process."""
 
     journal: Journal
-    clock: Clock
+    runtime: Runtime
     _cache: set[_ModuleId] = field(default_factory=set)
     #: Ids that were seen while the journal could not be written.
     _unrecorded: set[_ModuleId] = field(default_factory=set)
 
     def record(self, modules: Iterable[Module]) -> None:
-        """Record modules before an answer shows them; a read does not fail because the journal is unavailable."""
+        """Record modules before an answer shows them; a read neither fails because of the journal nor waits long."""
         ids = {(module.backend, module.scope, module.native_id) for module in modules} - self._cache
-        if ids:
-            self._unrecorded |= ids
+        if not ids:
+            return
+        self._unrecorded |= ids
+        is_flushed = self.runtime.event()
+
+        def flush() -> None:
             with suppress(JournalUnavailable):
                 self.flush()
+            is_flushed.set()
+
+        self.runtime.spawn(flush)
+        is_flushed.wait(_RECORD_TIMEOUT)
 
     def flush(self) -> None:
         """Record the ids that could not be recorded before; raises JournalUnavailable if they still cannot be.
@@ -50,7 +60,7 @@ class KnownModules:
         while self._unrecorded:
             backend, scope, _ = next(iter(self._unrecorded))
             batch = {module_id for module_id in self._unrecorded if module_id[:2] == (backend, scope)}
-            self.journal.record_seen(backend, scope, [native_id for _, _, native_id in batch], at=self.clock.now())
+            self.journal.record_seen(backend, scope, [native_id for _, _, native_id in batch], at=self.runtime.now())
             self._unrecorded -= batch
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.clear()

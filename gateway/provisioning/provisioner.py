@@ -96,11 +96,10 @@ class Provisioner:
     def _claim_or_join(
         self, backend: Backend, request: CreateRequest, call: CallContext
     ) -> tuple[ClaimResult, _InFlightCreate | None]:
-        """Return the claim's result, and the send of this process that it started or joined.
+        """Claim the create and start to send it, or join the requester's own operation of the same create.
 
-        A create of another requester shares nothing with this one: when it has ended, this create is claimed as if it
-        had come later, and the backend checks its credential. The same holds for a create that only a caller's
-        credential can look up, and whose settle window is over: it does not hold its name against another request.
+        Returns the result of the claim, and the send if this process makes it. While another requester's operation
+        has the natural key, this create waits and is then claimed as if it had come later.
         """
         while True:
             if self.draining:
@@ -113,15 +112,11 @@ class Provisioner:
             if result.match == "claimed":
                 self._refuse_if_late(claim, min(call.deadline, send_deadline))
                 return result, self._start_send(backend, request, call.for_create(claim.id, send_deadline), call)
-            if operation.claim.fingerprint != claim.fingerprint:
-                if result.match == "key":
-                    raise IdempotencyKeyReused
-                if call.credential is None or not _is_window_over(operation):
-                    raise CreateInProgress
-            elif result.match != "name" or operation.claim.requester == claim.requester:
+            if _is_same_create(claim, result):
                 if result.match == "name":  # from now on, the key or request id of this request replays the result
                     self.journal.add_alias(claim, operation.claim.id)
                 return result, self._in_flight.get(operation.claim.id)
+            _refuse_other_content(claim, result, call)
             operation = self._wait_until_ended(operation, call, may_look_up=_is_window_over)
             if operation.state.is_active:
                 raise CreateInProgress
@@ -220,6 +215,27 @@ class Provisioner:
                     self.reconcile_now(operation, call)
                 operation = self.journal.get(operation.claim.id) or operation
         return operation
+
+
+def _is_same_create(claim: Claim, result: ClaimResult) -> bool:
+    """Return whether a claim conflicts with the same create of the same requester."""
+    other = result.operation.claim
+    is_own = result.match in {"key", "memory"} or other.requester == claim.requester
+    return is_own and other.fingerprint == claim.fingerprint
+
+
+def _refuse_other_content(claim: Claim, result: ClaimResult, call: CallContext) -> None:
+    """Raise if a claim conflicts with a create of other content, for which it need not wait.
+
+    It waits for one that only a caller's credential can look up and whose settle window is over: nobody may come back
+    for it, and the next caller settles it.
+    """
+    if result.operation.claim.fingerprint == claim.fingerprint:
+        return
+    if result.match == "key":
+        raise IdempotencyKeyReused
+    if call.credential is None or not _is_window_over(result.operation):
+        raise CreateInProgress
 
 
 def _is_window_over(operation: Operation) -> bool:

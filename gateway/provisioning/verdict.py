@@ -18,7 +18,7 @@ from gateway.provisioning.serialization import refused, succeeded
 LOOKUP_SCHEDULE: Final = (0.3, 1.0, 3.0, 8.0, 20.0, 60.0)
 #: Between lookups after the window has closed, if the backend could not be read; seconds.
 _OVERDUE_INTERVAL: Final = 20.0
-#: How much later than the claim's own time a creation time counts as new although no clock was compared; seconds.
+#: How much earlier than the claim a creation time counts as new if the backend's clock was never measured; seconds.
 _TOLERANCE: Final = 2.0
 #: Values that stand for an empty field.
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [])
@@ -162,11 +162,15 @@ def _origin(operation: Operation, draft: ModuleDraft, hit: Module, lookup: Looku
     if lookup.known_before(hit) or (is_creator_known and hit.created_by != acting_user):
         return Origin.ANOTHER
     if hit.created_at is not None:
-        created_at, backend_time = hit.created_at.timestamp(), claim.draft.get("backend_time")
-        if created_at < (claim.claimed_at - lookup.clock_skew_seconds if backend_time is None else backend_time):
+        created_at, claimed_at = hit.created_at.timestamp(), claim.draft.get("backend_time")
+        if claimed_at is not None:  # the time of the claim on the backend's own clock
+            is_older, is_of_unknown_age = created_at < claimed_at, False
+        else:  # the backend's clock was never measured, and may differ by the skew from the one of the claim
+            is_older = created_at < claim.claimed_at - lookup.clock_skew_seconds
+            is_of_unknown_age = created_at < claim.claimed_at - _TOLERANCE and not is_creator_known
+        if is_older:
             return Origin.ANOTHER
-        # The clocks were never compared, and the module may be older than the claim.
-        if backend_time is None and not is_creator_known and created_at < claim.claimed_at - _TOLERANCE:
+        if is_of_unknown_age:
             return Origin.UNCERTAIN
     return Origin.UNCERTAIN if find_differences(draft, hit) else Origin.OURS
 

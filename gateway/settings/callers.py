@@ -116,7 +116,7 @@ class CallerSchema(SettingsSchema):
             original.get(key) for key in ("api_key_sha256", "jwt_claims", "spiffe")
         ):
             errors[None] = ["needs a credential: api_key_sha256, jwt_claims or spiffe"]
-        used = LoadContext.current().used_credentials
+        used = LoadContext.current().used_identifiers
         for key, values in (
             ("name", [data.get("name")]),
             ("api_key_sha256", data.get("key_digests", [])),
@@ -125,7 +125,7 @@ class CallerSchema(SettingsSchema):
         ):
             for value in filter(None, values):
                 if (key, value) in used:
-                    errors[key] = ["must be unique, but a caller before has the same"]
+                    errors[key] = ["must be unique; an earlier caller has the same"]
                 used.add((key, value))
         if errors:
             raise ValidationError(errors)

@@ -51,7 +51,7 @@ class LoadContext:
     check_journal_url: Callable[[str], str | None]  # returns what is wrong with a URL, or None
     path: str = ""  # of the table that is being loaded, with a dot at the end; empty for the whole file
     warnings: list[str] = field(default_factory=list)
-    used_credentials: set[Any] = field(default_factory=set)  # names and credentials of the callers loaded so far
+    used_identifiers: set[Any] = field(default_factory=set)  # names and credentials of the callers loaded so far
 
     def activate(self) -> Context[LoadContext]:
         """Return a context manager; in its block, `current` returns this context."""

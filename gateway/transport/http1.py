@@ -177,20 +177,20 @@ class ResponseReader:
 
     def _read_chunks(self) -> None:
         """Read a chunked body; forbid another request on the connection if anything follows the body."""
-        tail = b""  # the last five bytes
-        bytes_without_body = 0  # parsed since the body last grew: chunk sizes, their extensions, trailers
+        # The message ends with CR LF CR LF. The parser skips further line breaks silently, although they are data after
+        # the message, so five bytes are kept: these four, and the one before them, which must not be a line break.
+        last_bytes = b""
+        framing_bytes = 0  # chunk sizes, extensions and trailers that were parsed since the body last grew
         while not self._complete:
             data, body_length = self._next_data(), len(self._body)
             self._feed_chunks(data)
             self._check_size(len(self._body))
-            bytes_without_body = bytes_without_body + len(data) if len(self._body) == body_length else 0
-            if bytes_without_body > _MAX_HEAD_BYTES:
+            framing_bytes = framing_bytes + len(data) if len(self._body) == body_length else 0
+            if framing_bytes > _MAX_HEAD_BYTES:
                 raise HTTPException("a chunk extension or trailers that are too long")
-            self._unparsed, tail = b"", (tail + data)[-5:]
-        # The body ends with one empty line. Another line break before or after it would be data after the response,
-        # which the parser skips.
-        ends_with_one_empty_line = tail[1:] == _HEAD_END and tail[:1] not in b"\r\n"
-        self.keep_alive = self.keep_alive and ends_with_one_empty_line
+            self._unparsed, last_bytes = b"", (last_bytes + data)[-5:]
+        is_end_exact = last_bytes.endswith(_HEAD_END) and not last_bytes.startswith((b"\r", b"\n"))
+        self.keep_alive = self.keep_alive and is_end_exact
 
     def _feed_chunks(self, data: bytes) -> None:
         """Feed the parser; data that follows a complete response is not an error of the response."""

@@ -58,8 +58,8 @@ class Reads:
 
     def search_businesses(self, call: OperationCall) -> dict[str, Any]:
         """Search the businesses that the user has access to; an empty result is not an error."""
-        rows = self._visible(self._store.businesses.values(), call)
-        allowed = (row for row in rows if self._store.seed.is_allowed(call.info.user, row["bk_biz_id"]))
+        visible_businesses = self._visible(self._store.businesses.values(), call)
+        allowed = (row for row in visible_businesses if self._store.seed.is_allowed(call.info.user, row["bk_biz_id"]))
         return execute(allowed, self._query(call))
 
     def idle_pool(self, call: OperationCall) -> Row:

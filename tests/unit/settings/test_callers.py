@@ -143,19 +143,19 @@ _ORIGIN: Final = "must be an origin as browsers send it: scheme, lower-case host
         ),
         (
             _CALLER + _CALLER.replace(_DIGEST, "0" * 64),
-            "callers[2].name: must be unique, but a caller before has the same",
+            "callers[2].name: must be unique; an earlier caller has the same",
         ),
         (
             _CALLER + _CALLER.replace("portal", "other"),
-            "callers[2].api_key_sha256: must be unique, but a caller before has the same",
+            "callers[2].api_key_sha256: must be unique; an earlier caller has the same",
         ),
         (
             "".join(f"\n[[callers]]\nname = '{name}'\nspiffe = 'spiffe://x/y'" for name in "ab"),
-            "callers[2].spiffe: must be unique, but a caller before has the same",
+            "callers[2].spiffe: must be unique; an earlier caller has the same",
         ),
         (
             "".join(f"\n[[callers]]\nname = '{name}'\njwt_claims = {{ sub = 'x' }}" for name in "ab"),
-            "callers[2].jwt_claims: must be unique, but a caller before has the same",
+            "callers[2].jwt_claims: must be unique; an earlier caller has the same",
         ),
         (_JWT.replace('["RS256"]', '["RS256", "HS256"]'), "auth.jwt.algorithms[2]: must be one of RS256, "),
         (_JWT.replace('["RS256"]', '["none"]'), "auth.jwt.algorithms[1]: must be one of RS256, "),
