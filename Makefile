@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Packages with full branch coverage; other packages are tested in child processes, which coverage does not measure.
 FULL_COVERAGE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
-INTEGRATION_TESTS := tests/model_check tests/unit/twins tests/conformance tests/integration tests/architecture tests/performance
+# Debian packages with the programs without which some tests are skipped.
+OUTSIDE_TOOLS := chromium chromium-driver pgbouncer prometheus nginx-light wrk
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint typecheck imports test-unit test-integration bench chaos mesh soak latest format lock clean
+.PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos mesh soak latest format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,9 +27,11 @@ $(VENV)/.installed: $(LOCK) setup.cfg pyproject.toml
 run: install ## start both twins and the gateway on 127.0.0.1:8000
 	$(BIN)/module-gateway sandbox
 
-# Two jobs at a time: waiting jobs and computing jobs share two cores well.
-test: install ## run the linters, the type checker and all tests that need no external service
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint typecheck imports test-integration test-unit
+test: install lint typecheck imports tests ## run the linters, the type checker and all tests; prints what was skipped, and why
+
+test-all: install ## install the outside tools that some tests need (Debian, as root), then do the same
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(OUTSIDE_TOOLS)
+	$(MAKE) --no-print-directory test
 
 lint: install ## run ruff
 	$(BIN)/ruff check .
@@ -40,14 +43,13 @@ typecheck: install ## run mypy
 imports: install ## check the import rules between the packages
 	$(BIN)/lint-imports
 
-test-unit: install ## run the unit tests, with branch coverage
-	$(BIN)/pytest --numprocesses=2 $(addprefix --ignore=,$(INTEGRATION_TESTS)) --cov --cov-report=
+# More workers than cores, because some tests wait for processes.
+tests: install ## run all tests, with branch coverage of the code that unit tests reach
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
 
-# Tests without coverage, which would slow them down: thousands of histories (a failure prints its SIMULATION_SEED),
-# other processes, the twins. More workers than cores, because some tests wait.
-test-integration: install ## run the tests with real processes, the twins and the model check
-	$(BIN)/pytest --numprocesses=3 --dist=worksteal $(INTEGRATION_TESTS)
+simulation: install ## run ten thousand simulated histories; `make test` runs two thousand
+	SIMULATION_HISTORIES=10000 $(BIN)/pytest --numprocesses=2 tests/model_check
 
 mesh: install ## run the long version of the tests with a real Envoy
 	MESH_LONG=1 $(BIN)/pytest tests/integration/envoy
