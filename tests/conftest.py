@@ -29,15 +29,9 @@ settings.load_profile("no_deadline")
 
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
+
 #: Coverage is measured in the tests of these folders only: it would slow the others down and add nothing.
 _MEASURED = ("tests/unit/", "tests/contract/", "tests/architecture/")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Exclude all other tests, and those of the twins, from the measurement of coverage."""
-    for item in items:
-        if not item.nodeid.startswith(_MEASURED) or item.nodeid.startswith("tests/unit/twins/"):
-            item.add_marker(pytest.mark.no_cover)
 
 
 class LocalSocket:
@@ -96,8 +90,10 @@ class VirtualClock:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Enable loopback sockets for the tests that are marked with `loopback`."""
+    """Enable loopback sockets for the tests that are marked with `loopback`; choose where coverage is measured."""
     for item in items:
+        if not item.nodeid.startswith(_MEASURED) or item.nodeid.startswith("tests/unit/twins/"):
+            item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("loopback"):
             item.add_marker(pytest.mark.enable_socket)
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))

@@ -45,11 +45,11 @@ class ApiKeyStore:
         Every digest is compared, each in constant time, so that the duration tells nothing about the digests.
         """
         key_digest = sha256(key.encode(errors="surrogateescape")).hexdigest().encode()
-        match = None
+        matching_caller = None
         for digest, caller in self._digests_and_callers:
             if hmac.compare_digest(digest, key_digest):
-                match = caller
-        return match
+                matching_caller = caller
+        return matching_caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,11 @@ class PreflightCheck:
 
 
 @contextmanager
-def pre_write_read() -> Iterator[None]:
-    """Raise BackendUnavailable if a read before a write fails: 504 is reserved for what may have been applied.
+def unavailable_before_write() -> Iterator[None]:
+    """Turn a BackendTimeout or BackendReplyInvalid into BackendUnavailable, which states that nothing was applied.
 
-    An adapter raises these two errors for reads only; a write whose outcome is unknown raises OutcomeUnknown.
+    An adapter raises these two for reads only, such as those before a write. If the outcome of the write itself is
+    unknown, it raises OutcomeUnknown.
     """
     try:
         yield
@@ -136,7 +137,7 @@ def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_i
 
 def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
     """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
-    with pre_write_read():
+    with unavailable_before_write():
         error = _check_target(backend, draft, call)
         if error is not None:
             return (PreflightCheck("rules"), PreflightCheck("place", error))
@@ -152,7 +153,7 @@ def _create_or_adopt(backend: Backend, request: CreateRequest, call: CallContext
     """Create the module, or adopt the one that has its natural key and the same values."""
     draft, conflict = backend.capabilities.normalize(request.draft), ModuleAlreadyExists()
     try:
-        with pre_write_read():
+        with unavailable_before_write():
             if not (backend.capabilities.probe_before_create and backend.find_by_natural_key(draft, call)):
                 return CreatedModule(backend.create(draft, call))
     except ModuleAlreadyExists as error:

@@ -26,7 +26,7 @@ from gateway.domain.messages import message
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Unset
 from gateway.domain.operation import Change
 from gateway.domain.runtime import Clock
-from gateway.provisioning.create import pre_write_read
+from gateway.provisioning.create import unavailable_before_write
 from gateway.provisioning.verdict import find_differences, not_kept_errors
 
 #: How long after the end of its hard timeout the sender of a change counts as dead; seconds.
@@ -45,10 +45,10 @@ class ChangeService:
         """Change the given fields and return the module. An empty patch returns the module as it is."""
         patch = backend.capabilities.normalize(patch)
         if patch.is_empty:
-            with pre_write_read():
+            with unavailable_before_write():
                 return backend.get(ref, call)
         try:
-            with self._recorded(backend, ref, "update"), pre_write_read():
+            with self._recorded(backend, ref, "update"), unavailable_before_write():
                 module = backend.update(ref, patch, call)
                 _check_kept(patch, module)
                 return module
@@ -57,14 +57,14 @@ class ChangeService:
 
     def delete(self, backend: Backend, ref: str, *, cascade: bool, call: CallContext) -> None:
         """Delete the module, with `cascade` its descendants first; raises ModuleNotEmpty if it has some without."""
-        with pre_write_read():
+        with unavailable_before_write():
             descendants = backend.descendants(ref, call)
         if descendants and not cascade:
             raise ModuleNotEmpty(message("module_has_children"))
         refs = (*descendants, ref)
         for count, deleted_ref in enumerate(refs):
             try:
-                with self._recorded(backend, deleted_ref, "delete"), pre_write_read():
+                with self._recorded(backend, deleted_ref, "delete"), unavailable_before_write():
                     backend.delete(deleted_ref, call)
             except GatewayError as error:
                 if count == 0:

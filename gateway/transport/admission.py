@@ -94,10 +94,10 @@ class AdmissionControl:
             raise
 
     def on_response(self, permit: int, status: int, started_at: float) -> None:
-        """Record a response; the statuses of a proxy whose backend does not respond are failures."""
+        """Record a response. The statuses by which a proxy reports that its backend does not respond are failures."""
         self._semaphore.release()
         if status in _PROXY_STATUSES:
-            self._breaker.record_failure(permit, started_at, counts_always=False)
+            self._breaker.record_failure(permit, started_at, even_if_concurrent=False)
         else:
             self._breaker.record_success(permit)
         self._record_exchange(_STATUS_RESULTS.get(status // 100, "broken"), started_at)
@@ -110,7 +110,7 @@ class AdmissionControl:
         if kind is FailureKind.MISCONFIGURED or (min_timeout is not None and timeout < min_timeout):
             self._breaker.ignore(permit)
         else:
-            self._breaker.record_failure(permit, started_at, counts_always=min_timeout is not None)
+            self._breaker.record_failure(permit, started_at, even_if_concurrent=min_timeout is not None)
         self._record_exchange(_FAILURE_RESULTS[kind], started_at)
 
     def on_abort(self, permit: int, started_at: float) -> None:

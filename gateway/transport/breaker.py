@@ -98,13 +98,13 @@ class CircuitBreaker:
             self._half_open = False
         self._on_change(False)  # noqa: FBT003 - the callback's one parameter is the state
 
-    def record_failure(self, permit: int, started_at: float, *, counts_always: bool) -> None:
+    def record_failure(self, permit: int, started_at: float, *, even_if_concurrent: bool) -> None:
         """Record that an exchange got no response; the failure of a probe or of too many exchanges opens the circuit.
 
-        Unless `counts_always`, it counts only if the exchange started after the last recorded failure.
+        Of several failures at the same time only the first counts, unless `even_if_concurrent`.
         """
         with self._lock:
-            counts = counts_always or started_at >= self._last_failure_at
+            counts = even_if_concurrent or started_at >= self._last_failure_at
             if permit != self._generation or not counts:
                 return
             self._last_failure_at = self._clock.monotonic()

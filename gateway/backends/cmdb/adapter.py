@@ -72,14 +72,14 @@ class CmdbBackend:
 
     def create(self, draft: ModuleDraft, call: CallContext) -> Module:
         """Send create_module once, after checking that a service template would not replace the name."""
-        path = _module_path(draft)
+        module_path = _module_path(draft)
         self._check_template_name(draft, call)
         try:
-            response, data = self._client.request("create", path, dump_draft(self._schema, draft), call)
+            response, data = self._client.request("create", module_path, dump_draft(self._schema, draft), call)
         except GatewayError as error:
-            explained = explain_not_found(error, draft, lambda: self._require_set(path, call))
+            explained = explain_not_found(error, draft, lambda: self._require_set(module_path, call))
             raise explain_duplicate(explained, lambda: self._is_taken(draft, call)) from error
-        return self._parse_module(response, path, data, draft)
+        return self._parse_module(response, module_path, data, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
         """Search the set for the name; with a service template, for the template, which determines the name."""
@@ -99,23 +99,23 @@ class CmdbBackend:
 
     def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
         """Search in the order of ids; the cursor is the last id returned, so writes do not shift pages."""
-        path = ModulePath(int(query.scope), int(query.parent or 0))
+        module_path = ModulePath(int(query.scope), int(query.parent or 0))
         condition: dict[str, Any] = {} if query.include_built_in else {"default": 0}
         if query.name is not None:
             condition["bk_module_name"] = query.name
         if cursor is not None:
             condition["bk_module_id"] = {"$gt": _parse_cursor(cursor)}
-        modules = self._search(path, condition, page_size + 1, call)  # one more shows that another page follows
+        modules = self._search(module_path, condition, page_size + 1, call)  # one more shows that another page follows
         if not modules and cursor is None:  # an unknown business or set has no modules either
-            self._require_set(path, call)
+            self._require_set(module_path, call)
         has_more = len(modules) > page_size
         return Page(modules[:page_size], modules[page_size - 1].native_id if has_more else None)
 
     def get(self, ref: str, call: CallContext) -> Module:
         """Search the set for the id; raises ModuleNotFound."""
-        path = _parse_ref(ref)
-        modules = self._search(path, {"bk_module_id": path.module}, 1, call)
-        if not modules or modules[0].native_id != str(path.module):  # another module's row does not count
+        module_path = _parse_ref(ref)
+        modules = self._search(module_path, {"bk_module_id": module_path.module}, 1, call)
+        if not modules or modules[0].native_id != str(module_path.module):  # another module's row does not count
             raise ModuleNotFound
         return modules[0]
 
@@ -124,13 +124,13 @@ class CmdbBackend:
 
         Raises OutcomeUnknown if that read fails.
         """
-        path = _parse_ref(ref)
+        module_path = _parse_ref(ref)
         try:
-            self._client.request("update", path, dump_patch(self._schema, patch), call)
+            self._client.request("update", module_path, dump_patch(self._schema, patch), call)
         except GatewayError as error:
             if is_transaction_conflict(error):
                 return settle_update(error, patch, lambda: self.get(ref, call))
-            raise explain_duplicate(error, lambda: self._is_taken_by_another(path, patch, call)) from error
+            raise explain_duplicate(error, lambda: self._is_taken_by_another(module_path, patch, call)) from error
         try:
             return self.get(ref, call)
         except GatewayError as error:
@@ -154,42 +154,42 @@ class CmdbBackend:
         """Return whether the set has a module of the draft's name, which is also that of its service template."""
         return any(module.name == draft.name for module in self.find_by_natural_key(draft, call))
 
-    def _is_taken_by_another(self, path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
+    def _is_taken_by_another(self, module_path: ModulePath, patch: ModulePatch, call: CallContext) -> bool:
         """Return whether another module of the set has the name of a patch."""
         if patch.name is UNSET:
             return False
         # Two, because one of them may be the module itself.
-        modules = self._search(path, {"bk_module_name": patch.name}, 2, call)
-        return any(module.name == patch.name and module.native_id != str(path.module) for module in modules)
+        modules = self._search(module_path, {"bk_module_name": patch.name}, 2, call)
+        return any(module.name == patch.name and module.native_id != str(module_path.module) for module in modules)
 
     def _search(
-        self, path: ModulePath, condition: Mapping[str, Any], limit: int, call: CallContext
+        self, module_path: ModulePath, condition: Mapping[str, Any], limit: int, call: CallContext
     ) -> tuple[Module, ...]:
         """Return at most `limit` modules of a set, or of all sets of a business, in the order of their ids."""
         page = {"start": 0, "limit": limit, "sort": "bk_module_id"}
         payload = {"fields": self._search_fields, "condition": condition, "page": page}
-        response, data = self._client.request("search", path, payload, call)
-        return tuple(self._parse_module(response, path, row) for row in _rows(response, data, "modules"))
+        response, data = self._client.request("search", module_path, payload, call)
+        return tuple(self._parse_module(response, module_path, row) for row in _rows(response, data, "modules"))
 
-    def _search_sets(self, path: ModulePath, condition: Mapping[str, Any], call: CallContext) -> Sequence[Any]:
+    def _search_sets(self, module_path: ModulePath, condition: Mapping[str, Any], call: CallContext) -> Sequence[Any]:
         """Return the first set of a business that meets the condition, or nothing."""
         page = {"start": 0, "limit": 1, "sort": "bk_set_id"}
         payload = {"fields": ["bk_set_id", "set_template_id"], "condition": condition, "page": page}
-        response, data = self._client.request("search_set", path, payload, call)
+        response, data = self._client.request("search_set", module_path, payload, call)
         return _rows(response, data, "sets")
 
-    def _require_set(self, path: ModulePath, call: CallContext) -> Any:
-        """Return the path's set, or any set of the business for a path without one.
+    def _require_set(self, module_path: ModulePath, call: CallContext) -> Any:
+        """Return the set of the path, or any set of the business if the path names none.
 
         Raises ScopeNotFound if the business has no set at all (every existing one has the idle pool), ParentNotFound if
         only this set is missing.
         """
-        if path.set and (rows := self._search_sets(path, {"bk_set_id": path.set}, call)):
+        if module_path.set and (rows := self._search_sets(module_path, {"bk_set_id": module_path.set}, call)):
             return rows[0]
-        any_set = self._search_sets(path, {}, call)
+        any_set = self._search_sets(module_path, {}, call)
         if not any_set:
             raise ScopeNotFound
-        if path.set:
+        if module_path.set:
             raise ParentNotFound
         return any_set[0]
 
@@ -207,10 +207,10 @@ class CmdbBackend:
             raise ValidationFailed(errors=[FieldError("/name", "pattern", detail, verbatim(name))])
 
     def _parse_module(
-        self, response: UpstreamResponse, path: ModulePath, document: Any, draft: ModuleDraft | None = None
+        self, response: UpstreamResponse, module_path: ModulePath, document: Any, draft: ModuleDraft | None = None
     ) -> Module:
         try:
-            return load_module(self._schema, document, backend=self.name, path=path, draft=draft)
+            return load_module(self._schema, document, backend=self.name, path=module_path, draft=draft)
         except ValidationError as error:
             raise response.invalid_response("no_module") from error
 

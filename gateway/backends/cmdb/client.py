@@ -133,16 +133,16 @@ def unwrap_envelope(
     the header X-Bkapi-Error-Code.
     """
     body = response.json()
-    header_code = response.headers.get("X-Bkapi-Error-Code")
+    fallback_code = response.headers.get("X-Bkapi-Error-Code")
     if not isinstance(body, dict) or body.keys().isdisjoint(_ENVELOPE_KEYS):
         if _PLAIN_TEXT.match(response.body):
-            header_code = response.body[:3].decode()  # the text starts with the status
-        elif response.ok and header_code is None:
+            fallback_code = response.body[:3].decode()  # the text starts with the status
+        elif response.ok and fallback_code is None:
             raise response.invalid_response("no_envelope")
         body = {}
-    elif body.get("result") is True and header_code is None and response.ok:
+    elif body.get("result") is True and fallback_code is None and response.ok:
         return body.get("data")
-    failure = parse_failure(response, body, backend=backend, operation=operation, header_code=header_code)
+    failure = parse_failure(response, body, backend=backend, operation=operation, fallback_code=fallback_code)
     error = ERRORS.to_error(failure, metrics)
     if failure.code == _NAME_TOO_LONG and (limit_match := _LAST_NUMBER.search(failure.message)):
         detail = message("too_long", maximum=int(limit_match[1]))

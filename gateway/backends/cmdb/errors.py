@@ -235,13 +235,14 @@ def parse_failure(
     *,
     backend: str,
     operation: str,
-    header_code: str | None,
+    fallback_code: str | None,
 ) -> UpstreamFailure:
     """Read an envelope of either spelling: CMDB writes bk_error_code and bk_error_msg, the others code and message.
 
-    `header_code` is the API gateway's, or the status in topo_server's plain text.
+    `fallback_code` is used if the body has no code: the header of the API gateway, or the status with which the plain
+    text of topo_server begins.
     """
-    code = _parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(header_code, _HEADER_CODE)
+    code = _parse_code(body.get("bk_error_code", body.get("code"))) or _parse_code(fallback_code, _HEADER_CODE)
     message = str(body.get("bk_error_msg", body.get("message", "")))
     is_name_duplicate = code == "1199014" and "bk_module_name" in duplicate_fields(message)
     permission = body.get("permission")

@@ -26,7 +26,7 @@ def create_breaker(
 
 def fail(breaker: CircuitBreaker, clock: VirtualClock, times: int = 1) -> None:
     for _ in range(times):
-        breaker.record_failure(breaker.acquire(), clock.monotonic(), counts_always=False)
+        breaker.record_failure(breaker.acquire(), clock.monotonic(), even_if_concurrent=False)
 
 
 def retry_after(breaker: CircuitBreaker) -> float:
@@ -54,7 +54,7 @@ def test_concurrent_failures_are_one_failure(clock: VirtualClock) -> None:
     permits = [breaker.acquire() for _ in range(1000)]
     clock.sleep(0.1)
     for permit in permits:
-        breaker.record_failure(permit, started_at, counts_always=False)
+        breaker.record_failure(permit, started_at, even_if_concurrent=False)
     assert not breaker.is_open
     fail(breaker, clock, times=2)
     assert breaker.is_open
@@ -67,7 +67,7 @@ def test_concurrent_long_timeouts_each_count(clock: VirtualClock) -> None:
     permits = [breaker.acquire() for _ in range(3)]
     clock.sleep(35.0)
     for permit in permits:
-        breaker.record_failure(permit, started_at, counts_always=True)
+        breaker.record_failure(permit, started_at, even_if_concurrent=True)
     assert breaker.is_open
 
 
@@ -80,7 +80,7 @@ def test_results_of_an_earlier_generation_are_ignored(clock: VirtualClock) -> No
     clock.sleep(10.0)
     breaker.record_success(breaker.acquire())
     for permit in old_permits:
-        breaker.record_failure(permit, started_at, counts_always=True)
+        breaker.record_failure(permit, started_at, even_if_concurrent=True)
     assert not breaker.is_open
 
 
@@ -262,7 +262,7 @@ class BreakerMachine(RuleBasedStateMachine):
         elif result == "ignored":
             self.breaker.ignore(permit)
         else:
-            self.breaker.record_failure(permit, started_at, counts_always=result == "timeout")
+            self.breaker.record_failure(permit, started_at, even_if_concurrent=result == "timeout")
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 4.0, 9.0, 39.0, 41.0]))
     def wait(self, seconds: float) -> None:
