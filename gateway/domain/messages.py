@@ -73,7 +73,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "name_taken_in_scope": "A module named '{name}' already exists in scope {scope}.",
     "value_not_kept": "The backend stored another value.",
     "name_of_template": "The service template {template} gives its modules the name '{name}'.",
-    "name_taken_by_another": "Another module of this name exists, or it has other values than requested.",
+    "name_taken_by_another": "Another module of this name exists; it is not the result of this create.",
     # backend
     "not_connected": "No connection to the backend could be made; nothing was sent.",
     "connection_lost_after_send": "The connection failed after the request was sent; it may have been applied.",

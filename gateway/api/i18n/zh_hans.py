@@ -166,7 +166,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "name_taken_in_scope": "名为“{name}”的模块已存在，位于作用域 {scope} 下。",
     "value_not_kept": "后端保存的是另一个值。",
     "name_of_template": "由服务模板 {template} 创建的模块名称为“{name}”。",
-    "name_taken_by_another": "同名的另一个模块已存在，或其内容与所请求的不符。",
+    "name_taken_by_another": "同名的另一个模块已存在；它不是此次创建的结果。",
     # backend
     "not_connected": "无法与后端建立连接；未发送任何内容。",
     "connection_lost_after_send": "请求发送之后连接中断；变更可能已生效。",
