@@ -136,6 +136,7 @@ class History:
     deletions: list[Deletion] = field(default_factory=list)
     #: How many changes may have touched a module, by its id: all but the refused ones.
     changes: Counter[str] = field(default_factory=Counter)
+    last_attempts: list[Attempt] = field(default_factory=list)
     journal_down_until: float = 0.0
     request_ids_expire_early: bool = False  # the ten minutes of request deduplication are wall-clock time
 
@@ -155,6 +156,7 @@ class History:
             freezes=rng.random() < 0.3,
             first_id=100 * (self.seed + 1),
         )
+        self.backend_state.visited["clocks_differ"] += self.backend_state.clock_offset != 0.0
         self.clock_steps = _CLOCK_STEPS if returns_created_at else _CLOCK_STEPS + _LONG_CLOCK_STEPS
         #: The share of journal calls whose response is lost after the commit.
         self.journal_loss_rate = self.rng.choice([0.0, 0.0, 0.0, 0.03])
@@ -188,8 +190,28 @@ class History:
         end = EPOCH + 2 * _ACTIVE_SECONDS + SETTLED_AFTER_SECONDS
         while self.scheduler.now < end and not self._is_finished():
             self.scheduler.run(self.scheduler.now + 20.0)
+        if self.backend_state.passthrough:
+            self._create_after_all_windows()
         for replica in self.replicas:
             replica.process.alive = False
+
+    def _create_after_all_windows(self) -> None:
+        """Create each name with a valid credential: none may be held by a caller that never came back."""
+        for replica in self.replicas:
+            replica.process.alive = False
+        self.replicas, self.journal_loss_rate = [self._start("last-replica")], 0.0
+        self.backend_state.freezes = False
+        self.last_attempts = [
+            Attempt(None, f"{self.seed}-last-{name}", f"{name}c", "last-caller", "token", self.scheduler.now)
+            for name in ("x", "y")
+        ]
+
+        def run() -> None:
+            for attempt in self.last_attempts:
+                self._request(attempt, attempt.body[0], 60.0)
+
+        self.scheduler.spawn(self.clients, run)
+        self.scheduler.run(self.scheduler.now + 600.0)
 
     def settle_rest(self) -> None:
         """End what no caller came back for, so that the next history's reconcilers do not find it."""

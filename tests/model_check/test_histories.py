@@ -37,9 +37,10 @@ EXPECTED = {
     )),
     *(f"confidence:{confidence}" for confidence in ("high", "medium")),
     *(f"evidence:{what}" for what in ("found", "found_another", "nothing_found", "origin_uncertain")),
-    "clock_stepped", "crash", "created_directly", "credential_rejected_beside_accepted", "deleted_while_created",
-    "fault:read_lag", "fault:read_rejected", "fault:unreadable", "frozen", "journal_down_after", "journal_down_before",
-    "listed", "no_answer", "replayed", "same_create_of_another_requester", "too_late_to_send",
+    "clock_stepped", "clocks_differ", "crash", "created_directly", "credential_rejected_beside_accepted",
+    "deleted_while_created", "fault:read_lag", "fault:read_rejected", "fault:unreadable", "frozen",
+    "journal_down_after", "journal_down_before", "listed", "name_is_free", "no_answer", "normalized", "replayed",
+    "same_create_of_another_requester", "too_late_to_send",
 }  # fmt: skip
 
 
@@ -77,6 +78,10 @@ def check(history: History, journal: Journal) -> None:
     check_operations(history, journal, creations)
     check_responses(history, journal, creations)
     check_requesters(history, journal)
+    for attempt in history.last_attempts:
+        assert attempt.result is not None or attempt.error is not None, "never answered"
+        assert attempt.error is None or attempt.error.code != "create_in_progress", "held by a caller that is gone"
+        state.visited["name_is_free"] += 1
     if state.unique:
         names = Counter(stored.module.name for stored in state.existing)
         assert all(count == 1 for count in names.values()), "a name twice"
