@@ -120,7 +120,7 @@ class BackendState:
         self.pending -= operation_id is not None
         if self._is_taken(draft.name):
             return None
-        self.visited["normalized"] += draft.attributes.get("category") == 0
+        self.visited["normalized"] += operation_id is not None and "category" not in draft.attributes
         native_id, created_at = str(self.first_id + len(self.modules)), self.scheduler.now - age
         shown_at = datetime.fromtimestamp(created_at + self.clock_offset, UTC)
         module = Module(
