@@ -278,7 +278,7 @@ def test_a_conflict_whose_change_was_kept(backend: Backend, cmdb: Cmdb, call: Ca
         BROKEN,
     ],
 )
-def test_a_conflict_that_cannot_be_told(backend: Backend, cmdb: Cmdb, call: CallContext, modules: bytes) -> None:
+def test_a_conflict_whose_outcome_is_unknown(backend: Backend, cmdb: Cmdb, call: CallContext, modules: bytes) -> None:
     """Some of the values are there, or the module cannot be read: the outcome stays unknown."""
     cmdb.answers(refusal(1199020), modules=modules)
     assert type(update(backend, call, **PATCH)) is OutcomeUnknown
