@@ -116,7 +116,7 @@ def create_app(settings: Settings) -> WsgiApp:
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            changes=ChangeService(journal, runtime, _uuid7),
+            changes=ChangeService(journal, runtime, _uuid7, reconciler.settle_before_change),
             render_metrics=metrics.render,
             telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,

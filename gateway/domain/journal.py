@@ -48,7 +48,14 @@ class Journal(Protocol):
         ...
 
     def lease_due(
-        self, worker_id: str, *, now: float, lease_seconds: float, horizon_seconds: float, limit: int
+        self,
+        worker_id: str,
+        *,
+        now: float,
+        lease_seconds: float,
+        horizon_seconds: float,
+        except_backends: Sequence[str],
+        limit: int,
     ) -> Sequence[Operation]:
         """Lease the active operations that are due; other workers do not get them for `lease_seconds`.
 
@@ -59,6 +66,7 @@ class Journal(Protocol):
         window starts now. The window is extended by the lease of the lost worker, which may be sending until then.
 
         A due time further away than `horizon_seconds` was written by a clock that has been set back. It counts as due.
+        Operations of `except_backends` are left out.
         """
         ...
 
@@ -66,6 +74,10 @@ class Journal(Protocol):
         self, operation_id: str, *, due_at: float, observed_seconds: float, evidence: Mapping[str, Any]
     ) -> None:
         """Record a lookup that settled nothing and the time of the next; an ended operation is left unchanged."""
+        ...
+
+    def active_operations(self, backend: str) -> Sequence[Operation]:
+        """Return active operations of a connection, at most a hundred."""
         ...
 
     def next_due(self) -> float | None:

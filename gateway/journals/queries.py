@@ -186,8 +186,13 @@ FIND_DUE: Final = """
         due_at > :horizon
         OR due_at <= :now AND (due_at <= :overdue OR taken_by IS NULL OR taken_by = :owner)
     )
+    AND backend NOT IN (SELECT value FROM {json_array_table})
     ORDER BY due_at, id LIMIT :limit
 """
+
+FIND_ACTIVE: Final = f"""
+    SELECT {COLUMNS} FROM operations WHERE holds_name IS NOT NULL AND backend = :backend LIMIT 100
+"""  # noqa: S608  # the columns are constants
 
 LEASE: Final = f"""
     UPDATE operations SET
@@ -243,12 +248,16 @@ WAS_SEEN_BEFORE: Final = """
     AND coalesce(met.last_number < operations.number, met.at < :before)
 """
 
-EXPIRE_OPERATIONS: Final = """
-    DELETE FROM operations WHERE id IN (
-        SELECT id FROM operations
-        WHERE holds_name IS NULL AND updated_at < :settled_before ORDER BY updated_at LIMIT :limit
-    )
+# An ambiguous operation waits for a person, however long.
+_EXPIRED: Final = """
+    SELECT id FROM operations
+    WHERE holds_name IS NULL AND updated_at < :settled_before AND state <> 'ambiguous'
+    ORDER BY updated_at LIMIT :limit
 """
+FIND_EXPIRED_MODULES: Final = f"""
+    SELECT module FROM operations WHERE id IN ({_EXPIRED}) AND module IS NOT NULL
+"""  # noqa: S608  # the condition is a constant, here and below
+EXPIRE_OPERATIONS: Final = f"DELETE FROM operations WHERE id IN ({_EXPIRED})"  # noqa: S608
 EXPIRE_ALIASES: Final = "DELETE FROM aliases WHERE NOT EXISTS (SELECT 1 FROM operations WHERE id = operation_id)"
 EXPIRE_CHANGES: Final = "DELETE FROM changes WHERE started_at < :settled_before"
 

@@ -68,7 +68,14 @@ class SqlJournal(ABC):
         self._execute_write(queries.MARK_UNKNOWN, {"id": operation_id, "at": at, "due_at": due_at, "note": note})
 
     def lease_due(
-        self, worker_id: str, *, now: float, lease_seconds: float, horizon_seconds: float, limit: int
+        self,
+        worker_id: str,
+        *,
+        now: float,
+        lease_seconds: float,
+        horizon_seconds: float,
+        except_backends: Sequence[str],
+        limit: int,
     ) -> Sequence[Operation]:
         """Lease the operations that are due, in the order of their due times."""
         note = row_mapping.evidence_line({"at": now, "what": "lease_expired", "hits": None})
@@ -78,10 +85,11 @@ class SqlJournal(ABC):
             "overdue": now - _TAKEOVER_DELAY,
             "horizon": now + horizon_seconds,
             "owner": worker_id,
+            "ids": row_mapping.ids_json(except_backends),
             "limit": limit,
         }
         with self._transaction() as execute:
-            due = execute(queries.FIND_DUE + self.lock_clause, selection)
+            due = execute(queries.FIND_DUE.format(json_array_table=self.json_array_table) + self.lock_clause, selection)
             leased = [execute(queries.LEASE, {**parameters, "id": row[0]})[0] for row in due]
         return [row_mapping.operation_from_row(row) for row in leased]
 
@@ -91,6 +99,10 @@ class SqlJournal(ABC):
         """Record a lookup that settled nothing, at the time in its evidence."""
         parameters = {"id": operation_id, "due_at": due_at, "observed_seconds": observed_seconds, "at": evidence["at"]}
         self._execute_write(queries.RESCHEDULE, {**parameters, "note": row_mapping.evidence_line(evidence)})
+
+    def active_operations(self, backend: str) -> Sequence[Operation]:
+        """Return active operations of a connection."""
+        return [row_mapping.operation_from_row(row) for row in self._read(queries.FIND_ACTIVE, {"backend": backend})]
 
     def next_due(self) -> float | None:
         """Return the earliest due time of an active operation."""
@@ -126,8 +138,17 @@ class SqlJournal(ABC):
         return None
 
     def expire(self, *, settled_before: float, limit: int) -> int:
-        """Delete operations that ended before a time, the oldest first, then aliases without one, and old changes."""
+        """Delete operations that ended before a time, the oldest first, then aliases without one, and old changes.
+
+        The ids of their modules stay, as seen: they are not the result of a later create.
+        """
         parameters = {"settled_before": settled_before, "limit": limit}
+        native_ids: dict[tuple[str, str], list[str]] = {}
+        for (text,) in self._read(queries.FIND_EXPIRED_MODULES, parameters):
+            module = json_codec.loads(text)["module"]
+            native_ids.setdefault((module["backend"], module["scope"]), []).append(module["native_id"])
+        for (backend, scope), ids in native_ids.items():
+            self.record_seen(backend, scope, ids, at=settled_before)
         deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)
         self._execute_write(queries.EXPIRE_ALIASES, {})
         self._execute_write(queries.EXPIRE_CHANGES, parameters)

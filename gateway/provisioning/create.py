@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -85,8 +85,11 @@ def send(
     operation_id: str,
     journal: Journal,
     clocks: BackendClocks,
+    existing: Module | None = None,
 ) -> CreatedModule | GatewayError | None:
     """Send a claimed create once and record its result; return the result, or None if the outcome is unknown.
+
+    With `existing`, the module that a probe found, nothing is sent.
 
     If the journal cannot be written, the result is returned all the same: the lease of the claim expires, and the
     reconciler settles the operation.
@@ -95,7 +98,7 @@ def send(
     reason, clock = "internal", clocks.clock
     sent_at = clock.monotonic()
     try:
-        result = _create_or_adopt(backend, request, call)
+        result = _create_or_adopt(backend, request, call, existing)
         if not result.adopted:
             clocks.measure(result.module, sent_at=sent_at)
     except OutcomeUnknown as error:
@@ -149,17 +152,33 @@ def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[Pr
     )
 
 
-def _create_or_adopt(backend: Backend, request: CreateRequest, call: CallContext) -> CreatedModule:
-    """Create the module, or adopt the one that has its natural key and the same values."""
+def probe(backend: Backend, request: CreateRequest, call: CallContext) -> Module | None:
+    """Return the module that has the natural key, if the connection is set to look before each create.
+
+    Call it before the claim: the journal then has the module's id before the operation.
+    """
+    if not backend.capabilities.probe_before_create:
+        return None
+    with unavailable_before_write():
+        return next(iter(backend.find_by_natural_key(backend.capabilities.normalize(request.draft), call)), None)
+
+
+def _create_or_adopt(
+    backend: Backend, request: CreateRequest, call: CallContext, existing: Module | None
+) -> CreatedModule:
+    """Create the module, or adopt the one that has its natural key and the same values; `existing` is the probe's."""
     draft, conflict = backend.capabilities.normalize(request.draft), ModuleAlreadyExists()
-    try:
-        with unavailable_before_write():
-            if not (backend.capabilities.probe_before_create and backend.find_by_natural_key(draft, call)):
-                return CreatedModule(backend.create(draft, call))
-    except ModuleAlreadyExists as error:
-        conflict = error
-    existing = _find_existing(backend, draft, call)
     if existing is None:
+        try:
+            with unavailable_before_write():
+                return CreatedModule(backend.create(draft, call))
+        except ModuleAlreadyExists as error:
+            conflict = error
+        existing = _find_existing(backend, draft, call)
+    if existing is None:
+        if conflict.existing:  # a module whose name the backend takes for the same; reading it records its id
+            with suppress(GatewayError):
+                backend.get(conflict.existing.removeprefix(f"{backend.name}."), call)
         raise conflict
     if request.if_exists == "error":
         raise _already_exists_error(existing, conflict) from conflict

@@ -14,12 +14,14 @@ from typing import Final
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module
-from gateway.domain.runtime import Clock, Runtime
+from gateway.domain.runtime import Clock, Event, Runtime
 
 #: The number of ids that a process caches to avoid repeated writes to the journal.
 _CACHE_SIZE: Final = 20_000
-#: How long a read waits for the journal; seconds. The ids that are not recorded by then are recorded later.
-_RECORD_TIMEOUT: Final = 0.2
+#: How long a read waits for another one that records its ids; longer than the journal takes to fail; seconds.
+_RECORD_TIMEOUT: Final = 10.0
+#: How long a measured time is used, in seconds: clocks drift, and are set.
+_MAX_AGE: Final = 600.0
 #: What a measured time may be off by, in seconds: creation times are rounded, and a response takes time.
 _TOLERANCE: Final = 2.0
 
@@ -35,22 +37,24 @@ class KnownModules:
     _cache: set[_ModuleId] = field(default_factory=set)
     #: Ids that were seen while the journal could not be written.
     _unrecorded: set[_ModuleId] = field(default_factory=set)
+    _flushed: Event | None = None  # set when the flush that is running has ended
 
     def record(self, modules: Iterable[Module]) -> None:
-        """Record modules before an answer shows them; a read neither fails because of the journal nor waits long."""
+        """Record modules before an answer shows them; a read does not fail because the journal is unavailable."""
         ids = {(module.backend, module.scope, module.native_id) for module in modules} - self._cache
         if not ids:
             return
         self._unrecorded |= ids
-        is_flushed = self.runtime.event()
-
-        def flush() -> None:
+        if self._flushed is not None:  # another read records these ids too
+            self._flushed.wait(_RECORD_TIMEOUT)
+            return
+        flushed = self._flushed = self.runtime.event()
+        try:
             with suppress(JournalUnavailable):
                 self.flush()
-            is_flushed.set()
-
-        self.runtime.spawn(flush)
-        is_flushed.wait(_RECORD_TIMEOUT)
+        finally:
+            self._flushed = None
+            flushed.set()
 
     def flush(self) -> None:
         """Record the ids that could not be recorded before; raises JournalUnavailable if they still cannot be.
@@ -76,16 +80,17 @@ class BackendClocks:
     """
 
     clock: Clock
-    #: How far each backend's clock is ahead of this process's monotonic clock, in seconds.
-    _offsets: dict[str, float] = field(default_factory=dict)
+    #: How far each backend's clock is ahead of this process's monotonic clock, and when that was measured; in seconds.
+    _offsets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def measure(self, module: Module, *, sent_at: float) -> None:
         """Compare the creation time of a module that was just created with the monotonic time of its create."""
         now = self.clock.monotonic()
         if module.created_at is not None and now - sent_at <= _TOLERANCE:  # a slow create says too little
-            self._offsets[module.backend] = module.created_at.timestamp() - now
+            self._offsets[module.backend] = module.created_at.timestamp() - now, now
 
     def now(self, backend: str) -> float | None:
-        """Return the time on a backend's clock, or up to two seconds less; None if no create has been measured."""
-        offset = self._offsets.get(backend)
-        return None if offset is None else self.clock.monotonic() + offset - _TOLERANCE
+        """Return the time on a backend's clock, or up to two seconds less; None if it was not measured recently."""
+        now = self.clock.monotonic()
+        offset, measured_at = self._offsets.get(backend, (0.0, -_MAX_AGE))
+        return None if now - measured_at >= _MAX_AGE else now + offset - _TOLERANCE

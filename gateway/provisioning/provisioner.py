@@ -21,9 +21,10 @@ from gateway.domain.errors import (
 )
 from gateway.domain.journal import Journal
 from gateway.domain.messages import message
+from gateway.domain.module import Module
 from gateway.domain.operation import Claim, ClaimResult, Operation, State
 from gateway.domain.runtime import Event, Runtime
-from gateway.provisioning.create import CreatedModule, CreateRequest, send
+from gateway.provisioning.create import CreatedModule, CreateRequest, probe, send
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.serialization import draft_to_json, error_from_json, fingerprint, module_from_json, refused
 from gateway.provisioning.verdict import is_window_over
@@ -106,12 +107,14 @@ class Provisioner:
                 raise Draining
             # The deadline counts from before the claim: a process that was suspended since then sends nothing.
             send_deadline = self.runtime.monotonic() + backend.capabilities.hard_timeout_seconds
+            existing = probe(backend, request, call)
             claim = self._new_claim(backend, request, call)
             result = self._claim(claim)
             operation = result.operation
             if result.match == "claimed":
                 self._refuse_if_late(claim, min(call.deadline, send_deadline))
-                return result, self._start_send(backend, request, call.for_create(claim.id, send_deadline), call)
+                create_call = call.for_create(claim.id, send_deadline)
+                return result, self._start_send(backend, request, create_call, call, existing)
             if _is_same_create(claim, result):
                 if result.match == "name":  # from now on, the key or request id of this request replays the result
                     self.journal.add_alias(claim, operation.claim.id)
@@ -172,7 +175,12 @@ class Provisioner:
         )
 
     def _start_send(
-        self, backend: Backend, request: CreateRequest, create_call: CallContext, call: CallContext
+        self,
+        backend: Backend,
+        request: CreateRequest,
+        create_call: CallContext,
+        call: CallContext,
+        existing: Module | None,
     ) -> _InFlightCreate:
         operation_id = str(create_call.operation_id)
         in_flight = self._in_flight[operation_id] = _InFlightCreate(self.runtime.event())
@@ -187,6 +195,7 @@ class Provisioner:
                         operation_id=operation_id,
                         journal=self.journal,
                         clocks=self.backend_clocks,
+                        existing=existing,
                     )
             finally:
                 call.upstream_seconds += create_call.upstream_seconds

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, JournalUnavailable
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module
-from gateway.domain.operation import Claim, Operation, Settlement
+from gateway.domain.operation import Claim, Operation, Settlement, State
 from gateway.domain.runtime import Runtime
 from gateway.provisioning.serialization import draft_from_json
 from gateway.provisioning.verdict import LookupResult, Retry, decide, lookup_failed
@@ -24,6 +26,8 @@ _BATCH: Final = 20
 _RETENTION: Final = 24 * 3600.0
 _EXPIRY_INTERVAL: Final = 60.0
 _EXPIRY_BATCH: Final = 1000
+#: From this number of lookups on, a connection waits, so that a hanging one does not use up the batches; others go on.
+_MAX_LOOKUPS: Final = 10
 #: At least as long as the time between two lookups, in seconds.
 _MAX_LOOKUP_INTERVAL: Final = 120.0
 #: The number of operations whose windows a process remembers; without one it starts from the journal's value.
@@ -42,6 +46,7 @@ class Reconciler:
     poll_interval: float = 1.0  # seconds; operations that another process left behind wait no longer than this
     stopped: bool = False
     _expired_at: float = 0.0
+    _running_lookups: Counter[str] = field(default_factory=Counter)  # by connection
     #: By operation: the part of its settle window that was over when this process first saw it, less the monotonic
     #: time of that moment. The sum with a later monotonic time is a part that is over by then.
     _window_starts: dict[str, float] = field(default_factory=dict)
@@ -71,12 +76,35 @@ class Reconciler:
             now=now,
             lease_seconds=2 * _LOOKUP_TIMEOUT,
             horizon_seconds=self._horizon_seconds(),
+            except_backends=[name for name, count in self._running_lookups.items() if count >= _MAX_LOOKUPS],
             limit=_BATCH,
         )
         for operation in due:
-            call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
-            self._settle(operation, self._lookup(operation, call))
+            self._running_lookups[operation.claim.backend] += 1
+            self.runtime.spawn(partial(self._look_up_and_settle, operation))
         return len(due) == _BATCH
+
+    def _look_up_and_settle(self, operation: Operation) -> None:
+        """Look up one operation; after a failure its lease ends, and it is due again."""
+        call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
+        fields = {"operation": operation.claim.id, "backend": operation.claim.backend}
+        try:
+            self._settle(operation, self._lookup(operation, call))
+        except JournalUnavailable:
+            _log.warning("failed to persist lookup", extra={"fields": fields})
+        except Exception:
+            _log.exception("lookup failed unexpectedly", extra={"fields": fields})
+        finally:
+            self._running_lookups[operation.claim.backend] -= 1
+
+    def settle_before_change(self, backend: str, scope: str, call: CallContext) -> None:
+        """Look up the creates of a scope whose outcome is unknown: the change of a module could hide it from a lookup.
+
+        A client that changes the module has seen it, so this lookup finds it.
+        """
+        for operation in self.journal.active_operations(backend):
+            if operation.state is State.RECONCILING and operation.claim.draft["draft"]["scope"] == scope:
+                self.reconcile_now(operation, call)
 
     def reconcile_now(self, operation: Operation, call: CallContext) -> None:
         """Look up an operation once with a caller's own credential, which is never stored."""

@@ -40,6 +40,8 @@ class ChangeService:
     journal: Journal
     clock: Clock
     new_id: Callable[[], str]
+    #: Settles the creates of a connection and scope whose outcome is unknown, as far as a lookup can.
+    settle_creates: Callable[[str, str, CallContext], None] = lambda _backend, _scope, _call: None
 
     def update(self, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Change the given fields and return the module. An empty patch returns the module as it is."""
@@ -48,7 +50,7 @@ class ChangeService:
             with unavailable_before_write():
                 return backend.get(ref, call)
         try:
-            with self._recorded(backend, ref, "update"), unavailable_before_write():
+            with self._recorded(backend, ref, "update", call), unavailable_before_write():
                 module = backend.update(ref, patch, call)
                 _check_kept(patch, module)
                 return module
@@ -64,7 +66,7 @@ class ChangeService:
         refs = (*descendants, ref)
         for count, deleted_ref in enumerate(refs):
             try:
-                with self._recorded(backend, deleted_ref, "delete"), unavailable_before_write():
+                with self._recorded(backend, deleted_ref, "delete", call), unavailable_before_write():
                     backend.delete(deleted_ref, call)
             except GatewayError as error:
                 if count == 0:
@@ -72,11 +74,14 @@ class ChangeService:
                 raise OutcomeUnknown(message("delete_incomplete", deleted=count, total=len(refs))) from error
 
     @contextmanager
-    def _recorded(self, backend: Backend, ref: str, action: Literal["update", "delete"]) -> Iterator[None]:
+    def _recorded(
+        self, backend: Backend, ref: str, action: Literal["update", "delete"], call: CallContext
+    ) -> Iterator[None]:
         """Record a change before it is sent, and its outcome afterwards; raises JournalUnavailable before the send.
 
         If the outcome cannot be recorded, the change counts as unknown when its lease ends.
         """
+        self.settle_creates(backend.name, backend.scope_of(ref), call)
         now, lease_seconds = self.clock.now(), backend.capabilities.hard_timeout_seconds + _LEASE_MARGIN
         change = Change(
             id=self.new_id(),
@@ -103,7 +108,9 @@ def _check_kept(patch: ModulePatch, module: Module) -> None:
     if diff := find_differences(patch, module):
         fields = (patch.name, patch.description, patch.owners)
         given_count = len(patch.attributes) + sum(value is not UNSET for value in fields)
-        outcome = Outcome.APPLIED if len(diff) < given_count else Outcome.NOT_APPLIED
+        owners = () if isinstance(patch.owners, Unset) else patch.owners or ()
+        is_applied_in_part = len(diff) < given_count or any(owner.id in owners for owner in module.owners)
+        outcome = Outcome.APPLIED if is_applied_in_part else Outcome.NOT_APPLIED
         raise UpdateNotKept(errors=not_kept_errors(diff), diff=diff, existing=module.id, outcome=outcome)
 
 

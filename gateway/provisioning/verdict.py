@@ -58,6 +58,19 @@ def decide(operation: Operation, draft: ModuleDraft, lookup: LookupResult) -> Se
     A module that another create or person made proves that this one was not applied. Without such a proof, and
     without every sign that the module is this create's, the outcome is ambiguous: never *not applied*.
     """
+    verdict = _judge(operation, draft, lookup)
+    # Another replica's clock may be behind, so the sender may be alive: only its success is certain before its lease,
+    # measured on this process's monotonic clock, is over.
+    may_be_sending = lookup.observed_seconds < operation.claim.lease_seconds and any(
+        entry["what"] == "lease_expired" for entry in operation.evidence
+    )
+    if isinstance(verdict, Settlement) and verdict.state is not State.SUCCEEDED and may_be_sending:
+        due_at = lookup.at + _seconds_to_next(operation, lookup.observed_seconds)
+        return Retry(due_at, lookup.observed_seconds, verdict.evidence or {})
+    return verdict
+
+
+def _judge(operation: Operation, draft: ModuleDraft, lookup: LookupResult) -> Settlement | Retry:
     if not lookup.hits:
         return _not_found(operation, lookup)
     candidates = [
@@ -169,7 +182,8 @@ def _origin(operation: Operation, draft: ModuleDraft, hit: Module, lookup: Looku
             is_older = created_at < claim.claimed_at - lookup.clock_skew_seconds
             is_of_unknown_age = created_at < claim.claimed_at - _TOLERANCE and not is_creator_known
         if is_older:
-            return Origin.ANOTHER
+            is_clearly_older = created_at < claim.claimed_at - lookup.clock_skew_seconds
+            return Origin.UNCERTAIN if is_creator_known and not is_clearly_older else Origin.ANOTHER
         if is_of_unknown_age:
             return Origin.UNCERTAIN
     return Origin.UNCERTAIN if find_differences(draft, hit) else Origin.OURS

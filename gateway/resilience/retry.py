@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from gateway.domain.backend import Backend, CallContext, ConnectionState
 from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayError, RateLimited
-from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 
 _Result = TypeVar("_Result")
@@ -66,7 +66,6 @@ class RetryingBackend:
         self.scope_of: Final = backend.scope_of
         self.natural_key: Final = backend.natural_key
         self.create: Final = backend.create
-        self.update: Final = backend.update
         self.descendants: Final = backend.descendants
         self.delete: Final = backend.delete
         self.capabilities: Final = backend.capabilities
@@ -86,6 +85,12 @@ class RetryingBackend:
         modules = self._retry(lambda: self._backend.find_by_natural_key(draft, call), call)
         self._record_seen(modules)
         return modules
+
+    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+        """Change a module, without retries, and record it."""
+        module = self._backend.update(ref, patch, call)
+        self._record_seen((module,))
+        return module
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:
         """Check the target of a create, with retries."""

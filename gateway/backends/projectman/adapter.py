@@ -15,7 +15,7 @@ from gateway.backends.projectman.client import PAGE_SIZE, ProjectManClient
 from gateway.backends.projectman.error_refinement import ErrorRefiner
 from gateway.backends.projectman.options import Options
 from gateway.backends.projectman.schemas import ModuleSource, dump_module, load_module
-from gateway.backends.projectman.tree import subtree_of
+from gateway.backends.projectman.tree import NodeFilter, subtree_of
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import INT64_MAX
 from gateway.domain.errors import (
@@ -84,8 +84,9 @@ class ProjectManBackend:
         return self._parse_module(response, draft.scope, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """List the project's modules and return those with the name."""
-        modules = self._client.list_modules(draft.scope, call, node_filter=("module_name", draft.name))
+        """List the project's modules and return those with the name; an incomplete list proves nothing."""
+        node_filter: NodeFilter = ("module_name", draft.name)
+        modules = self._client.list_modules(draft.scope, call, node_filter, must_be_complete=True)
         return tuple(module for module in modules if module.name == draft.name)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:

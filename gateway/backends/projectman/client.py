@@ -12,7 +12,7 @@ from gateway import json_codec
 from gateway.backends.projectman.auth import UpstreamAuth
 from gateway.backends.projectman.errors import ERRORS, TOKEN_EXPIRED, contains_error, parse_failure
 from gateway.backends.projectman.schemas import ModuleSource
-from gateway.backends.projectman.tree import NodeFilter, filter_subtrees, flatten_tree, top_level_ids
+from gateway.backends.projectman.tree import NodeFilter, count_nodes, filter_subtrees, flatten_tree, top_level_ids
 from gateway.domain.backend import CallContext
 from gateway.domain.error_mapping import UpstreamFailure
 from gateway.domain.module import Module
@@ -63,17 +63,25 @@ class ProjectManClient:
             is_repeat = True
 
     def pages(
-        self, project: str, call: CallContext, offset: int = 0, node_filter: NodeFilter | None = None
+        self,
+        project: str,
+        call: CallContext,
+        offset: int = 0,
+        node_filter: NodeFilter | None = None,
+        *,
+        must_be_complete: bool = False,
     ) -> Iterator[tuple[int, list[Module]]]:
         """Yield the offset and the flattened modules of each page, from `offset` on, which is a multiple of PAGE_SIZE.
 
         With a filter, only the top-level nodes that match it are loaded. A module on several pages is yielded once.
-        Raises BackendReplyInvalid for a page that contains anything but modules.
+        Raises BackendReplyInvalid for a page that contains anything but modules, and with `must_be_complete` if the
+        pages have fewer modules than the total.
         """
         source = ModuleSource(self.name, project)
         seen_ids: set[str] = set()
         seen_top_ids: set[str] = set()
-        while offset <= _MAX_OFFSET:
+        node_count = 0
+        while True:
             response = self.request("list", "GET", f"{project}/modules?limit={PAGE_SIZE}&offset={offset}", call)
             nodes, total = _parse_page(response, "modules", offset)
             try:
@@ -85,19 +93,29 @@ class ProjectManClient:
                 if module.native_id not in seen_ids:
                     new_modules.setdefault(module.native_id, module)
             yield offset, list(new_modules.values())
-            # The total counts the top level or all modules; in both cases it is not less than the top level.
-            if len(nodes) < PAGE_SIZE or (isinstance(total, int) and offset + PAGE_SIZE >= total):
-                return
-            page_ids = top_level_ids(nodes)
-            if page_ids <= seen_top_ids:  # nothing new: the service ignores the offset
-                return
+            page_ids, node_count = top_level_ids(nodes), node_count + count_nodes(nodes)
+            is_repetition = page_ids <= seen_top_ids  # the service ignores the offset
             seen_top_ids |= page_ids
             seen_ids.update(new_modules)
             offset += PAGE_SIZE
+            # The total counts the top level or all modules; in both cases it is not less than the top level.
+            is_last = len(nodes) < PAGE_SIZE or (isinstance(total, int) and offset >= total)
+            if is_last or is_repetition or offset > _MAX_OFFSET:
+                if must_be_complete and isinstance(total, int) and node_count < total:
+                    raise response.invalid_response("no_modules")
+                return
 
-    def list_modules(self, project: str, call: CallContext, node_filter: NodeFilter | None = None) -> list[Module]:
+    def list_modules(
+        self,
+        project: str,
+        call: CallContext,
+        node_filter: NodeFilter | None = None,
+        *,
+        must_be_complete: bool = False,
+    ) -> list[Module]:
         """Return all modules of a project, or those in the top-level nodes that match the filter."""
-        return [module for _, page in self.pages(project, call, node_filter=node_filter) for module in page]
+        pages = self.pages(project, call, node_filter=node_filter, must_be_complete=must_be_complete)
+        return [module for _, page in pages for module in page]
 
     def member_ids(self, project: str, call: CallContext) -> set[str]:
         """Return the user ids of a project's members."""

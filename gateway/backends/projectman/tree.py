@@ -35,6 +35,14 @@ def filter_subtrees(nodes: list[Any], node_filter: NodeFilter | None) -> list[An
     return nodes if node_filter is None else [node for node in nodes if _subtree_contains(node, *node_filter)]
 
 
+def count_nodes(nodes: list[Any]) -> int:
+    """Return the number of nodes, with all descendants."""
+    queue = list(nodes)
+    for node in queue:  # grows during the iteration
+        queue += _child_nodes(node) if isinstance(node, dict) else []
+    return len(queue)
+
+
 def top_level_ids(nodes: list[Any]) -> set[str]:
     """Return the ids of the top-level nodes."""
     return {str(node.get("module_id")) for node in nodes}
