@@ -145,8 +145,9 @@ class SqlJournal(ABC):
         parameters = {"settled_before": settled_before, "limit": limit}
         native_ids: dict[tuple[str, str], list[str]] = {}
         for (text,) in self._read(queries.FIND_EXPIRED_MODULES, parameters):
-            module = json_codec.loads(text)["module"]
-            native_ids.setdefault((module["backend"], module["scope"]), []).append(module["native_id"])
+            module = json_codec.loads(text).get("module") or {}
+            if native_id := module.get("native_id"):
+                native_ids.setdefault((module["backend"], module["scope"]), []).append(native_id)
         for (backend, scope), ids in native_ids.items():
             self.record_seen(backend, scope, ids, at=settled_before)
         deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)

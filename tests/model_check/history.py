@@ -261,7 +261,8 @@ class History:
             reconcile_now=reconciler.reconcile_now,
         )
         runtime.spawn(reconciler.run)
-        return Replica(process, runtime, provisioner, reconciler, ChangeService(journal, runtime, self._new_id))
+        changes = ChangeService(journal, runtime, self._new_id, reconciler.settle_before_change)
+        return Replica(process, runtime, provisioner, reconciler, changes)
 
     def _new_id(self) -> str:
         return f"{self.seed}-{next(self._ids)}"

@@ -81,7 +81,7 @@ class ProjectManClient:
         seen_ids: set[str] = set()
         seen_top_ids: set[str] = set()
         node_count = 0
-        while True:
+        while offset <= _MAX_OFFSET:
             response = self.request("list", "GET", f"{project}/modules?limit={PAGE_SIZE}&offset={offset}", call)
             nodes, total = _parse_page(response, "modules", offset)
             try:

@@ -55,7 +55,9 @@ def claim(journal: Journal) -> None:
 def lease(journal: Journal) -> None:
     """Lease operations, three at a time, until none is due."""
     ids: list[str] = []
-    while leased := journal.lease_due(f"{os.getpid()}", now=1000.0, lease_seconds=60.0, horizon_seconds=300.0, limit=3):
+    while leased := journal.lease_due(
+        f"{os.getpid()}", now=1000.0, lease_seconds=60.0, horizon_seconds=300.0, except_backends=(), limit=3
+    ):
         ids += [operation.claim.id for operation in leased]
     report(ids)
 

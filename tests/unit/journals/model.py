@@ -155,7 +155,8 @@ class Model:
         return native_id in self.seen and self.seen[native_id] < self.entries[operation_id].number
 
     def expire(self, settled_before: float, limit: int) -> int:
-        settled = [e.operation for e in self.entries.values() if not e.operation.state.is_active]
+        kept = {State.SENDING, State.RECONCILING, State.AMBIGUOUS}
+        settled = [e.operation for e in self.entries.values() if e.operation.state not in kept]
         expired = sorted((o.updated_at, o.claim.id) for o in settled if o.updated_at < settled_before)[:limit]
         for _, key in expired:
             del self.entries[key]

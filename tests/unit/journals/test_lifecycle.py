@@ -35,7 +35,13 @@ def claim_with_unknown_outcome(journal: Journal, **changes: Any) -> Claim:
 
 def lease(journal: Journal, worker_id: str, now: float, **changes: Any) -> list[Operation]:
     """Lease what is due, for 30 seconds; a due time more than 300 seconds ahead is due too."""
-    values: dict[str, Any] = {"now": now, "lease_seconds": 30.0, "horizon_seconds": 300.0, "limit": 10}
+    values: dict[str, Any] = {
+        "now": now,
+        "lease_seconds": 30.0,
+        "horizon_seconds": 300.0,
+        "except_backends": (),
+        "limit": 10,
+    }
     return list(journal.lease_due(worker_id, **values | changes))
 
 

@@ -41,7 +41,7 @@ def journal(postgres_url: str) -> Iterator[PostgresJournal]:
 
 
 def lease(journal: PostgresJournal, now: float) -> Sequence[Operation]:
-    return journal.lease_due("other", now=now, lease_seconds=30.0, horizon_seconds=300.0, limit=3)
+    return journal.lease_due("other", now=now, lease_seconds=30.0, horizon_seconds=300.0, except_backends=(), limit=3)
 
 
 def test_server_outage(journal: PostgresJournal, postgres: PostgresServer) -> None:

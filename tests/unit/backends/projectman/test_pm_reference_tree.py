@@ -85,13 +85,17 @@ def test_a_list_equals_the_reference(
 def test_a_search_for_a_name_equals_the_reference(
     nodes: list[Any], name: str, backend: ProjectManBackend, service: ServiceStub, call: CallContext
 ) -> None:
-    """On every page, in the top-level nodes that contain the name; what is not a node is refused for every name."""
+    """On every page, in the top-level nodes that contain the name; what is not a node is refused for every name.
+
+    A page that repeats earlier ids ends the list, which is then incomplete and no evidence.
+    """
     service.nodes = nodes
     draft = ModuleDraft(scope=PROJECT, parent=None, name=name)
     with _small_pages():
-        assert _or_invalid(lambda: [*backend.find_by_natural_key(draft, call)]) == _or_invalid(
-            lambda: reference_tree.find(nodes, name, page=_PAGE)
-        )
+        found = _or_invalid(lambda: [*backend.find_by_natural_key(draft, call)])
+        expected = _or_invalid(lambda: reference_tree.find(nodes, name, page=_PAGE))
+    ids = {str(node.get("module_id")) for node in nodes if isinstance(node, dict)}
+    assert found == expected or (found is _INVALID and len(ids) < len(nodes))
 
 
 @contextmanager
