@@ -14,7 +14,7 @@ import yaml
 
 from gateway.domain.errors import OutcomeUnknown
 from tests.integration.deploy.charts import ROOT
-from tests.integration.deploy.conftest import Settings
+from tests.integration.deploy.conftest import GunicornSettings
 from tests.integration.deploy.envoy_proxy import ENVOY, Behaviour, EnvoyProxy, StubReplica, run_envoy
 
 FILE = ROOT / "deploy/mesh/envoy.yaml"
@@ -62,7 +62,7 @@ def test_validation_detects_errors(tmp_path: Path) -> None:
     assert validate(path).returncode != 0
 
 
-def test_timeouts(gunicorn_settings: Settings, deadline_seconds: float) -> None:
+def test_timeouts(gunicorn_settings: GunicornSettings, deadline_seconds: float) -> None:
     """The idle timeout is below gunicorn's keepalive, the route timeouts above the gateway's deadline."""
     protocol = next(iter(cluster()["typed_extension_protocol_options"].values()))
     assert float(protocol["common_http_protocol_options"]["idle_timeout"][:-1]) < gunicorn_settings["keepalive"]
