@@ -20,7 +20,7 @@ from tests.integration.deploy.charts import ROOT
 from tests.integration.deploy.image import copied_files as copied
 from tests.integration.deploy.image import final_arguments as last
 from tests.integration.deploy.image import is_in_build_context as admitted
-from tests.integration.deploy.sockets import free_port
+from tests.integration.deploy.server_process import free_port
 
 CONFIG = """
 [journal]
