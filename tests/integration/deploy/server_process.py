@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -47,16 +47,22 @@ def free_port() -> int:
 
 
 def environment(folder: Path, digest: str = "", **variables: str) -> dict[str, str]:
-    """Return the environment of a server without callers, or of one that has a caller with this digest of its key."""
+    """Return the variables of a server without callers, or of one that has a caller with this digest of its key."""
     config = folder / "gateway.toml"
     caller = _CALLER.format(digest=digest) if digest else ""
     config.write_text(_CONFIGURATION.format(folder=folder) + caller, encoding="utf-8")
+    return {"GATEWAY_CONFIG": str(config), "APP_SECRET": "secret", **variables}
+
+
+def _inherit(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the tests' own environment without variables of a server, with these."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY_", "GUNICORN_"))}
-    return {**inherited, "GATEWAY_CONFIG": str(config), "APP_SECRET": "secret", **variables}
+    return {**inherited, **variables}
 
 
-def run_until_exit(arguments: tuple[str, ...], environ: dict[str, str]) -> tuple[int, list[str]]:
+def run_until_exit(arguments: Sequence[str], variables: Mapping[str, str]) -> tuple[int, list[str]]:
     """Run a server that must not start; return its status and the lines on standard error that are not JSON."""
+    environ = _inherit(variables)
     run = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
     )
@@ -64,11 +70,10 @@ def run_until_exit(arguments: tuple[str, ...], environ: dict[str, str]) -> tuple
 
 
 @contextmanager
-def running(arguments: tuple[str, ...], environ: dict[str, str], host: str, port: int = 0) -> Iterator[None]:
+def running(arguments: Sequence[str], variables: Mapping[str, str], host: str, port: int = 0) -> Iterator[None]:
     """Run a server during a with block, which begins when it responds at this address."""
-    with subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    command, environ, nothing = [sys.executable, *arguments], _inherit(variables), subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=nothing, stderr=nothing) as process:
         try:
             deadline = time.monotonic() + 60.0
             while not _responds(host, port):
