@@ -124,9 +124,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Send, Repl
         endpoints = [{"endpoint": {"address": address(int(url.rpartition(":")[2]))}} for url in (first, second)]
         bootstrap["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
         path.write_text(yaml.safe_dump(bootstrap), encoding="utf-8")
-        options = ["--config-path", str(path), "--log-level=error", "--use-dynamic-base-id"]
-        options.append("--concurrency=1")  # each thread has a round robin of its own
-        with subprocess.Popen([ENVOY, *options]) as process:
+        # With one thread there is one round robin.
+        options = f"--config-path {path} --log-level error --use-dynamic-base-id --concurrency 1"
+        with subprocess.Popen([ENVOY, *options.split()]) as process:
             try:
                 deadline = time.monotonic() + 30
                 while not all(replica.requests for replica in replicas):
