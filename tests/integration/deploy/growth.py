@@ -12,11 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 
@@ -31,14 +30,13 @@ _DAY: Final = 24 * 3600.0
 _BATCH: Final = 1000  # the number of rows that the reconciler deletes at once
 
 
-@dataclass(frozen=True)
-class JournalUnderTest:
-    """A journal, the size of a table with its indexes in bytes, and the server's background work."""
+class JournalUnderTest(NamedTuple):
+    """A journal, the size of a table with its indexes in bytes, and what the server does in the course of a day."""
 
     name: str
     journal: Journal
     size: Callable[[str], int]
-    checkpoint: Callable[[], None] = lambda: None
+    vacuum: Callable[[], object]
 
 
 @contextmanager
@@ -46,14 +44,13 @@ def sqlite() -> Iterator[JournalUnderTest]:
     """Yield a journal in a file; the write-ahead log is checkpointed before the file is measured."""
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         path = Path(folder, "journal.db")
-        journal = create_journal(f"sqlite:///{path}")
+        with closing(create_journal(f"sqlite:///{path}")) as journal:
 
-        def size(_table: str) -> int:
-            journal.close()  # closing the last connection is a checkpoint
-            return path.stat().st_size
+            def size(_table: str) -> int:
+                journal.close()  # closing the last connection is a checkpoint
+                return path.stat().st_size
 
-        yield JournalUnderTest("SQLite", journal, size)
-        journal.close()
+            yield JournalUnderTest("SQLite", journal, size, lambda: None)
 
 
 @contextmanager
@@ -61,58 +58,44 @@ def postgres() -> Iterator[JournalUnderTest]:
     """Yield a journal in a PostgreSQL server with default settings: every commit is on disk."""
     with database.server() as server:
         url = database.new_database(server)
-        journal = create_journal(url)
+        with closing(create_journal(url)) as journal, psycopg.connect(url, autocommit=True) as connection:
 
-        def size(table: str) -> int:
-            with psycopg.connect(url, autocommit=True) as connection:
-                row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [table]).fetchone()
-            assert row is not None
-            return int(row[0])
+            def size(table: str) -> int:
+                (row,) = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [table])
+                return int(row[0])
 
-        def checkpoint() -> None:
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("VACUUM operations")  # autovacuum does it in the course of a day
-
-        yield JournalUnderTest("PostgreSQL", journal, size, checkpoint)
-        journal.close()
+            yield JournalUnderTest("PostgreSQL", journal, size, lambda: connection.execute("VACUUM operations"))
 
 
-def claim(number: int, at: float) -> Claim:
-    """Return the claim of a create on CMDB with an Idempotency-Key."""
-    draft = draft_to_json(_draft(number))
-    return Claim(
-        id=str(uuid.UUID(int=number)),  # ids sort by time, as in the gateway
+def create(journal: Journal, number: int, at: float) -> None:
+    """Write the claim of a create on CMDB with an Idempotency-Key, and its settlement as successful."""
+    name, operation = f"web-frontend-{number:08d}", str(uuid.UUID(int=number))  # ids sort by time, as in the gateway
+    draft = draft_to_json(
+        ModuleDraft(scope="1", parent="10", name=name, owners=("admin",), attributes={"bk_module_type": "1"})
+    )
+    context = {"if_exists": "error", "probed": False, "acts_as": "gateway", "credential": None, "backend_time": at}
+    claim = Claim(
+        id=operation,
         backend="cmdb",
-        natural_key=("1", "10", _draft(number).name),
+        natural_key=("1", "10", name),
         caller="portal",
         idempotency_key=str(uuid.uuid4()),
         request_id=uuid.uuid4().hex,
         fingerprint=fingerprint("cmdb", draft, "error"),
-        draft={
-            "draft": draft,
-            "if_exists": "error",
-            "probed": False,
-            "acts_as": "gateway",
-            "credential": None,
-            "backend_time": at,
-        },
+        draft={"draft": draft, **context},
         claimed_at=at,
         lease_until=at + 40.0,
         dedup_until=None,
         settle_seconds=130.0,
         worker_id="module-gateway-5f7c9d8b4-x2x7q:17:0a1b2c3d",
     )
-
-
-def settlement(number: int, at: float) -> Settlement:
-    """Return the settlement of a successful create."""
     module = Module(
         backend="cmdb",
         ref=f"1.10.{number}",
         native_id=str(number),
         scope="1",
         parent="10",
-        name=_draft(number).name,
+        name=name,
         owners=(Owner("admin"),),
         attributes={"bk_module_type": "1", "bk_bak_operator": "admin", "service_category_id": 2},
         depth=1,
@@ -122,35 +105,34 @@ def settlement(number: int, at: float) -> Settlement:
         unavailable=("description",),
         created_by="gateway",
     )
-    return Settlement(state=State.SUCCEEDED, at=at, module=module_to_json(module, adopted=False), module_id=module.id)
-
-
-def create(journal: Journal, number: int, at: float) -> None:
-    """Write a claim and its settlement."""
-    operation = claim(number, at)
-    journal.claim(operation)
-    journal.settle(operation.id, settlement(number, at))
+    result = module_to_json(module, adopted=False)
+    journal.claim(claim)
+    journal.settle(operation, Settlement(state=State.SUCCEEDED, at=at, module=result, module_id=module.id))
 
 
 def measure(subject: JournalUnderTest, operations: int) -> dict[str, float | str]:
     """Fill a journal, simulate days of expiry, and return its size and throughput."""
-    subject.journal.counts()  # creates the tables
+    journal = subject.journal
+    journal.counts()  # creates the tables
     size_before = subject.size("met")
-    subject.journal.record_seen(
-        "projectman", "0792b7d26cb74bd799cbae80063dc74a", [str(number) for number in range(operations)], at=0.0
-    )
+    journal.record_seen("projectman", "0792b7d26cb74bd799cbae80063dc74a", list(map(str, range(operations))), at=0.0)
     seen = subject.size("met") - size_before
     empty = subject.size("operations")
     started = time.perf_counter()
     for number in range(operations):
-        create(subject.journal, number, 0.0)
+        create(journal, number, 0.0)
     sequential = time.perf_counter() - started
     filled = subject.size("operations")
+    started = time.perf_counter()
     with ThreadPoolExecutor(8) as threads:
-        started = time.perf_counter()
-        list(threads.map(lambda number: create(subject.journal, number, _DAY), range(operations, 2 * operations)))
-        concurrent = time.perf_counter() - started
-    _expire_and_refill(subject, range(2 * operations, 4 * operations))
+        list(threads.map(lambda number: create(journal, number, _DAY), range(operations, 2 * operations)))
+    concurrent = time.perf_counter() - started
+    # Equal numbers expire and are created, so that freed space is reused, as after the first day.
+    for number in range(2 * operations, 4 * operations):
+        if number % _BATCH == 2 * operations % _BATCH:
+            journal.expire(settled_before=_DAY + 1.0, limit=_BATCH)
+            subject.vacuum()
+        create(journal, number, 2 * _DAY)
     steady = subject.size("operations")
     return {
         "journal": subject.name,
@@ -162,27 +144,7 @@ def measure(subject: JournalUnderTest, operations: int) -> dict[str, float | str
     }
 
 
-def _expire_and_refill(subject: JournalUnderTest, numbers: range) -> None:
-    """Expire and create equal numbers of operations, so that freed space is reused, as after the first day."""
-    for first in range(numbers.start, numbers.stop, _BATCH):
-        subject.journal.expire(settled_before=_DAY + 1.0, limit=_BATCH)
-        subject.checkpoint()
-        for number in range(first, min(first + _BATCH, numbers.stop)):
-            create(subject.journal, number, 2 * _DAY)
-
-
-def _draft(number: int) -> ModuleDraft:
-    return ModuleDraft(
-        scope="1", parent="10", name=f"web-frontend-{number:08d}", owners=("admin",), attributes={"bk_module_type": "1"}
-    )
-
-
-def main(operations: int) -> None:
-    """Print one line of JSON for each journal."""
-    for journal in (sqlite, postgres):
-        with journal() as subject:
-            print(json.dumps(measure(subject, operations)))  # noqa: T201 - a command line tool
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    for run in (sqlite, postgres):
+        with run() as subject_:
+            print(json.dumps(measure(subject_, int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)))  # noqa: T201 - a command

@@ -1,4 +1,4 @@
-"""Runs a server of the gateway with any options, and sends it raw requests, also from an address of this machine."""
+"""Runs a server of the gateway with any options, and sends requests to it over TCP or a Unix socket."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,33 +37,32 @@ name = "portal"
 api_key_sha256 = "{digest}"
 allow = ["*:*:*"]
 """
-#: Sends standard input to HOST PORT and prints the response; the tests themselves may use loopback addresses only.
-_CLIENT: Final = """
-import socket, sys
-with socket.create_connection(sys.argv[1:], timeout=10) as connection:
-    connection.sendall(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(b"".join(iter(lambda: connection.recv(65536), b"")))
-"""
-_OWN_ADDRESS: Final = """
-import socket
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-    probe.connect(("198.51.100.1", 9))  # sends nothing; the system chooses the address it would send from
-    print(probe.getsockname()[0])
-"""
 
 
-def environment(folder: Path, **variables: str) -> dict[str, str]:
-    """Return the environment of a server without callers, or with `DIGEST=…` one whose callers must authenticate."""
-    text = _CONFIGURATION.format(folder=folder)
-    if digest := variables.pop("DIGEST", ""):
-        text += _CALLER.format(digest=digest)
-    (folder / "gateway.toml").write_text(text, encoding="utf-8")
+def free_port() -> int:
+    """Return a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(folder: Path, digest: str = "", **variables: str) -> dict[str, str]:
+    """Return the variables of a server without callers, or of one that has a caller with this digest of its key."""
+    config = folder / "gateway.toml"
+    caller = _CALLER.format(digest=digest) if digest else ""
+    config.write_text(_CONFIGURATION.format(folder=folder) + caller, encoding="utf-8")
+    return {"GATEWAY_CONFIG": str(config), "APP_SECRET": "secret", **variables}
+
+
+def _inherit(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the tests' own environment without variables of a server, with these."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY_", "GUNICORN_"))}
-    return {**inherited, "GATEWAY_CONFIG": str(folder / "gateway.toml"), "APP_SECRET": "secret", **variables}
+    return {**inherited, **variables}
 
 
-def run_until_exit(arguments: tuple[str, ...], environ: dict[str, str]) -> tuple[int, list[str]]:
+def run_until_exit(arguments: Sequence[str], variables: Mapping[str, str]) -> tuple[int, list[str]]:
     """Run a server that must not start; return its status and the lines on standard error that are not JSON."""
+    environ = _inherit(variables)
     run = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
     )
@@ -70,54 +70,38 @@ def run_until_exit(arguments: tuple[str, ...], environ: dict[str, str]) -> tuple
 
 
 @contextmanager
-def running(arguments: tuple[str, ...], environ: dict[str, str], address: Any) -> Iterator[None]:
-    """Run a server during a with block, which begins when it accepts connections at this address."""
-    with subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+def running(arguments: Sequence[str], variables: Mapping[str, str], host: str, port: int = 0) -> Iterator[None]:
+    """Run a server during a with block, which begins when it responds at this address."""
+    command, environ, nothing = [sys.executable, *arguments], _inherit(variables), subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=nothing, stderr=nothing) as process:
         try:
-            deadline = time.monotonic() + 30.0
-            while not exchange(address, "/livez"):
+            deadline = time.monotonic() + 60.0
+            while not _responds(host, port):
                 assert process.poll() is None, "the server did not start"
-                assert time.monotonic() < deadline
+                assert time.monotonic() < deadline, "the server does not respond"
                 time.sleep(0.05)
             yield
         finally:
             process.terminate()
 
 
-def request(path: str, *headers: str) -> bytes:
-    """Return a GET request after which the connection closes."""
-    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: gateway", "Connection: close", *headers, "", ""]).encode()
-
-
-def exchange(address: Any, path: str, *headers: str) -> tuple[int, Any] | None:
-    """Send a request to (HOST, PORT) or to a Unix socket; return status and body, or None if nothing listens."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with suppress(ConnectionError, FileNotFoundError), socket.socket(family) as connection:
-        connection.settimeout(10.0)
-        connection.connect(address)
-        connection.sendall(request(path, *headers))
-        return parse(b"".join(iter(lambda: connection.recv(65536), b"")))
-    return None
-
-
-def exchange_outside(host: str, port: int, path: str) -> tuple[int, Any]:
-    """Send a request to an address that is not loopback; return status and body."""
-    command = [sys.executable, "-c", _CLIENT, host, str(port)]
-    return parse(subprocess.run(command, input=request(path), capture_output=True, check=True, timeout=30).stdout)
-
-
-def parse(response: bytes) -> tuple[int, Any]:
-    """Return status and body of a response; a body that is not JSON is text."""
-    head, _, body = response.partition(b"\r\n\r\n")
+def get(host: str, port: int, path: str, *headers: tuple[str, str]) -> tuple[int, Any]:
+    """Send a request; return status and body, which is text if it is not JSON. A port of 0: host is a Unix socket."""
+    with closing(HTTPConnection(host, port or None, timeout=10)) as connection:
+        if not port:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(host)
+        connection.request("GET", path, headers={"Host": "gateway"} | dict(headers))
+        response = connection.getresponse()
+        body = response.read().decode()
     try:
-        return int(head.split(b" ", 2)[1]), json.loads(body)
+        return response.status, json.loads(body)
     except ValueError:
-        return int(head.split(b" ", 2)[1]), body.decode()
+        return response.status, body
 
 
-def own_address() -> str:
-    """Return an IPv4 address of this machine that is not loopback; "" if it has none."""
-    run = subprocess.run([sys.executable, "-c", _OWN_ADDRESS], capture_output=True, text=True, check=False)
-    return run.stdout.strip()
+def _responds(host: str, port: int) -> bool:
+    try:
+        return bool(get(host, port, "/livez"))
+    except OSError:
+        return False

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pytest_socket import socket_allow_hosts
 
 from tests.integration.deploy.server_process import (
     CONFIGURED,
     GUNICORN,
     SERVE,
     environment,
-    exchange,
-    exchange_outside,
-    own_address,
+    free_port,
+    get,
     run_until_exit,
     running,
 )  # fmt: skip
-from tests.integration.deploy.sockets import free_port
 
 pytestmark = pytest.mark.loopback
 
@@ -60,29 +61,43 @@ def test_loopback_and_unix_sockets_are_served(tmp_path: Path, bind: str) -> None
     """Every loopback address and a Unix socket is local, for the start and for each request."""
     port, path = free_port(), str(tmp_path / "gateway.sock")
     host = bind.rpartition(":")[0].strip("[]").replace("localhost", "127.0.0.1")
-    address = path if host == "unix" else (host, port)
+    address = (path, 0) if host == "unix" else (host, port)
     arguments = (*CONFIGURED, "-b", bind.format(port=port, path=path))
-    with running(arguments, environment(tmp_path), address):
-        status, document = exchange(address, "/backends") or (0, {})
+    with running(arguments, environment(tmp_path), *address):
+        status, document = get(*address, "/backends")
         assert (status, [backend["name"] for backend in document["backends"]]) == (200, ["cmdb"])
 
 
-def test_a_request_at_another_address_is_refused(tmp_path: Path) -> None:
+@pytest.fixture
+def own_address() -> str:
+    """An IPv4 address of this machine that is not loopback, to which the test may connect; "" if it has none."""
+    unreachable = "198.51.100.1"
+    socket_allow_hosts([unreachable])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect((unreachable, 9))  # sends nothing; the system chooses the address it would send from
+        address: str = probe.getsockname()[0]
+        socket_allow_hosts(["127.0.0.1", address])
+        return address
+    socket_allow_hosts(["127.0.0.1"])
+    return ""
+
+
+def test_a_request_at_another_address_is_refused(tmp_path: Path, own_address: str) -> None:
     """Under a gunicorn without the gateway's hooks, a request's own local address decides, probes included."""
-    if not (host := own_address()):
+    if not own_address:
         pytest.skip("this machine has loopback addresses only")
     port = free_port()
-    with running((*GUNICORN, "-b", f"0.0.0.0:{port}"), environment(tmp_path), ("127.0.0.1", port)):
+    with running((*GUNICORN, "-b", f"0.0.0.0:{port}"), environment(tmp_path), "127.0.0.1", port):
         for path in ("/backends", "/livez", "/metrics", "/nothing"):
-            status, problem = exchange_outside(host, port, path)
+            status, problem = get(own_address, port, path)
             assert (status, problem["code"]) == (403, "forbidden"), path
-        assert (exchange(("127.0.0.1", port), "/backends") or (0,))[0] == 200
+        assert get("127.0.0.1", port, "/backends")[0] == 200
 
 
-def test_with_authentication_every_address_is_served(tmp_path: Path) -> None:
+def test_with_authentication_every_address_is_served(tmp_path: Path, own_address: str) -> None:
     """With `auth.mode = "required"` the credential decides, not the address."""
-    host, port = own_address() or "127.0.0.1", free_port()
+    host, port = own_address or "127.0.0.1", free_port()
     arguments = (*CONFIGURED, "-b", f"0.0.0.0:{port}")
-    with running(arguments, environment(tmp_path, DIGEST="0" * 64), ("127.0.0.1", port)):
-        assert exchange_outside(host, port, "/livez")[0] == 200
-        assert exchange_outside(host, port, "/backends")[0] == 401
+    with running(arguments, environment(tmp_path, "0" * 64), "127.0.0.1", port):
+        assert get(host, port, "/livez")[0] == 200
+        assert get(host, port, "/backends")[0] == 401

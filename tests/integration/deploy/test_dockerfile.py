@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.deploy.charts import ROOT, VALUES, find_manifest, template
+from tests.integration.deploy.charts import ROOT, manifest
 from tests.integration.deploy.image import DOCKERFILE, copied_files, final_arguments, instructions, is_in_build_context
 
 #: Installed by a wheel beside the interpreter, or on the PATH.
@@ -99,7 +99,7 @@ def test_user() -> None:
     """The user is a number other than 0, the same as in the chart."""
     user, group = final_arguments("USER").split(":")
     assert (user, group) == ("10001", "10001")
-    context = find_manifest(template(VALUES["defaults"]), "Deployment")["spec"]["template"]["spec"]["securityContext"]
+    context = manifest("defaults", "Deployment")["spec"]["template"]["spec"]["securityContext"]
     assert (str(context["runAsUser"]), str(context["runAsGroup"])) == (user, group)
 
 

@@ -10,7 +10,7 @@ from gateway.journals import pg_pool, queries
 from gateway.provisioning import reconciler
 from tests.integration.deploy import growth
 from tests.integration.deploy.charts import ROOT
-from tests.integration.deploy.conftest import Settings
+from tests.integration.deploy.conftest import GunicornSettings
 
 
 def document(name: str) -> str:
@@ -33,7 +33,7 @@ def test_constants(name: str, sentence: str) -> None:
     assert (len(queries.MIGRATIONS), reconciler._EXPIRY_INTERVAL) == (1, 60.0)
 
 
-def test_graceful_timeout(gunicorn_settings: Settings) -> None:
+def test_graceful_timeout(gunicorn_settings: GunicornSettings) -> None:
     """upgrade.md has gunicorn's graceful_timeout."""
     assert f"{gunicorn_settings['graceful_timeout']} s (`graceful_timeout`)" in document("upgrade.md")
 

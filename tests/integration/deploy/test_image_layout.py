@@ -16,35 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.deploy import server_process
 from tests.integration.deploy.charts import ROOT
-from tests.integration.deploy.image import copied_files as copied
-from tests.integration.deploy.image import final_arguments as last
-from tests.integration.deploy.image import is_in_build_context as admitted
-from tests.integration.deploy.sockets import free_port
-
-CONFIG = """
-[journal]
-url = "sqlite:///{folder}/journal.db"
-[auth]
-mode = "required"
-[[callers]]
-name = "one"
-api_key_sha256 = "{digest}"
-allow = ["*:cmdb:*"]
-[backends.cmdb]
-type = "cmdb"
-base_url = "http://127.0.0.1:1"
-app_code = "gateway"
-app_secret = "file:{folder}/secret"
-username = "admin"
-"""
+from tests.integration.deploy.image import copied_files, final_arguments, is_in_build_context
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both stages of the build without a container: the unpacked wheel, and the working folder."""
     folder = tmp_path_factory.mktemp("image")
-    for entry in copied():
+    for entry in copied_files():
         target = folder / ("build" if entry.stage == 0 else "srv") / entry.target
         if (ROOT / entry.source).is_dir():
             shutil.copytree(ROOT / entry.source, target, ignore=_ignored)
@@ -58,14 +39,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
-    (folder / "secret").write_text("s", encoding="utf-8")
-    (folder / "gateway.toml").write_text(CONFIG.format(folder=folder, digest="0" * 64), encoding="utf-8")
     return folder
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
     path = Path(folder).relative_to(ROOT)
-    return {name for name in names if not admitted((path / name).as_posix())}
+    return {name for name in names if not is_in_build_context((path / name).as_posix())}
 
 
 @pytest.fixture
@@ -74,8 +53,8 @@ def environment(image: Path) -> Mapping[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(image / "site"),
-        "GATEWAY_CONFIG": str(image / "gateway.toml"),
         "GATEWAY_BIND": "0.0.0.0:8000",
+        **server_process.environment(image, "0" * 64),
         "HOME": "/nonexistent",
         "TMPDIR": str(image),
     }
@@ -83,14 +62,14 @@ def environment(image: Path) -> Mapping[str, str]:
 
 def command() -> list[str]:
     """The image's command, run by this interpreter."""
-    return [sys.executable, "-m", *json.loads(last("CMD"))]
+    return [sys.executable, "-m", *json.loads(final_arguments("CMD"))]
 
 
 def test_the_wheel_contains_every_file(image: Path) -> None:
     """Every file of the package that is not a cache is in the wheel, for example the pages of /docs."""
     source = {path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*") if path.is_file()}
     wheel = {path.relative_to(image / "site") for path in (image / "site/gateway").rglob("*") if path.is_file()}
-    assert {path for path in source if admitted(path.as_posix())} == wheel
+    assert {path for path in source if is_in_build_context(path.as_posix())} == wheel
     assert Path("gateway/api/docs/index.html") in wheel
 
 
@@ -122,7 +101,7 @@ def test_a_public_address_needs_authentication(image: Path, environment: Mapping
 @pytest.fixture
 def local(environment: Mapping[str, str]) -> Mapping[str, str]:
     """The image's variables, with a loopback address."""
-    return {**environment, "GATEWAY_BIND": f"127.0.0.1:{free_port()}"}
+    return {**environment, "GATEWAY_BIND": f"127.0.0.1:{server_process.free_port()}"}
 
 
 @pytest.fixture
@@ -139,7 +118,7 @@ def running(image: Path, local: Mapping[str, str]) -> Iterator[subprocess.Popen[
 @pytest.mark.loopback
 def test_the_health_check(running: subprocess.Popen[str], image: Path, local: Mapping[str, str]) -> None:
     """The image's health check passes while the service runs, and fails after SIGTERM."""
-    match = re.fullmatch(r"--.*? CMD (\[.*\])", last("HEALTHCHECK"))
+    match = re.fullmatch(r"--.*? CMD (\[.*\])", final_arguments("HEALTHCHECK"))
     assert match is not None
     _, *check = json.loads(match[1])
 
@@ -161,7 +140,7 @@ def test_the_health_check(running: subprocess.Popen[str], image: Path, local: Ma
 @pytest.mark.loopback
 def test_serve_runs_from_the_wheel(image: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
     """`module-gateway serve` needs no checkout: it answers /readyz, logs its start once, and ends on SIGTERM."""
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{server_process.free_port()}"
     variables = {name: value for name, value in environment.items() if not name.startswith("GATEWAY_")}
     options = ["--config", str(image / "gateway.toml"), "--bind", address, "--workers", "2"]
     process = subprocess.Popen(

@@ -9,16 +9,18 @@ import pytest
 import yaml
 
 from gateway.api import openapi
-from tests.integration.deploy.charts import RELEASE, ROOT, VALUES, find_manifest, template
-from tests.integration.deploy.conftest import Settings
+from tests.integration.deploy.charts import RELEASE, ROOT, manifest
+from tests.integration.deploy.conftest import GunicornSettings
 
 FOLDER = ROOT / "deploy/mesh/istio"
 HOST = f"{RELEASE}.{RELEASE}.svc.cluster.local"
 
 
 def resource(kind: str) -> dict[str, Any]:
-    documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yaml"))]
-    return find_manifest(documents, kind)
+    documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.yaml")]
+    (document,) = [document for document in documents if document["kind"] == kind]
+    assert isinstance(document, dict)
+    return document
 
 
 def seconds(text: str) -> float:
@@ -28,7 +30,7 @@ def seconds(text: str) -> float:
 
 def test_host() -> None:
     """The host is the chart's service in a namespace of the same name, and its port is HTTP."""
-    service = find_manifest(template(VALUES["Istio"]), "Service")
+    service = manifest("postgresql", "Service")
     assert HOST.startswith(f"{service['metadata']['name']}.")
     assert service["spec"]["ports"][0]["appProtocol"] == "http"
     assert resource("DestinationRule")["spec"]["host"] == HOST
@@ -47,13 +49,13 @@ def test_host() -> None:
 )
 def test_selectors(kind: str, selector: tuple[str, str]) -> None:
     """Each selector matches the labels of the chart's pods."""
-    labels = find_manifest(template(VALUES["Istio"]), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    labels = manifest("postgresql", "Deployment")["spec"]["template"]["metadata"]["labels"]
     matched = resource(kind)["spec"][selector[0]][selector[1]]
     assert matched
     assert matched.items() <= labels.items()
 
 
-def test_idle_timeouts(gunicorn_settings: Settings) -> None:
+def test_idle_timeouts(gunicorn_settings: GunicornSettings) -> None:
     """Both proxies close an idle connection before gunicorn does."""
     outer = resource("DestinationRule")["spec"]["trafficPolicy"]["connectionPool"]["http"]["idleTimeout"]
     inner = resource("Sidecar")["spec"]["inboundConnectionPool"]["http"]["idleTimeout"]

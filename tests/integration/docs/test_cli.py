@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from hashlib import sha256
@@ -13,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import cli
+from tests.integration.deploy.charts import ROOT
+from tests.integration.deploy.server_process import CONFIGURED, SERVE, run_until_exit
 
-ROOT = Path(__file__).parents[3]
 VALID = """
 [backends.cmdb]
 type = "cmdb"
@@ -25,11 +25,15 @@ username = "admin"
 """
 
 
+def write(folder: Path, text: str) -> str:
+    """Write a configuration file and return its path."""
+    (folder / "gateway.toml").write_text(text, encoding="utf-8")
+    return str(folder / "gateway.toml")
+
+
 def test_check_names_the_connections_and_warns(tmp_path: Path) -> None:
     """A valid configuration lists its connections; a literal secret causes a warning, which does not contain it."""
-    config = tmp_path / "valid.toml"
-    config.write_text(VALID, encoding="utf-8")
-    result = CliRunner().invoke(cli.main, ["check", str(config)])
+    result = CliRunner().invoke(cli.main, ["check", write(tmp_path, VALID)])
     assert result.exit_code == 0
     assert result.stdout == "cmdb: cmdb\n"
     assert "backends.cmdb.app_secret" in result.stderr
@@ -39,9 +43,8 @@ def test_check_names_the_connections_and_warns(tmp_path: Path) -> None:
 
 def test_check_reports_every_error(tmp_path: Path) -> None:
     """An invalid configuration is refused with one line per error."""
-    config = tmp_path / "invalid.toml"
-    config.write_text(VALID.replace("base_url", "base") + "[server]\ndeadline_seconds = true\n", encoding="utf-8")
-    result = CliRunner().invoke(cli.main, ["check", str(config)])
+    config = write(tmp_path, VALID.replace("base_url", "base") + "[server]\ndeadline_seconds = true\n")
+    result = CliRunner().invoke(cli.main, ["check", config])
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
     assert len(lines) == 3
@@ -54,10 +57,8 @@ def test_check_reports_every_error(tmp_path: Path) -> None:
 
 def test_check_validates_the_url_of_the_journal(tmp_path: Path) -> None:
     """A URL that the database's client cannot parse is an error of the configuration, not a crash at start."""
-    config = tmp_path / "invalid.toml"
-    url = "postgresql://:hush@[::1/gateway"
-    config.write_text(f'{VALID}\n[journal]\nurl = "{url}"\n', encoding="utf-8")
-    result = CliRunner().invoke(cli.main, ["check", str(config)])
+    config = write(tmp_path, f'{VALID}\n[journal]\nurl = "postgresql://:hush@[::1/gateway"\n')
+    result = CliRunner().invoke(cli.main, ["check", config])
     assert result.exit_code == 1
     assert result.stderr == "journal.url: is not a URL that PostgreSQL understands\n"
 
@@ -65,19 +66,14 @@ def test_check_validates_the_url_of_the_journal(tmp_path: Path) -> None:
 MEMORY = "journal.url: sqlite:///:memory: serves one worker process, not 2; use the path of a file\n"
 
 
-def memory_config(folder: Path) -> Path:
-    """A configuration with a journal in memory, whose settle window is too short."""
-    config = folder / "memory.toml"
-    config.write_text(f"{VALID}settle_seconds = 60\n[journal]\nurl = 'sqlite:///:memory:'\n", encoding="utf-8")
-    return config
+# Its settle window is too short.
+IN_MEMORY = f"{VALID}settle_seconds = 60\n[journal]\nurl = 'sqlite:///:memory:'\n"
 
 
 def test_check_refuses_a_journal_in_memory_for_several_workers(tmp_path: Path) -> None:
     """GATEWAY_WORKERS counts; a short settle window is a warning."""
-    config = memory_config(tmp_path)
-    results = [
-        CliRunner().invoke(cli.main, ["check", str(config)], env={"GATEWAY_WORKERS": number}) for number in ("1", "2")
-    ]
+    command = ["check", write(tmp_path, IN_MEMORY)]
+    results = [CliRunner().invoke(cli.main, command, env={"GATEWAY_WORKERS": number}) for number in ("1", "2")]
     assert [result.exit_code for result in results] == [0, 1]
     assert "warning: backends.cmdb.settle_seconds: is shorter than the 120 seconds" in results[0].stderr
     assert results[1].stderr == MEMORY
@@ -108,30 +104,15 @@ def test_a_twin_refuses_an_invalid_address(bind: str) -> None:
 
 def test_a_server_with_an_invalid_configuration_does_not_start(tmp_path: Path) -> None:
     """wsgi.py prints one line per error and exits with the status at which gunicorn stops."""
-    config = tmp_path / "invalid.toml"
-    config.write_text("[backends.x]\ntype = 'none'\n", encoding="utf-8")
-    environ = {**os.environ, "GATEWAY_CONFIG": str(config)}
-    run = subprocess.run(
-        [sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 3
-    assert run.stderr.splitlines() == ["configuration: backends.x.type: must be one of cmdb, projectman"]
+    config = write(tmp_path, "[backends.x]\ntype = 'none'\n")
+    expected = ["configuration: backends.x.type: must be one of cmdb, projectman"]
+    assert run_until_exit(["-c", "import wsgi"], {"GATEWAY_CONFIG": config}) == (3, expected)
 
 
 def test_a_server_without_a_configuration_does_not_start() -> None:
     """There is no default file: GATEWAY_CONFIG must name one."""
-    environ = {key: value for key, value in os.environ.items() if key != "GATEWAY_CONFIG"}
-    run = subprocess.run(
-        [sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stderr) == (3, "configuration: GATEWAY_CONFIG: must name the configuration file\n")
-
-
-def serve(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `module-gateway serve` until it ends by itself."""
-    command = [sys.executable, "-m", "gateway.cli", "serve", *options]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | variables
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    expected = ["configuration: GATEWAY_CONFIG: must name the configuration file"]
+    assert run_until_exit(["-c", "import wsgi"], {}) == (3, expected)
 
 
 @pytest.mark.parametrize(
@@ -139,34 +120,31 @@ def serve(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
 )
 def test_serve_refuses_an_invalid_number(options: tuple[str, ...], variables: dict[str, str]) -> None:
     """An invalid variable or option is one line on standard error, without a traceback."""
-    run = serve(*options, **variables)
-    assert (run.returncode, run.stderr) == (3, "configuration: GATEWAY_WORKERS: must be an integer from 1 to 256\n")
+    expected = ["configuration: GATEWAY_WORKERS: must be an integer from 1 to 256"]
+    assert run_until_exit([*SERVE, *options], variables) == (3, expected)
 
 
-@pytest.mark.parametrize("command", ["serve --workers 2", "serve", "gunicorn -w 2"])
-def test_server_refuses_a_journal_in_memory_for_several_workers(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        ((*SERVE, "--workers", "2"), {}),
+        (SERVE, {"GATEWAY_WORKERS": "2"}),
+        ((*CONFIGURED, "-w", "2"), {}),
+    ],
+)
+def test_server_refuses_a_journal_in_memory_for_several_workers(
+    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str]
+) -> None:
     """The number of workers may come from the option, the variable, or gunicorn's command line."""
-    variables = {"GATEWAY_CONFIG": str(memory_config(tmp_path)), "GATEWAY_BIND": "127.0.0.1:0"}
-    if command == "serve":
-        variables["GATEWAY_WORKERS"] = "2"
-    name, *options = command.split()
-    if name == "serve":
-        run = serve(*options, **variables)
-    else:
-        line = [sys.executable, "-m", name, "-c", "config/gunicorn.conf.py", *options, "wsgi:app"]
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")} | variables
-        run = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
-    lines = [line for line in run.stderr.splitlines() if not line.startswith("{")]  # gunicorn's are JSON
-    assert (run.returncode, lines) == (3, [f"configuration: {MEMORY}".strip()])
+    variables = {"GATEWAY_CONFIG": write(tmp_path, IN_MEMORY), "GATEWAY_BIND": "127.0.0.1:0", **variables}
+    assert run_until_exit(arguments, variables) == (3, [f"configuration: {MEMORY}".strip()])
 
 
 def test_serve_reports_every_error_of_the_configuration(tmp_path: Path) -> None:
     """An invalid configuration file is one line per error, and the status 3."""
-    config = tmp_path / "invalid.toml"
-    config.write_text("[backends.x]\ntype = 'none'\n[server]\ndeadline_seconds = true\n", encoding="utf-8")
-    run = serve("--config", str(config), "--bind", "127.0.0.1:0")
-    lines = [line for line in run.stderr.splitlines() if not line.startswith("{")]  # gunicorn's are JSON
-    assert run.returncode == 3
+    config = write(tmp_path, "[backends.x]\ntype = 'none'\n[server]\ndeadline_seconds = true\n")
+    status, lines = run_until_exit([*SERVE, "--config", config, "--bind", "127.0.0.1:0"], {})
+    assert status == 3
     assert sorted(line.split(": ")[:2] for line in lines) == [
         ["configuration", "backends.x.type"],
         ["configuration", "server.deadline_seconds"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.integration.deploy.charts import ROOT
+from tests.integration.deploy.server_process import free_port
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.loopback
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's commands need curl")
@@ -23,8 +24,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the README
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[tuple[str, str]]:
     """The address of a sandbox on a free port, and what it printed."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        bind = f"127.0.0.1:{listener.getsockname()[1]}"
+    bind = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "gateway.cli", "sandbox", "--bind", bind]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -98,8 +98,7 @@ def test_a_twin_runs_alone(tmp_path: Path) -> None:
     """`module-gateway twin` serves the state of a seed file, and ends on SIGTERM."""
     seed = tmp_path / "seed.json"
     seed.write_text(json.dumps({"next_module_id": 7}), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        bind = f"127.0.0.1:{listener.getsockname()[1]}"
+    bind = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "gateway.cli", "twin", "cmdb", "--bind", bind, "--seed", str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

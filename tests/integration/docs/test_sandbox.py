@@ -1,35 +1,28 @@
+"""The sandbox says that it is ready when all of its three servers are."""
+
 from __future__ import annotations
 
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
+from flask import Flask
 
 from gateway.cli import sandbox
+from gateway.twins.server import running
 
 pytestmark = pytest.mark.loopback
-
-
-class _ReadyHandler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
 
 
 @pytest.fixture
 def readyz() -> Iterator[str]:
     """The URL of a gateway that is ready."""
-    with HTTPServer(("127.0.0.1", 0), _ReadyHandler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/readyz"
-        server.shutdown()
+    app = Flask("gateway")
+    app.add_url_rule("/readyz", view_func=lambda: "")
+    with running(app) as url:
+        yield f"{url}/readyz"
 
 
 @pytest.fixture
