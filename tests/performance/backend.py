@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from tests.performance.bodies import cmdb_envelope, cmdb_page, cmdb_row, projectman_created, projectman_page
+from tests.performance.messages import cmdb_envelope, cmdb_page, cmdb_row, projectman_created, projectman_page
 
 #: The id of a project or business is the number of its modules; module ids start at one.
 _MODULES: Final = re.compile(r"/v4/projects/0*(\d+)/modules\?limit=(\d+)&offset=(\d+)")

@@ -7,12 +7,12 @@ import platform
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from tests.performance import nginx, wrk
+from tests.performance import nginx
 from tests.performance.servers import ROOT
 
 _PACKAGES: Final = (
@@ -22,46 +22,27 @@ _PACKAGES: Final = (
 
 
 def describe() -> Mapping[str, Any]:
-    """Return the description as JSON values."""
+    """Return the description as JSON values; the file system determines the cost of a durable commit."""
     return {
-        "processor": processor(Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()),
+        "processor": _search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8")),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "kernel": f"{platform.system()} {platform.release()}",
-        "file_system": file_system(ROOT, Path("/proc/mounts").read_text(encoding="utf-8").splitlines()),
+        "file_system": _output("df", "--output=fstype", str(ROOT)).split()[-1],
         "versions": {
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
-            "nginx": _program_version([nginx.find_program(), "-v"], r"nginx/(\S+)"),
-            "wrk": _program_version([wrk.find_program(), "-v"], r"wrk (\S+)"),
-            **{name: _package_version(name) for name in _PACKAGES},
+            "nginx": _search(r"nginx/(\S+)", _output(str(nginx.PROGRAM), "-v")),
+            "wrk": _search(r"wrk (\S+)", _output("wrk", "-v")),
+            **{name: version(name) for name in _PACKAGES},
         },
     }
 
 
-def processor(lines: Iterable[str]) -> str:
-    """Return the name of the first processor in the lines of /proc/cpuinfo."""
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+def _output(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
 
-def file_system(path: Path, mounts: Iterable[str]) -> str:
-    """Return the type of a path's file system, which determines the cost of a durable commit."""
-    parents = {str(parent) for parent in (path, *path.parents)}
-    points = [line.split()[1:3] for line in mounts]
-    return max((point for point in points if point[0] in parents), key=lambda point: len(point[0]), default=["", "?"])[
-        1
-    ]
-
-
-def _program_version(command: list[str], pattern: str) -> str:
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    match = re.search(pattern, process.stdout + process.stderr)
+def _search(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
     return match[1] if match else "?"
-
-
-def _package_version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "?"

@@ -9,7 +9,7 @@ from fastapi import FastAPI, HTTPException  # type: ignore[import-not-found] # i
 from httpx import AsyncClient  # type: ignore[import-not-found] # installed for the benchmark only
 from pydantic import BaseModel
 
-from tests.performance.bodies import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
+from tests.performance.messages import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
 
 
 class Draft(BaseModel):
@@ -33,11 +33,6 @@ class Module(BaseModel):
 
 
 _client: Final = AsyncClient(base_url=os.environ["BENCH_CMDB"], timeout=10)
-
-
-async def ready() -> dict[str, str]:
-    """Answer the readiness check."""
-    return {"status": "ready"}
 
 
 async def create(draft: Draft) -> Module:
@@ -82,6 +77,5 @@ def _to_module(row: dict[str, Any]) -> Module:
 
 
 app: Final = FastAPI()
-app.add_api_route("/", ready)
 app.add_api_route("/modules", create, methods=["POST"], status_code=201)
 app.add_api_route("/modules/{module_id}", read)

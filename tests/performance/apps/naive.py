@@ -9,7 +9,7 @@ import requests
 from flask import Flask, Response, abort, jsonify, request
 from marshmallow import Schema, fields
 
-from tests.performance.bodies import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
+from tests.performance.messages import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
 
 
 class Draft(Schema):
@@ -33,12 +33,6 @@ class Module(Schema):
 
 
 app = Flask(__name__)
-
-
-@app.get("/")
-def ready() -> Response:
-    """Answer the readiness check."""
-    return jsonify(status="ready")
 
 
 @app.post("/modules")

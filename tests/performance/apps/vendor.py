@@ -10,7 +10,7 @@ from os import environ
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.performance.bodies import CMDB_CREDENTIALS, OWNER, PROJECT
+from tests.performance.messages import CMDB_CREDENTIALS, OWNER, PROJECT
 
 Create = Callable[[str], None]
 _WARM_UP: Final = 20
