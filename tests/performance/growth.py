@@ -18,12 +18,13 @@ from tests.performance.servers import Server, Servers
 _log: Final = logging.getLogger(__name__)
 SIZES: Final = (10, 10_000)
 _MAX_PAGE: Final = 200
+_KEYS: Final = ("backend", "scope", "request", "modules", "upstream", "cpu_us")
 _HEADERS: Final = messages.READ_CMDB.headers
 
 
 def measure(servers: Servers, *, seconds: int) -> list[Mapping[str, Any]]:
     """Return a line for each request to a small and to a large scope; the ids of scopes are their sizes."""
-    lines = []
+    lines: list[tuple[object, ...]] = []
     for kind, size in ((kind, size) for kind in ("cmdb", "projectman") for size in SIZES):
         _log.info("%s with %d modules", kind, size)
         scope = str(size) if kind == "cmdb" else backend.project(size)
@@ -40,21 +41,9 @@ def measure(servers: Servers, *, seconds: int) -> list[Mapping[str, Any]]:
             before = _upstream(servers)
             _get(servers.gateway_sized, url)
             upstream = _upstream(servers) - before
-            cpu_us = _cpu_us(servers.gateway_sized, url, seconds)
-            lines.append(_line(kind, size, request, modules, upstream, cpu_us))
-        lines.append(_line(kind, size, f"all, {len(pages)} pages of {_MAX_PAGE}", size, all_upstream, None))
-    return lines
-
-
-def _line(kind: str, size: int, request: str, modules: int, upstream: int, cpu_us: float | None) -> Mapping[str, Any]:
-    return {
-        "backend": kind,
-        "scope": size,
-        "request": request,
-        "modules": modules,
-        "upstream": upstream,
-        "cpu_us": cpu_us,
-    }
+            lines.append((kind, size, request, modules, upstream, _cpu_us(servers.gateway_sized, url, seconds)))
+        lines.append((kind, size, f"all, {len(pages)} pages of {_MAX_PAGE}", size, all_upstream, None))
+    return [dict(zip(_KEYS, line, strict=True)) for line in lines]
 
 
 def _pages(gateway: Server, path: str, size: int) -> list[str]:
@@ -83,8 +72,7 @@ def _cpu_us(gateway: Server, path: str, seconds: int) -> float:
 
 
 def _upstream(servers: Servers) -> int:
-    count: int = _get(servers.sized, "/requests")
-    return count
+    return int(_get(servers.sized, "/requests"))
 
 
 def _get(server: Server, path: str) -> Any:

@@ -22,7 +22,7 @@ from gateway.api import WsgiApp
 from gateway.app import SystemRuntime, create_app, load_settings
 from gateway.provisioning.provisioner import Provisioner
 from gateway.telemetry.logging_config import StderrHandler
-from tests.performance import backend, configuration
+from tests.performance import backend, servers
 from tests.performance.messages import CREATE_CMDB, CREATE_PROJECTMAN, UNIQUE, Request, get, unique
 
 #: The counted requests by name; the ids of the stub's projects and businesses are the numbers of their modules.
@@ -75,8 +75,12 @@ class InProcessGateway:
 def run_gateway(folder: Path) -> Iterator[InProcessGateway]:
     """Run a gateway over a backend stub, with its journal in this folder and a log in memory."""
     (folder / "metrics").mkdir(parents=True)
-    with backend.in_thread() as url, _logging(), mock.patch("gateway.app.SystemRuntime", SingleThreadRuntime):
-        environ = {"PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"), **configuration.write(folder, url)}
+    with (
+        servers.run_asyncio_backend(folder / "backend") as stub,
+        _logging(),
+        mock.patch("gateway.app.SystemRuntime", SingleThreadRuntime),
+    ):
+        environ = {"PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"), **servers.configure_gateway(folder, stub.url)}
         service = create_app(load_settings(environ))
         yield InProcessGateway(service)
         service.extensions["provisioner"].journal.close()

@@ -77,39 +77,27 @@ DIRECT_READ: Final = Request(
 )
 
 
+#: The samples of create_module and search_module.
+_CMDB_ROW: Final = json.loads("""{
+    "bk_bak_operator": "", "bk_biz_id": 1, "bk_module_type": "1", "bk_parent_id": 10, "bk_set_id": 10,
+    "bk_supplier_account": "0", "create_time": "2022-02-22T20:25:19.049+08:00", "default": 0,
+    "host_apply_enabled": false, "last_time": "2022-02-22T20:25:19.049+08:00", "operator": "admin",
+    "service_category_id": 2, "service_template_id": 0, "set_template_id": 0
+}""")
+_CMDB_ENVELOPE: Final = json.loads("""{
+    "result": true, "code": 0, "message": "success", "permission": null,
+    "request_id": "e43da4ef221746868dc4c837d36f3807"
+}""")
+
+
 def cmdb_row(module_id: Any, name: str) -> dict[str, Any]:
-    """Return a module of CMDB (source: the samples of create_module and search_module)."""
-    return {
-        "bk_bak_operator": "",
-        "bk_biz_id": 1,
-        "bk_module_id": module_id,
-        "bk_module_name": name,
-        "bk_module_type": "1",
-        "bk_parent_id": 10,
-        "bk_set_id": 10,
-        "bk_supplier_account": "0",
-        "create_time": "2022-02-22T20:25:19.049+08:00",
-        "default": 0,
-        "host_apply_enabled": False,
-        "last_time": "2022-02-22T20:25:19.049+08:00",
-        "operator": "admin",
-        "service_category_id": 2,
-        "service_template_id": 0,
-        "set_template_id": 0,
-    }
+    """Return a module of CMDB."""
+    return {**_CMDB_ROW, "bk_module_id": module_id, "bk_module_name": name}
 
 
 def cmdb_envelope(data: Any) -> dict[str, Any]:
     """Return the ESB's envelope of a successful call."""
-    request_id = "e43da4ef221746868dc4c837d36f3807"
-    return {
-        "result": True,
-        "code": 0,
-        "message": "success",
-        "permission": None,
-        "request_id": request_id,
-        "data": data,
-    }
+    return {**_CMDB_ENVELOPE, "data": data}
 
 
 def cmdb_page(total: int, ids: range) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fills a journal with the operations of half a day: copies of a create that a gateway has made."""
+"""Fills a journal with the operations of half a day: copies of a create that the gateway has made."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final
-
-from tests.performance import in_process
 
 #: Settled operations are kept for a day; these span half a day, so that none expires during the run.
 _SPAN_SECONDS: Final = 12 * 3600.0
@@ -28,11 +26,9 @@ _VALUES: Final = {
 }
 
 
-def fill(folder: Path, count: int) -> None:
-    """Create a module with a gateway in this folder, and copy the operation `count` times."""
-    with in_process.run_gateway(folder) as gateway:
-        gateway.prepare("create on CMDB")()
-    with closing(sqlite3.connect(folder / "journal.db")) as connection, connection:
+def copy_operation(journal: Path, count: int) -> None:
+    """Copy the one operation in a journal `count` times."""
+    with closing(sqlite3.connect(journal)) as connection, connection:
         ((natural_key,),) = connection.execute("SELECT natural_key FROM operations")
         columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(operations)")]
         connection.execute(

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from tests.integration.http_client import CONNECTION_ERRORS, send
-from tests.performance import configuration, nginx, old_journal
-from tests.performance.messages import READ_CMDB
+from tests.performance import nginx, old_journal
+from tests.performance.messages import API_KEY, CREATE_CMDB, READ_CMDB
 
 ROOT: Final = Path(__file__).parents[2]
 #: The number of operations in the old journal.
@@ -24,6 +25,29 @@ OLD_OPERATIONS: Final = 100_000
 _READY_TIMEOUT: Final = 30.0
 _POLL_SECONDS: Final = 0.005
 _STOP_TIMEOUT: Final = 5.0
+_CONFIGURATION: Final = """
+[server]
+deadline_seconds = 10
+[journal]
+url = "sqlite:///{folder}/journal.db"
+[auth]
+mode = "required"
+[[callers]]
+name = "portal"
+api_key_sha256 = "{digest}"
+allow = ["*:cmdb:*", "*:projectman:*"]
+[backends.cmdb]
+type = "cmdb"
+base_url = "{backend}"
+app_code = "gateway"
+app_secret = "env:BENCH_SECRET"
+username = "admin"
+[backends.projectman]
+type = "projectman"
+base_url = "{backend}"
+access_key = "AKTEST"
+secret_key = "env:BENCH_SECRET"
+"""
 
 
 class Server(NamedTuple):
@@ -132,7 +156,15 @@ def run_gunicorn(
 
 def run_gateway(folder: Path, backend: str) -> AbstractContextManager[Server]:
     """Run a gateway with all features; its folder may hold a journal already."""
-    return run_gunicorn(folder, "wsgi:app", ready="/readyz", environ=configuration.write(folder, backend))
+    return run_gunicorn(folder, "wsgi:app", ready="/readyz", environ=configure_gateway(folder, backend))
+
+
+def configure_gateway(folder: Path, backend: str) -> Mapping[str, str]:
+    """Write the configuration of a gateway into its folder; return its environment variables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, digest = folder / "gateway.toml", sha256(API_KEY.encode()).hexdigest()
+    path.write_text(_CONFIGURATION.format(folder=folder, digest=digest, backend=backend), encoding="utf-8")
+    return {"GATEWAY_CONFIG": str(path), "BENCH_SECRET": "secret"}
 
 
 @contextmanager
@@ -143,14 +175,17 @@ def run_servers() -> Iterator[Servers]:
         folder, run = Path(name), stack.enter_context
         stub, proxy = free_address(), free_address()
         url, direct = f"http://{stub}", {"BENCH_CMDB": f"http://{stub}"}
-        old_journal.fill(folder / "gateway_old", OLD_OPERATIONS)
         naive = "{python} -m gunicorn -w 1 -k sync -b {address} tests.performance.apps.naive:app"
         fastapi = "{python} -m uvicorn --port {port} --no-access-log --log-level warning"
         fastapi += " tests.performance.apps.asynchronous:app"
         sized = run(run_asyncio_backend(folder / "sized"))
+        backend = run(run_nginx(folder / "backend", stub, nginx.backend_stub(stub)))
+        with run_gateway(folder / "gateway_old", url) as gateway:
+            assert send(gateway.address, "POST", "/modules", CREATE_CMDB.body, CREATE_CMDB.headers).status == 201
+        old_journal.copy_operation(folder / "gateway_old/journal.db", OLD_OPERATIONS)
         yield Servers(
             folder=folder,
-            backend=run(run_nginx(folder / "backend", stub, nginx.backend_stub(stub))),
+            backend=backend,
             sized=sized,
             proxy=run(run_nginx(folder / "proxy", proxy, nginx.proxy(proxy, stub))),
             floor=run(run_gunicorn(folder / "floor", "tests.performance.apps.baseline:app")),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.performance import machine, nginx, rounds
+from tests.performance import __main__ as benchmark
+from tests.performance import nginx, rounds
 from tests.performance.rows import Row
 from tests.performance.samples import Sample
 
@@ -49,9 +50,9 @@ def test_run_without_requests_raises() -> None:
 @pytest.mark.skipif(not (nginx.PROGRAM and shutil.which("wrk")), reason="nginx or wrk is not installed")
 def test_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processor, the file system of the nearest mount, and the versions; a missing one is an error."""
-    monkeypatch.setattr(machine, "ROOT", Path("/proc/self"))
-    monkeypatch.setattr(machine, "_PACKAGES", ("flask",))
-    about = machine.describe()
+    monkeypatch.setattr(benchmark, "ROOT", Path("/proc/self"))
+    monkeypatch.setattr(benchmark, "_PACKAGES", ("flask",))
+    about = benchmark.describe_machine()
     assert about["processor"] in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()[4]
     assert about["file_system"] == "proc"
     assert about["versions"]["python"] == platform.python_version()
