@@ -56,7 +56,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             ],
         ),
         "Cost by the number of modules in the scope": (
-            ["backend", "modules in the scope", "request", "modules in the response", "upstream", "µs per request"],
+            ["backend", "modules in the scope", "request", "modules in it", "upstream requests", "µs per request"],
             *(
                 [
                     line["backend"],
