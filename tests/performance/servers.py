@@ -181,7 +181,8 @@ def run_servers() -> Iterator[Servers]:
         sized = run(run_asyncio_backend(folder / "sized"))
         backend = run(run_nginx(folder / "backend", stub, nginx.backend_stub(stub)))
         with run_gateway(folder / "gateway_old", url) as gateway:
-            assert send(gateway.address, "POST", "/modules", CREATE_CMDB.body, CREATE_CMDB.headers).status == 201
+            created = send(gateway.address, "POST", "/modules", CREATE_CMDB.body.encode(), CREATE_CMDB.headers)
+            assert created.status == 201, created
         old_journal.copy_operation(folder / "gateway_old/journal.db", OLD_OPERATIONS)
         yield Servers(
             folder=folder,
