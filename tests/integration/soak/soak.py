@@ -75,9 +75,9 @@ def _journal_mib(testbed: GatewayTestbed) -> float:
 
 def _measure_rate(traffic: Traffic) -> float:
     time.sleep(1.0)
-    before = traffic.responses.total()
+    before = traffic.requests
     time.sleep(_RATE_MEASUREMENT)
-    return (traffic.responses.total() - before) / _RATE_MEASUREMENT
+    return (traffic.requests - before) / _RATE_MEASUREMENT
 
 
 @contextmanager

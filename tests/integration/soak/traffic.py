@@ -41,36 +41,36 @@ _EXPECTED: Final[Mapping[str, frozenset[int]]] = {
     "follow": frozenset({200, 503}),
     "malformed": frozenset({400, 406, 413, 415, 422}),
 }
-_COMMON_FAULTS: Final = (
-    '{"fault": "delay", "seconds": 0.5}',
-    '{"fault": "delay", "seconds": 2.5}',  # longer than the hard timeout
-    '{"fault": "delay", "seconds": 2.5, "when": "after", "operation": "create"}',
-    '{"fault": "drop", "effect": "now", "operation": "create"}',
-    '{"fault": "drop", "effect": "never"}',
-    '{"fault": "drop", "effect": "late", "seconds": 1.0, "operation": "create"}',
-    '{"fault": "reset"}',
-    '{"fault": "reset", "byte": 40}',
-    '{"fault": "html"}',
-    '{"fault": "status", "status": 503}',
-    '{"fault": "status", "status": 500, "body": "json"}',
-    '{"fault": "redirect"}',
-    '{"fault": "truncate"}',
-    '{"fault": "drip", "bytes": 50, "seconds": 0.05}',
-    '{"fault": "rate-limited"}',
-    '{"fault": "gateway-rate-limited"}',
+_COMMON_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"fault": "delay", "seconds": 0.5},
+    {"fault": "delay", "seconds": 2.5},  # longer than the hard timeout
+    {"fault": "delay", "seconds": 2.5, "when": "after", "operation": "create"},
+    {"fault": "drop", "effect": "now", "operation": "create"},
+    {"fault": "drop", "effect": "never"},
+    {"fault": "drop", "effect": "late", "seconds": 1.0, "operation": "create"},
+    {"fault": "reset"},
+    {"fault": "reset", "byte": 40},
+    {"fault": "html"},
+    {"fault": "status", "status": 503},
+    {"fault": "status", "status": 500, "body": "json"},
+    {"fault": "redirect"},
+    {"fault": "truncate"},
+    {"fault": "drip", "bytes": 50, "seconds": 0.05},
+    {"fault": "rate-limited"},
+    {"fault": "gateway-rate-limited"},
 )
-_FAULTS: Final = {
+_FAULTS: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     "cmdb": (
         *_COMMON_FAULTS,
-        '{"fault": "proxy-timeout"}',
-        '{"fault": "commit-failed", "effect": "now", "operation": "create"}',
-        '{"fault": "commit-failed"}',
+        {"fault": "proxy-timeout"},
+        {"fault": "commit-failed", "effect": "now", "operation": "create"},
+        {"fault": "commit-failed"},
     ),
     "projectman": (
         *_COMMON_FAULTS,
-        '{"fault": "gateway-timeout"}',
-        '{"fault": "gateway-timeout", "effect": "now", "operation": "create"}',
-        '{"fault": "busy"}',
+        {"fault": "gateway-timeout"},
+        {"fault": "gateway-timeout", "effect": "now", "operation": "create"},
+        {"fault": "busy"},
     ),
 }
 
@@ -80,6 +80,7 @@ class Traffic:
 
     def __init__(self, testbed: GatewayTestbed) -> None:
         self.rate = 0.0  # requests per second at most; 0 is no limit
+        self.requests = 0
         self.responses: Counter[str] = Counter()
         self.unexpected: Counter[str] = Counter()
         self.created: set[tuple[str, str]] = set()  # backend and native id of every module in a 201
@@ -94,7 +95,7 @@ class Traffic:
         choice = random.Random(seed).choice  # noqa: S311 - a reproducible sequence
         while not stopped.wait(interval):
             backend = choice(list(_FAULTS))
-            fault = json.loads(choice(_FAULTS[backend]))
+            fault = choice(_FAULTS[backend])
             self._testbed.twin(backend, "POST", "faults", fault)
             self.faults[f"{backend} {fault['fault']}"] += 1
         for backend in _FAULTS:
@@ -158,6 +159,7 @@ class Traffic:
     ) -> HttpResponse:
         """Send a request when the rate of all callers allows it, and count its response."""
         with self._lock:
+            self.requests += 1
             self._next = max(self._next, time.monotonic()) + (1 / self.rate if self.rate else 0.0)
             delay = self._next - time.monotonic()
         time.sleep(max(delay, 0.0))
