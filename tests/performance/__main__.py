@@ -92,6 +92,7 @@ def _measure_start(servers: Servers) -> Mapping[str, Any]:
     """Start gateways with new journals; return the seconds until /readyz answers 200, and their median."""
     seconds = []
     for number in range(_STARTS + 1):
+        logging.getLogger(__name__).info("start %d of %d", number, _STARTS)
         with run_gateway(servers.folder / f"start{number}", servers.backend.url) as gateway:
             seconds.append(gateway.ready_seconds)
     seconds = seconds[1:]  # the first start reads cold files

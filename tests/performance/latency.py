@@ -96,6 +96,7 @@ def write_latencies(path: Path, *, count: int, interval: float) -> list[float]:
 
 def measure_in_flight(folder: Path) -> Mapping[str, Any]:
     """Start a new gateway with one worker and a slow backend, and send all creates at the same moment."""
+    _log.info("%d creates at the same moment", CREATES)
     with (
         run_asyncio_backend(folder / "slow", _BACKEND_SECONDS) as backend,
         run_gateway(folder / "concurrent", backend.url) as gateway,
