@@ -7,13 +7,10 @@ import itertools
 import json
 import re
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from tests.performance.bodies import cmdb_envelope, cmdb_page, cmdb_row, projectman_created, projectman_page
+from tests.performance.messages import cmdb_envelope, cmdb_page, cmdb_row, projectman_created, projectman_page
 
 #: The id of a project or business is the number of its modules; module ids start at one.
 _MODULES: Final = re.compile(r"/v4/projects/0*(\d+)/modules\?limit=(\d+)&offset=(\d+)")
@@ -29,7 +26,7 @@ def project(modules: int) -> str:
 class BackendStub:
     """Both backends at one address."""
 
-    def __init__(self, delay: float = 0.0) -> None:
+    def __init__(self, delay: float) -> None:
         self.delay = delay  # of a create, seconds
         self.requests = 0
         self._ids = itertools.count(1_000_000)
@@ -83,36 +80,9 @@ def _bytes(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-async def _listen(stub: BackendStub, port: int) -> asyncio.Server:
-    return await asyncio.start_server(stub.serve, "127.0.0.1", port, backlog=4096)
-
-
-@contextmanager
-def in_thread() -> Iterator[str]:
-    """Run the stub in a thread of this process during a with block; yield its base URL."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(_listen(BackendStub(), 0), loop).result()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        asyncio.run_coroutine_threadsafe(_close(server), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _close(server: asyncio.Server) -> None:
-    server.close()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _main(port: int, delay: float) -> None:
-    await (await _listen(BackendStub(delay), port)).serve_forever()
+    server = await asyncio.start_server(BackendStub(delay).serve, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,47 +1,91 @@
-"""The number of calls that each request may make: the recorded number and a tolerance."""
+"""The number of calls that each request may make, by package; it does not depend on the load of the machine."""
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
-from collections.abc import Mapping
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Final
+from types import CodeType, FrameType
+from typing import Any, Final
 
-from tests.performance import calls
 from tests.performance.in_process import REQUESTS, InProcessGateway
 
 FILE: Final = Path(__file__).with_name("budget.json")
 TOLERANCE: Final = 0.03
+#: The Python minor version; another one inlines other functions and so makes other calls.
+PYTHON: Final = ".".join(platform.python_version_tuple()[:2])
 #: The first requests fill the caches.
 _WARM_UP: Final = 5
 _REPETITIONS: Final = 4
+#: Folders of code, and the number of levels below them that name a package.
+_FOLDERS: Final = (
+    (Path(sysconfig.get_path("purelib")), 1),
+    (Path(sysconfig.get_path("stdlib")), 1),
+    (Path(__file__).parents[2], 2),
+)
 
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def interpreter() -> str:
-    """Return the Python minor version; another one inlines other functions and so makes other calls."""
-    return ".".join(platform.python_version_tuple()[:2])
-
-
-def warm_up(gateway: InProcessGateway) -> None:
-    """Make each request a few times."""
-    for name in REQUESTS:
-        for _ in range(_WARM_UP):
+def count_requests(gateway: InProcessGateway) -> tuple[Counts, Counts]:
+    """Count the calls of each request twice: the minimum of a few, since caches expire every second."""
+    for _ in range(_WARM_UP):
+        for name in REQUESTS:
             gateway.prepare(name)()
+    first, second = (
+        {
+            name: min((count_calls(gateway.prepare(name)) for _ in range(_REPETITIONS)), key=lambda c: sum(c.values()))
+            for name in REQUESTS
+        }
+        for _ in range(2)
+    )
+    return first, second
 
 
-def count_requests(gateway: InProcessGateway) -> Counts:
-    """Count the calls of each request by package: the minimum of a few, since caches expire every second."""
-    return {
-        name: min((calls.count(gateway.prepare(name)) for _ in range(_REPETITIONS)), key=_total) for name in REQUESTS
-    }
+def count_calls(work: Callable[[], object]) -> Mapping[str, int]:
+    """Return the number of Python functions of each package that are called, plus the C functions that they call."""
+    calls: Counter[CodeType] = Counter()
+
+    def record(frame: FrameType, event: str, argument: Any) -> None:
+        if event in {"call", "c_call"}:
+            calls[frame.f_code] += 1
+
+    gc.collect()
+    gc.disable()  # the time of a collection depends on earlier allocations
+    try:
+        sys.setprofile(record)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+    finally:
+        gc.enable()
+    packages: Counter[str] = Counter()
+    for code, number in calls.items():
+        packages[package(code.co_filename)] += number
+    del packages["tests"]  # the frame around the request
+    return dict(sorted(packages.items()))
+
+
+@cache
+def package(file: str) -> str:
+    """Return the package of a file; for this project its first two levels, such as gateway.api."""
+    for folder, levels in _FOLDERS:
+        if Path(file).is_relative_to(folder):
+            parts = Path(file).relative_to(folder).with_suffix("").parts
+            return "tests" if parts[0] == "tests" else ".".join(parts[:levels])
+    return "generated"  # for example the methods of dataclasses
 
 
 def compare(name: str, counts: Mapping[str, int], budget: Mapping[str, int]) -> str:
     """Return a message that begins with `over` or `under`, or "" if the request is within its budget."""
-    actual, allowed = _total(counts), _total(budget)
+    actual, allowed = sum(counts.values()), sum(budget.values())
     if abs(actual - allowed) <= allowed * TOLERANCE:
         return ""
     changes = {key: counts.get(key, 0) - budget.get(key, 0) for key in counts.keys() | budget.keys()}
@@ -59,9 +103,4 @@ def load() -> tuple[str, Counts]:
 
 def save(counts: Counts) -> None:
     """Record a budget."""
-    document = {"python": interpreter(), "calls": counts}
-    FILE.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def _total(counts: Mapping[str, int]) -> int:
-    return sum(counts.values())
+    FILE.write_text(json.dumps({"python": PYTHON, "calls": counts}, indent=1) + "\n", encoding="utf-8")

@@ -1,88 +1,117 @@
 """Measures the latency that the gateway adds: the same open load through it and directly to the backend, in turns.
 
-For comparison it also measures a static view and the disk, whose times no gateway on this machine can avoid.
+For comparison it also measures a static view and the disk, whose times no gateway on this machine can avoid. And it
+measures many creates at the same moment against a slow backend.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import statistics
-from collections.abc import Callable, Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from tests.performance import bodies, disk, table
-from tests.performance.open_loop import Client, encode_request, run_schedule, schedule
-from tests.performance.samples import percentile
-from tests.performance.servers_fixture import BenchServers
-from tests.performance.wrk import RequestSpec
+from tests.performance.messages import CREATE_CMDB, DIRECT_CREATE, DIRECT_READ, READ_CMDB, UNIQUE, Request, unique
+from tests.performance.open_loop import Client, TimedResponse, run_schedule, schedule
+from tests.performance.samples import cpu_seconds, peak_memory_mib, percentile
+from tests.performance.servers import Server, Servers, run_asyncio_backend, run_gateway
 
+_log: Final = logging.getLogger(__name__)
 RATE: Final = 100.0  # requests per second
+CREATES: Final = 1000  # at the same moment
+_BACKEND_SECONDS: Final = 1.0
 _WARM_UP: Final = 50
 _PERCENTS: Final = (50, 99)
-_JSON: Final = {"Content-Type": "application/json"}
+#: Five pages with their headers, about what a claim or a settlement changes in the journal.
+_WRITE: Final = b"\1" * (5 * 4120)
+_WRITES_PER_CREATE: Final = 2
+_SLOTS: Final = 100  # writes before the file is overwritten from its start, as in SQLite's log
 
 
-def measure(servers: BenchServers, *, rounds: int, seconds: int, progress: Callable[[str], None]) -> Mapping[str, Any]:
+def measure(servers: Servers, *, rounds: int, seconds: int) -> Mapping[str, Any]:
     """Return p50 and p99 in milliseconds of each path and their difference, medians over the rounds."""
-    backend, gateway = servers.backend.address, servers.gateway.address
-    search = '{"bk_biz_id": 1, "condition": {"bk_module_id": 1}, "page": {"start": 0, "limit": 1}}'
-    direct = (backend, RequestSpec(path=bodies.CMDB_CREATE, method="POST", body=bodies.CMDB_DIRECT, headers=_JSON))
+    direct = (servers.backend, DIRECT_CREATE)
     pairs = {
-        "create": (direct, (gateway, table.create(bodies.CMDB_DRAFT))),
-        "read": (
-            (backend, RequestSpec(path=bodies.CMDB_SEARCH, method="POST", body=search, headers=_JSON)),
-            (gateway, table.get(table.CMDB_MODULE)),
-        ),
-        "floor": (direct, (servers.floor.address, RequestSpec(path="/"))),
+        "create": (direct, (servers.gateway, CREATE_CMDB)),
+        "read": ((servers.backend, DIRECT_READ), (servers.gateway, READ_CMDB)),
+        "floor": (direct, (servers.floor, Request("GET", "/", headers={}))),
     }
-    result: dict[str, Any] = {}
+    times, result = schedule(_WARM_UP + int(RATE * seconds), RATE), {}
     for name, paths in pairs.items():
-        percentiles = []
+        values: dict[str, list[float]] = {}
         for number in range(rounds):
-            progress(f"latency of a {name}, round {number + 1} of {rounds}")
-            percentiles.append(
-                [_percentiles(asyncio.run(_load(*path, f"{name[0]}{number}l", seconds))) for path in paths]
-            )
-        result[name] = _medians(percentiles)
-    progress("latency of the disk")
-    writes = disk.write_latencies(servers.folder, count=int(RATE * seconds), interval=1 / RATE)
+            _log.info("latency of a %s, round %d of %d", name, number + 1, rounds)
+            latencies = [_latencies(server, request, f"{name[0]}{number}l", times) for server, request in paths]
+            for percent in _PERCENTS:
+                without, through = (percentile(path, percent) for path in latencies)
+                for key, value in (("direct", without), ("through", through), ("added", through - without)):
+                    values.setdefault(f"{key}_p{percent}_ms", []).append(value)
+        result[name] = {key: statistics.median(each) for key, each in values.items()}
+    _log.info("latency of the disk")
+    writes = write_latencies(servers.folder / "disk", count=int(RATE * seconds), interval=1 / RATE)
     result["disk"] = {f"p{percent}_ms": percentile(writes, percent) for percent in _PERCENTS}
     return {"rate": RATE, "seconds": seconds, "rounds": rounds, **result}
 
 
-async def _load(address: str, spec: RequestSpec, run: str, seconds: int) -> list[float]:
+def _latencies(server: Server, request: Request, run: str, times: Sequence[float]) -> list[float]:
     """Return the latencies of one run in milliseconds, without the first requests, which open connections."""
-    client = Client(address)
-    count = _WARM_UP + int(RATE * seconds)
-
-    def send(number: int) -> Any:
-        return client.exchange(encode_spec(address, spec, f"{run}{number}"))
-
-    try:
-        responses = await run_schedule(schedule(count, RATE), send)
-    finally:
-        await client.close()
+    responses = asyncio.run(_send(server, request, run, times))
     if errors := [response.status for response in responses if response.status >= 300]:
-        raise RuntimeError(f"{len(errors)} of {count} requests were refused, the first with {errors[0]}")
+        raise RuntimeError(f"{len(errors)} of {len(times)} requests were refused, the first with {errors[0]}")
     return [response.seconds * 1e3 for response in responses[_WARM_UP:]]
 
 
-def encode_spec(address: str, spec: RequestSpec, number: str) -> bytes:
-    """Return a spec as an HTTP request with each @ replaced, as load.lua does."""
-    headers = {name: value.replace(bodies.UNIQUE, number) for name, value in spec.headers.items()}
-    return encode_request(address, spec.method, spec.path, spec.body.replace(bodies.UNIQUE, number), headers)
+async def _send(server: Server, request: Request, run: str, times: Sequence[float]) -> list[TimedResponse]:
+    client, text = Client(server.address), request.text
+    try:
+        return await run_schedule(times, lambda n: client.exchange(text.replace(UNIQUE, unique(run, n)).encode()))
+    finally:
+        client.close()
 
 
-def _percentiles(values: list[float]) -> list[float]:
-    return [percentile(values, percent) for percent in _PERCENTS]
+def write_latencies(path: Path, *, count: int, interval: float) -> list[float]:
+    """Overwrite a file twice in a row, `count` times, each write durably; return the milliseconds of each pair.
+
+    It is the minimum of every journal that writes twice per create.
+    """
+    path.write_bytes(_WRITE * _SLOTS)
+    latencies = []
+    with path.open("r+b", buffering=0) as file:
+        os.fsync(file.fileno())
+        for number in range(count):
+            time.sleep(interval)  # a create finds the disk idle
+            started = time.perf_counter()
+            for part in range(_WRITES_PER_CREATE):
+                os.pwrite(file.fileno(), _WRITE, (number * _WRITES_PER_CREATE + part) % _SLOTS * len(_WRITE))
+                os.fdatasync(file.fileno())
+            latencies.append((time.perf_counter() - started) * 1e3)
+    path.unlink()
+    return latencies
 
 
-def _medians(rounds: list[list[list[float]]]) -> Mapping[str, float]:
-    """Return the medians over the rounds of each path and of the difference within a round."""
-    medians: dict[str, float] = {}
-    for index, percent in enumerate(_PERCENTS):
-        direct, through = ([paths[path][index] for paths in rounds] for path in (0, 1))
-        medians[f"direct_p{percent}_ms"] = statistics.median(direct)
-        medians[f"through_p{percent}_ms"] = statistics.median(through)
-        medians[f"added_p{percent}_ms"] = statistics.median(b - a for a, b in zip(direct, through, strict=True))
-    return medians
+def measure_in_flight(folder: Path) -> Mapping[str, Any]:
+    """Start a new gateway with one worker and a slow backend, and send all creates at the same moment."""
+    _log.info("%d creates at the same moment", CREATES)
+    with (
+        run_asyncio_backend(folder / "slow", _BACKEND_SECONDS) as backend,
+        run_gateway(folder / "concurrent", backend.url) as gateway,
+    ):
+        asyncio.run(_send(gateway, CREATE_CMDB, "w", [0.0] * 20))
+        (worker,) = cpu_seconds(gateway.pid).keys() - {gateway.pid}
+        before = peak_memory_mib(worker)
+        responses = asyncio.run(_send(gateway, CREATE_CMDB, "c", [0.0] * CREATES))
+        seconds = [response.seconds for response in responses]
+        return {
+            "creates": CREATES,
+            "backend_seconds": _BACKEND_SECONDS,
+            "statuses": dict(sorted(Counter(str(response.status) for response in responses).items())),
+            "slowest_seconds": max(seconds),
+            "median_seconds": percentile(seconds, 50),
+            "resident_before_mib": before,
+            "resident_max_mib": peak_memory_mib(worker),
+        }

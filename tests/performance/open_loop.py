@@ -10,15 +10,14 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The event loop wakes up to a millisecond late; the last interval before a scheduled time is spent polling.
 _POLL_SECONDS: Final = 0.0015
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class TimedResponse:
+class TimedResponse(NamedTuple):
     """A response and the seconds since its scheduled time."""
 
     status: int
@@ -53,7 +52,7 @@ async def run_schedule(
     return await asyncio.gather(*tasks)
 
 
-@dataclass(slots=True)
+@dataclass
 class Client:
     """Keep-alive connections to one server; opens a new one if none is idle."""
 
@@ -71,16 +70,8 @@ class Client:
         self._idle.append((reader, writer))
         return int(head[9:12]), body
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the idle connections."""
         for _, writer in self._idle:
             writer.close()
         self._idle.clear()
-
-
-def encode_request(address: str, method: str, path: str, body: str, headers: dict[str, str]) -> bytes:
-    """Return an HTTP/1.1 request as bytes."""
-    content = body.encode()
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {address}", f"Content-Length: {len(content)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + content

@@ -8,22 +8,11 @@ from tempfile import TemporaryDirectory
 
 from tests.performance import budget, in_process
 
-
-def main() -> int:
-    """Count twice, record, and print the changes; return 1 and record nothing if the two counts differ."""
-    with TemporaryDirectory(prefix="bench-") as folder, in_process.run_gateway(Path(folder)) as gateway:
-        budget.warm_up(gateway)
-        counts, second = budget.count_requests(gateway), budget.count_requests(gateway)
-    if counts != second:
-        sys.stderr.write(f"two counts differ: {counts}, {second}\n")
-        return 1
-    previous = budget.load()[1] if budget.FILE.exists() else {}
-    for name, packages in counts.items():
-        before = sum(previous.get(name, {}).values())
-        sys.stdout.write(f"{name:24}{before:>8} → {sum(packages.values())}\n")
-    budget.save(counts)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+with TemporaryDirectory(prefix="bench-") as folder, in_process.run_gateway(Path(folder)) as gateway:
+    counts, second = budget.count_requests(gateway)
+if counts != second:
+    sys.exit(f"two counts differ, nothing is recorded: {counts}, {second}")
+_, previous = budget.load()
+for name, packages in counts.items():
+    sys.stdout.write(f"{name:24}{sum(previous.get(name, {}).values()):>8} → {sum(packages.values())}\n")
+budget.save(counts)

@@ -1,35 +1,15 @@
-"""Formats the results: text tables for a terminal, Markdown for deploy/benchmarks.md."""
+"""Formats the results as Markdown tables, for a terminal and for deploy/benchmarks.md."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tests.performance.targets import Verdict, evaluate
+from tests.performance.rows import evaluate
 
-_LABELS: Final = {"floor": "the floor's view"}
 _BLOCK: Final = re.compile(r"(<!-- bench -->\n).*?(<!-- /?bench -->)", re.DOTALL)
-
-
-def text(result: Mapping[str, Any]) -> str:
-    """Return all tables for a terminal."""
-    parts = [machine_line(result["machine"])]
-    for title, lines in sections(result).items():
-        parts.append(f"{title}\n{columns(lines)}")
-    descriptions = [[row["name"], row["does"], row["leaves_out"]] for row in result["rows"]]
-    parts.append(f"What the rows do and leave out\n{columns([['row', 'does', 'leaves out'], *descriptions])}")
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """Return the tables of deploy/benchmarks.md."""
-    parts = [machine_line(result["machine"]) + ". Compare the ratios, not the absolute values."]
-    for title, lines in sections(result).items():
-        head, *body = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-        rows = [head, ["---"] * len(head), *body]
-        parts.append(f"{title}:\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
-    return "\n\n".join(parts) + "\n"
+_LATENCIES: Final = [f"{path} p{percent}" for percent in (50, 99) for path in ("direct", "through", "added")]
 
 
 def replace_block(page: str, result: Mapping[str, Any]) -> str:
@@ -40,80 +20,72 @@ def replace_block(page: str, result: Mapping[str, Any]) -> str:
     return replaced
 
 
-def sections(result: Mapping[str, Any]) -> Mapping[str, Sequence[Sequence[str]]]:
-    """Return the tables by title; the first line of each is its header."""
-    return {
-        "Cost of a request (CPU of the serving processes, user and system; one worker)": _cost_table(result["rows"]),
-        "Latency in ms at 100 requests/s, open loop, queueing included": _latency_table(result["latency"]),
-        "Concurrent creates against a backend that takes 1 s": _concurrency_table(result["in_flight"]),
-        "Cost by the number of modules in the scope": _growth_table(result["growth"]),
-        "Targets": _target_table(evaluate(result)),
-    }
-
-
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """Return a line that describes the machine and the versions."""
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the machine and all tables."""
+    machine, latency, in_flight, rows = (result[key] for key in ("machine", "latency", "in_flight", "rows"))
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['kernel']}, {machine['file_system']},"
-        f" load {machine['load_average']:.1f} before; {versions}"
-    )
+    about = f"{machine['cores']} cores of {machine['processor']}, {machine['kernel']}, {machine['file_system']}"
+    disk = {f"added p{percent}": latency["disk"][f"p{percent}_ms"] for percent in (50, 99)}
+    tables = {
+        "What the rows do and leave out": (
+            ["row", "does", "leaves out"],
+            *([row["name"], row["does"], row["leaves_out"]] for row in rows),
+        ),
+        "Cost of a request (CPU of the serving processes, user and system; one worker)": (
+            ["row", "µs per request", "× floor", "requests/s"],
+            *(
+                [row["name"], f"{row['cpu_us']:,.0f}", f"{row['times_floor']:.2f}", f"{row['per_second']:,.0f}"]
+                for row in rows
+            ),
+        ),
+        "Latency in ms at 100 requests/s, open loop, queueing included": (
+            ["CMDB", *_LATENCIES],
+            *(
+                [name, *(f"{latency[key][column.replace(' ', '_') + '_ms']:.2f}" for column in _LATENCIES)]
+                for name, key in (("create", "create"), ("read", "read"), ("the floor's view", "floor"))
+            ),
+            ["two durable writes", *(f"{disk[column]:.2f}" if column in disk else "" for column in _LATENCIES)],
+        ),
+        "Concurrent creates against a backend that takes 1 s": (
+            ["creates", "responses", "median s", "slowest s", "resident MiB"],
+            [
+                str(in_flight["creates"]),
+                ", ".join(f"{count} × {status}" for status, count in in_flight["statuses"].items()),
+                *(f"{in_flight[name]:.2f}" for name in ("median_seconds", "slowest_seconds")),
+                f"{in_flight['resident_before_mib']:.0f} → {in_flight['resident_max_mib']:.0f}",
+            ],
+        ),
+        "Cost by the number of modules in the scope": (
+            ["backend", "modules in the scope", "request", "modules in it", "upstream requests", "µs per request"],
+            *(
+                [
+                    line["backend"],
+                    f"{line['scope']:,}",
+                    line["request"],
+                    *(f"{line[name]:,}" for name in ("modules", "upstream")),
+                    "" if line["cpu_us"] is None else f"{line['cpu_us']:,.0f}",
+                ]
+                for line in result["growth"]
+            ),
+        ),
+        "Targets": (
+            ["target", "measured", ""],
+            *([target, measured, "met" if met else "missed"] for target, measured, met in evaluate(result)),
+        ),
+    }
+    first = f"{about}, load {machine['load_average']:.1f} before; {versions}."
+    sections = (f"{title}:\n\n{table(lines)}" for title, lines in tables.items())
+    return "\n\n".join([f"{first} Compare the ratios, not the absolute values.", *sections]) + "\n"
 
 
-def columns(lines: Iterable[Sequence[str]]) -> str:
-    """Align a table: text left, numbers right."""
-    table = [list(line) for line in lines]
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if re.match(r"-?[0-9]", cell) else cell.ljust(width)
-            for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in table
-    )
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of aligned columns, text left, numbers right; the first line is its header."""
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = [[_align(cell, width) for cell, width in zip(line, widths, strict=True)] for line in cells]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cost_table(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    lines = [["row", "µs per request", "× floor", "requests/s"]]
-    lines += [
-        [row["name"], f"{row['cpu_us']:,.0f}", f"{row['times_floor']:.2f}", f"{row['per_second']:,.0f}"] for row in rows
-    ]
-    return lines
-
-
-def _latency_table(latency: Mapping[str, Any]) -> list[list[str]]:
-    lines = [["CMDB", "direct p50", "through p50", "added p50", "direct p99", "through p99", "added p99"]]
-    for name in ("create", "read", "floor"):
-        keys = [f"{path}_p{percent}_ms" for percent in (50, 99) for path in ("direct", "through", "added")]
-        lines.append([_LABELS.get(name, name), *(f"{latency[name][key]:.2f}" for key in keys)])
-    disk = latency["disk"]
-    lines.append(["two durable writes", "", "", f"{disk['p50_ms']:.2f}", "", "", f"{disk['p99_ms']:.2f}"])
-    return lines
-
-
-def _concurrency_table(in_flight: Mapping[str, Any]) -> list[list[str]]:
-    statuses = ", ".join(f"{count} × {status}" for status, count in in_flight["statuses"].items())
-    seconds = [f"{in_flight[name]:.2f}" for name in ("median_seconds", "slowest_seconds")]
-    memory = f"{in_flight['resident_before_mib']:.0f} → {in_flight['resident_max_mib']:.0f}"
-    return [
-        ["creates", "responses", "median s", "slowest s", "resident MiB"],
-        [str(in_flight["creates"]), statuses, *seconds, memory],
-    ]
-
-
-def _growth_table(growth: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    head = ["backend", "modules in the scope", "request", "modules in the response", "upstream requests"]
-    lines = [[*head, "µs per request"]]
-    for line in growth:
-        cost = "" if line["cpu_us"] is None else f"{line['cpu_us']:,.0f}"
-        counts = [f"{line[name]:,}" for name in ("modules", "upstream")]
-        lines.append([line["backend"], f"{line['scope']:,}", line["request"], *counts, cost])
-    return lines
-
-
-def _target_table(verdicts: Iterable[Verdict]) -> list[list[str]]:
-    words = {True: "met", False: "missed"}
-    return [
-        ["target", "measured", ""],
-        *([verdict.target, verdict.measured, words[verdict.met]] for verdict in verdicts),
-    ]
+def _align(cell: str, width: int) -> str:
+    return cell.rjust(width) if re.match(r"-?[0-9]", cell) else cell.ljust(width)

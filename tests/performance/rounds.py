@@ -3,65 +3,61 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from tests.performance import proc, wrk
-from tests.performance.samples import Sample
-from tests.performance.servers import ROOT, Server
+from tests.performance.rows import Row
+from tests.performance.samples import Sample, cpu_seconds, cpu_used
+from tests.performance.servers import ROOT, Servers
 
-#: Takes a short name that is unique among the runs, and the duration in seconds.
-Run = Callable[[str, int], Sample]
-WARM_UP: Final = "w"
+_log: Final = logging.getLogger(__name__)
+_LUA: Final = Path(__file__).with_name("wrk.lua")
+_WRK: Final = ("wrk", "--threads=1", "--connections=16", "--timeout=10s", f"--script={_LUA}")
 _CREATES_PER_SECOND: Final = 200  # of a vendor's client, for each second that the servers are under load
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row of the table."""
-
-    name: str
-    does: str
-    leaves_out: str
-    run: Run
-
-
 def measure(
-    rows: Sequence[Row], *, rounds: int, seconds: int, progress: Callable[[str], None]
+    rows: Sequence[Row], take_sample: Callable[[Row, str, int], Sample], *, rounds: int, seconds: int
 ) -> Mapping[str, list[Sample]]:
-    """Warm up every row, then measure all of them in each round."""
+    """Warm up every row, then sample all of them in each round; each sample has a unique prefix, and seconds."""
     samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
     for index, row in enumerate(rows):
-        row.run(f"{WARM_UP}{index}x", 1)
+        take_sample(row, f"w{index}x", 1)
     for number in range(1, rounds + 1):
         for index, row in enumerate(rows):
-            progress(f"round {number} of {rounds}: {row.name}")
-            samples[row.name].append(row.run(f"{number}r{index}x", seconds))
+            _log.info("round %d of %d: %s", number, rounds, row.name)
+            samples[row.name].append(take_sample(row, f"{number}r{index}x", seconds))
     return samples
 
 
-def server_run(server: Server, spec: wrk.RequestSpec) -> Run:
-    """Return a run that measures the CPU of a server and its descendants under load from wrk."""
+def take_sample(servers: Servers, row: Row, run: str, seconds: int) -> Sample:
+    """Measure the CPU of a server and its descendants under load from wrk, or that of a vendor's client."""
+    if row.request is None:
+        arguments = [row.server, servers.backend.url, run, str(seconds * _CREATES_PER_SECOND)]
+        output = _run([sys.executable, "-m", "tests.performance.apps.vendor", *arguments], seconds)
+        return Sample(**json.loads(output))
+    server = getattr(servers, row.server)
+    command = [*_WRK, f"--duration={seconds}s", server.url, "--", row.request.text, run]
+    before = cpu_seconds(server.pid)
+    requests, duration = parse_wrk(_run(command, seconds))
+    return Sample(requests, duration, cpu_used(before, cpu_seconds(server.pid)))
 
-    def run(name: str, seconds: int) -> Sample:
-        before = proc.process_tree(server.pid)
-        load = wrk.run(server.address, spec, name, seconds=seconds)
-        cpu = proc.cpu_used(before, proc.process_tree(server.pid))
-        return Sample(requests=load.requests, seconds=load.seconds, cpu_seconds=cpu)
 
-    return run
+def parse_wrk(output: str) -> tuple[int, float]:
+    """Return requests and seconds from the last line, which wrk.lua writes.
+
+    Raise RuntimeError if any request failed, since a failure has another cost.
+    """
+    summary = json.loads(output.rstrip().rpartition("\n")[2])
+    errors = {kind: summary[kind] for kind in ("socket_errors", "error_statuses", "timeouts") if summary[kind]}
+    if errors or not summary["requests"]:
+        raise RuntimeError(f"of {summary['requests']} requests failed: {errors}")
+    return summary["requests"], summary["microseconds"] / 1e6
 
 
-def client_run(vendor: str, url: str) -> Run:
-    """Return a run that measures the CPU of a process that creates modules one by one with a vendor's client."""
-
-    def run(name: str, seconds: int) -> Sample:
-        count = str(seconds * _CREATES_PER_SECOND)
-        command = [sys.executable, "-m", "tests.performance.apps.vendor", vendor, url, name, count]
-        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=seconds + 60)
-        return Sample(**json.loads(process.stdout))
-
-    return run
+def _run(command: list[str], seconds: int) -> str:
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60).stdout

@@ -1,13 +1,19 @@
+import gc
+import json
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gateway.domain.capabilities import strip_whitespace
 from tests.performance import budget, in_process
 
 pytestmark = pytest.mark.loopback
 
 PYTHON, BUDGET = budget.load()
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +23,7 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[budget.Co
 
     pytest_socket.enable_socket()
     with in_process.run_gateway(tmp_path_factory.mktemp("budget")) as gateway:
-        budget.warm_up(gateway)
-        yield budget.count_requests(gateway), budget.count_requests(gateway)
+        yield budget.count_requests(gateway)
 
 
 def test_counts_are_reproducible(counts: tuple[budget.Counts, budget.Counts]) -> None:
@@ -31,7 +36,7 @@ def test_every_request_has_a_budget() -> None:
     assert BUDGET.keys() == in_process.REQUESTS.keys()
 
 
-@pytest.mark.skipif(budget.interpreter() != PYTHON, reason=f"the budget was recorded on Python {PYTHON}")
+@pytest.mark.skipif(budget.PYTHON != PYTHON, reason=f"the budget was recorded on Python {PYTHON}")
 @pytest.mark.parametrize("name", in_process.REQUESTS)
 def test_request_is_within_its_budget(name: str, counts: tuple[budget.Counts, budget.Counts]) -> None:
     """No request makes more calls than recorded; fewer calls are the new budget."""
@@ -61,4 +66,42 @@ def test_save_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A saved budget is loaded unchanged, with its Python version."""
     monkeypatch.setattr(budget, "FILE", tmp_path / "budget.json")
     budget.save({"x": {"flask": 1}})
-    assert budget.load() == (budget.interpreter(), {"x": {"flask": 1}})
+    assert budget.load() == (budget.PYTHON, {"x": {"flask": 1}})
+
+
+def test_calls_count_for_the_package_of_the_code() -> None:
+    """A function of the project counts for its package, and so do the built-in functions that it calls."""
+    once = budget.count_calls(lambda: strip_whitespace(" a "))
+    twice = budget.count_calls(lambda: (strip_whitespace(" a "), strip_whitespace(" a ")))
+    assert once == {"gateway.domain": 2}  # itself, and str.strip
+    assert twice == {"gateway.domain": 4}
+
+
+def test_standard_library_counts_by_module() -> None:
+    """Calls inside json count for json."""
+    assert budget.count_calls(lambda: json.dumps({"a": [1, 2]}, indent=1))["json"] > 5
+
+
+def test_profiling_ends_with_the_request() -> None:
+    """After an exception the profile function is removed and garbage collection is enabled."""
+    with pytest.raises(ZeroDivisionError):
+        budget.count_calls(lambda: 1 / 0)
+    assert sys.getprofile() is None
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (f"{sysconfig.get_path('purelib')}/flask/app.py", "flask"),
+        (f"{sysconfig.get_path('stdlib')}/json/encoder.py", "json"),
+        (f"{sysconfig.get_path('stdlib')}/copy.py", "copy"),
+        (f"{ROOT}/gateway/api/routes/modules.py", "gateway.api"),
+        (f"{ROOT}/gateway/app.py", "gateway.app"),
+        (__file__, "tests"),
+        ("<string>", "generated"),
+    ],
+)
+def test_package_of_a_file(file: str, name: str) -> None:
+    """The folder decides: installed, standard library or project; code without a file is generated."""
+    assert budget.package(file) == name

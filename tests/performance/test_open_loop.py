@@ -1,9 +1,12 @@
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 import pytest
 
-from tests.performance import open_loop
+from tests.performance import latency, open_loop
+from tests.performance.messages import Request
 
 Sleep = Callable[[float], Coroutine[None, None, None]]
 
@@ -101,10 +104,10 @@ def test_connections_are_reused() -> None:
         client = open_loop.Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
         def send(path: str) -> Coroutine[None, None, tuple[int, bytes]]:
-            return client.exchange(open_loop.encode_request("x", "GET", path, "", {}))
+            return client.exchange(Request("GET", path).text.encode())
 
         responses = [await send("/1"), await send("/2"), *await asyncio.gather(send("/3"), send("/4"))]
-        await client.close()
+        client.close()
         server.close()
         await server.wait_closed()
         await asyncio.sleep(0.05)  # the handlers see the end of their connections
@@ -112,3 +115,25 @@ def test_connections_are_reused() -> None:
 
     assert asyncio.run(main()) == [(201, b"/1"), (201, b"/2"), (201, b"/3"), (201, b"/4")]
     assert len(connections) == 2
+
+
+def test_every_write_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write is followed by fdatasync; the file does not grow, and is removed."""
+    calls: list[str] = []
+    pwrite, fdatasync = os.pwrite, os.fdatasync
+
+    def record_write(file: int, data: bytes, offset: int) -> int:
+        calls.append("write")
+        return pwrite(file, data, offset)
+
+    def record_sync(file: int) -> None:
+        calls.append(f"sync at {os.fstat(file).st_size}")
+        fdatasync(file)
+
+    monkeypatch.setattr(os, "pwrite", record_write)
+    monkeypatch.setattr(os, "fdatasync", record_sync)
+    latencies = latency.write_latencies(tmp_path / "disk", count=60, interval=0.0)
+    assert len(latencies) == 60
+    assert min(latencies) > 0
+    assert calls == ["write", "sync at 2060000"] * 120
+    assert not list(tmp_path.iterdir())

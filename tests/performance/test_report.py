@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from tests.performance import report, table, targets
+from tests.performance import report, rows
 
 CPU = {
-    **dict.fromkeys((table.FLOOR, *table.CREATES, table.OLD_CREATE, *table.READS), 900.0),
-    table.NAIVE: 1500.0,
-    table.FASTAPI: 2500.0,
-    table.FASTAPI_READ: 2500.0,
-    **dict.fromkeys(table.VENDOR_CLIENTS, 1000.0),
+    **dict.fromkeys((rows.FLOOR, *rows.CREATES, rows.OLD_CREATE, *rows.READS), 900.0),
+    rows.NAIVE: 1500.0,
+    rows.FASTAPI: 2500.0,
+    rows.FASTAPI_READ: 2500.0,
+    **dict.fromkeys(rows.VENDOR_CLIENTS, 1000.0),
 }
 LATENCY = {f"{path}_p{percent}_ms": 1.0 for path in ("direct", "through", "added") for percent in (50, 99)}
 RESULT: dict[str, Any] = {
@@ -52,22 +52,22 @@ def with_value(path: str, value: object) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[int]:
-    return [number for number, verdict in enumerate(targets.evaluate(result)) if not verdict.met]
+    return [number for number, verdict in enumerate(rows.evaluate(result)) if not verdict.met]
 
 
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        (f"rows/{table.FASTAPI}/cpu_us", 2500.0, []),
-        (f"rows/{table.FASTAPI}/cpu_us", 2499.0, [0]),
-        (f"rows/{table.NAIVE}/cpu_us", 1499.0, [1]),
-        (f"rows/{table.VENDOR_CLIENTS[1]}/cpu_us", 901.0, []),
-        (f"rows/{table.VENDOR_CLIENTS[1]}/cpu_us", 900.0, [2]),
-        (f"rows/{table.VENDOR_CLIENTS[0]}/cpu_us", 783.0, []),
-        (f"rows/{table.VENDOR_CLIENTS[0]}/cpu_us", 782.0, [3]),
-        (f"rows/{table.OLD_CREATE}/cpu_us", 990.0, []),
-        (f"rows/{table.OLD_CREATE}/cpu_us", 991.0, [4]),
-        (f"rows/{table.FASTAPI_READ}/cpu_us", 2499.0, [5]),
+        (f"rows/{rows.FASTAPI}/cpu_us", 2500.0, []),
+        (f"rows/{rows.FASTAPI}/cpu_us", 2499.0, [0]),
+        (f"rows/{rows.NAIVE}/cpu_us", 1499.0, [1]),
+        (f"rows/{rows.VENDOR_CLIENTS[1]}/cpu_us", 901.0, []),
+        (f"rows/{rows.VENDOR_CLIENTS[1]}/cpu_us", 900.0, [2]),
+        (f"rows/{rows.VENDOR_CLIENTS[0]}/cpu_us", 783.0, []),
+        (f"rows/{rows.VENDOR_CLIENTS[0]}/cpu_us", 782.0, [3]),
+        (f"rows/{rows.OLD_CREATE}/cpu_us", 990.0, []),
+        (f"rows/{rows.OLD_CREATE}/cpu_us", 991.0, [4]),
+        (f"rows/{rows.FASTAPI_READ}/cpu_us", 2499.0, [5]),
         ("latency/create/added_p50_ms", 2.01, [6]),
         ("latency/create/added_p99_ms", 10.1, [7]),
         ("start/seconds", 1.01, [8]),
@@ -83,7 +83,7 @@ def test_limit_of_each_target(path: str, value: object, expected: list[int]) -> 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
-    [(table.CREATES[0], [0, 1]), (table.CREATES[1], [0, 1]), (table.READS[0], [5]), (table.READS[1], [5])],
+    [(rows.CREATES[0], [0, 1]), (rows.CREATES[1], [0, 1]), (rows.READS[0], [5]), (rows.READS[1], [5])],
 )
 def test_more_expensive_backend_decides(row: str, expected: list[int]) -> None:
     """One backend within the limit does not compensate for the other."""
@@ -91,14 +91,15 @@ def test_more_expensive_backend_decides(row: str, expected: list[int]) -> None:
 
 
 def test_columns_are_aligned() -> None:
-    """Text is aligned left, numbers right."""
-    assert report.columns([["row", "µs"], ["a", "1,000"], ["bcd", "7"]]) == "row  µs\na    1,000\nbcd      7"
+    """Text is aligned left, numbers right; a bar in a text does not end its cell."""
+    lines = ["| row  | µs    |", "| ---- | ----- |", "| a    | 1,000 |", "| b\\|c |     7 |"]
+    assert report.table([["row", "µs"], ["a", "1,000"], ["b|c", "7"]]) == "\n".join(lines)
 
 
-def test_text_has_all_results() -> None:
-    """The text has the machine, the rows with their descriptions, and every target with value and verdict."""
-    text = report.text(with_value("start/seconds", 1.5))
-    for part in ("Linux 6", *CPU, "a|b", "nothing", "60 → 120", "missed", "met", "1.50 s", "3.14", "alone 1.70 ms"):
+def test_tables_have_all_results() -> None:
+    """The tables have the machine, the rows with their descriptions, and every target with value and verdict."""
+    text = report.markdown(with_value("start/seconds", 1.5))
+    for part in ("Linux 6", *CPU, "a\\|b", "nothing", "60 → 120", "missed", "met", "1.50 s", "3.14", "alone 1.70 ms"):
         assert part in text
 
 

@@ -10,21 +10,19 @@ import os
 import sys
 import threading
 import warnings
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from flask import has_request_context, request
 
 import gateway.app
-from gateway.backends import discover
-from gateway.domain.backend import CallContext
-from gateway.domain.module import Module, ModuleDraft, ModuleQuery, Page
+from gateway.backends import BackendPlugin, discover
 from gateway.telemetry.redaction import collect_secrets
 
 
 class LeakingBackend:
-    """A backend that exposes its secrets in errors."""
+    """A backend that exposes its secrets in errors of creates and lists."""
 
     def __init__(self, backend: Any, options: Any) -> None:
         self._backend = backend
@@ -33,21 +31,17 @@ class LeakingBackend:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
-    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        """Create a module, or raise."""
-        if draft.name.startswith("explode"):
-            self._raise_with_secrets(call)
-        module: Module = self._backend.create(draft, call)
-        return module
+    def create(self, draft: Any, call: Any) -> Any:
+        self._leak_for(draft.name, call)
+        return self._backend.create(draft, call)
 
-    def list(self, query: ModuleQuery, page_size: int, cursor: str | None, call: CallContext) -> Page:
-        """List modules, or raise."""
-        if (query.name or "").startswith("explode"):
-            self._raise_with_secrets(call)
-        page: Page = self._backend.list(query, page_size, cursor, call)
-        return page
+    def list(self, query: Any, page_size: int, cursor: str | None, call: Any) -> Any:
+        self._leak_for(query.name or "", call)
+        return self._backend.list(query, page_size, cursor, call)
 
-    def _raise_with_secrets(self, call: CallContext) -> None:
+    def _leak_for(self, name: str, call: Any) -> None:
+        if not name.startswith("explode"):
+            return
         token = getattr(getattr(getattr(self._backend, "_client", None), "credentials", None), "_held", None)
         message = f"credentials {self._secrets} and {call.credential} and {token}; {call!r}"
         if has_request_context():
@@ -60,26 +54,17 @@ class LeakingBackend:
         _fail(message)
 
 
-@dataclass(frozen=True)
-class LeakingBackendType:
-    """Wraps the backends of a type in LeakingBackend."""
-
-    type: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.type, name)
-
-    def create_backend(self, name: str, options: Any, *rest: Any, **named: Any) -> Any:
-        return LeakingBackend(self.type.create_backend(name, options, *rest, **named), options)
-
-
 def _fail(message: str) -> None:
     raise RuntimeError(message)
 
 
-def _discover() -> dict[str, Any]:
-    return {name: LeakingBackendType(backend_type) for name, backend_type in discover().items()}
+def _leaking(plugin: BackendPlugin) -> SimpleNamespace:
+    def create_backend(name: str, options: Any, *services: Any) -> LeakingBackend:
+        return LeakingBackend(plugin.create_backend(name, options, *services), options)
+
+    return SimpleNamespace(OptionsSchema=plugin.OptionsSchema, create_backend=create_backend)
 
 
-with patch.object(gateway.app, "discover", _discover):
+_plugins = {name: _leaking(plugin) for name, plugin in discover().items()}
+with patch.object(gateway.app, "discover", lambda: _plugins):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

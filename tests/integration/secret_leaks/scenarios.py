@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,8 @@ import psycopg
 
 from tests.integration.chaos.testbed import eventually
 from tests.integration.http_client import send
-from tests.integration.secret_leaks.testbed import CMDB, PROJECTMAN, LeakTestbed, draft, signal_worker, workers
+from tests.integration.secret_leaks.testbed import CMDB, PROJECTMAN, LeakTestbed, draft
+from tests.integration.soak.resources import workers
 
 BACKENDS = (*CMDB, *PROJECTMAN)
 FAULTS: list[dict[str, Any]] = [
@@ -35,16 +38,15 @@ def successes(testbed: LeakTestbed) -> None:
         }
         status, module = testbed.send("POST", "/modules", draft(backend, f"made-{backend}"), headers)
         scope = draft(backend, "")["scope"]
-        testbed.send("GET", f"/modules?backend={backend}&scope={scope}", None, headers)
+        modules = f"/modules?backend={backend}&scope={scope}"
+        testbed.send("GET", modules, None, headers)
         if not backend.endswith("-echo"):
             assert status == 201, module
-            testbed.send("GET", f"/modules/{module['id']}", None, headers)
-            testbed.send(
-                "PATCH", f"/modules/{module['id']}", {"name": f"renamed-{backend}", "description": "d"}, headers
-            )
-            testbed.send("DELETE", f"/modules/{module['id']}", None, headers)
+            path, patch = f"/modules/{module['id']}", {"name": f"renamed-{backend}", "description": "d"}
+            for method, body in (("GET", None), ("PATCH", patch), ("DELETE", None)):
+                testbed.send(method, path, body, headers)
         for _ in range(6):  # the echo backend has six encodings
-            testbed.send("GET", f"/modules?backend={backend}&scope={scope}", None, headers)
+            testbed.send("GET", modules, None, headers)
 
 
 def refusals(testbed: LeakTestbed) -> None:
@@ -121,28 +123,19 @@ def malformed(testbed: LeakTestbed) -> None:
 
 def crashes(testbed: LeakTestbed) -> None:
     """Kill workers and wait for their replacements."""
+    master = testbed.replica.group
     for number in (signal.SIGKILL, signal.SIGABRT):
-        victim = workers(testbed.replica)[0]
-        signal_worker(victim, number)
-        assert eventually(partial(_is_replaced, testbed, victim), 20)
+        victim = min(workers(master))
+        with suppress(ProcessLookupError):  # it may have ended already
+            os.kill(victim, number)
+        assert eventually(lambda: victim not in (running := workers(master)) and len(running) == 2, 20)  # noqa: B023
         assert eventually(lambda: testbed.send("GET", "/readyz")[0] == 200, 20)
-
-
-def _is_replaced(testbed: LeakTestbed, victim: int) -> bool:
-    running = workers(testbed.replica)
-    return victim not in running and len(running) == 2
 
 
 def read_everything(testbed: LeakTestbed) -> None:
     """Read every document and operation, then stop the gateway."""
-    for path in (
-        "/metrics",
-        "/openapi.json",
-        "/docs",
-        "/errors",
-        "/backends",
-        *(f"/backends/{name}" for name in BACKENDS),
-    ):
+    backends = [f"/backends/{name}" for name in BACKENDS]
+    for path in ("/metrics", "/openapi.json", "/docs", "/errors", "/backends", *backends):
         assert testbed.send("GET", path)[0] == 200, path
     for operation in rows(testbed, "SELECT id FROM operations"):
         testbed.send("GET", f"/operations/{operation[0]}")

@@ -16,7 +16,7 @@ ANY: Final = re.compile("|".join(map(re.escape, _PREFIXES)))
 
 
 class SecretMarkers:
-    """The secrets of one run, by name."""
+    """The secrets of one run, by name; `values` may also have secrets that another system has created."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -24,11 +24,6 @@ class SecretMarkers:
     def make(self, name: str) -> str:
         """Return the secret of this name, and create it at the first call."""
         return self.values.setdefault(name, f"{PREFIX}{name}-{secrets.token_hex(8)}")
-
-    def add(self, name: str, value: str) -> str:
-        """Add a secret that another system has created, and return it."""
-        self.values[name] = value
-        return value
 
     def leaks(self, text: str) -> Iterator[str]:
         """Yield the names of the secrets in a text, and any other marker with its context."""

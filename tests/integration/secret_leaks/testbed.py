@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,8 +19,8 @@ from gateway.twins import cmdb, projectman
 from gateway.twins.projectman.default_seed import DEFAULT_SEED
 from gateway.twins.server import running
 from tests.integration.chaos.replica import Replica
-from tests.integration.secret_leaks.collector import TraceCollector, run_collector
-from tests.integration.secret_leaks.echo_backend import run_echo_backend
+from tests.integration.http_client import CONNECTION_ERRORS, send
+from tests.integration.secret_leaks.echo_servers import create_collector, create_echo_backend
 from tests.integration.secret_leaks.secret_markers import SecretMarkers
 
 PROJECT: Final = "0792b7d26cb74bd799cbae80063dc74a"
@@ -53,7 +52,7 @@ class LeakTestbed:
     replica: Replica
     log: Path
     journal_url: str
-    collector: TraceCollector
+    exported: list[bytes]  # bodies that the trace exporter sent
     twins: Mapping[str, str]
     responses: list[tuple[str, str]] = field(default_factory=list)
 
@@ -63,16 +62,14 @@ class LeakTestbed:
         """Send a request with the caller's API key and record the response."""
         all_headers = {"X-Api-Key": self.markers.make("api-key"), "Content-Type": "application/json", **(headers or {})}
         content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        connection = HTTPConnection(self.address, timeout=15)
         try:
-            connection.request(method, path, content, {name: value for name, value in all_headers.items() if value})
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-        except (OSError, HTTPException) as error:
+            with closing(HTTPConnection(self.address, timeout=15)) as connection:
+                connection.request(method, path, content, {name: value for name, value in all_headers.items() if value})
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
+        except CONNECTION_ERRORS as error:
             self.responses.append((f"{method} {path}", repr(error)))
             return 0, None
-        finally:
-            connection.close()
         self.responses.append((f"{method} {path}", f"{response.status} {response.getheaders()} {text}"))
         with suppress(ValueError):
             return response.status, json.loads(text)
@@ -91,10 +88,10 @@ class LeakTestbed:
 
     def credentials(self, backend: str) -> dict[str, str]:
         """Return the caller's own backend credentials as headers, if the connection passes them through."""
-        if not backend.startswith(("cmdb-own", "pm-own")):
+        if "-own" not in backend:
             return {}
-        name = "X-Bk-Token" if backend.startswith("cmdb") else "X-Auth-Token"
-        return {name: self.markers.make("bk-token" if backend.startswith("cmdb") else "iam-token")}
+        header, secret = ("X-Bk-Token", "bk-token") if backend in CMDB else ("X-Auth-Token", "iam-token")
+        return {header: self.markers.make(secret)}
 
 
 def draft(backend: str, name: str) -> dict[str, Any]:
@@ -123,15 +120,17 @@ def run_testbed(folder: Path, journal_url: str) -> Iterator[LeakTestbed]:
     journal = journal_url.replace("postgres:@", f"postgres:{quote(password)}@")
     assert password in journal
     with ExitStack() as stack:
-        collector = stack.enter_context(run_collector())
-        twins = {
-            "cmdb": stack.enter_context(running(cmdb.create_twin(_cmdb_seed(markers)))),
-            "projectman": stack.enter_context(running(_create_projectman_twin(markers))),
-        }
-        markers.add("iam-token", _issue_token(twins["projectman"], markers.make("password")))
+        exported: list[bytes] = []
+        users = {"admin": {"token": markers.make("bk-token")}, "tom": {}}
+        cmdb_seed = {"apps": {"gateway": markers.make("app-secret")}, "users": users}
+        collector, echo_backend = create_collector(exported), create_echo_backend()
+        apps = (cmdb.create_twin(cmdb_seed), _create_projectman_twin(markers), echo_backend, collector)
+        cmdb_url, projectman_url, echo_url, collector_url = (stack.enter_context(running(app)) for app in apps)
+        twins = {"cmdb": cmdb_url, "projectman": projectman_url}
+        markers.values["iam-token"] = _issue_token(projectman_url, markers.make("password"))
         digest = hashlib.sha256(markers.make("api-key").encode()).hexdigest()
         path = folder / "gateway.toml"
-        path.write_text(configuration(twins, stack.enter_context(run_echo_backend()), digest))
+        path.write_text(configuration(twins, echo_url, digest))
         environ = {
             "GATEWAY_CONFIG": str(path),
             "GATEWAY_WORKERS": "2",
@@ -139,7 +138,7 @@ def run_testbed(folder: Path, journal_url: str) -> Iterator[LeakTestbed]:
             "APP_SECRET": markers.make("app-secret"),
             "SECRET_KEY": markers.make("secret-key"),
             "PASSWORD": markers.make("password"),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         }
@@ -147,34 +146,20 @@ def run_testbed(folder: Path, journal_url: str) -> Iterator[LeakTestbed]:
         replica = Replica(environ, folder / "gateway.log", application="tests.integration.secret_leaks.app:app")
         stack.callback(replica.kill)
         replica.start()
-        yield LeakTestbed(markers, replica.address, replica, folder / "gateway.log", journal, collector, twins)
-
-
-def workers(replica: Replica) -> list[int]:
-    """Return the process ids of the workers."""
-    children = Path(f"/proc/{replica.group}/task/{replica.group}/children").read_text()
-    return [int(pid) for pid in children.split()]
-
-
-def _cmdb_seed(markers: SecretMarkers) -> dict[str, Any]:
-    token = markers.make("bk-token")
-    return {"apps": {"gateway": markers.make("app-secret")}, "users": {"admin": {"token": token}, "tom": {}}}
-
-
-def _projectman_seed(markers: SecretMarkers) -> dict[str, Any]:
-    users: Any = DEFAULT_SEED["iam_users"]
-    keys = {"AKTEST": markers.make("secret-key")}
-    return {**DEFAULT_SEED, "iam_users": [{**users[0], "password": markers.make("password")}], "access_keys": keys}
+        yield LeakTestbed(markers, replica.address, replica, folder / "gateway.log", journal, exported, twins)
 
 
 def _create_projectman_twin(markers: SecretMarkers) -> Flask:
     """Create a twin whose issued tokens are added to the markers."""
-    twin = projectman.create_twin(_projectman_seed(markers))
+    users: Any = DEFAULT_SEED["iam_users"]
+    user = {**users[0], "password": markers.make("password")}
+    keys = {"AKTEST": markers.make("secret-key")}
+    twin = projectman.create_twin({**DEFAULT_SEED, "iam_users": [user], "access_keys": keys})
 
     @twin.after_request
     def add_token(response: Response) -> Response:
         if token := response.headers.get("X-Subject-Token"):
-            markers.add(f"token-{len(markers.values)}", token)
+            markers.values[f"token-{len(markers.values)}"] = token
         return response
 
     return twin
@@ -183,13 +168,5 @@ def _create_projectman_twin(markers: SecretMarkers) -> Flask:
 def _issue_token(url: str, password: str) -> str:
     """Return a token that a caller gets from IAM with its password."""
     identity = {"methods": ["password"], "password": {"user": {**USER, "password": password}}}
-    body = json.dumps({"auth": {"identity": identity, "scope": {"project": {"name": "cn-north-4"}}}}).encode()
-    with closing(HTTPConnection(url.removeprefix("http://"), timeout=5)) as connection:
-        connection.request("POST", "/v3/auth/tokens", body, {"Content-Type": "application/json"})
-        return str(connection.getresponse().headers["X-Subject-Token"])
-
-
-def signal_worker(pid: int, number: int) -> None:
-    """Send a signal to a worker, which may have ended already."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
+    body = {"auth": {"identity": identity, "scope": {"project": {"name": "cn-north-4"}}}}
+    return send(url.removeprefix("http://"), "POST", "/v3/auth/tokens", body).headers["X-Subject-Token"]

@@ -15,7 +15,7 @@ from typing import Final
 from greenlet import greenlet
 
 from gateway.app import create_app, load_settings_or_exit
-from tests.integration.soak.samples import VARIABLE
+from tests.integration.soak.resources import VARIABLE
 
 _INTERVAL: Final = 3.0
 

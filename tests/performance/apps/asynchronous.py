@@ -9,12 +9,10 @@ from fastapi import FastAPI, HTTPException  # type: ignore[import-not-found] # i
 from httpx import AsyncClient  # type: ignore[import-not-found] # installed for the benchmark only
 from pydantic import BaseModel
 
-from tests.performance.bodies import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
+from tests.performance.messages import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
 
 
 class Draft(BaseModel):
-    """The body of a create."""
-
     backend: str
     scope: str
     parent: str
@@ -23,8 +21,6 @@ class Draft(BaseModel):
 
 
 class Module(BaseModel):
-    """The body of a response."""
-
     id: int
     name: str
     parent: str
@@ -35,18 +31,9 @@ class Module(BaseModel):
 _client: Final = AsyncClient(base_url=os.environ["BENCH_CMDB"], timeout=10)
 
 
-async def ready() -> dict[str, str]:
-    """Answer the readiness check."""
-    return {"status": "ready"}
-
-
 async def create(draft: Draft) -> Module:
     """Create a module in CMDB."""
-    data = {
-        "bk_parent_id": int(draft.parent),
-        "bk_module_name": draft.name,
-        "operator": ",".join(draft.owners),
-    }
+    data = {"bk_parent_id": int(draft.parent), "bk_module_name": draft.name, "operator": ",".join(draft.owners)}
     scope = {"bk_biz_id": int(draft.scope), "bk_set_id": int(draft.parent)}
     return _to_module(await _call(CMDB_CREATE, {**scope, "data": data}))
 
@@ -62,13 +49,12 @@ async def read(module_id: str) -> Module:
     return _to_module(data["info"][0])
 
 
-async def _call(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+async def _call(path: str, arguments: dict[str, Any]) -> Any:
     response = await _client.post(path, json={**CMDB_CREDENTIALS, **arguments})
-    envelope: dict[str, Any] = response.json()
+    envelope = response.json()
     if not envelope["result"]:
         raise HTTPException(502, envelope["message"])
-    data: dict[str, Any] = envelope["data"]
-    return data
+    return envelope["data"]
 
 
 def _to_module(row: dict[str, Any]) -> Module:
@@ -82,6 +68,5 @@ def _to_module(row: dict[str, Any]) -> Module:
 
 
 app: Final = FastAPI()
-app.add_api_route("/", ready)
 app.add_api_route("/modules", create, methods=["POST"], status_code=201)
 app.add_api_route("/modules/{module_id}", read)

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Final
 
 from flask import Flask, Response
 
-from tests.performance.bodies import READ_ID, cmdb_row
+from tests.performance.messages import READ_ID, cmdb_row
 
 _BODY: Final = json.dumps(cmdb_row(READ_ID, "test")).encode()
 
 
-class _NoRequests:
-    """Stands in for the provisioner, which config/gunicorn.conf.py queries at shutdown."""
-
-    draining = False
-
-    def in_flight(self) -> int:
-        return 0
-
-
 app = Flask(__name__, static_folder=None)
-app.extensions["provisioner"] = _NoRequests()
+#: gateway.server asks the provisioner at shutdown.
+app.extensions["provisioner"] = SimpleNamespace(draining=False, in_flight=lambda: 0)
 
 
 @app.get("/")

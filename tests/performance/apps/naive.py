@@ -9,12 +9,10 @@ import requests
 from flask import Flask, Response, abort, jsonify, request
 from marshmallow import Schema, fields
 
-from tests.performance.bodies import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
+from tests.performance.messages import CMDB_CREATE, CMDB_CREDENTIALS, CMDB_SEARCH
 
 
 class Draft(Schema):
-    """The body of a create."""
-
     backend = fields.String(required=True)
     scope = fields.String(required=True)
     parent = fields.String(required=True)
@@ -23,8 +21,6 @@ class Draft(Schema):
 
 
 class Module(Schema):
-    """The body of a response."""
-
     id = fields.Integer(attribute="bk_module_id")
     name = fields.String(attribute="bk_module_name")
     parent = fields.String(attribute="bk_set_id")
@@ -35,21 +31,12 @@ class Module(Schema):
 app = Flask(__name__)
 
 
-@app.get("/")
-def ready() -> Response:
-    """Answer the readiness check."""
-    return jsonify(status="ready")
-
-
 @app.post("/modules")
 def create() -> tuple[Response, int]:
     """Create a module in CMDB."""
     draft: dict[str, Any] = Draft().load(request.get_json())
-    data = {
-        "bk_parent_id": int(draft["parent"]),
-        "bk_module_name": draft["name"],
-        "operator": ",".join(draft["owners"]),
-    }
+    owner = ",".join(draft["owners"])
+    data = {"bk_parent_id": int(draft["parent"]), "bk_module_name": draft["name"], "operator": owner}
     scope = {"bk_biz_id": int(draft["scope"]), "bk_set_id": int(draft["parent"])}
     return jsonify(Module().dump(_call(CMDB_CREATE, {**scope, "data": data}))), 201
 
@@ -66,10 +53,9 @@ def read(module_id: str) -> Response:
     return jsonify(Module().dump(data["info"][0]))
 
 
-def _call(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _call(path: str, arguments: dict[str, Any]) -> Any:
     response = requests.post(os.environ["BENCH_CMDB"] + path, json={**CMDB_CREDENTIALS, **arguments}, timeout=10)
-    envelope: dict[str, Any] = response.json()
+    envelope = response.json()
     if not envelope["result"]:
         abort(502, envelope["message"])
-    data: dict[str, Any] = envelope["data"]
-    return data
+    return envelope["data"]

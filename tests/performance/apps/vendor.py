@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from os import environ
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.performance.bodies import CMDB_CREDENTIALS, OWNER, PROJECT
+from tests.performance.messages import CMDB_CREDENTIALS, OWNER, PROJECT
 
 Create = Callable[[str], None]
 _WARM_UP: Final = 20
@@ -49,13 +49,10 @@ def projectman(url: str) -> Create:
     return create
 
 
-CLIENTS: Final[Mapping[str, Callable[[str], Create]]] = {"cmdb": cmdb, "projectman": projectman}
-
-
 def main(name: str, url: str, run: str, count: int) -> None:
     """Create `count` modules after a warm-up and print requests, seconds and CPU seconds of all threads."""
     with TemporaryDirectory(prefix="bench-home-") as environ["HOME"]:  # the clients write there when imported
-        create = CLIENTS[name](url)
+        create = {"cmdb": cmdb, "projectman": projectman}[name](url)
         for number in range(_WARM_UP):
             create(f"w{run}{number}")
         started, cpu = time.monotonic(), time.process_time()
