@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -17,7 +19,7 @@ from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
 from tests.contract.fixtures.cmdb import options as cmdb_options
 from tests.contract.fixtures.projectman import OWNER, PROJECT, options
-from tests.unit.validation_parity.signing import signed
+from tests.unit.twins.projectman.api import sign_at
 
 _CONTROLS: Final = {chr(code) for code in (*range(0x20), 0x7F)}
 #: Characters at the edges of both rules.
@@ -164,11 +166,15 @@ def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
 
 
 def create_in_projectman(projectman: FlaskClient, **fields: Any) -> tuple[int, dict[str, Any]]:
-    body = {"owner": {"user_id": OWNER}, **fields}
-    fields_to_send = {key: value for key, value in body.items() if value is not None}
-    response = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", fields_to_send)
+    fields = {"owner": {"user_id": OWNER}, **fields}
+    fields_to_send = {key: value for key, value in fields.items() if value is not None}
+    path = f"/v4/projects/{PROJECT}/module"
+    body = json.dumps(fields_to_send).encode()
+    response = projectman.post(path, data=body, headers=sign_at(datetime.now(UTC), path, method="POST", body=body))
     return response.status_code, response.get_json()
 
 
 def delete_in_projectman(projectman: FlaskClient, module_id: int) -> None:
-    assert signed(projectman, "DELETE", f"/v4/projects/{PROJECT}/modules/{module_id}").status_code == 204
+    path = f"/v4/projects/{PROJECT}/modules/{module_id}"
+    headers = sign_at(datetime.now(UTC), path, method="DELETE")
+    assert projectman.delete(path, headers=headers).status_code == 204
