@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from hypothesis import settings
+from requests.adapters import HTTPAdapter
 
 from gateway import identity
 from gateway.api import AppDependencies, create_api
@@ -21,6 +22,7 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
+from gateway.transport.connection_pool import PooledAdapter
 
 NO_AUTH = AuthConfig()
 # A deadline would fail tests on a busy machine.
@@ -103,6 +105,14 @@ def clock() -> VirtualClock:
 def call(clock: VirtualClock) -> CallContext:
     """The context of a request whose deadline is in ten seconds on the virtual clock."""
     return CallContext("test-request", clock.monotonic() + 10.0)
+
+
+@pytest.fixture
+def adapter(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The method that `responses` replaces; it needs two more public members of requests' HTTPAdapter."""
+    for member in ("build_response", "max_retries"):
+        monkeypatch.setattr(PooledAdapter, member, getattr(HTTPAdapter(), member), raising=False)
+    return "gateway.transport.connection_pool.PooledAdapter.send"
 
 
 @pytest.fixture

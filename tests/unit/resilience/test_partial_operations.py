@@ -30,9 +30,8 @@ from gateway.twins.cmdb import create_twin as create_cmdb
 from gateway.twins.projectman import create_twin as create_projectman
 from gateway.twins.server import running
 from tests.conftest import VirtualClock
-from tests.contract.fixtures import cmdb as cmdb_fixture
-from tests.contract.fixtures import projectman as projectman_fixture
-from tests.contract.fixtures.ledger import effective_writes
+from tests.contract.testbed import effective_writes
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 from tests.unit.transport.doubles import After
 
 pytestmark = pytest.mark.loopback
@@ -77,7 +76,7 @@ class BackendUnderTest:
 def run_cmdb() -> Iterator[BackendUnderTest]:
     limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_cmdb()) as url:
-        options = replace(cmdb_fixture.options(url), limits=LIMITS)
+        options = cmdb_options(url, limits=LIMITS)
         backend = cmdb.create_backend("cmdb", options, clock, BackendServices(limiter=limiter))
         yield BackendUnderTest(
             RetryingBackend(backend, clock), limiter, url, ModuleDraft(scope="1", parent="10", name="", owners=())
@@ -88,10 +87,10 @@ def run_cmdb() -> Iterator[BackendUnderTest]:
 def run_projectman() -> Iterator[BackendUnderTest]:
     limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_projectman()) as url:
-        options = projectman_fixture.options(url, limits=LIMITS)
+        options = projectman_options(url, limits=LIMITS)
         backend = projectman.create_backend("pm", options, clock, BackendServices(limiter=limiter))
-        owner = projectman_fixture.OWNER
-        draft = ModuleDraft(scope=projectman_fixture.PROJECT, parent=None, name="", owners=(owner,))
+        owner = OWNER
+        draft = ModuleDraft(scope=PROJECT, parent=None, name="", owners=(owner,))
         yield BackendUnderTest(RetryingBackend(backend, clock), limiter, url, draft)
 
 

@@ -17,8 +17,7 @@ from gateway.backends.projectman.capabilities import build_capabilities as proje
 from gateway.domain.capabilities import Capabilities, strip_whitespace
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
-from tests.contract.fixtures.cmdb import options as cmdb_options
-from tests.contract.fixtures.projectman import OWNER, PROJECT, options
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 from tests.unit.twins.projectman.api import sign_at
 
 _CONTROLS: Final = {chr(code) for code in (*range(0x20), 0x7F)}
@@ -51,7 +50,7 @@ _QUIET: Final = settings(
     max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _CMDB: Final = cmdb_capabilities(cmdb_options("http://127.0.0.1:1"))
-_PROJECTMAN: Final = projectman_capabilities(options("http://127.0.0.1:1"))
+_PROJECTMAN: Final = projectman_capabilities(projectman_options("http://127.0.0.1:1"))
 
 
 @pytest.fixture(scope="module")
