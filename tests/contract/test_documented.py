@@ -46,11 +46,11 @@ class Case:
 
 
 def _esb() -> Backend:
-    return cmdb.create_backend("cmdb", cmdb_options(BASE, "esb"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(BASE, "esb", attributes=()), SystemClock())
 
 
 def _apigw() -> Backend:
-    return cmdb.create_backend("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw", attributes=()), SystemClock())
 
 
 def _projectman() -> Backend:

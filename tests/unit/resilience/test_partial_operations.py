@@ -21,7 +21,6 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import State
 from gateway.provisioning.create import CreateRequest
-from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend
@@ -151,18 +150,9 @@ def test_applied_change_is_never_reported_as_not_applied(
 
 @pytest.mark.parametrize("failure", ADMISSION_FAILURES)
 def test_refused_create_is_settled(
-    testbed: BackendUnderTest, journal: Journal, clock: VirtualClock, failure: str
+    testbed: BackendUnderTest, journal: Journal, provisioner: Provisioner, clock: VirtualClock, failure: str
 ) -> None:
     """Nothing was sent: the operation is settled as refused without a lookup, and the name is free again."""
-    ids = itertools.count(1)
-    provisioner = Provisioner(
-        journal=journal,
-        runtime=clock,
-        new_id=lambda: f"op-{next(ids)}",
-        worker_id="worker",
-        known_modules=KnownModules(journal, clock),
-        backend_clocks=BackendClocks(clock),
-    )
     create_request = CreateRequest(draft=replace(testbed.draft, name="refused"), caller="c", idempotency_key="k")
     call = CallContext("r", clock.monotonic() + 10.0)
     testbed.refuse_after(0, ADMISSION_FAILURES[failure])
