@@ -6,10 +6,12 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import pytest
 from flask import Flask
 from hypothesis import settings
+from requests.adapters import HTTPAdapter
 
 from gateway import identity
 from gateway.api import AppDependencies, create_api
@@ -21,6 +23,7 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
+from gateway.transport.connection_pool import PooledAdapter
 
 NO_AUTH = AuthConfig()
 # A deadline would fail tests on a busy machine.
@@ -34,17 +37,9 @@ pytest_plugins = ["tests.integration.secret_leaks.plugin"]
 _MEASURED = ("tests/unit/", "tests/contract/", "tests/architecture/")
 
 
-class LocalSocket:
-    """Stands in for the socket of a connection to a local address, which a server puts into the environment."""
-
-    def __init__(self, address: object = ("127.0.0.1", 8000)) -> None:
-        self.address = address
-
-    def getsockname(self) -> object:
-        """Return the local address, or raise it if it is an error."""
-        if isinstance(self.address, Exception):
-            raise self.address
-        return self.address
+def local_socket(address: object = ("127.0.0.1", 8000)) -> mock.Mock:
+    """Stand in for a connection's socket in a server's environment, with an address or the error of reading it."""
+    return mock.Mock(**{"getsockname.side_effect": itertools.repeat(address)})
 
 
 def serve_locally(app: Flask) -> Flask:
@@ -52,7 +47,7 @@ def serve_locally(app: Flask) -> Flask:
     wsgi_app = app.wsgi_app
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
-        environ.setdefault("gunicorn.socket", LocalSocket())
+        environ.setdefault("gunicorn.socket", local_socket())
         return wsgi_app(environ, start_response)
 
     app.wsgi_app = call  # type: ignore[method-assign]
@@ -111,6 +106,14 @@ def call(clock: VirtualClock) -> CallContext:
 
 
 @pytest.fixture
+def adapter(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The method that `responses` replaces; it needs two more public members of requests' HTTPAdapter."""
+    for member in ("build_response", "max_retries"):
+        monkeypatch.setattr(PooledAdapter, member, getattr(HTTPAdapter(), member), raising=False)
+    return "gateway.transport.connection_pool.PooledAdapter.send"
+
+
+@pytest.fixture
 def journal() -> Iterator[Journal]:
     """A journal in memory."""
     journal = create_journal("sqlite:///:memory:")
@@ -119,25 +122,45 @@ def journal() -> Iterator[Journal]:
 
 
 @pytest.fixture
-def build(clock: VirtualClock, journal: Journal) -> Callable[..., Flask]:
-    """Return a function that builds the service over the backends passed to it; ids are consecutive numbers."""
-    ids, operations, changes = itertools.count(1), itertools.count(1), itertools.count(1)
+def known_modules(journal: Journal, clock: VirtualClock) -> KnownModules:
+    return KnownModules(journal, clock)
+
+
+@pytest.fixture
+def provisioner(journal: Journal, clock: VirtualClock, known_modules: KnownModules) -> Provisioner:
+    """A provisioner whose operation ids are op-1, op-2 and so on."""
+    ids = itertools.count(1)
+    return Provisioner(
+        journal=journal,
+        runtime=clock,
+        new_id=lambda: f"op-{next(ids)}",
+        worker_id="worker",
+        known_modules=known_modules,
+        backend_clocks=BackendClocks(clock),
+    )
+
+
+@pytest.fixture
+def changes(journal: Journal, clock: VirtualClock) -> ChangeService:
+    """A service whose change ids are change-1, change-2 and so on."""
+    ids = itertools.count(1)
+    return ChangeService(journal, clock, lambda: f"change-{next(ids)}")
+
+
+@pytest.fixture
+def build(
+    clock: VirtualClock, journal: Journal, provisioner: Provisioner, changes: ChangeService
+) -> Callable[..., Flask]:
+    """Return a function that builds the service over the backends passed to it; request ids are consecutive numbers."""
+    ids = itertools.count(1)
 
     def build_service(
         backends: Mapping[str, Backend], auth: AuthConfig = NO_AUTH, limiter: RateLimiter | None = None
     ) -> Flask:
-        provisioner = Provisioner(
-            journal=journal,
-            runtime=clock,
-            new_id=lambda: f"operation-{next(operations)}",
-            worker_id="test",
-            known_modules=KnownModules(journal, clock),
-            backend_clocks=BackendClocks(clock),
-        )
         dependencies = AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            changes=ChangeService(journal, clock, lambda: f"change-{next(changes)}"),
+            changes=changes,
             render_metrics=Metrics(journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",

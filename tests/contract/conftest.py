@@ -5,13 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from unittest import mock
 
 import pytest
-from requests.adapters import HTTPAdapter
 
 from gateway.domain.backend import CallContext
-from gateway.transport.connection_pool import PooledAdapter
 from tests.contract.testbed import BackendFixture, find_fixtures
 
 _NUMBERS = itertools.count(1)
@@ -33,14 +30,3 @@ def call() -> CallContext:
 def new_name() -> Callable[[], str]:
     """A function that returns unused names, valid for every backend."""
     return lambda: f"contract-{next(_NUMBERS)}"
-
-
-@pytest.fixture(autouse=True)
-def members_that_responses_needs() -> Iterator[None]:
-    """`responses` needs two more public members of requests' HTTPAdapter than a BaseAdapter has."""
-    published = HTTPAdapter()
-    with (
-        mock.patch.object(PooledAdapter, "build_response", published.build_response, create=True),
-        mock.patch.object(PooledAdapter, "max_retries", published.max_retries, create=True),
-    ):
-        yield

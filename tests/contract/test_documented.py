@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,10 +15,7 @@ from gateway.backends import cmdb, projectman
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, ModuleAlreadyExists, OwnerNotFound
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
-from tests.contract.fixtures.cmdb import options as cmdb_options
-from tests.contract.fixtures.projectman import OWNER, PROJECT
-from tests.contract.fixtures.projectman import options as projectman_options
-from tests.unit.backends.conftest import ADAPTER
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 
 BASE: Final = "http://backend.test"
 _ESB: Final = f"{BASE}/api/c/compapi/v2/cc"
@@ -50,11 +46,11 @@ class Case:
 
 
 def _esb() -> Backend:
-    return cmdb.create_backend("cmdb", cmdb_options(BASE, "esb"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(BASE, "esb", attributes=()), SystemClock())
 
 
 def _apigw() -> Backend:
-    return cmdb.create_backend("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw"), SystemClock())
+    return cmdb.create_backend("cmdb", cmdb_options(f"{BASE}/api/bk-cmdb/prod", "apigw", attributes=()), SystemClock())
 
 
 def _projectman() -> Backend:
@@ -275,29 +271,14 @@ CASES: Final = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.source)
-def test_documented_exchange(case: Case, call: CallContext) -> None:
+def test_documented_exchange(case: Case, call: CallContext, adapter: str) -> None:
     """The adapter sends exactly the documented requests, in this order, and reads the documented responses."""
-    with responses.RequestsMock(registry=responses.registries.OrderedRegistry, target=ADAPTER) as backend:
+    with responses.RequestsMock(registry=responses.registries.OrderedRegistry, target=adapter) as backend:
         for exchange in case.exchanges:
-            backend.add(_response(exchange))
+            match = [responses.matchers.json_params_matcher(exchange.sends)]
+            backend.add(exchange.method, exchange.url, json=exchange.answer, status=exchange.status, match=match)
         if isinstance(case.answers, type) and issubclass(case.answers, GatewayError):
             with pytest.raises(case.answers):
                 case.ask(case.backend(), call)
         else:
             assert case.read(case.ask(case.backend(), call)) == case.answers
-
-
-def _response(exchange: Exchange) -> responses.Response:
-    def body_matches(request: Any) -> tuple[bool, str]:
-        sent = json.loads(request.body) if request.body else None
-        return sent == exchange.sends, f"sent {sent}, documented {exchange.sends}"
-
-    body = "" if exchange.answer is None else json.dumps(exchange.answer)
-    return responses.Response(
-        exchange.method,
-        exchange.url,
-        body=body,
-        status=exchange.status,
-        match=[body_matches],
-        content_type="application/json",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -18,10 +17,8 @@ from gateway.twins.cmdb import create_twin
 from gateway.twins.projectman import create_twin as create_projectman
 from gateway.twins.projectman.default_seed import DEFAULT_SEED
 from gateway.twins.server import running
-from tests.contract.fixtures.cmdb import options
-from tests.contract.fixtures.projectman import OWNER, PROJECT
-from tests.contract.fixtures.projectman import options as projectman_options
 from tests.unit.api.problems import assert_problem, field_errors
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 
 pytestmark = pytest.mark.loopback
 ROUTES: Final = pytest.mark.parametrize("route", ["esb", "apigw"])
@@ -32,7 +29,7 @@ DRAFT: Final = {"backend": "cmdb", "scope": "1", "parent": "10", "name": "redis"
 def service(build: Callable[..., Flask], route: str, version: str = "3.14", **changes: Any) -> Iterator[FlaskClient]:
     """The service over a twin with custom attributes: `remark`, `tier`, and `absent`, which the model does not have."""
     with running(create_twin({"version": version})) as url:
-        connection = replace(options(url, route, ("remark", "tier", "absent")), **changes)
+        connection = cmdb_options(url, route, **{"attributes": ("remark", "tier", "absent"), **changes})
         yield build({"cmdb": create_backend("cmdb", connection, SystemClock())}).test_client()
 
 

@@ -18,9 +18,9 @@ from gateway.backends.projectman import create_backend
 from gateway.backends.projectman.options import Passthrough
 from gateway.twins.projectman import create_twin
 from gateway.twins.server import running
-from tests.contract.fixtures.ledger import effective_writes
-from tests.contract.fixtures.projectman import OWNER, PROJECT, options
+from tests.contract.testbed import effective_writes
 from tests.unit.api.problems import assert_problem
+from tests.unit.backends.connections import OWNER, PROJECT, projectman_options
 
 pytestmark = pytest.mark.loopback
 BODY = {"backend": "pm", "scope": PROJECT, "name": "demo", "owners": [OWNER]}
@@ -73,7 +73,7 @@ class Service:
 @pytest.fixture
 def service(build: Callable[..., Flask], clock: SystemRuntime) -> Iterator[Service]:
     with running(create_twin()) as url:
-        backend = create_backend("pm", options(url, Passthrough()), clock)  # type: ignore[arg-type]
+        backend = create_backend("pm", projectman_options(url, auth=Passthrough()), clock)
         yield Service(build({"pm": backend}), url)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
+import requests
+
 from gateway import backends
 from gateway.domain.backend import Backend
 from gateway.domain.module import ModuleDraft
@@ -42,6 +44,11 @@ class BackendFixture:
             description=self.description,
             owners=(self.owner,),
         )
+
+
+def effective_writes(url: str) -> int:
+    """Return the number of writes that a twin applied."""
+    return len(requests.get(f"{url}/twin/ledger", timeout=5).json()["writes"])
 
 
 FixtureFactory = Callable[[], AbstractContextManager[BackendFixture]]

@@ -17,7 +17,7 @@ from gateway.api import cors
 from gateway.twins.server import running
 from tests.integration.browser.chromium import needs_chromium, open_page
 from tests.unit.api.callers import auth, caller
-from tests.unit.api.connections import capabilities
+from tests.unit.api.conftest import capabilities
 from tests.unit.api.fake_backend import FakeBackend
 
 pytestmark = [pytest.mark.loopback, needs_chromium]

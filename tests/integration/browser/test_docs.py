@@ -13,7 +13,7 @@ from gateway.domain.backend import Backend
 from gateway.twins.server import running
 from tests.conftest import VirtualClock
 from tests.integration.browser.chromium import needs_chromium, open_page
-from tests.unit.api.connections import create_backends
+from tests.unit.backends.connections import create_backends
 
 pytestmark = [pytest.mark.loopback, needs_chromium]
 

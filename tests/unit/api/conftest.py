@@ -9,8 +9,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway.domain.backend import Backend
-from tests.unit.api.connections import PROJECT, capabilities
+from gateway.domain.capabilities import Capabilities
+from tests.conftest import VirtualClock
 from tests.unit.api.fake_backend import FakeBackend
+from tests.unit.backends.connections import PROJECT, create_backends
+
+
+def capabilities(name: str) -> Capabilities:
+    """Return the capabilities of the real adapter."""
+    return create_backends(VirtualClock())[name].capabilities
 
 
 @pytest.fixture

@@ -24,12 +24,11 @@ from gateway.domain.backend import Backend
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
 from gateway.twins.server import running
-from tests.contract.fixtures import cmdb as cmdb_fixture
-from tests.contract.fixtures import projectman as projectman_fixture
 from tests.unit.api.callers import auth, caller, key
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 
 pytestmark = pytest.mark.loopback
-PROJECT: Final = projectman_fixture.PROJECT
+
 #: connection: a scope that exists and one that does not.
 SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "cmdb": ("1", "999"),
@@ -97,9 +96,9 @@ def _connections() -> Iterator[Connections]:
         clock = SystemClock()
         yield Connections(
             {
-                "cmdb": cmdb.create_backend("cmdb", cmdb_fixture.options(cmdb_url), clock),
-                "cmdb-2": cmdb.create_backend("cmdb-2", cmdb_fixture.options(cmdb_url, "apigw"), clock),
-                "pm": projectman.create_backend("pm", projectman_fixture.options(projectman_url), clock),
+                "cmdb": cmdb.create_backend("cmdb", cmdb_options(cmdb_url), clock),
+                "cmdb-2": cmdb.create_backend("cmdb-2", cmdb_options(cmdb_url, "apigw"), clock),
+                "pm": projectman.create_backend("pm", projectman_options(projectman_url), clock),
             },
             (cmdb_url, projectman_url),
         )
@@ -127,9 +126,7 @@ _REQUESTS = st.sampled_from(
 def _send(client: FlaskClient, case: RequestCase) -> Any:
     native_ref = "10.7" if case.connection.startswith("cmdb") else "7"
     path = f"/modules/{case.connection}.{case.scope}.{native_ref}"
-    fields: dict[str, Any] = (
-        {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [projectman_fixture.OWNER]}
-    )
+    fields: dict[str, Any] = {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [OWNER]}
     body = {"backend": case.connection, "scope": case.scope, "name": "portal", **fields}
     headers = key("portal")
     if case.kind == "list":

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from gateway.domain.backend import Backend
 from tests.conftest import VirtualClock
-from tests.unit.api.connections import PROJECT, create_backends
 from tests.unit.api.problems import assert_problem
+from tests.unit.backends.connections import PROJECT, create_backends
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendRejectedCredentials, OutcomeUnknown
 from gateway.resilience import create_rate_limiter
-from tests.conftest import LocalSocket, VirtualClock
+from tests.conftest import VirtualClock, local_socket
 from tests.unit.api.callers import auth, caller, key
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
@@ -292,10 +292,10 @@ def test_operation_of_another_caller_is_not_named(
 @pytest.mark.parametrize(
     "connection",
     [
-        {"gunicorn.socket": LocalSocket(("192.0.2.2", 8000))},
-        {"gunicorn.socket": LocalSocket(OSError("closed"))},
+        {"gunicorn.socket": local_socket(("192.0.2.2", 8000))},
+        {"gunicorn.socket": local_socket(OSError("closed"))},
         {"gunicorn.socket": None},
-        {"gunicorn.socket": None, "werkzeug.socket": LocalSocket(("::", 8000, 0, 0))},
+        {"gunicorn.socket": None, "werkzeug.socket": local_socket(("::", 8000, 0, 0))},
     ],
 )
 @pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("OPTIONS", "/modules"), *PROTECTED])
@@ -305,7 +305,8 @@ def test_not_local(build: Any, cmdb: FakeBackend, connection: dict[str, Any], me
     response = client.open(path, method=method, environ_overrides=connection, headers={"Host": "localhost"})
     assert assert_problem(response, 403, "forbidden")["detail"].startswith("auth.mode is none")
     assert not cmdb.sent
-    assert client.get("/backends", environ_overrides={"gunicorn.socket": LocalSocket("/run/g.sock")}).status_code == 200
+    unix = {"gunicorn.socket": local_socket("/run/g.sock")}
+    assert client.get("/backends", environ_overrides=unix).status_code == 200
 
 
 def test_not_local_with_authentication(auth_client: FlaskClient) -> None:

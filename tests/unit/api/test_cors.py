@@ -11,8 +11,6 @@ from werkzeug.test import TestResponse
 
 from gateway import identity
 from gateway.api import AppDependencies, cors, create_api
-from gateway.domain.journal import Journal
-from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
@@ -165,19 +163,14 @@ def test_disabled(app: Flask, origins: list[str]) -> None:
 
 
 @pytest.fixture
-def auth_client(clock: VirtualClock, journal: Journal, cmdb: FakeBackend) -> FlaskClient:
+def auth_client(
+    clock: VirtualClock, provisioner: Provisioner, changes: ChangeService, cmdb: FakeBackend
+) -> FlaskClient:
     """The service with authentication and one configured origin."""
     dependencies = AppDependencies(
         backends={cmdb.name: cmdb},
-        provisioner=Provisioner(
-            journal=journal,
-            runtime=clock,
-            new_id=lambda: "operation",
-            worker_id="test",
-            known_modules=KnownModules(journal, clock),
-            backend_clocks=BackendClocks(clock),
-        ),
-        changes=ChangeService(journal, clock, lambda: "change"),
+        provisioner=provisioner,
+        changes=changes,
         render_metrics=bytes,
         clock=clock,
         new_id=lambda: "request",

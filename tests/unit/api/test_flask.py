@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.api.context import dependencies, request_context
-from tests.conftest import LocalSocket
+from tests.conftest import local_socket
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
 LIST = "/modules?backend=cmdb&scope=1"
-LOCAL = {"gunicorn.socket": LocalSocket()}
+LOCAL = {"gunicorn.socket": local_socket()}
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -202,7 +202,7 @@ def test_test_client(app: Flask, cmdb: FakeBackend) -> None:
         client.post("/modules", json=body(cmdb))
         assert request.url_rule is not None
         assert request.url_rule.rule == "/modules"
-        assert request_context().operation == "operation-1"
+        assert request_context().operation == "op-1"
         client.get("/modules/cmdb.1.10.1")
         assert request.view_args == {"module_id": "cmdb.1.10.1"}
     assert not has_request_context()

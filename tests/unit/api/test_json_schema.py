@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from gateway.domain.capabilities import strip_whitespace
-from tests.unit.api.connections import capabilities
+from tests.unit.api.conftest import capabilities
 from tests.unit.api.fake_backend import OWNER, FakeBackend, body
 from tests.unit.api.problems import assert_problem
 

@@ -157,7 +157,7 @@ def test_journal(client: FlaskClient, cmdb: FakeBackend, journal: Journal) -> No
     """The journal stores the English detail and the message's key, whatever language the request had."""
     client.post("/modules", json=body(cmdb))
     client.post("/modules", json=body(cmdb), headers=ZH)
-    operation = journal.get("operation-2")
+    operation = journal.get("op-2")
     assert operation is not None
     assert operation.error is not None
     assert operation.error["detail"] == "A module named 'demo' already exists under parent 10 of scope 1."

@@ -23,12 +23,12 @@ SECOND = {**key("second"), "X-Request-Id": "id-of-second"}
 
 @pytest.fixture
 def client(build: Callable[[Mapping[str, Backend], AuthConfig], Flask], cmdb: FakeBackend) -> FlaskClient:
-    """The service with two callers; the first one's create, operation-1, has an unknown outcome."""
+    """The service with two callers; the first one's create, op-1, has an unknown outcome."""
     config = auth(caller("first", "*:*:*"), caller("second", "*:*:*", acting_user="tom"))
     client = build({"cmdb": cmdb}, config).test_client()
     cmdb.fails["create"] = OutcomeUnknown()
     response = client.post("/modules", json=body(cmdb), headers=FIRST)
-    assert assert_problem(response, 504, "outcome_unknown", "unknown")["instance"] == "/operations/operation-1"
+    assert assert_problem(response, 504, "outcome_unknown", "unknown")["instance"] == "/operations/op-1"
     del cmdb.fails["create"]
     return client
 
@@ -41,10 +41,10 @@ def test_another_caller(client: FlaskClient, cmdb: FakeBackend, headers: dict[st
     problem = assert_problem(response, 409, "create_in_progress")
     assert "instance" not in problem
     assert int(response.headers["Retry-After"]) > 0
-    for secret in ("operation-1", "id-of-first", '"first"'):
+    for secret in ("op-1", "id-of-first", '"first"'):
         assert secret not in response.text
     assert len(cmdb.sent) == before
-    assert_problem(client.get("/operations/operation-1", headers=SECOND), 404, "operation_not_found")
+    assert_problem(client.get("/operations/op-1", headers=SECOND), 404, "operation_not_found")
 
 
 @pytest.mark.parametrize("changes", [{"owners": ["tom"]}, {"attributes": {"remark": "x"}}])
@@ -60,6 +60,6 @@ def test_another_body(client: FlaskClient, cmdb: FakeBackend, headers: dict[str,
 def test_same_caller(client: FlaskClient, cmdb: FakeBackend, headers: dict[str, str]) -> None:
     """A repeat of the caller's own create is unknown at its deadline, with its operation."""
     response = client.post("/modules", json=body(cmdb), headers={**FIRST, **headers})
-    assert assert_problem(response, 504, "outcome_unknown", "unknown")["instance"] == "/operations/operation-1"
+    assert assert_problem(response, 504, "outcome_unknown", "unknown")["instance"] == "/operations/op-1"
     accepted = client.post("/modules", json=body(cmdb), headers={**FIRST, **headers, **ASYNC})
-    assert (accepted.status_code, accepted.headers["Location"]) == (202, "/operations/operation-1")
+    assert (accepted.status_code, accepted.headers["Location"]) == (202, "/operations/op-1")

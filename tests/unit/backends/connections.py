@@ -1,17 +1,22 @@
-"""Connections as the tests configure them, and documented responses of their backends."""
+"""Connections with credentials that the twins accept, and documented responses of their backends."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from gateway.backends.cmdb import create_backend as create_cmdb
 from gateway.backends.cmdb import options as cmdb
+from gateway.backends.projectman import create_backend as create_projectman
 from gateway.backends.projectman import options as projectman
+from gateway.domain.backend import Backend
+from gateway.domain.runtime import Clock
 from gateway.settings import Secret
 from gateway.transport import TransportSettings
 
 PROJECT: Final = "0792b7d26cb74bd799cbae80063dc74a"
+DEFAULT_LIMITS: Final = TransportSettings()
 OWNER: Final = "09d75cde5180d4481f91c018e89cb8e2"
 
 #: documented: cmdb.md §2, create response data, and §8 for the times of 3.14.8
@@ -38,7 +43,7 @@ PM_NODE: Final[dict[str, Any]] = {
 }
 
 
-def cmdb_options(base_url: str, route: Literal["esb", "apigw"] = "esb", **changes: Any) -> cmdb.Options:
+def cmdb_options(base_url: str, route: Any = "esb", **changes: Any) -> cmdb.Options:
     options = cmdb.Options(
         base_url=base_url,
         route=route,
@@ -48,21 +53,25 @@ def cmdb_options(base_url: str, route: Literal["esb", "apigw"] = "esb", **change
         tenant_id="",
         attributes=("team",),
         settle_seconds=130.0,
-        limits=TransportSettings(),
+        limits=DEFAULT_LIMITS,
     )
     return replace(options, **changes)
 
 
 def access_key(**changes: Any) -> projectman.AccessKey:
     identity = projectman.AccessKey(
-        access_key="AKTEST", secret_key=Secret("canary-secret-key"), security_token=None, iam_project_id=""
+        access_key="AKTEST", secret_key=Secret("SKTEST"), security_token=None, iam_project_id=""
     )
     return replace(identity, **changes)
 
 
 def password(iam_url: str) -> projectman.IamPassword:
     return projectman.IamPassword(
-        iam_url=iam_url, domain="account", user="robot", password=Secret("canary-password"), project="cn-north-4"
+        iam_url=iam_url,
+        domain="demo-account",
+        user="demo_user_name_06",
+        password=Secret("demo-password"),
+        project="cn-north-4",
     )
 
 
@@ -73,9 +82,19 @@ def projectman_options(base_url: str, **changes: Any) -> projectman.Options:
         default_owner="",
         keeps_omitted_description=False,
         settle_seconds=130.0,
-        limits=TransportSettings(),
+        limits=DEFAULT_LIMITS,
     )
     return replace(options, **changes)
+
+
+def create_backends(
+    clock: Clock, url: str = "http://127.0.0.1:9", limits: TransportSettings = DEFAULT_LIMITS
+) -> dict[str, Backend]:
+    """Return an adapter of each type; by default nothing listens at their address."""
+    return {
+        "cmdb": create_cmdb("cmdb", cmdb_options(url, attributes=("remark",), limits=limits), clock),
+        "projectman": create_projectman("projectman", projectman_options(url, limits=limits), clock),
+    }
 
 
 def envelope(data: Any) -> bytes:

@@ -10,7 +10,6 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from gateway.app import SystemClock
-from gateway.backends import cmdb, projectman
 from gateway.domain.backend import Backend
 from gateway.transport import TransportSettings
 from tests.unit.backends.connections import (
@@ -18,9 +17,8 @@ from tests.unit.backends.connections import (
     OWNER,
     PM_NODE,
     PROJECT,
-    cmdb_options,
+    create_backends,
     list_response,
-    projectman_options,
     search_response,
 )
 from tests.unit.transport.rawserver import RawServer, Script, Step, reply
@@ -53,13 +51,7 @@ VALID: Final = {"cmdb": respond_with(search_response(CMDB_MODULE)), "projectman"
 
 
 def app(build: Build, url: str, limits: TransportSettings = DEFAULT_LIMITS) -> Flask:
-    clock = SystemClock()
-    return build(
-        {
-            "cmdb": cmdb.create_backend("cmdb", cmdb_options(url, limits=limits), clock),
-            "projectman": projectman.create_backend("projectman", projectman_options(url, limits=limits), clock),
-        }
-    )
+    return build(create_backends(SystemClock(), url, limits))
 
 
 def send(service: Flask, backend: str, operation: str) -> TestResponse:

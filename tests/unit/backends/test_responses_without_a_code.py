@@ -8,7 +8,6 @@ from typing import Any, Final
 import pytest
 import responses
 
-from gateway.backends import cmdb, projectman
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.errors import GatewayError, OutcomeUnknown
 from gateway.domain.module import ModuleDraft, ModulePatch
@@ -18,9 +17,8 @@ from tests.unit.backends.connections import (
     OWNER,
     PM_NODE,
     PROJECT,
-    cmdb_options,
+    create_backends,
     list_response,
-    projectman_options,
     search_response,
 )
 
@@ -84,10 +82,7 @@ WRITES: Final[dict[str, tuple[str, str, Write]]] = {
 
 @pytest.fixture
 def backends(clock: VirtualClock) -> dict[str, Backend]:
-    return {
-        "cmdb": cmdb.create_backend("cmdb", cmdb_options(BASE), clock),
-        "projectman": projectman.create_backend("projectman", projectman_options(BASE), clock),
-    }
+    return create_backends(clock, BASE)
 
 
 def outcome(

@@ -24,30 +24,15 @@ from tests.unit.backends.connections import (
     projectman_options,
     search_response,
 )
+from tests.unit.transport.doubles import Recorder
 
 URL: Final = "https://backend.example.com"
 Operation = Callable[[Backend, CallContext], Any]
 
 
-class Metrics:
-    """Records the unmapped codes."""
-
-    def __init__(self) -> None:
-        self.codes: list[tuple[str, str]] = []
-
-    def record_unmapped_code(self, backend: str, code: str) -> None:
-        self.codes.append((backend, code))
-
-    def record_exchange(self, backend: str, result: str, seconds: float) -> None:
-        pass
-
-    def record_circuit_state(self, backend: str, *, is_open: bool) -> None:
-        pass
-
-
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def metrics() -> Recorder:
+    return Recorder()
 
 
 def run(operation: Operation, backend: Backend, call: CallContext) -> None:
@@ -77,7 +62,7 @@ OPERATIONS: Final[dict[str, tuple[Operation, Operation]]] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_cmdb_counts_it_once(
-    name: str, wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Metrics
+    name: str, wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Recorder
 ) -> None:
     """The same code in a response to a read or to a write; a delete reads the module first."""
     unmapped = {"result": False, "code": 1155555, "message": "new"}
@@ -92,7 +77,7 @@ def test_cmdb_counts_it_once(
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_projectman_counts_it_once(
-    name: str, wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Metrics
+    name: str, wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Recorder
 ) -> None:
     """The requests that look for the cause of a refused write do not count it again."""
     unmapped = {"error_code": "PM.09999999", "error_msg": "new"}
@@ -112,7 +97,7 @@ def test_projectman_counts_it_once(
 
 
 def test_iam_counts_it_once(
-    wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Metrics
+    wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Recorder
 ) -> None:
     """A token request that fails with an unknown code, under the name of the connection."""
     wire.post("https://iam.example.com/v3/auth/tokens?nocatalog=true", json={"error_code": "IAM.0099"}, status=500)
@@ -123,7 +108,7 @@ def test_iam_counts_it_once(
 
 
 def test_a_mapped_code_is_not_counted(
-    wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Metrics
+    wire: responses.RequestsMock, clock: VirtualClock, call: CallContext, metrics: Recorder
 ) -> None:
     """Only codes without a row are counted."""
     wire.post(f"{URL}/api/c/compapi/v2/cc/search_module/", json={"result": False, "code": 1199065, "message": "m"})

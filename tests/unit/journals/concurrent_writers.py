@@ -5,6 +5,7 @@ The task starts at a line on standard input.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -19,16 +20,10 @@ from gateway.domain.operation import Claim
 from gateway.journals import create_journal, sqlite
 from tests.unit.journals.records import make_claim
 
-THREADS = 20
-
 
 def report(value: Any) -> None:
     """Print a value with one unbuffered write, so that a kill afterwards cannot lose it."""
     os.write(1, json.dumps(value).encode() + b"\n")
-
-
-def wait_for_line() -> None:
-    sys.stdin.readline()
 
 
 def unique_claim(**changes: Any) -> Claim:
@@ -47,8 +42,8 @@ def try_claim(journal: Journal, **changes: Any) -> str:
 
 def claim(journal: Journal) -> None:
     """Claim one name, twenty at a time."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        claims = [pool.submit(try_claim, journal, natural_key=("2", "same")) for _ in range(THREADS)]
+    with ThreadPoolExecutor(20) as pool:
+        claims = [pool.submit(try_claim, journal, natural_key=("2", "same")) for _ in range(20)]
     report([claim.result() for claim in claims])
 
 
@@ -67,9 +62,9 @@ def count(journal: Journal) -> None:
     report(sum(journal.counts().values()))
 
 
-def claims(journal: Journal) -> None:
+def claims(journal: Journal, number: int | None = None) -> None:
     """Claim until killed, and report every claim after it is written."""
-    while True:
+    for _ in itertools.count() if number is None else range(number):
         claim = unique_claim()
         journal.claim(claim)
         report(claim.id)
@@ -79,20 +74,16 @@ def checkpoints(journal: Journal) -> None:
     """Claim until killed, and make a checkpoint after each claim."""
     sqlite._CHECKPOINT_AFTER = 3  # type: ignore[misc]
     while True:
-        claim = unique_claim()
-        journal.claim(claim)
-        report(claim.id)
+        claims(journal, 1)
         journal.checkpoint()
 
 
 def few(journal: Journal) -> None:
     """Make 300 claims, too few for a checkpoint, then wait to be killed."""
     for _ in range(300):
-        claim = unique_claim()
-        journal.claim(claim)
-        report(claim.id)
+        claims(journal, 1)
         time.sleep(0.002)
-    wait_for_line()
+    sys.stdin.readline()
 
 
 def unprivileged(journal: Journal) -> None:
@@ -101,7 +92,7 @@ def unprivileged(journal: Journal) -> None:
         os.setgid(65534)
         os.setuid(65534)
     report(try_claim(journal))
-    wait_for_line()
+    sys.stdin.readline()
     report(try_claim(journal))
 
 
@@ -133,6 +124,6 @@ if __name__ == "__main__":
     task = {function.__name__: function for function in tasks}[sys.argv[1]]
     opened = create_journal(sys.argv[2])
     report("ready")
-    wait_for_line()
+    sys.stdin.readline()
     task(opened)
     opened.close()

@@ -1,29 +1,20 @@
-"""Fixtures of the provisioning tests: the fake backends of the API tests, a provisioner and a reconciler."""
+"""The fake backends of the API tests, a reconciler and a create."""
 
 from __future__ import annotations
-
-import itertools
 
 import pytest
 
 from gateway.domain.journal import Journal
 from gateway.domain.module import ModuleDraft
 from gateway.provisioning.create import CreateRequest
-from gateway.provisioning.known_modules import BackendClocks, KnownModules
-from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.known_modules import KnownModules
 from gateway.provisioning.reconciler import Reconciler
-from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend
 from tests.conftest import VirtualClock
 from tests.unit.api.conftest import cmdb, projectman
 from tests.unit.api.fake_backend import FakeBackend
 
 __all__ = ["cmdb", "projectman"]
-
-
-@pytest.fixture
-def known_modules(journal: Journal, clock: VirtualClock) -> KnownModules:
-    return KnownModules(journal, clock)
 
 
 @pytest.fixture
@@ -47,27 +38,6 @@ def reconciler(
         worker_id="worker",
         on_lookup=lambda backend, verdict: lookups.append((backend, verdict)),
     )
-
-
-@pytest.fixture
-def provisioner(journal: Journal, clock: VirtualClock, known_modules: KnownModules) -> Provisioner:
-    """A provisioner whose operation ids are op-1, op-2 and so on."""
-    ids = itertools.count(1)
-    return Provisioner(
-        journal=journal,
-        runtime=clock,
-        new_id=lambda: f"op-{next(ids)}",
-        worker_id="worker",
-        known_modules=known_modules,
-        backend_clocks=BackendClocks(clock),
-    )
-
-
-@pytest.fixture
-def changes(journal: Journal, clock: VirtualClock) -> ChangeService:
-    """A service whose change ids are change-1, change-2 and so on."""
-    ids = itertools.count(1)
-    return ChangeService(journal, clock, lambda: f"change-{next(ids)}")
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 from gateway.domain.operation import State
 from gateway.provisioning.create import CreateRequest
-from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend
@@ -30,9 +29,8 @@ from gateway.twins.cmdb import create_twin as create_cmdb
 from gateway.twins.projectman import create_twin as create_projectman
 from gateway.twins.server import running
 from tests.conftest import VirtualClock
-from tests.contract.fixtures import cmdb as cmdb_fixture
-from tests.contract.fixtures import projectman as projectman_fixture
-from tests.contract.fixtures.ledger import effective_writes
+from tests.contract.testbed import effective_writes
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
 from tests.unit.transport.doubles import After
 
 pytestmark = pytest.mark.loopback
@@ -77,7 +75,7 @@ class BackendUnderTest:
 def run_cmdb() -> Iterator[BackendUnderTest]:
     limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_cmdb()) as url:
-        options = replace(cmdb_fixture.options(url), limits=LIMITS)
+        options = cmdb_options(url, limits=LIMITS)
         backend = cmdb.create_backend("cmdb", options, clock, BackendServices(limiter=limiter))
         yield BackendUnderTest(
             RetryingBackend(backend, clock), limiter, url, ModuleDraft(scope="1", parent="10", name="", owners=())
@@ -88,10 +86,10 @@ def run_cmdb() -> Iterator[BackendUnderTest]:
 def run_projectman() -> Iterator[BackendUnderTest]:
     limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
     with running(create_projectman()) as url:
-        options = projectman_fixture.options(url, limits=LIMITS)
+        options = projectman_options(url, limits=LIMITS)
         backend = projectman.create_backend("pm", options, clock, BackendServices(limiter=limiter))
-        owner = projectman_fixture.OWNER
-        draft = ModuleDraft(scope=projectman_fixture.PROJECT, parent=None, name="", owners=(owner,))
+        owner = OWNER
+        draft = ModuleDraft(scope=PROJECT, parent=None, name="", owners=(owner,))
         yield BackendUnderTest(RetryingBackend(backend, clock), limiter, url, draft)
 
 
@@ -152,18 +150,9 @@ def test_applied_change_is_never_reported_as_not_applied(
 
 @pytest.mark.parametrize("failure", ADMISSION_FAILURES)
 def test_refused_create_is_settled(
-    testbed: BackendUnderTest, journal: Journal, clock: VirtualClock, failure: str
+    testbed: BackendUnderTest, journal: Journal, provisioner: Provisioner, clock: VirtualClock, failure: str
 ) -> None:
     """Nothing was sent: the operation is settled as refused without a lookup, and the name is free again."""
-    ids = itertools.count(1)
-    provisioner = Provisioner(
-        journal=journal,
-        runtime=clock,
-        new_id=lambda: f"op-{next(ids)}",
-        worker_id="worker",
-        known_modules=KnownModules(journal, clock),
-        backend_clocks=BackendClocks(clock),
-    )
     create_request = CreateRequest(draft=replace(testbed.draft, name="refused"), caller="c", idempotency_key="k")
     call = CallContext("r", clock.monotonic() + 10.0)
     testbed.refuse_after(0, ADMISSION_FAILURES[failure])

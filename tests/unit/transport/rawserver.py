@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
-from types import TracebackType
-from typing import Self
+from itertools import takewhile
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import Any, BinaryIO, Self
 
 
 class Step(Enum):
@@ -29,10 +32,15 @@ def reply(body: bytes, *head: str, status: str = "200 OK", length: int | None = 
     return "\r\n".join(lines).encode() + body
 
 
-class RawServer:
+class RawServer(ThreadingTCPServer):
     """Plays one script for each request, in order, the last one repeatedly; a context manager."""
 
+    allow_reuse_address = True
+    request_queue_size = 128
+
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, reads: bool = True, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), BaseRequestHandler)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
         self.scripts = list(scripts)
         self.requests: list[bytes] = []  # heads and bodies, as received
         self.connections = 0
@@ -40,70 +48,42 @@ class RawServer:
         self._tls = tls
         self._reads = reads
         self._stop = threading.Event()
-        self._live: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        for connection in list(self._live):
-            try:
+        self.shutdown()
+        for connection in self._sockets:
+            with suppress(OSError):  # it may be closed
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # the peer has closed it
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
+        self.server_close()  # waits for the connections' threads
 
-    def _start(self, work: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections += 1
+        self._sockets.append(connection)
+        return connection, address
 
-    def _accept(self) -> None:
-        while not self._stop.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._live.add(connection)
-            self._start(self._serve, connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
+    def finish_request(self, request: Any, client_address: object) -> None:
+        """Serve a connection, in its own thread, until the script ends or the peer closes it."""
+        with suppress(OSError):
             if self._tls is not None:
-                self._live.discard(connection)
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                self._live.add(connection)
-            while (not self._reads or self._receive(connection)) and self._play(connection):
-                pass
-        except OSError:
-            return  # the peer has closed it, or the test is over
-        finally:
-            self._live.discard(connection)
-            connection.close()
+                request = self._tls.wrap_socket(request, server_side=True)
+                self._sockets.append(request)
+            with request, request.makefile("rb") as stream:
+                while (not self._reads or self._receive(stream)) and self._play(request):
+                    pass
 
-    def _receive(self, connection: socket.socket) -> bool:
-        received = b""
-        while b"\r\n\r\n" not in received:
-            if not (piece := connection.recv(65536)):
-                return False
-            received += piece
-        head, _, body = received.partition(b"\r\n\r\n")
-        lengths = [line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-        while len(body) < int(lengths[0] if lengths else 0):
-            if not (piece := connection.recv(65536)):
-                return False
-            body += piece
-        self.requests.append(head + b"\r\n\r\n" + body)
-        return True
+    def _receive(self, stream: BinaryIO) -> bool:
+        head = b"".join(takewhile(lambda line: line != b"\r\n", stream))
+        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        body = stream.read(int(length[1]) if length else 0)
+        self.requests += [head + b"\r\n" + body] if head else []
+        return bool(head)
 
     def _play(self, connection: socket.socket) -> bool:
         """Play a script; return whether another request may follow."""
@@ -114,7 +94,7 @@ class RawServer:
             elif step is Step.KEEP:
                 self.finished += 1
                 return True
-            elif isinstance(step, Step):
+            elif step is Step.RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             elif self._stop.wait(step):
                 return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -15,9 +17,8 @@ from gateway.backends.projectman.capabilities import build_capabilities as proje
 from gateway.domain.capabilities import Capabilities, strip_whitespace
 from gateway.twins.cmdb import create_twin as cmdb_twin
 from gateway.twins.projectman import create_twin as projectman_twin
-from tests.contract.fixtures.cmdb import options as cmdb_options
-from tests.contract.fixtures.projectman import OWNER, PROJECT, options
-from tests.unit.validation_parity.signing import signed
+from tests.unit.backends.connections import OWNER, PROJECT, cmdb_options, projectman_options
+from tests.unit.twins.projectman.api import sign_at
 
 _CONTROLS: Final = {chr(code) for code in (*range(0x20), 0x7F)}
 #: Characters at the edges of both rules.
@@ -49,7 +50,7 @@ _QUIET: Final = settings(
     max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _CMDB: Final = cmdb_capabilities(cmdb_options("http://127.0.0.1:1"))
-_PROJECTMAN: Final = projectman_capabilities(options("http://127.0.0.1:1"))
+_PROJECTMAN: Final = projectman_capabilities(projectman_options("http://127.0.0.1:1"))
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +165,15 @@ def delete_in_cmdb(cmdb: FlaskClient, module_id: int) -> None:
 
 
 def create_in_projectman(projectman: FlaskClient, **fields: Any) -> tuple[int, dict[str, Any]]:
-    body = {"owner": {"user_id": OWNER}, **fields}
-    fields_to_send = {key: value for key, value in body.items() if value is not None}
-    response = signed(projectman, "POST", f"/v4/projects/{PROJECT}/module", fields_to_send)
+    fields = {"owner": {"user_id": OWNER}, **fields}
+    fields_to_send = {key: value for key, value in fields.items() if value is not None}
+    path = f"/v4/projects/{PROJECT}/module"
+    body = json.dumps(fields_to_send).encode()
+    response = projectman.post(path, data=body, headers=sign_at(datetime.now(UTC), path, method="POST", body=body))
     return response.status_code, response.get_json()
 
 
 def delete_in_projectman(projectman: FlaskClient, module_id: int) -> None:
-    assert signed(projectman, "DELETE", f"/v4/projects/{PROJECT}/modules/{module_id}").status_code == 204
+    path = f"/v4/projects/{PROJECT}/modules/{module_id}"
+    headers = sign_at(datetime.now(UTC), path, method="DELETE")
+    assert projectman.delete(path, headers=headers).status_code == 204

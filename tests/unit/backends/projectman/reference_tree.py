@@ -25,7 +25,11 @@ def flatten(nodes: list[Any]) -> list[Module]:
 def filter_nodes(nodes: list[Any], node_filter: NodeFilter) -> list[Any]:
     """Return the nodes that match or have a descendant that does; what is not a node matches."""
     field, value = node_filter
-    return [node for node in nodes if any(_has_value(item, field, value) for item in _walk(node))]
+    return [
+        node
+        for node in nodes
+        if any(not isinstance(item, dict) or str(item.get(field)) == value for item in _walk(node))
+    ]
 
 
 def list_modules(nodes: list[Any], query: ModuleQuery, size: int, cursor: tuple[int, int], *, page: int) -> ListResult:
@@ -34,7 +38,8 @@ def list_modules(nodes: list[Any], query: ModuleQuery, size: int, cursor: tuple[
     result: list[Module] = []
     for page_offset, modules in _pages(nodes, offset, page):
         for index, module in enumerate(modules):
-            if (page_offset > offset or index >= skip) and _matches(module, query):
+            matches = query.parent in {None, module.parent} and query.name in {None, module.name}
+            if (page_offset > offset or index >= skip) and matches:
                 if len(result) == size:
                     return result, f"{page_offset}.{index}"
                 result.append(module)
@@ -56,7 +61,8 @@ def _pages(
         page_nodes = nodes[page_offset : page_offset + page]
         matching = filter_nodes(page_nodes, node_filter) if node_filter else page_nodes
         yield page_offset, _unseen(flatten(matching), seen)
-        if {_id(node) for node in page_nodes} <= {_id(node) for node in nodes[offset:page_offset]}:
+        earlier = {str(node.get("module_id")) for node in nodes[offset:page_offset]}
+        if {str(node.get("module_id")) for node in page_nodes} <= earlier:
             return
 
 
@@ -95,10 +101,6 @@ def _walk(node: Any) -> Iterator[Any]:
         yield from _walk(child)
 
 
-def _has_value(node: Any, field: str, value: str) -> bool:
-    return not isinstance(node, dict) or str(node.get(field)) == value
-
-
 def _children(node: Any) -> list[Any]:
     children = node.get("children") if isinstance(node, dict) else None
     return children if isinstance(children, list) else []
@@ -111,11 +113,3 @@ def _unseen(modules: list[Module], seen: set[str]) -> list[Module]:
             seen.add(module.native_id)
             unseen.append(module)
     return unseen
-
-
-def _matches(module: Module, query: ModuleQuery) -> bool:
-    return query.parent in {None, module.parent} and query.name in {None, module.name}
-
-
-def _id(node: Any) -> str:
-    return str(node.get("module_id"))

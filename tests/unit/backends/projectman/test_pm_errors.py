@@ -32,7 +32,7 @@ from gateway.domain.errors import (
 from gateway.domain.module import ModuleQuery
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import PROJECT, projectman_options
-from tests.unit.backends.projectman.rejected_create import URL, refused
+from tests.unit.backends.projectman.conftest import URL, Refused
 from tests.unit.backends.projectman.service_stub import BASE
 
 #: documented: projectman.md §4c, by error, each code with its status; derived from the facts, not from the table
@@ -98,12 +98,10 @@ def test_every_row_reaches_a_registered_error(key: str) -> None:
 
 
 @pytest.mark.parametrize(("case", "error"), CASES)
-def test_a_create_raises_the_error_of_every_code(
-    case: str, error: type[GatewayError], wire: responses.RequestsMock, backend: Backend, call: CallContext
-) -> None:
+def test_a_create_raises_the_error_of_every_code(refused: Refused, case: str, error: type[GatewayError]) -> None:
     """The code, then the status, determines the error; if neither proves a refusal the outcome is unknown."""
     code, _, status = case.partition("/")
-    raised = refused(wire, backend, call, int(status), {"error_code": code, "error_msg": "…"})
+    raised = refused(int(status), {"error_code": code, "error_msg": "…"})
     assert type(raised) is (OutcomeUnknown if case in UNKNOWN_ON_WRITE else error)
     assert raised.context.failure is not None
     assert (raised.context.failure.status, raised.context.failure.code) == (int(status), code)
@@ -140,6 +138,7 @@ def test_a_list_raises_the_error_of_every_code(
 )
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", {"error_code": "PM.09999999", "error_msg": "m"}])
 def test_without_a_known_code_the_status_decides(
+    refused: Refused,
     wire: responses.RequestsMock,
     backend: Backend,
     call: CallContext,
@@ -151,7 +150,7 @@ def test_without_a_known_code_the_status_decides(
 ) -> None:
     """Unpublished codes are logged as unmapped; without a code it decides for reads, and a write is unknown."""
     with caplog.at_level(logging.INFO, "gateway.backends"):
-        error = refused(wire, backend, call, status, body)
+        error = refused(status, body)
     assert type(error) is (create if isinstance(body, dict) else OutcomeUnknown)
     first = next(record for record in caplog.records if record.name == "gateway.backends")
     assert first.getMessage() == ("unmapped backend code" if isinstance(body, dict) else "backend returned an error")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import responses
 
 from gateway.backends.projectman import create_backend
-from gateway.domain.backend import Backend, CallContext
+from gateway.domain.backend import Backend
 from gateway.domain.errors import BackendRejectedCredentials, BackendUnavailable, RateLimited
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import projectman_options
-from tests.unit.backends.projectman.rejected_create import refused
+from tests.unit.backends.projectman.conftest import Refused
 from tests.unit.backends.projectman.service_stub import BASE
 
 
@@ -37,11 +36,9 @@ def backend(clock: VirtualClock) -> Backend:
         ([], None),
     ],
 )
-def test_every_shape_of_an_error_is_parsed(
-    wire: responses.RequestsMock, backend: Backend, call: CallContext, body: Any, code: str | None
-) -> None:
+def test_every_shape_of_an_error_is_parsed(refused: Refused, body: Any, code: str | None) -> None:
     """documented: projectman.md §4a: three spellings, one nested, Keystone's with an integer; APIG. means APIGW."""
-    failure = refused(wire, backend, call, 422, body).context.failure
+    failure = refused(422, body).context.failure
     assert failure is not None
     assert failure.code == code
 
@@ -60,36 +57,27 @@ def test_every_shape_of_an_error_is_parsed(
     ],
 )
 def test_the_retry_time_is_read_from_header_or_message(
-    wire: responses.RequestsMock,
-    backend: Backend,
-    call: CallContext,
-    message: str,
-    headers: dict[str, str],
-    seconds: float | None,
+    refused: Refused, message: str, headers: dict[str, str], seconds: float | None
 ) -> None:
     """documented: projectman.md §4a: the throttling message; the header takes precedence."""
     body = {"error_msg": message, "error_code": "APIGW.0308", "request_id": "abc"}
-    error = refused(wire, backend, call, 429, body, **headers)
+    error = refused(429, body, **headers)
     assert type(error) is RateLimited
     assert error.context.retry_after == seconds
 
 
-def test_a_locked_key_is_unavailable_for_five_minutes(
-    wire: responses.RequestsMock, backend: Backend, call: CallContext
-) -> None:
+def test_a_locked_key_is_unavailable_for_five_minutes(refused: Refused) -> None:
     """documented: projectman.md §4c: the key is locked, not wrong."""
     body = {"error_code": "APIGW.0301", "error_msg": "AK access failed to reach the limit,forbidden"}
-    error = refused(wire, backend, call, 401, body)
+    error = refused(401, body)
     assert (type(error), error.context.retry_after) == (BackendUnavailable, 300.0)
 
 
 @pytest.mark.parametrize("message", ["verify aksk signature fail", "Get secretKey failed", "token expires"])
-def test_a_wrong_key_is_used_once(
-    wire: responses.RequestsMock, backend: Backend, call: CallContext, message: str
-) -> None:
+def test_a_wrong_key_is_used_once(refused: Refused, message: str) -> None:
     """documented: projectman.md §6, 17: five failures lock the key; a signature cannot be refreshed."""
     body = {"error_code": "APIGW.0301", "error_msg": f"Incorrect IAM authentication information: {message}"}
-    assert type(refused(wire, backend, call, 401, body)) is BackendRejectedCredentials
+    assert type(refused(401, body)) is BackendRejectedCredentials
 
 
 @pytest.mark.parametrize(
@@ -103,14 +91,9 @@ def test_a_wrong_key_is_used_once(
     ],
 )
 def test_the_request_id_is_read_from_body_or_headers(
-    wire: responses.RequestsMock,
-    backend: Backend,
-    call: CallContext,
-    body: dict[str, Any],
-    headers: dict[str, str],
-    request_id: str | None,
+    refused: Refused, body: dict[str, Any], headers: dict[str, str], request_id: str | None
 ) -> None:
     """documented: projectman.md §4a: API Gateway's in the body, the services' in a header."""
-    failure = refused(wire, backend, call, 403, {"error_code": "APIGW.0302", **body}, **headers).context.failure
+    failure = refused(403, {"error_code": "APIGW.0302", **body}, **headers).context.failure
     assert failure is not None
     assert failure.request_id == request_id

@@ -50,11 +50,10 @@ def test_no_request_is_sent_beyond_the_total(
 
 
 def test_a_short_page_ends_a_list_without_a_total(
-    service: ServiceStub, backend: ProjectManBackend, call: CallContext, monkeypatch: pytest.MonkeyPatch
+    service: ServiceStub, backend: ProjectManBackend, call: CallContext
 ) -> None:
     """documented: projectman.md §2: all fields of a list are optional."""
-    respond = service._respond
-    monkeypatch.setattr(service, "_respond", lambda document: respond({**document, "total": None}))
+    service.has_total = False
     service.nodes = [node(number) for number in range(1, 151)]
     backend.check_target(DRAFT, call)
     assert service.requests == [LIST.format(0), LIST.format(100)]

@@ -12,8 +12,7 @@ from gateway.domain.errors import BackendRejectedCredentials
 from gateway.settings import Secret
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import access_key, projectman_options
-from tests.unit.backends.projectman.iam_stub import IamStub
-from tests.unit.backends.projectman.service_stub import BASE, DRAFT, ServiceStub
+from tests.unit.backends.projectman.service_stub import BASE, DRAFT, IamStub, ServiceStub
 
 
 def test_no_secret_reaches_the_log(
@@ -26,13 +25,13 @@ def test_no_secret_reaches_the_log(
     with pytest.raises(BackendRejectedCredentials):
         by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     service = ServiceStub(refusal=(401, echo("x-security-token:canary-sts")))
-    identity = access_key(security_token=Secret("canary-sts"), secret_key=Secret("canary-secret-key"))
+    identity = access_key(security_token=Secret("canary-sts"))
     signing = ProjectManBackend("projectman", projectman_options(BASE, auth=identity), service, clock)  # type: ignore[arg-type] # the same
     with pytest.raises(BackendRejectedCredentials):
         signing.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     logged = " ".join(str(record.__dict__) for record in caplog.records)
     assert logged.count("verify aksk signature fail") == 2
-    assert not any(secret in logged for secret in ("token-1", "canary-sts", "canary-secret-key", "canary-password"))
+    assert not any(secret in logged for secret in ("token-1", "canary-sts", "SKTEST", "demo-password"))
 
 
 def echo(header: str) -> dict[str, str]:
@@ -44,4 +43,4 @@ def test_no_representation_contains_a_secret(by_token: ProjectManBackend) -> Non
     """The options of a connection may be printed."""
     options = projectman_options(BASE, auth=access_key(security_token=Secret("canary-sts")))
     shown = repr(options) + repr(by_token._options)
-    assert not any(secret in shown for secret in ("canary-secret-key", "canary-sts", "canary-password"))
+    assert not any(secret in shown for secret in ("SKTEST", "canary-sts", "demo-password"))

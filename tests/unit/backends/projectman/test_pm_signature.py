@@ -77,7 +77,7 @@ def test_a_plain_key_signs_host_date_and_type(
         "X-Sdk-Date": _DATE,
     }
     body = f'{{"module_name":"demo","owner":{{"user_id":"{OWNER}"}}}}'.encode()
-    header = authorization_header("POST", f"{_URL}/module", signed, body, key=("AKTEST", "canary-secret-key"))
+    header = authorization_header("POST", f"{_URL}/module", signed, body, key=("AKTEST", "SKTEST"))
     assert "SignedHeaders=content-type;host;x-sdk-date," in header
     Exchange(
         method="POST",
@@ -101,7 +101,7 @@ def test_project_and_security_token_are_signed_too(
         "X-Security-Token": "sts-token",
     }
     url = f"{_URL}/modules?limit=100&offset=0"
-    header = authorization_header("GET", url, signed, b"", key=("AKTEST", "canary-secret-key"))
+    header = authorization_header("GET", url, signed, b"", key=("AKTEST", "SKTEST"))
     assert "SignedHeaders=content-type;host;x-project-id;x-sdk-date;x-security-token," in header
     Exchange(
         method="GET",

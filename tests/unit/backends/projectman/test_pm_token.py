@@ -15,8 +15,7 @@ from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendUnavailable
 from gateway.transport import UpstreamResponse
 from tests.conftest import VirtualClock
-from tests.unit.backends.projectman.iam_stub import IAM, IamStub, response_of
-from tests.unit.backends.projectman.service_stub import DRAFT
+from tests.unit.backends.projectman.service_stub import DRAFT, IAM, IamStub, respond
 
 
 def test_a_token_request_is_as_documented(iam: IamStub, by_token: ProjectManBackend, call: CallContext) -> None:
@@ -29,7 +28,13 @@ def test_a_token_request_is_as_documented(iam: IamStub, by_token: ProjectManBack
         "auth": {
             "identity": {
                 "methods": ["password"],
-                "password": {"user": {"domain": {"name": "account"}, "name": "robot", "password": "canary-password"}},
+                "password": {
+                    "user": {
+                        "domain": {"name": "demo-account"},
+                        "name": "demo_user_name_06",
+                        "password": "demo-password",
+                    }
+                },
             },
             "scope": {"project": {"name": "cn-north-4"}},
         }
@@ -63,7 +68,7 @@ def test_a_token_of_unknown_lifetime_is_used_for_15_minutes(
     iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, body: Any
 ) -> None:
     """The default lifetime applies."""
-    iam.respond = response_of(201, body, **{"X-Subject-Token": "token"})
+    iam.answer = lambda: respond(201, body, {"X-Subject-Token": "token"})
     start = clock.now()
     for after, count in ((0.0, 1), (899.0, 1), (901.0, 2)):
         clock.seconds = start + after
@@ -80,13 +85,12 @@ def test_twenty_waiting_requests_share_one_token(
 ) -> None:
     """One request fetches it and the others use it: the first token and the next one."""
     barrier = threading.Barrier(20)
-    issue = iam.respond
 
     def respond_slowly() -> UpstreamResponse:
         time.sleep(0.1)  # long enough for the others to come and wait
-        return issue()
+        return iam.issue()
 
-    iam.respond = respond_slowly
+    iam.answer = respond_slowly
     if expired:
         by_token.find_by_natural_key(DRAFT, CallContext("r", clock.monotonic() + 10))
 
@@ -110,16 +114,15 @@ def test_twenty_waiting_requests_share_one_token(
 def test_waiting_for_a_token_ends_at_the_deadline(
     iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock
 ) -> None:
-    """If another request is fetching the token at the deadline, the error response_of that nothing was sent."""
+    """If another request is fetching the token at the deadline, the error says that nothing was sent."""
     requested, proceed = threading.Event(), threading.Event()
-    issue = iam.respond
 
     def respond_slowly() -> UpstreamResponse:
         requested.set()
         proceed.wait(timeout=10)
-        return issue()
+        return iam.issue()
 
-    iam.respond = respond_slowly
+    iam.answer = respond_slowly
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(by_token.find_by_natural_key, DRAFT, CallContext("first", clock.monotonic() + 10))
         requested.wait(timeout=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -21,8 +22,7 @@ from gateway.domain.errors import (
 from gateway.transport import UpstreamResponse
 from tests.conftest import VirtualClock
 from tests.unit.backends.connections import OWNER
-from tests.unit.backends.projectman.iam_stub import EXPIRED, NOT_EXPIRED, IamStub, raising, response_of
-from tests.unit.backends.projectman.service_stub import DRAFT
+from tests.unit.backends.projectman.service_stub import DRAFT, EXPIRED, NOT_EXPIRED, IamStub, respond
 
 
 @pytest.mark.parametrize("rejection", EXPIRED)
@@ -64,9 +64,8 @@ def test_other_rejections_fetch_no_new_token(
 
 #: documented: projectman.md §4a, 3: Keystone's shape, the code an integer
 def keystone(status: int) -> Callable[[], UpstreamResponse]:
-    return response_of(
-        status, {"error": {"code": status, "message": "The username or password is wrong.", "title": "…"}}
-    )
+    words = {"code": status, "message": "The username or password is wrong.", "title": "…"}
+    return lambda: respond(status, {"error": words})
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
@@ -74,7 +73,7 @@ def test_a_wrong_password_is_not_sent_again_for_a_while(
     iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock, status: int
 ) -> None:
     """Repeated wrong passwords lock the user: the next attempt is made after five minutes."""
-    iam.respond = keystone(status)
+    iam.answer = keystone(status)
     start = clock.seconds
     for after, count in ((0.0, 1), (1.0, 1), (299.0, 1), (301.0, 2)):
         clock.seconds = start + after
@@ -89,10 +88,10 @@ def test_a_wrong_password_is_not_sent_again_for_a_while(
     [
         (keystone(500), BackendUnavailable),
         (keystone(503), BackendUnavailable),
-        (response_of(429), RateLimited),
-        (response_of(201, {"token": {}}), BackendReplyInvalid),
-        (raising(BackendUnavailable()), BackendUnavailable),
-        (raising(BackendTimeout()), BackendTimeout),
+        (lambda: respond(429), RateLimited),
+        (lambda: respond(201, {"token": {}}), BackendReplyInvalid),
+        (mock.Mock(side_effect=BackendUnavailable()), BackendUnavailable),
+        (mock.Mock(side_effect=BackendTimeout()), BackendTimeout),
     ],
 )
 def test_if_iam_is_down_nothing_is_applied(
@@ -103,7 +102,7 @@ def test_if_iam_is_down_nothing_is_applied(
     error: type[GatewayError],
 ) -> None:
     """Without a token nothing reaches the service; the next request tries IAM again."""
-    iam.respond = respond
+    iam.answer = respond
     for _ in range(2):
         with pytest.raises(error):
             by_token.create(DRAFT, call)
@@ -113,11 +112,10 @@ def test_if_iam_is_down_nothing_is_applied(
 def test_a_token_that_cannot_be_refreshed_is_used_until_it_expires(
     iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock
 ) -> None:
-    """A refresh that raising is retried every 30 seconds; meanwhile the present token is used."""
+    """A refresh that fails is retried every 30 seconds; meanwhile the present token is used."""
     start = clock.seconds
-    respond = iam.respond
     by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
-    iam.respond = raising(BackendUnavailable())
+    iam.answer = mock.Mock(side_effect=BackendUnavailable())
     for after, count in ((85_799.0, 1), (85_801.0, 2), (85_810.0, 2), (85_832.0, 3), (86_399.0, 4)):
         clock.seconds = start + after
         by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
@@ -126,13 +124,13 @@ def test_a_token_that_cannot_be_refreshed_is_used_until_it_expires(
     clock.seconds = start + 86_401.0
     with pytest.raises(BackendUnavailable):
         by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
-    iam.respond = respond
+    iam.answer = None
     by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     assert iam.tokens[-1] == "token-2"
 
 
 def test_a_newer_token_is_not_overwritten(iam: IamStub, by_token: ProjectManBackend, clock: VirtualClock) -> None:
-    """A request whose refresh raising uses a token that another request has fetched meanwhile."""
+    """A request whose refresh fails uses a token that another request has fetched meanwhile."""
     start = clock.seconds
     by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     clock.seconds = start + 85_900.0
@@ -143,6 +141,6 @@ def test_a_newer_token_is_not_overwritten(iam: IamStub, by_token: ProjectManBack
         auth._token = _CachedToken("newer-token", start + 1e6, start + 1e6)
         raise BackendUnavailable
 
-    iam.respond = replace_token_and_fail
+    iam.answer = replace_token_and_fail
     by_token.create(DRAFT, CallContext("r", clock.monotonic() + 10))
     assert iam.tokens[-1] == "newer-token"

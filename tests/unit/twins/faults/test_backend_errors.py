@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.twins.faults.twin_client import ESB, RawResponse, TwinClient, cmdb_twin
+from tests.unit.twins.faults.conftest import ESB, RawResponse, TwinClient, cmdb_twin
 
 pytestmark = pytest.mark.loopback
 

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from gateway.twins.faults.injector import MAX_DELAYED_WRITES, DelayedWrites
-from tests.unit.twins.faults.twin_client import CLOSED, TWINS, TwinClient, eventually
+from tests.unit.twins.faults.conftest import CLOSED, TWINS, TwinClient, eventually
 
 pytestmark = pytest.mark.loopback
 

@@ -1,12 +1,13 @@
 """Reads with a lag, skewed clocks, expired tokens."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.twins.faults.injector import ReadLag
-from tests.unit.twins.faults.twin_client import ESB, TwinClient, eventually, issue_token
+from tests.unit.twins.faults.conftest import ESB, TwinClient, eventually, issue_token
 
 pytestmark = pytest.mark.loopback
 
@@ -36,7 +37,7 @@ def test_updates_and_deletes_are_read_with_a_lag(twin: TwinClient) -> None:
     """Reads return the old name, and the deleted module, during the lag."""
     path = twin.create_module_path("a")
     twin.add_rules({**LAG, "operation": "update"}, {**LAG, "operation": "delete"})
-    assert twin.send("PUT", path, twin.api.create_body("b")).status == 200
+    assert twin.send("PUT", path, twin.create_body("b")).status == 200
     assert twin.list_names() == ["a"]
     eventually(twin.list_names, ["b"])
     assert twin.send("DELETE", path).status in (200, 204)
@@ -92,20 +93,18 @@ def test_a_skewed_creation_time(cmdb: TwinClient, seconds: int) -> None:
 def test_a_skewed_clock_expires_tokens(projectman: TwinClient) -> None:
     """A skew of a day expires a token for one request only."""
     projectman.add_rules({"fault": "clock-skew", "seconds": 86_401, "operation": "list"})
-    method, path, _ = projectman.api.list_request
-    assert [projectman.send(method, path).status for _ in range(2)] == [401, 200]
+    assert [projectman.send(*projectman.list_request).status for _ in range(2)] == [401, 200]
 
 
 def test_an_expired_token(projectman: TwinClient) -> None:
     """APIGW.0307 for all issued tokens from the next request with a token on; a new token is valid."""
     projectman.add_rules({"fault": "token-expired"})
-    anonymous = TwinClient(projectman.url, projectman.api, {})
+    anonymous = replace(projectman, headers={})
     assert anonymous.create("a").json["error_code"] == "APIGW.0301"  # the rule does not apply without a token
-    second_token = {"X-Auth-Token": issue_token(anonymous)}
+    second_token = issue_token(anonymous)
     for _ in range(2):
         response = projectman.create("a")
         assert (response.status, response.json["error_code"]) == (401, "APIGW.0307")
-    assert TwinClient(projectman.url, projectman.api, second_token).create("a").status == 401
-    new_token = {"X-Auth-Token": issue_token(anonymous)}
-    assert TwinClient(projectman.url, projectman.api, new_token).create("a").status == 200
+    assert replace(projectman, headers=second_token).create("a").status == 401
+    assert replace(projectman, headers=issue_token(anonymous)).create("a").status == 200
     assert projectman.ledger() == [("a", [])]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.twins.faults.twin_client import TwinClient
+from tests.unit.twins.faults.conftest import TwinClient
 
 pytestmark = pytest.mark.loopback
 
@@ -63,6 +63,5 @@ def test_an_error_of_the_backend_is_replaced(twin: TwinClient) -> None:
 def test_faults_apply_to_reads(twin: TwinClient) -> None:
     """A rule for `list` does not affect creates."""
     twin.add_rules({"fault": "status", "operation": "list"})
-    method, path, body = twin.api.list_request
-    assert (twin.create("a").status, twin.send(method, path, body).status) == (200, 503)
+    assert (twin.create("a").status, twin.send(*twin.list_request).status) == (200, 503)
     assert twin.list_names() == ["a"]

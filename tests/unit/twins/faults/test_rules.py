@@ -8,7 +8,7 @@ import pytest
 
 from gateway.twins import cmdb, projectman
 from gateway.twins.projectman import SeedInvalidError
-from tests.unit.twins.faults.twin_client import CLOSED, ESB, TWINS, RawResponse, TwinClient
+from tests.unit.twins.faults.conftest import CLOSED, ESB, TWINS, RawResponse, TwinClient
 
 pytestmark = pytest.mark.loopback
 
@@ -167,14 +167,14 @@ def test_attempts_show_a_repeated_write(twin: TwinClient) -> None:
     attempts = twin.get_control("attempts")["attempts"]
     assert [(attempt["request_id"], attempt["faults"]) for attempt in attempts] == [("r-1", ["drop"]), ("r-2", [])]
     assert len({attempt["body_sha256"] for attempt in attempts}) == 1
-    assert (attempts[0]["operation"], attempts[0]["path"]) == ("create_module", twin.api.create_path)
+    assert (attempts[0]["operation"], attempts[0]["path"]) == ("create_module", twin.create_path)
     assert twin.ledger() == [("a", [])]
 
 
 def test_an_attempt_without_a_name(twin: TwinClient) -> None:
     """An unreadable body is an attempt too; only its digest is stored."""
-    twin.send("POST", twin.api.create_path, ["password"])
-    twin.send("POST", twin.api.create_path)
+    twin.send("POST", twin.create_path, ["password"])
+    twin.send("POST", twin.create_path)
     attempts = twin.get_control("attempts")["attempts"]
     assert [attempt["name"] for attempt in attempts] == [None, None]
     assert "password" not in str(attempts)

@@ -6,7 +6,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.unit.twins.faults.twin_client import CLOSED, ESB, RawResponse, TwinClient
+from tests.unit.twins.faults.conftest import CLOSED, ESB, RawResponse, TwinClient
 
 pytestmark = pytest.mark.loopback
 
@@ -81,8 +81,8 @@ def test_a_connection_is_reused_after_a_drip(twin: TwinClient) -> None:
     connection.connect()
     first_socket = connection.sock
     for name in ("a", "b"):
-        body = json.dumps(twin.api.create_body(name))
-        connection.request("POST", twin.api.create_path, body, dict(twin.headers))
+        body = json.dumps(twin.create_body(name))
+        connection.request("POST", twin.create_path, body, dict(twin.headers))
         json.load(connection.getresponse())
         assert connection.sock is first_socket
     connection.close()

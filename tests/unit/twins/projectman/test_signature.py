@@ -37,6 +37,13 @@ Sign = Callable[..., dict[str, str]]
 Advance = Callable[[float], None]
 
 
+def sign_headers(headers: dict[str, str], *names: str) -> dict[str, str]:
+    """Return the headers of a GET with a signature that the vendor's client would not make."""
+    digest = sign_request(SignedRequest("GET", MODULES, "", headers, b""), names, "SKTEST")
+    claim = f"SDK-HMAC-SHA256 Access=AKTEST, SignedHeaders={';'.join(names)}, Signature={digest}"
+    return {**headers, "Authorization": claim}
+
+
 def test_the_documented_vector() -> None:
     """Section 3b: the signature of the vendor's client for this request."""
     assert sign_request(VECTOR, VECTOR_NAMES, "SKTEST") == VECTOR_SIGNATURE
@@ -68,7 +75,6 @@ def test_a_valid_signature(anonymous: FlaskClient, sign: Sign) -> None:
 def test_additional_signed_headers(anonymous: FlaskClient, sign: Sign) -> None:
     """Section 3b: the list in the request counts; the vendor's client signs its user agent."""
     headers = sign(MODULES, user_agent="模 agent/1", x_project_id="a" * 32)
-    headers["User-Agent"] = headers["User-Agent"].encode().decode("latin-1")
     assert anonymous.get(MODULES, headers=headers).status_code == 200
     headers["X-Project-Id"] = "b" * 32
     assert_unauthenticated(anonymous.get(MODULES, headers=headers), "verify aksk signature fail")
@@ -114,20 +120,17 @@ def test_a_date_can_be_15_minutes_off(
 
 
 @pytest.mark.parametrize("date", ["", "2025-01-02T03:04:05Z", "20250102T030405"])
-def test_an_invalid_date(anonymous: FlaskClient, sign: Sign, date: str) -> None:
+def test_an_invalid_date(anonymous: FlaskClient, date: str) -> None:
     """Section 3b, step 1: UTC, `%Y%m%dT%H%M%SZ`."""
-    headers = sign(MODULES, x_sdk_date=date)
+    headers = sign_headers({"host": "localhost", "x-sdk-date": date}, "host", "x-sdk-date")
     assert_unauthenticated(anonymous.get(MODULES, headers=headers), "verify aksk signature fail")
 
 
 @pytest.mark.parametrize("unsigned", ["host;", ";x-sdk-date"])
 def test_host_and_date_must_be_signed(anonymous: FlaskClient, sign: Sign, unsigned: str) -> None:
     """Section 8: a signature that is valid except that it leaves one of them out."""
-    names = ("host;x-sdk-date".replace(unsigned, ""),)
-    headers = sign(MODULES)
-    request = SignedRequest("GET", MODULES, "", {key.lower(): value for key, value in headers.items()}, b"")
-    digest = sign_request(request, names, "SKTEST")
-    headers["Authorization"] = f"SDK-HMAC-SHA256 Access=AKTEST, SignedHeaders={';'.join(names)}, Signature={digest}"
+    date = sign(MODULES)["X-Sdk-Date"]
+    headers = sign_headers({"host": "localhost", "x-sdk-date": date}, "host;x-sdk-date".replace(unsigned, ""))
     assert_unauthenticated(anonymous.get(MODULES, headers=headers), "verify aksk signature fail")
 
 
