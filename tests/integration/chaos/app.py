@@ -7,98 +7,87 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import gateway.app
 from gateway.backends import discover
-from gateway.domain.backend import Backend, CallContext
-from gateway.domain.journal import Journal
+from gateway.domain.backend import CallContext
 from gateway.domain.module import Module, ModuleDraft
 from gateway.domain.operation import Claim, ClaimResult, Settlement
 from gateway.journals import create_journal
 from tests.integration.chaos.kill_points import VARIABLE, KillOrders
 
 _folder = Path(os.environ[VARIABLE])
-_orders = KillOrders(_folder)
-_clock = _folder / "clock"
+_execute = KillOrders(_folder).execute
 
 
-class KillingJournal:
-    """Kills the worker before or after a call of the journal."""
+class Wrapper:
+    """An object of which some methods are replaced."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._names: dict[str, str] = {}
+    def __init__(self, wrapped: object, **methods: Any) -> None:
+        vars(self).update(methods, wrapped=wrapped)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._journal, name)
+        return getattr(vars(self)["wrapped"], name)
 
-    def claim(self, claim: Claim) -> ClaimResult:
-        name = claim.natural_key[-1]
-        _orders.execute("before-claim", name)
-        result = self._journal.claim(claim)
+
+def _create_journal(url: str) -> Any:
+    """Create a journal with points before and after its calls."""
+    journal = create_journal(url)
+    names: dict[str, str] = {}
+
+    def claim(request: Claim) -> ClaimResult:
+        name = request.natural_key[-1]
+        _execute("before-claim", name)
+        result = journal.claim(request)
         if result.match == "claimed":
-            self._names[claim.id] = name
-            _orders.execute("after-claim", name)
+            names[request.id] = name
+            _execute("after-claim", name)
         return result
 
-    def settle(self, operation_id: str, settlement: Settlement) -> None:
-        self._journal.settle(operation_id, settlement)
-        _orders.execute("after-result-stored", self._names.pop(operation_id, ""))
+    def settle(operation_id: str, settlement: Settlement) -> None:
+        journal.settle(operation_id, settlement)
+        _execute("after-result-stored", names.pop(operation_id, ""))
+
+    return Wrapper(journal, claim=claim, settle=settle)
 
 
-class KillingBackend:
-    """Kills the worker after a call of the backend."""
+def _wrap_backend(backend: Any) -> Any:
+    """Add points around the calls of a backend."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        _orders.record_sender(draft.name)
-        module = self._backend.create(draft, call)
-        _orders.execute("after-reply-read", draft.name)
+    def create(draft: ModuleDraft, call: CallContext) -> Module:
+        _execute("sending", draft.name)
+        module: Module = backend.create(draft, call)
+        _execute("after-reply-read", draft.name)
         return module
 
-    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        modules = self._backend.find_by_natural_key(draft, call)
-        _orders.execute("mid-reconcile", draft.name)
+    def find_by_natural_key(draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
+        modules: tuple[Module, ...] = backend.find_by_natural_key(draft, call)
+        _execute("mid-reconcile", draft.name)
         return modules
 
+    return Wrapper(backend, create=create, find_by_natural_key=find_by_natural_key)
 
-@dataclass(frozen=True)
-class KillingBackendType:
-    """Wraps the backends of a type in KillingBackend."""
 
-    type: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.type, name)
-
-    def create_backend(self, *args: Any) -> Any:
-        return KillingBackend(self.type.create_backend(*args))
+def _discover() -> dict[str, Any]:
+    return {
+        name: Wrapper(plugin, create_backend=lambda *args, plugin=plugin: _wrap_backend(plugin.create_backend(*args)))
+        for name, plugin in discover().items()
+    }
 
 
 def _stepped_time() -> float:
     """Return the wall-clock time plus the seconds in the file `clock`, 0 without a file."""
     try:
-        return time.time() + float(_clock.read_text())
+        return time.time() + float((_folder / "clock").read_text())
     except FileNotFoundError:
         return time.time()
 
 
-def _discover() -> dict[str, Any]:
-    return {name: KillingBackendType(backend_type) for name, backend_type in discover().items()}
-
-
 with (
-    patch.object(gateway.app, "create_journal", lambda url: KillingJournal(create_journal(url))),
-    patch.object(gateway.app, "discover", _discover),
+    patch.multiple(gateway.app, create_journal=_create_journal, discover=_discover),
     patch.object(gateway.app.SystemClock, "now", staticmethod(_stepped_time)),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

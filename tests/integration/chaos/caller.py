@@ -29,13 +29,12 @@ class CreateSpec:
 
     @property
     def body(self) -> dict[str, Any]:
-        """Return the request body."""
         return {"backend": self.backend, "name": self.name, **TARGETS[self.backend]}
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the header that identifies repetitions."""
-        return {"Idempotency-Key" if self.by == "key" else "X-Request-Id": f"again-{self.backend}-{self.name}"}
+    def send(self, address: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        """Send the create once, with these headers instead of the one that identifies repetitions."""
+        own = {"Idempotency-Key" if self.by == "key" else "X-Request-Id": f"again-{self.backend}-{self.name}"}
+        return send(address, "POST", "/modules", self.body, own if headers is None else headers)
 
 
 @dataclass
@@ -48,31 +47,22 @@ class CreateHistory:
 
     @property
     def final(self) -> HttpResponse | None:
-        """Return the last response if it is final."""
-        return self.responses[-1] if self.responses and is_final(self.responses[-1]) else None
-
-    @property
-    def retries(self) -> int:
-        """Return the number of repetitions before the first final response."""
-        return len(self.responses) + self.connection_errors - (2 if self.final else 1)
-
-
-def is_final(response: HttpResponse) -> bool:
-    """Return whether a repetition would be of no use."""
-    return response.code not in _RETRYABLE
+        """The last response, if a repetition would be of no use."""
+        return next((response for response in self.responses[-1:] if response.code not in _RETRYABLE), None)
 
 
 def create(addresses: Sequence[str], spec: CreateSpec) -> CreateHistory:
     """Send a create to one replica after the other until the response is final, and once more after that."""
     history = CreateHistory(spec)
+    finals = 0
     deadline = time.monotonic() + _TIMEOUT
     for address in cycle(addresses):
         try:
-            history.responses.append(send(address, "POST", "/modules", spec.body, spec.headers))
+            history.responses.append(spec.send(address))
+            finals += history.final is not None
         except CONNECTION_ERRORS:
             history.connection_errors += 1
-        finals = sum(is_final(response) for response in history.responses)
         if finals > 1 or time.monotonic() > deadline:
-            return history
+            break
         time.sleep(_RETRY_DELAY)
     return history

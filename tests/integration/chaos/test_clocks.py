@@ -9,7 +9,6 @@ import pytest
 
 from tests.integration.chaos.caller import CreateSpec, create
 from tests.integration.chaos.testbed import GatewayTestbed, Topology, eventually, run_testbed
-from tests.integration.http_client import send
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(120)]
 
@@ -34,7 +33,7 @@ def step_clock(tmp_path: Path, seconds: float) -> None:
 def test_a_step_forward_does_not_end_the_window(testbed: GatewayTestbed, tmp_path: Path) -> None:
     """A create that the backend commits 4 s late is found, although the clock was set 140 s ahead in between."""
     testbed.fault("projectman", {"fault": "drop", "effect": "late", "seconds": 4.0})
-    assert send(testbed.addresses[0], "POST", "/modules", _SPEC.body, _SPEC.headers).status == 504
+    assert _SPEC.send(testbed.addresses[0]).status == 504
     step_clock(tmp_path, 140.0)
     history = create(testbed.addresses, _SPEC)
     assert history.final is not None
@@ -45,7 +44,7 @@ def test_a_step_forward_does_not_end_the_window(testbed: GatewayTestbed, tmp_pat
 def test_a_step_back_does_not_make_the_window_endless(testbed: GatewayTestbed, tmp_path: Path) -> None:
     """A create that is never applied is settled soon after its window, although the clock was set back by a day."""
     testbed.fault("projectman", {"fault": "drop", "effect": "never"})
-    assert send(testbed.addresses[0], "POST", "/modules", _SPEC.body, _SPEC.headers).status == 504
+    assert _SPEC.send(testbed.addresses[0]).status == 504
     step_clock(tmp_path, -86400.0)
     assert eventually(lambda: not testbed.live(), 40.0)
     assert create(testbed.addresses, _SPEC).final is not None

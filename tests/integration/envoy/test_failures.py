@@ -9,9 +9,9 @@ from typing import Any, Final
 import pytest
 
 from tests.integration.chaos.caller import CreateSpec
-from tests.integration.envoy.failures import FAILURES, RUNTIME_KEY
 from tests.integration.envoy.mesh import Mesh
-from tests.integration.http_client import HttpResponse
+from tests.integration.envoy.sidecars import FAILURES, RUNTIME_KEY
+from tests.integration.http_client import HttpResponse, send
 
 pytestmark = pytest.mark.loopback
 
@@ -54,7 +54,7 @@ class Cell:
             "X-Request-Timeout-Ms": str(int(timeout * 1000)),
             **({"Idempotency-Key": f"failure-{self}"} if self.by == "key" else {}),
         }
-        return mesh.send("plain", "POST", "/modules", CreateSpec(self.backend, self.name).body, headers=headers)
+        return CreateSpec(self.backend, self.name).send(mesh.address(), headers)
 
     def created_count(self, mesh: Mesh) -> int:
         return mesh.testbed.created_count(self.backend, self.name)
@@ -107,5 +107,5 @@ def test_failures_had_their_effect(results: Mapping[Cell, Result]) -> None:
 
 def _operation(mesh: Mesh, response: HttpResponse) -> Mapping[str, Any] | None:
     instance = response.body.get("instance")
-    operation: Mapping[str, Any] | None = mesh.send("plain", "GET", instance).body if instance else None
+    operation: Mapping[str, Any] | None = send(mesh.address(), "GET", instance).body if instance else None
     return operation
