@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import gateway.app
-from gateway.backends import discover
-from gateway.domain.backend import CallContext
-from gateway.domain.module import Module, ModuleDraft
-from gateway.domain.operation import Claim, ClaimResult, Settlement
+from gateway.backends import BackendPlugin, discover
 from gateway.journals import create_journal
 from tests.integration.chaos.kill_points import VARIABLE, KillOrders
 
@@ -23,57 +24,48 @@ _folder = Path(os.environ[VARIABLE])
 _execute = KillOrders(_folder).execute
 
 
-class Wrapper:
-    """An object of which some methods are replaced."""
+class WithPoints:
+    """An object of which some methods execute the orders of a point before the call, and of another point after it.
 
-    def __init__(self, wrapped: object, **methods: Any) -> None:
-        vars(self).update(methods, wrapped=wrapped)
+    A method is given as both points and a function that returns the name of a create for the first argument.
+    """
+
+    def __init__(self, wrapped: object, **methods: tuple[str, str, Callable[[Any], str]]) -> None:
+        self._wrapped = wrapped
+        for method, points in methods.items():
+            setattr(self, method, partial(_call, getattr(wrapped, method), *points))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["wrapped"], name)
+        return getattr(self._wrapped, name)
+
+
+def _call(method: Callable[..., Any], before: str, after: str, name_of: Callable[[Any], str], *args: Any) -> Any:
+    _execute(before, name_of(args[0]))
+    result = method(*args)
+    _execute(after, name_of(args[0]))
+    return result
 
 
 def _create_journal(url: str) -> Any:
-    """Create a journal with points before and after its calls."""
-    journal = create_journal(url)
-    names: dict[str, str] = {}
-
-    def claim(request: Claim) -> ClaimResult:
-        name = request.natural_key[-1]
-        _execute("before-claim", name)
-        result = journal.claim(request)
-        if result.match == "claimed":
-            names[request.id] = name
-            _execute("after-claim", name)
-        return result
-
-    def settle(operation_id: str, settlement: Settlement) -> None:
-        journal.settle(operation_id, settlement)
-        _execute("after-result-stored", names.pop(operation_id, ""))
-
-    return Wrapper(journal, claim=claim, settle=settle)
+    names: dict[str, str] = {}  # by operation
+    return WithPoints(
+        create_journal(url),
+        claim=("before-claim", "after-claim", lambda claim: names.setdefault(claim.id, claim.natural_key[-1])),
+        settle=("before-settle", "after-result-stored", lambda operation_id: names.get(operation_id, "")),
+    )
 
 
-def _wrap_backend(backend: Any) -> Any:
-    """Add points around the calls of a backend."""
-
-    def create(draft: ModuleDraft, call: CallContext) -> Module:
-        _execute("sending", draft.name)
-        module: Module = backend.create(draft, call)
-        _execute("after-reply-read", draft.name)
-        return module
-
-    def find_by_natural_key(draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        modules: tuple[Module, ...] = backend.find_by_natural_key(draft, call)
-        _execute("mid-reconcile", draft.name)
-        return modules
-
-    return Wrapper(backend, create=create, find_by_natural_key=find_by_natural_key)
+def _create_backend(plugin: BackendPlugin, *args: Any) -> Any:
+    return WithPoints(
+        plugin.create_backend(*args),
+        create=("sending", "after-reply-read", attrgetter("name")),
+        find_by_natural_key=("before-lookup", "mid-reconcile", attrgetter("name")),
+    )
 
 
 def _discover() -> dict[str, Any]:
     return {
-        name: Wrapper(plugin, create_backend=lambda *args, plugin=plugin: _wrap_backend(plugin.create_backend(*args)))
+        name: SimpleNamespace(OptionsSchema=plugin.OptionsSchema, create_backend=partial(_create_backend, plugin))
         for name, plugin in discover().items()
     }
 

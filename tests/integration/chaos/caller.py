@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ from tests.integration.http_client import CONNECTION_ERRORS, HttpResponse, send
 
 _TIMEOUT: Final = 75.0
 _RETRY_DELAY: Final = 0.2
+#: The status of a request without a response.
+CONNECTION_ERROR: Final = 0
 #: The caller repeats the request after these codes, and after a connection error.
 _RETRYABLE: Final = frozenset(
     {"create_in_progress", "outcome_unknown", "backend_unavailable", "draining", "journal_unavailable"}
@@ -37,32 +39,21 @@ class CreateSpec:
         return send(address, "POST", "/modules", self.body, own if headers is None else headers)
 
 
-@dataclass
-class CreateHistory:
-    """The responses to one create and its repetitions."""
-
-    spec: CreateSpec
-    responses: list[HttpResponse] = field(default_factory=list)
-    connection_errors: int = 0
-
-    @property
-    def final(self) -> HttpResponse | None:
-        """The last response, if a repetition would be of no use."""
-        return next((response for response in self.responses[-1:] if response.code not in _RETRYABLE), None)
+def is_final(response: HttpResponse) -> bool:
+    """Return whether a repetition would be of no use."""
+    return response.status != CONNECTION_ERROR and response.code not in _RETRYABLE
 
 
-def create(addresses: Sequence[str], spec: CreateSpec) -> CreateHistory:
+def create(addresses: Sequence[str], spec: CreateSpec) -> list[HttpResponse]:
     """Send a create to one replica after the other until the response is final, and once more after that."""
-    history = CreateHistory(spec)
-    finals = 0
+    responses: list[HttpResponse] = []
     deadline = time.monotonic() + _TIMEOUT
     for address in cycle(addresses):
         try:
-            history.responses.append(spec.send(address))
-            finals += history.final is not None
+            responses.append(spec.send(address))
         except CONNECTION_ERRORS:
-            history.connection_errors += 1
-        if finals > 1 or time.monotonic() > deadline:
+            responses.append(HttpResponse(status=CONNECTION_ERROR, headers={}, body=None))
+        if sum(map(is_final, responses)) > 1 or time.monotonic() > deadline:
             break
         time.sleep(_RETRY_DELAY)
-    return history
+    return responses

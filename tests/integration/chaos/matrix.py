@@ -14,8 +14,9 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any, Final
 
-from tests.integration.chaos.caller import CreateHistory, CreateSpec, create
+from tests.integration.chaos.caller import CreateSpec, create, is_final
 from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.http_client import HttpResponse
 
 #: Points inside a worker, which signals itself during the create of a given name.
 INSIDE: Final = ("before-claim", "after-claim", "after-reply-read", "after-result-stored", "mid-reconcile")
@@ -84,10 +85,10 @@ def run(cell: Cell, folder: Path, journal_url: str | None) -> Counter[str]:
         faults = _FAULTS.get(cell.point, ())
         if faults:
             testbed.fault(cell.backend, *faults)
-        futures = [pool.submit(create, testbed.addresses, victim)]
+        futures = {victim: pool.submit(create, testbed.addresses, victim)}
         if faults:  # only the victim may consume them
             assert eventually(lambda: testbed.sent(cell.backend, victim.name) > 0, _TIMEOUT), cell
-        futures += [pool.submit(create, testbed.addresses, bystander) for bystander in _BYSTANDERS]
+        futures |= {bystander: pool.submit(create, testbed.addresses, bystander) for bystander in _BYSTANDERS}
         assert eventually(lambda: bool(orders.executed_by(point, victim.name)), _TIMEOUT), cell
         workers = orders.executed_by(point, victim.name)
         if point == "sending":
@@ -95,7 +96,8 @@ def run(cell: Cell, folder: Path, journal_url: str | None) -> Counter[str]:
         elif cell.signal == "freeze":
             time.sleep(_FREEZE_SECONDS)
             os.kill(workers[0], SIGCONT)
-        return Counter(runs=1, kills=len(workers)) + _verify(testbed, [future.result() for future in futures])
+        responses = {spec: future.result() for spec, future in futures.items()}
+        return Counter(runs=1, kills=len(workers)) + _verify(testbed, responses)
 
 
 def _kill_sender(cell: Cell, testbed: GatewayTestbed, sender: int) -> None:
@@ -112,22 +114,23 @@ def _kill_sender(cell: Cell, testbed: GatewayTestbed, sender: int) -> None:
         replica.start()
 
 
-def _verify(testbed: GatewayTestbed, histories: Sequence[CreateHistory]) -> Counter[str]:
+def _verify(testbed: GatewayTestbed, creates: Mapping[CreateSpec, Sequence[HttpResponse]]) -> Counter[str]:
     """Wait until all operations have settled, then compare the responses and the journal with the ledgers."""
     unsettled = 0 if testbed.wait_until_settled() else testbed.live()
-    totals = Counter(creates=len(histories), unsettled=unsettled)
+    totals = Counter(creates=len(creates), unsettled=unsettled)
     totals["duplicates"] = sum(len(testbed.created(backend)) for backend in testbed.twins)
-    for history in histories:
-        entries = testbed.created(history.spec.backend, history.spec.name)
+    for spec, responses in creates.items():
+        entries = testbed.created(spec.backend, spec.name)
         made_at = min((datetime.fromisoformat(entry["at"]).timestamp() for entry in entries), default=float("inf"))
         ids = {str(entry["id"]) for entry in entries}
-        modules = [response.body for response in history.responses if response.status == 201]
-        refused = history.final is not None and history.final.status != 201
-        not_applied = [response for response in history.responses if response.code == "backend_unavailable"]
+        modules = [response.body for response in responses if response.status == 201]
+        not_applied = [response for response in responses if response.code == "backend_unavailable"]
         contradicted = sum(made_at < response.received_at - 0.01 for response in not_applied)
+        answered = is_final(responses[-1])
+        refused = answered and responses[-1].status != 201
         totals["duplicates"] -= bool(entries)
         totals["lost"] += any(module["native_id"] not in ids for module in modules)
         totals["wrong"] += refused + contradicted + max(len({module["id"] for module in modules}) - 1, 0)
-        totals["unanswered"] += history.final is None
-        totals["retries"] += len(history.responses) + history.connection_errors - (2 if history.final else 1)
+        totals["unanswered"] += not answered
+        totals["retries"] += len(responses) - (2 if answered else 1)
     return totals

@@ -41,7 +41,7 @@ class Caller:
 @pytest.fixture
 def callers(mesh: Mesh, backend: str, request: pytest.FixtureRequest) -> list[Caller]:
     """One caller for each way to identify repetitions; without any, Envoy gives all tries of a request the same id."""
-    names = [f"{request.node.originalname[:20]}-{number}" for number in range(3)]
+    names = [f"{backend}-{request.node.originalname[:20]}-{number}" for number in range(3)]
     headers = [{"Idempotency-Key": f"mesh-{names[0]}"}, {"X-Request-Id": f"mesh-{names[1]}"}, {}]
     return [Caller(mesh, CreateSpec(backend, name), header) for name, header in zip(names, headers, strict=True)]
 
