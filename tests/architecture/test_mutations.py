@@ -38,12 +38,17 @@ def test_the_seed_determines_the_list(project: Path) -> None:
 @pytest.mark.parametrize("passes", [True, False])
 def test_a_changed_file_is_restored(project: Path, monkeypatch: pytest.MonkeyPatch, *, passes: bool) -> None:
     """The file is changed while the tests run, and has its old content afterwards, noticed or not."""
-    path, seen = project / "gateway" / "sample.py", []
-    monkeypatch.setattr(mutations, "_pass", lambda *_: seen.append(path.read_text()) or passes)
+    path, seen = project / "gateway" / "sample.py", set()
+
+    def run_tests(*_: object) -> bool:
+        seen.add(path.read_text())
+        return passes
+
+    monkeypatch.setattr(mutations, "_pass", run_tests)
     for mutation in mutations.select(1, 2):
         assert mutations.run(mutation, project) is not passes
         assert path.read_text() == SOURCE
-    assert set(seen) == {SOURCE.replace("0", "(1)"), SOURCE.replace("number > 0", "(number >= 0)")}
+    assert seen == {SOURCE.replace("0", "(1)"), SOURCE.replace("number > 0", "(number >= 0)")}
 
 
 def test_an_unnoticed_change_is_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
