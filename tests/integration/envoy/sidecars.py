@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Final
 
 Json = Mapping[str, Any]
@@ -44,8 +45,11 @@ CLIENT_ROUTES: Final[Mapping[str, Json]] = {
     "short-own-header": {"timeout": "1s"},
     "short-unknown-header": {"timeout": "1s"},
 }
-#: The headers with the timeout in milliseconds on routes without Envoy's own, x-envoy-expected-rq-timeout-ms.
-_TIMEOUT_HEADERS: Final = {"short-own-header": "x-request-timeout-ms", "short-unknown-header": "x-unknown-header"}
+#: Headers with the timeout in milliseconds instead of Envoy's own, x-envoy-expected-rq-timeout-ms.
+_TIMEOUT_HEADERS: Final[Mapping[str, Json]] = {
+    "short-own-header": {"x-request-timeout-ms": "1000"},
+    "short-unknown-header": {"x-unknown-header": "1000"},
+}
 
 
 @dataclass(frozen=True)
@@ -122,11 +126,10 @@ def gateway_resources(
         # By default Envoy delays updates to its workers by up to a second.
         balancing = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
         gateway = {**gateway, "health_checks": [check], "common_lb_config": balancing}
-    inbound = _listener("inbound", [_route("gateway", {"retry_policy": retry} if retry else {})], manager)
-    secured = {"filter_chains": [{**inbound["filter_chains"][0], "transport_socket": _tls("Downstream", tls)}]}
+    inbound = _listener("inbound", [_route("gateway", {"retry_policy": retry} if retry else {})], manager, tls=tls)
     outbound = [_listener(name, [*(failure.route(name) for failure in FAILURES), _route(name)]) for name in twins]
     clusters = [gateway, *(_cluster(name, [url.removeprefix("http://")]) for name, url in twins.items())]
-    return {"listeners": [{**inbound, **secured}, *outbound], "clusters": clusters}
+    return {"listeners": [inbound, *outbound], "clusters": clusters}
 
 
 def caller_resources(inbound: str, callers: Mapping[str, Json]) -> Json:
@@ -134,17 +137,10 @@ def caller_resources(inbound: str, callers: Mapping[str, Json]) -> Json:
     # A caller controls its own sidecar: this one forwards any certificate header of the caller.
     forward_all = {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}
     listeners = []
-    for name, action in CLIENT_ROUTES.items():
-        headers = {_TIMEOUT_HEADERS[name]: "1000"} if name in _TIMEOUT_HEADERS else {}
-        listeners += [
-            _listener(
-                f"{caller}-{name}",
-                [_route(caller, action, headers=headers)],
-                forward_all,
-                suppress_envoy_headers=bool(headers),
-            )
-            for caller in callers
-        ]
+    for caller, (name, action) in product(callers, CLIENT_ROUTES.items()):
+        headers = _TIMEOUT_HEADERS.get(name, {})
+        route = _route(caller, action, headers=headers)
+        listeners.append(_listener(f"{caller}-{name}", [route], forward_all, suppress_envoy_headers=bool(headers)))
     clusters = [
         {**_cluster(caller, [inbound]), "transport_socket": _tls("Upstream", context)}
         for caller, context in callers.items()
@@ -152,7 +148,9 @@ def caller_resources(inbound: str, callers: Mapping[str, Json]) -> Json:
     return {"listeners": listeners, "clusters": clusters}
 
 
-def _listener(name: str, routes: Sequence[Json], manager: Json | None = None, **router: bool) -> Json:
+def _listener(
+    name: str, routes: Sequence[Json], manager: Json | None = None, *, tls: Json | None = None, **router: bool
+) -> Json:
     """Build a listener on a free loopback port; the fault filter acts only on routes that configure it."""
     filters = [(_FAULT, "fault.v3.HTTPFault", {}), ("envoy.filters.http.router", "router.v3.Router", router)]
     config = _typed(
@@ -170,7 +168,10 @@ def _listener(name: str, routes: Sequence[Json], manager: Json | None = None, **
         max_request_headers_kb=HEADERS_KIB,
         **(manager or {}),
     )
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
+    chain = {
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}],
+        **({"transport_socket": _tls("Downstream", tls)} if tls else {}),
+    }
     return {"name": name, "address": _address("127.0.0.1:0"), "filter_chains": [chain]}
 
 

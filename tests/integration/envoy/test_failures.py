@@ -22,7 +22,7 @@ SHORT_TIMEOUT: Final = 1.2
 LONG_TIMEOUT: Final = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Result:
     """The first response to a create, the state after all have settled, and the response to a repetition."""
 
@@ -75,10 +75,8 @@ def results(mesh: Mesh) -> Mapping[Cell, Result]:
         mesh.inner.set_runtime(RUNTIME_KEY, 0)
         repeated = list(pool.map(lambda cell: cell.create(mesh, LONG_TIMEOUT), CELLS))
         finally_created = [cell.created_count(mesh) for cell in CELLS]
-    return {
-        cell: Result(first=row[0], created=row[1], operation=row[2], repeated=row[3], created_finally=row[4])
-        for cell, *row in zip(CELLS, first, created, operations, repeated, finally_created, strict=True)
-    }
+    rows = zip(first, created, operations, repeated, finally_created, strict=True)
+    return {cell: Result(*row) for cell, row in zip(CELLS, rows, strict=True)}
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

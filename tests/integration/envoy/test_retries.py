@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.loopback, pytest.mark.parametrize("backend", ["cmdb", 
 #: Seconds: longer than one try and shorter than all; longer than all.
 SLOW: Final = 2.2 * TRY_TIMEOUT
 SLOWER: Final = TRY_TIMEOUT * TRIES + 0.4
+_numbers: Final = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Caller:
 
 
 @pytest.fixture
-def callers(mesh: Mesh, backend: str, request: pytest.FixtureRequest) -> list[Caller]:
+def callers(mesh: Mesh, backend: str) -> list[Caller]:
     """One caller for each way to identify repetitions; without any, Envoy gives all tries of a request the same id."""
-    names = [f"{backend}-{request.node.originalname[:20]}-{number}" for number in range(3)]
+    names = [f"retried-{next(_numbers)}" for _ in range(3)]
     headers = [{"Idempotency-Key": f"mesh-{names[0]}"}, {"X-Request-Id": f"mesh-{names[1]}"}, {}]
     return [Caller(mesh, CreateSpec(backend, name), header) for name, header in zip(names, headers, strict=True)]
 
