@@ -26,4 +26,4 @@ def test_a_killed_or_frozen_worker_leaves_no_duplicate_and_no_loss(cell: Cell, t
     with database.server() if cell.journal == "postgres" else nullcontext() as server:
         totals = run(cell, tmp_path / "testbed", database.new_database(server) if server else None)
     assert totals["kills"] == 1
-    assert {name: totals[name] for name in VIOLATIONS} == dict.fromkeys(VIOLATIONS, 0)
+    assert {name: totals[name] for name in VIOLATIONS if totals[name]} == {}
