@@ -133,7 +133,7 @@ def select(seed: int, count: int) -> list[Mutation]:
     for mutations in by_package.values():
         rng.shuffle(mutations)
     selected: list[Mutation] = []
-    while len(selected) < count:
+    while len(selected) < count and any(by_package.values()):
         selected += [mutations.pop() for mutations in by_package.values() if mutations]
     return selected[:count]
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -23,7 +23,7 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: Any
-    received_at: float
+    received_at: float = field(default_factory=time.time)
 
     @property
     def code(self) -> str:
@@ -40,15 +40,15 @@ def exchange(
     connection: HTTPConnection, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Send a request on this connection, `body` as JSON unless it is bytes; raises CONNECTION_ERRORS."""
-    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body)
     connection.request(method, path, content, {"Content-Type": "application/json", **(headers or {})})
     response = connection.getresponse()
-    return HttpResponse(
-        status=response.status,
-        body=_parse_body(response.read()),
-        headers=CaseInsensitiveDict(response.getheaders()),
-        received_at=time.time(),
-    )
+    text = response.read().decode(errors="replace")
+    try:
+        parsed = json.loads(text) if text else None
+    except ValueError:
+        parsed = text
+    return HttpResponse(status=response.status, headers=CaseInsensitiveDict(response.getheaders()), body=parsed)
 
 
 def send(
@@ -57,10 +57,3 @@ def send(
     """Send a request to HOST:PORT; raises CONNECTION_ERRORS."""
     with closing(HTTPConnection(address, timeout=30)) as connection:
         return exchange(connection, method, path, body, headers)
-
-
-def _parse_body(content: bytes) -> Any:
-    try:
-        return json.loads(content) if content else None
-    except ValueError:
-        return content.decode(errors="replace")

@@ -6,54 +6,47 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Final
 
 from tests.integration.chaos import database
-from tests.integration.chaos.matrix import Cell, cells, run
-from tests.integration.chaos.verifier import Totals
-
-_MAX_CONCURRENT: Final = 4
+from tests.integration.chaos.matrix import COLUMNS, VIOLATIONS, Cell, cells, run
 
 
 def main(words: list[str]) -> int:
     """Run the cells; return 0 if every promise was kept in every cell."""
     selected = [cell for cell in cells() if all(word in str(cell).split() for word in words)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the processes of running cells are stopped
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        server = (
-            stack.enter_context(database.server()) if any(cell.journal == "postgres" for cell in selected) else None
-        )
+    needs_server = any(cell.journal == "postgres" for cell in selected)
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+        database.server() if needs_server else nullcontext() as server,
+        ThreadPoolExecutor(4) as pool,
+    ):
         urls = [database.new_database(server) if server and cell.journal == "postgres" else None for cell in selected]
-        pool = stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT))
-        results = pool.map(partial(_try, folder), range(len(selected)), selected, urls)
-        _print("cell", Totals.names())
-        total = Totals(runs=0)
-        failed = 0
-        for cell, result in zip(selected, results, strict=True):
-            if isinstance(result, Totals):
-                total += result
-                _print(str(cell), result.row)
-            else:
-                failed += 1
-                _print(str(cell), ("".join(traceback.format_exception(result)),))
-        _print("total", total.row)
-    return 0 if total.correct and not failed else 1
+        folders = [Path(folder, str(number)) for number in range(len(selected))]
+        _print("cell", {column: column for column in COLUMNS})
+        total: Counter[str] = Counter()
+        for cell, result in zip(selected, pool.map(_run, selected, folders, urls), strict=True):
+            total += result
+            _print(str(cell), result)
+    _print("total", total)
+    return int(any(total[column] for column in VIOLATIONS))
 
 
-def _try(folder: Path, number: int, cell: Cell, url: str | None) -> Totals | Exception:
+def _run(cell: Cell, folder: Path, url: str | None) -> Counter[str]:
     try:
-        return run(cell, folder / str(number), url)
-    except Exception as error:
-        return error
+        return run(cell, folder, url)
+    except Exception:
+        sys.stdout.write(f"{cell} {traceback.format_exc()}")
+        return Counter(failed=1)
 
 
-def _print(name: str, row: tuple[object, ...]) -> None:
-    sys.stdout.write(f"{name:46}" + "".join(f"{value!s:>11}" for value in row) + "\n")
+def _print(name: str, row: Mapping[str, object]) -> None:
+    sys.stdout.write(f"{name:46}" + "".join(f"{row.get(column, 0)!s:>11}" for column in COLUMNS) + "\n")
     sys.stdout.flush()
 
 

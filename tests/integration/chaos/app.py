@@ -7,98 +7,79 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import gateway.app
-from gateway.backends import discover
-from gateway.domain.backend import Backend, CallContext
-from gateway.domain.journal import Journal
-from gateway.domain.module import Module, ModuleDraft
-from gateway.domain.operation import Claim, ClaimResult, Settlement
+from gateway.backends import BackendPlugin, discover
 from gateway.journals import create_journal
 from tests.integration.chaos.kill_points import VARIABLE, KillOrders
 
 _folder = Path(os.environ[VARIABLE])
-_orders = KillOrders(_folder)
-_clock = _folder / "clock"
+_execute = KillOrders(_folder).execute
 
 
-class KillingJournal:
-    """Kills the worker before or after a call of the journal."""
+class WithPoints:
+    """An object of which some methods execute the orders of a point before the call, and of another point after it.
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._names: dict[str, str] = {}
+    A method is given as both points and a function that returns the name of a create for the first argument.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._journal, name)
-
-    def claim(self, claim: Claim) -> ClaimResult:
-        name = claim.natural_key[-1]
-        _orders.execute("before-claim", name)
-        result = self._journal.claim(claim)
-        if result.match == "claimed":
-            self._names[claim.id] = name
-            _orders.execute("after-claim", name)
-        return result
-
-    def settle(self, operation_id: str, settlement: Settlement) -> None:
-        self._journal.settle(operation_id, settlement)
-        _orders.execute("after-result-stored", self._names.pop(operation_id, ""))
-
-
-class KillingBackend:
-    """Kills the worker after a call of the backend."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, wrapped: object, **methods: tuple[str, str, Callable[[Any], str]]) -> None:
+        self._wrapped = wrapped
+        for method, points in methods.items():
+            setattr(self, method, partial(_call, getattr(wrapped, method), *points))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def create(self, draft: ModuleDraft, call: CallContext) -> Module:
-        _orders.record_sender(draft.name)
-        module = self._backend.create(draft, call)
-        _orders.execute("after-reply-read", draft.name)
-        return module
-
-    def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        modules = self._backend.find_by_natural_key(draft, call)
-        _orders.execute("mid-reconcile", draft.name)
-        return modules
+        return getattr(self._wrapped, name)
 
 
-@dataclass(frozen=True)
-class KillingBackendType:
-    """Wraps the backends of a type in KillingBackend."""
+def _call(method: Callable[..., Any], before: str, after: str, name_of: Callable[[Any], str], *args: Any) -> Any:
+    _execute(before, name_of(args[0]))
+    result = method(*args)
+    _execute(after, name_of(args[0]))
+    return result
 
-    type: Any
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.type, name)
+def _create_journal(url: str) -> Any:
+    names: dict[str, str] = {}  # by operation
+    return WithPoints(
+        create_journal(url),
+        claim=("before-claim", "after-claim", lambda claim: names.setdefault(claim.id, claim.natural_key[-1])),
+        settle=("before-settle", "after-result-stored", lambda operation_id: names.get(operation_id, "")),
+    )
 
-    def create_backend(self, *args: Any) -> Any:
-        return KillingBackend(self.type.create_backend(*args))
+
+def _create_backend(plugin: BackendPlugin, *args: Any) -> Any:
+    return WithPoints(
+        plugin.create_backend(*args),
+        create=("sending", "after-reply-read", attrgetter("name")),
+        find_by_natural_key=("before-lookup", "mid-reconcile", attrgetter("name")),
+    )
+
+
+def _discover() -> dict[str, Any]:
+    return {
+        name: SimpleNamespace(OptionsSchema=plugin.OptionsSchema, create_backend=partial(_create_backend, plugin))
+        for name, plugin in discover().items()
+    }
 
 
 def _stepped_time() -> float:
     """Return the wall-clock time plus the seconds in the file `clock`, 0 without a file."""
     try:
-        return time.time() + float(_clock.read_text())
+        return time.time() + float((_folder / "clock").read_text())
     except FileNotFoundError:
         return time.time()
 
 
-def _discover() -> dict[str, Any]:
-    return {name: KillingBackendType(backend_type) for name, backend_type in discover().items()}
-
-
 with (
-    patch.object(gateway.app, "create_journal", lambda url: KillingJournal(create_journal(url))),
-    patch.object(gateway.app, "discover", _discover),
+    patch.multiple(gateway.app, create_journal=_create_journal, discover=_discover),
     patch.object(gateway.app.SystemClock, "now", staticmethod(_stepped_time)),
 ):
     app = gateway.app.create_app(gateway.app.load_settings_or_exit(os.environ))

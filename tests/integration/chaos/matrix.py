@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import product
 from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any, Final
 
-from tests.integration.chaos import caller
-from tests.integration.chaos.caller import CreateSpec
-from tests.integration.chaos.kill_points import INSIDE, OUTSIDE, POINTS
-from tests.integration.chaos.testbed import (
-    HARD_TIMEOUT,
-    SETTLE,
-    TARGETS,
-    GatewayTestbed,
-    Topology,
-    eventually,
-    run_testbed,
-)
-from tests.integration.chaos.verifier import Totals, verify
+from tests.integration.chaos.caller import CreateSpec, create, is_final
+from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.http_client import HttpResponse
 
+#: Points inside a worker, which signals itself during the create of a given name.
+INSIDE: Final = ("before-claim", "after-claim", "after-reply-read", "after-result-stored", "mid-reconcile")
+#: Points outside: the test kills the worker while the twin holds its request.
+OUTSIDE: Final = ("after-send", "after-send-lost", "after-commit", "during-drain")
 _APPLICATION: Final = "tests.integration.chaos.app:app"
 JOURNALS: Final = {
     "sqlite": Topology(workers=2, application=_APPLICATION),
     "postgres": Topology(replicas=2, workers=1, application=_APPLICATION),
 }
+#: These must be 0.
+VIOLATIONS: Final = (
+    "duplicates",  # creates that took effect, beyond the first of each requested name
+    "lost",  # answered with 201, and not in the ledger
+    "wrong",  # final refusals of a unique name, *not applied* after the module was made, and different modules
+    "unanswered",  # callers without a final response
+    "unsettled",  # operations that have not ended
+    "failed",  # cells without a result
+)
+COLUMNS: Final = ("runs", "creates", "kills", "retries", *VIOLATIONS)
 _DELAY: Final = {"fault": "delay", "seconds": 1.0}
-_FAULTS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
+_FAULTS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "after-send": [_DELAY],
     "after-send-lost": [_DELAY, {"fault": "status", "effect": "never"}],
     "after-commit": [{**_DELAY, "when": "after"}],
     "during-drain": [_DELAY],
     "mid-reconcile": [{"fault": "drop", "effect": "now"}],
 }
-_BYSTANDERS: Final = 6
+_BYSTANDERS: Final = [
+    CreateSpec(tuple(TARGETS)[number % 2], f"bystander-{number}", ("key", "request-id")[number // 3])
+    for number in range(6)
+]
+_SIGNALS: Final = {"kill": SIGKILL, "freeze": SIGSTOP}
 _TIMEOUT: Final = 15.0
 #: Longer than the sender's lease and the settle window that follows it, less than gunicorn's own timeout; seconds.
-_FREEZE_SECONDS: Final = 2 * (HARD_TIMEOUT + 5.0) + SETTLE + 8.0
+_FREEZE_SECONDS: Final = 2 * (Topology.hard + 5.0) + Topology.settle + 8.0
 
 
 @dataclass(frozen=True)
@@ -61,60 +71,66 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """Yield all cells of the matrix."""
-    yield from (Cell(*values) for values in product(POINTS, TARGETS, JOURNALS, ("key", "request-id")))
+    yield from (Cell(*values) for values in product((*INSIDE, *OUTSIDE), TARGETS, JOURNALS, ("key", "request-id")))
     yield from (Cell(*values) for values in product(INSIDE, TARGETS, JOURNALS, ("key",), ("freeze",)))
 
 
-def run(cell: Cell, folder: Path, journal_url: str | None) -> Totals:
-    """Run one cell on a new testbed."""
-    with run_testbed(folder, JOURNALS[cell.journal], journal_url) as testbed:
-        return run_on(testbed, cell)
-
-
-def run_on(testbed: GatewayTestbed, cell: Cell) -> Totals:
-    """Run one cell on this testbed and verify it; raise AssertionError unless a worker was killed or frozen."""
+def run(cell: Cell, folder: Path, journal_url: str | None) -> Counter[str]:
+    """Run one cell and return its row of COLUMNS; raise AssertionError unless a worker was signalled."""
     victim = CreateSpec(cell.backend, "victim", cell.by)
-    orders = testbed.kill_orders
-    if cell.point in OUTSIDE:
-        orders.watch_sender(victim.name)
-    elif cell.signal == "freeze":
-        orders.freeze(cell.point, victim.name)
-    else:
-        orders.add(cell.point, victim.name)
-    if faults := _FAULTS.get(cell.point):
-        testbed.fault(cell.backend, *faults)
-    with ThreadPoolExecutor(_BYSTANDERS + 1) as pool:
-        futures = [pool.submit(caller.create, testbed.addresses, victim)]
+    with run_testbed(folder, JOURNALS[cell.journal], journal_url) as testbed, ThreadPoolExecutor(7) as pool:
+        orders = testbed.kill_orders
+        point = "sending" if cell.point in OUTSIDE else cell.point
+        orders.add(0 if cell.point in OUTSIDE else _SIGNALS[cell.signal], point, victim.name)
+        faults = _FAULTS.get(cell.point, ())
+        if faults:
+            testbed.fault(cell.backend, *faults)
+        futures = {victim: pool.submit(create, testbed.addresses, victim)}
         if faults:  # only the victim may consume them
             assert eventually(lambda: testbed.sent(cell.backend, victim.name) > 0, _TIMEOUT), cell
-        for number in range(_BYSTANDERS):
-            by = ("key", "request-id")[number // 3]
-            bystander = CreateSpec(tuple(TARGETS)[number % 2], f"bystander-{number}", by)
-            futures.append(pool.submit(caller.create, testbed.addresses, bystander))
-        if cell.point in OUTSIDE:
-            kills = _kill_sender(cell, testbed, victim.name)
-        else:
-            assert eventually(lambda: orders.executed(cell.point, victim.name) > 0, _TIMEOUT), cell
-            kills = orders.executed(cell.point, victim.name)
-            if cell.signal == "freeze":
-                time.sleep(_FREEZE_SECONDS)
-                orders.thaw(cell.point, victim.name)
-        histories = [future.result() for future in futures]
-    return verify(testbed, histories, kills=kills)
+        futures |= {bystander: pool.submit(create, testbed.addresses, bystander) for bystander in _BYSTANDERS}
+        assert eventually(lambda: bool(orders.executed_by(point, victim.name)), _TIMEOUT), cell
+        workers = orders.executed_by(point, victim.name)
+        if point == "sending":
+            _kill_sender(cell, testbed, workers[0])
+        elif cell.signal == "freeze":
+            time.sleep(_FREEZE_SECONDS)
+            os.kill(workers[0], SIGCONT)
+        responses = {spec: future.result() for spec, future in futures.items()}
+        return Counter(runs=1, kills=len(workers)) + _verify(testbed, responses)
 
 
-def _kill_sender(cell: Cell, testbed: GatewayTestbed, name: str) -> int:
-    """Kill the process that waits for the twin's response, and check that the twin is at the intended step."""
+def _kill_sender(cell: Cell, testbed: GatewayTestbed, sender: int) -> None:
+    """Kill the process that waits for the twin's response, while the twin is at the intended step."""
     expected = 1 if cell.point == "after-commit" else 0
-    assert eventually(lambda: testbed.created_count(cell.backend, name) == expected, _TIMEOUT), cell
-    sender = testbed.kill_orders.sender(name)
-    assert sender is not None, cell
+    assert eventually(lambda: testbed.created_count(cell.backend, "victim") == expected, _TIMEOUT), cell
     if cell.point != "during-drain":
-        os.kill(sender, signal.SIGKILL)
+        os.kill(sender, SIGKILL)
     else:
         replica = next(replica for replica in testbed.replicas if os.getpgid(sender) == replica.group)
         replica.terminate()
         time.sleep(0.2)
         replica.kill()
         replica.start()
-    return 1
+
+
+def _verify(testbed: GatewayTestbed, creates: Mapping[CreateSpec, Sequence[HttpResponse]]) -> Counter[str]:
+    """Wait until all operations have settled, then compare the responses and the journal with the ledgers."""
+    unsettled = 0 if testbed.wait_until_settled() else testbed.live()
+    totals = Counter(creates=len(creates), unsettled=unsettled)
+    totals["duplicates"] = sum(len(testbed.created(backend)) for backend in testbed.twins)
+    for spec, responses in creates.items():
+        entries = testbed.created(spec.backend, spec.name)
+        made_at = min((datetime.fromisoformat(entry["at"]).timestamp() for entry in entries), default=float("inf"))
+        ids = {str(entry["id"]) for entry in entries}
+        modules = [response.body for response in responses if response.status == 201]
+        not_applied = [response for response in responses if response.code == "backend_unavailable"]
+        contradicted = sum(made_at < response.received_at - 0.01 for response in not_applied)
+        answered = is_final(responses[-1])
+        refused = answered and responses[-1].status != 201
+        totals["duplicates"] -= bool(entries)
+        totals["lost"] += any(module["native_id"] not in ids for module in modules)
+        totals["wrong"] += refused + contradicted + max(len({module["id"] for module in modules}) - 1, 0)
+        totals["unanswered"] += not answered
+        totals["retries"] += len(responses) - (2 if answered else 1)
+    return totals

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.chaos.caller import CreateSpec, create
+from tests.integration.chaos.caller import CreateSpec, create, is_final
 from tests.integration.chaos.testbed import GatewayTestbed, Topology, eventually, run_testbed
-from tests.integration.http_client import send
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(120)]
 
@@ -34,19 +33,17 @@ def step_clock(tmp_path: Path, seconds: float) -> None:
 def test_a_step_forward_does_not_end_the_window(testbed: GatewayTestbed, tmp_path: Path) -> None:
     """A create that the backend commits 4 s late is found, although the clock was set 140 s ahead in between."""
     testbed.fault("projectman", {"fault": "drop", "effect": "late", "seconds": 4.0})
-    assert send(testbed.addresses[0], "POST", "/modules", _SPEC.body, _SPEC.headers).status == 504
+    assert _SPEC.send(testbed.addresses[0]).status == 504
     step_clock(tmp_path, 140.0)
-    history = create(testbed.addresses, _SPEC)
-    assert history.final is not None
-    assert history.final.status == 201
+    assert create(testbed.addresses, _SPEC)[-1].status == 201
     assert testbed.created_count("projectman", _SPEC.name) == 1
 
 
 def test_a_step_back_does_not_make_the_window_endless(testbed: GatewayTestbed, tmp_path: Path) -> None:
     """A create that is never applied is settled soon after its window, although the clock was set back by a day."""
     testbed.fault("projectman", {"fault": "drop", "effect": "never"})
-    assert send(testbed.addresses[0], "POST", "/modules", _SPEC.body, _SPEC.headers).status == 504
+    assert _SPEC.send(testbed.addresses[0]).status == 504
     step_clock(tmp_path, -86400.0)
     assert eventually(lambda: not testbed.live(), 40.0)
-    assert create(testbed.addresses, _SPEC).final is not None
+    assert is_final(create(testbed.addresses, _SPEC)[-1])
     assert testbed.created_count("projectman", _SPEC.name) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.chaos.caller import CreateSpec
 from tests.integration.chaos.testbed import GatewayTestbed, Topology
-from tests.integration.http_client import HttpResponse, send
+from tests.integration.http_client import HttpResponse
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(180)]
 
@@ -16,20 +16,10 @@ CALLERS = 200
 TOPOLOGY = Topology(workers=2, deadline=30.0, hard=30.0)
 
 
-@pytest.fixture(scope="module")
-def topology() -> Topology:
-    return TOPOLOGY
-
-
 def _create_all(testbed: GatewayTestbed, spec_for: Callable[[int], CreateSpec]) -> list[HttpResponse]:
     """Send the creates of all callers concurrently, each on a connection of its own."""
-
-    def create(number: int) -> HttpResponse:
-        spec = spec_for(number)
-        return send(testbed.addresses[0], "POST", "/modules", spec.body, spec.headers)
-
     with ThreadPoolExecutor(CALLERS) as pool:
-        return list(pool.map(create, range(CALLERS)))
+        return list(pool.map(lambda number: spec_for(number).send(testbed.addresses[0]), range(CALLERS)))
 
 
 @pytest.mark.parametrize("backend", ["cmdb", "projectman"])
@@ -48,11 +38,12 @@ def test_identical_creates_are_sent_once(testbed: GatewayTestbed, backend: str, 
 @pytest.mark.parametrize("backend", ["cmdb", "projectman"])
 def test_different_creates_are_all_sent(testbed: GatewayTestbed, backend: str) -> None:
     """200 different concurrent creates at two workers: 200 modules, each created by one request."""
-    created_before, sent_before = len(testbed.created(backend)), testbed.sent(backend)
+    created_before, sent_before = testbed.created_ids(backend), testbed.sent(backend)
     responses = _create_all(testbed, lambda number: CreateSpec(backend, f"module-{number}"))
     assert {response.status for response in responses} == {201}, responses[0].body
     ids = [response.body["native_id"] for response in responses]
     assert len(set(ids)) == CALLERS
-    assert set(ids) == {str(entry["id"]) for entry in testbed.created(backend)[created_before:]}
+    assert set(ids) == set(testbed.created_ids(backend)) - set(created_before)
+    assert len(testbed.created_ids(backend)) == len(created_before) + CALLERS
     assert testbed.sent(backend) - sent_before == CALLERS
     assert testbed.live() == 0

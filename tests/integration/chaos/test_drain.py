@@ -8,70 +8,63 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.chaos.caller import CreateSpec as Wanted
-from tests.integration.chaos.testbed import GatewayTestbed as Stand
-from tests.integration.chaos.testbed import Topology as Shape
-from tests.integration.chaos.testbed import eventually
-from tests.integration.chaos.testbed import run_testbed as match
-from tests.integration.http_client import CONNECTION_ERRORS as BROKEN
-from tests.integration.http_client import HttpResponse as Answer
-from tests.integration.http_client import exchange
-from tests.integration.http_client import send as ask
+from tests.integration.chaos.caller import CreateSpec
+from tests.integration.chaos.testbed import GatewayTestbed, Topology, eventually, run_testbed
+from tests.integration.http_client import CONNECTION_ERRORS, HttpResponse, exchange
 
 pytestmark = pytest.mark.loopback
 
-SHAPE = Shape(workers=2, deadline=5.0, hard=5.0)
+TOPOLOGY = Topology(workers=2, deadline=5.0, hard=5.0)
 #: Much less than gunicorn waits for an idle connection, in seconds.
 ENDS_WITHIN = 15.0
 IN_FLIGHT = 8
 
 
 @pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
+def testbed(tmp_path: Path) -> Iterator[GatewayTestbed]:
     """A gateway whose backend takes one second for each create."""
-    with match(tmp_path / "stand", SHAPE) as stand:
-        stand.fault("cmdb", {"fault": "delay", "seconds": 1.0, "times": -1})
-        yield stand
+    with run_testbed(tmp_path / "testbed", TOPOLOGY) as testbed:
+        testbed.fault("cmdb", {"fault": "delay", "seconds": 1.0, "times": -1})
+        yield testbed
 
 
 @pytest.fixture
-def idle(stand: Stand) -> Iterator[HTTPConnection]:
+def idle(testbed: GatewayTestbed) -> Iterator[HTTPConnection]:
     """An open connection that has served a request."""
-    with closing(HTTPConnection(stand.addresses[0], timeout=15)) as connection:
+    with closing(HTTPConnection(testbed.addresses[0], timeout=15)) as connection:
         assert exchange(connection, "GET", "/readyz").status == 200
         yield connection
 
 
-def _create(stand: Stand, number: int) -> Answer:
-    create = Wanted("cmdb", f"module-{number}")
-    return ask(stand.addresses[0], "POST", "/modules", create.body, create.headers)
+def _create(testbed: GatewayTestbed, number: int) -> HttpResponse:
+    return CreateSpec("cmdb", f"module-{number}").send(testbed.addresses[0])
 
 
-def test_creates_in_flight_finish(stand: Stand) -> None:
+def test_creates_in_flight_finish(testbed: GatewayTestbed) -> None:
     """After SIGTERM every create in flight gets its 201, the process exits with 0, and no operation stays active."""
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        responses = [pool.submit(_create, stand, number) for number in range(IN_FLIGHT)]
-        assert eventually(lambda: stand.sent("cmdb") == IN_FLIGHT, 10)
-        stand.replicas[0].terminate()
+        responses = [pool.submit(_create, testbed, number) for number in range(IN_FLIGHT)]
+        assert eventually(lambda: testbed.sent("cmdb") == IN_FLIGHT, 10)
+        testbed.replicas[0].terminate()
         assert [response.result().status for response in responses] == [201] * IN_FLIGHT
     # It ends by itself; gunicorn gives its workers 40 s, and a busy machine may need them.
-    assert stand.replicas[0].wait(60.0) == 0
-    assert len(stand.created("cmdb")) == IN_FLIGHT
-    assert stand.live() == 0
+    assert testbed.replicas[0].wait(60.0) == 0
+    assert len(testbed.created("cmdb")) == IN_FLIGHT
+    assert testbed.live() == 0
 
 
-def test_a_draining_gateway_refuses_creates(stand: Stand, idle: HTTPConnection) -> None:
+def test_a_draining_gateway_refuses_creates(testbed: GatewayTestbed, idle: HTTPConnection) -> None:
     """After SIGTERM /readyz and a new create get 503 or a closed connection; nothing is sent to the backend."""
-    with ThreadPoolExecutor(1) as pool, closing(HTTPConnection(stand.addresses[0], timeout=15)) as other:
+    with ThreadPoolExecutor(1) as pool, closing(HTTPConnection(testbed.addresses[0], timeout=15)) as other:
         exchange(other, "GET", "/livez")
-        first = pool.submit(_create, stand, 1)
-        assert eventually(lambda: stand.sent("cmdb") == 1, 10)
-        stand.replicas[0].terminate()
+        first = pool.submit(_create, testbed, 1)
+        assert eventually(lambda: testbed.sent("cmdb") == 1, 10)
+        testbed.replicas[0].terminate()
         assert eventually(lambda: _refused(idle, "GET", "/readyz", None), 5)
-        assert _refused(other, "POST", "/modules", Wanted("cmdb", "too-late").body)
+        assert _refused(other, "POST", "/modules", CreateSpec("cmdb", "too-late").body)
         assert first.result().status == 201
-    assert stand.replicas[0].wait(ENDS_WITHIN) == 0
-    assert stand.sent("cmdb") == 1
+    assert testbed.replicas[0].wait(ENDS_WITHIN) == 0
+    assert testbed.sent("cmdb") == 1
 
 
 def _refused(connection: HTTPConnection, method: str, path: str, body: object) -> bool:
@@ -79,14 +72,14 @@ def _refused(connection: HTTPConnection, method: str, path: str, body: object) -
     connection.auto_open = 0
     try:
         response = exchange(connection, method, path, body)
-    except BROKEN:
+    except CONNECTION_ERRORS:
         return True
     return (response.status, response.code) == (503, "draining")
 
 
-def test_an_idle_connection_does_not_delay_the_end(stand: Stand, idle: HTTPConnection) -> None:
+def test_an_idle_connection_does_not_delay_the_end(testbed: GatewayTestbed, idle: HTTPConnection) -> None:
     """An open, unused connection does not keep the process alive."""
-    stand.replicas[0].terminate()
-    assert stand.replicas[0].wait(ENDS_WITHIN) == 0
-    with pytest.raises(BROKEN):
+    testbed.replicas[0].terminate()
+    assert testbed.replicas[0].wait(ENDS_WITHIN) == 0
+    with pytest.raises(CONNECTION_ERRORS):
         exchange(idle, "GET", "/readyz")

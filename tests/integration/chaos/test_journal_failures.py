@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -19,62 +20,39 @@ pytestmark = [pytest.mark.loopback, pytest.mark.timeout(180)]
 TOPOLOGY = Topology(workers=1, deadline=3.0)
 
 
-class JournalFailure(Protocol):
-    """A journal that can fail and recover while the gateway runs."""
+@dataclass(frozen=True)
+class JournalFailure:
+    """A testbed whose journal can fail and recover."""
 
     testbed: GatewayTestbed
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    start: Callable[[], object]
+    stop: Callable[[], object]
 
 
-class LockedFile:
+@contextmanager
+def lockable_file(folder: Path) -> Iterator[JournalFailure]:
     """Another process locks the SQLite file for writing, as a backup may."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self.testbed = stack.enter_context(run_testbed(folder, TOPOLOGY))
-        connection = sqlite3.connect(folder / "journal" / "journal.db", isolation_level=None, check_same_thread=False)
-        self._lock = stack.enter_context(closing(connection))
-
-    def start(self) -> None:
-        assert eventually(lambda: self._try_execute("BEGIN IMMEDIATE"), 5)
-
-    def stop(self) -> None:
-        self._lock.execute("ROLLBACK")
-
-    def _try_execute(self, statement: str) -> bool:
-        try:
-            self._lock.execute(statement)
-        except sqlite3.OperationalError:
-            return False
-        return True
+    with run_testbed(folder, TOPOLOGY) as testbed:
+        path = folder / "journal" / "journal.db"
+        with closing(sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)) as other:
+            yield JournalFailure(testbed, partial(other.execute, "BEGIN IMMEDIATE"), other.rollback)
 
 
-class StoppedServer:
+@contextmanager
+def stoppable_server(folder: Path) -> Iterator[JournalFailure]:
     """PostgreSQL is stopped, and started again."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self._server = stack.enter_context(database.server())
-        self.testbed = stack.enter_context(run_testbed(folder, TOPOLOGY, database.new_database(self._server)))
-
-    def start(self) -> None:
-        database.stop(self._server)
-
-    def stop(self) -> None:
-        self._server.ensure_postgres_running()
+    with database.server() as server, run_testbed(folder, TOPOLOGY, database.new_database(server)) as testbed:
+        yield JournalFailure(testbed, partial(database.stop, server), server.ensure_postgres_running)
 
 
-@pytest.fixture(params=[LockedFile, StoppedServer])
+@pytest.fixture(params=[lockable_file, stoppable_server])
 def failure(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JournalFailure]:
-    """A testbed whose journal can fail."""
-    with ExitStack() as stack:
-        yield request.param(stack, tmp_path / "testbed")
+    with request.param(tmp_path / "testbed") as failure:
+        yield failure
 
 
 def _create(testbed: GatewayTestbed, name: str) -> HttpResponse:
-    spec = CreateSpec("cmdb", name)
-    return send(testbed.addresses[0], "POST", "/modules", spec.body, spec.headers)
+    return CreateSpec("cmdb", name).send(testbed.addresses[0])
 
 
 def _is_unavailable(response: HttpResponse) -> bool:
@@ -109,19 +87,15 @@ def test_create_in_flight_is_settled_afterwards(failure: JournalFailure) -> None
         assert eventually(lambda: testbed.created_count("cmdb", spec.name) == 1, 10)
         assert eventually(lambda: _is_unavailable(_create(testbed, "meanwhile")), 5)
         failure.stop()
-        history = future.result()
     assert testbed.wait_until_settled()
-    assert history.final is not None
-    assert history.final.status == 201
+    assert future.result()[-1].status == 201
     assert (testbed.sent("cmdb", spec.name), testbed.created_count("cmdb", spec.name)) == (1, 1)
 
 
 def test_reads_do_not_wait_for_the_journal(tmp_path: Path) -> None:
     """While creates wait for a locked SQLite file, the same worker answers a read before any of them."""
-    with ExitStack() as stack:
-        failure = LockedFile(stack, tmp_path / "testbed")
+    with lockable_file(tmp_path / "testbed") as failure, ThreadPoolExecutor(5) as pool:
         failure.start()
-        pool = stack.enter_context(ThreadPoolExecutor(5))
         futures = [pool.submit(_create, failure.testbed, f"module-{number}") for number in range(5)]
         assert send(failure.testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
         assert not any(future.done() for future in futures)
@@ -142,13 +116,13 @@ def test_journal_that_cannot_be_opened_is_retried(tmp_path: Path) -> None:
 
 def test_full_disk_stops_creates_but_not_reads(tmp_path: Path) -> None:
     """If the journal cannot grow, creates are refused before they are sent, and no response contradicts the ledger."""
-    limit = "ulimit -f 400"  # blocks of 512 bytes per file: a few dozen operations fit
-    with run_testbed(tmp_path / "testbed", Topology(workers=1, deadline=5.0, hard=5.0, limit=limit)) as testbed:
+    limit = ("/bin/sh", "-c", 'ulimit -f 400; exec "$@"', "sh")  # of 512 bytes per file: a few dozen operations fit
+    topology = Topology(workers=1, deadline=5.0, hard=5.0, command_prefix=limit)
+    with run_testbed(tmp_path / "testbed", topology) as testbed:
         responses = [_create(testbed, f"module-{number}") for number in range(150)]
         created = [response for response in responses if response.status == 201]
         assert 0 < len(created) < len(responses)
         assert all(_is_unavailable(response) for response in responses if response.status != 201)
-        ids = {str(entry["id"]) for entry in testbed.created("cmdb")}
-        assert {response.body["native_id"] for response in created} == ids
+        assert {response.body["native_id"] for response in created} == set(testbed.created_ids("cmdb"))
         assert testbed.sent("cmdb") == len(created)
         assert send(testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200

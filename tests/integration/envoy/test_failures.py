@@ -9,9 +9,9 @@ from typing import Any, Final
 import pytest
 
 from tests.integration.chaos.caller import CreateSpec
-from tests.integration.envoy.failures import FAILURES, RUNTIME_KEY
 from tests.integration.envoy.mesh import Mesh
-from tests.integration.http_client import HttpResponse
+from tests.integration.envoy.sidecars import FAILURES, RUNTIME_KEY
+from tests.integration.http_client import HttpResponse, send
 
 pytestmark = pytest.mark.loopback
 
@@ -22,7 +22,7 @@ SHORT_TIMEOUT: Final = 1.2
 LONG_TIMEOUT: Final = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Result:
     """The first response to a create, the state after all have settled, and the response to a repetition."""
 
@@ -54,7 +54,7 @@ class Cell:
             "X-Request-Timeout-Ms": str(int(timeout * 1000)),
             **({"Idempotency-Key": f"failure-{self}"} if self.by == "key" else {}),
         }
-        return mesh.send("plain", "POST", "/modules", CreateSpec(self.backend, self.name).body, headers=headers)
+        return CreateSpec(self.backend, self.name).send(mesh.address(), headers)
 
     def created_count(self, mesh: Mesh) -> int:
         return mesh.testbed.created_count(self.backend, self.name)
@@ -75,10 +75,8 @@ def results(mesh: Mesh) -> Mapping[Cell, Result]:
         mesh.inner.set_runtime(RUNTIME_KEY, 0)
         repeated = list(pool.map(lambda cell: cell.create(mesh, LONG_TIMEOUT), CELLS))
         finally_created = [cell.created_count(mesh) for cell in CELLS]
-    return {
-        cell: Result(first=row[0], created=row[1], operation=row[2], repeated=row[3], created_finally=row[4])
-        for cell, *row in zip(CELLS, first, created, operations, repeated, finally_created, strict=True)
-    }
+    rows = zip(first, created, operations, repeated, finally_created, strict=True)
+    return {cell: Result(*row) for cell, row in zip(CELLS, rows, strict=True)}
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -107,5 +105,5 @@ def test_failures_had_their_effect(results: Mapping[Cell, Result]) -> None:
 
 def _operation(mesh: Mesh, response: HttpResponse) -> Mapping[str, Any] | None:
     instance = response.body.get("instance")
-    operation: Mapping[str, Any] | None = mesh.send("plain", "GET", instance).body if instance else None
+    operation: Mapping[str, Any] | None = send(mesh.address(), "GET", instance).body if instance else None
     return operation

@@ -6,7 +6,8 @@ import pytest
 
 from tests.integration.chaos.caller import CreateSpec
 from tests.integration.envoy.mesh import Mesh
-from tests.integration.envoy.resources import HEADERS_KIB
+from tests.integration.envoy.sidecars import HEADERS_KIB
+from tests.integration.http_client import send
 
 pytestmark = pytest.mark.loopback
 
@@ -21,7 +22,7 @@ def test_token_of_32_kib(mesh: Mesh, name: str) -> None:
     """The longest tokens that Huawei's IAM issues pass both sidecars and gunicorn."""
     token = "Bearer " + "t" * 32 * KIB
     spec = CreateSpec("cmdb", f"long-{name.lower()}")
-    response = mesh.send("plain", "POST", "/modules", spec.body, headers={name: token})
+    response = spec.send(mesh.address(), {name: token})
     assert response.status == 201
     assert mesh.testbed.created_count("cmdb", spec.name) == 1
 
@@ -30,7 +31,7 @@ def test_token_of_32_kib(mesh: Mesh, name: str) -> None:
 def test_header_that_is_too_long(mesh: Mesh, length: int) -> None:
     """A header too long for gunicorn or Envoy gets a 4xx, and nothing is sent to the backend."""
     spec = CreateSpec("cmdb", f"too-long-{length}")
-    response = mesh.send("plain", "POST", "/modules", spec.body, headers={"X-Auth-Token": "t" * length})
+    response = spec.send(mesh.address(), {"X-Auth-Token": "t" * length})
     assert response.status in REFUSED
     assert mesh.testbed.sent("cmdb", spec.name) == 0
 
@@ -40,13 +41,13 @@ def test_many_headers(mesh: Mesh, count: int, statuses: set[int]) -> None:
     """Eighty headers besides those of the sidecars are accepted; more than a hundred get a 4xx."""
     spec = CreateSpec("cmdb", f"headers-{count}")
     headers = {f"X-Header-{number}": "value" for number in range(count)}
-    assert mesh.send("plain", "POST", "/modules", spec.body, headers=headers).status in statuses
+    assert spec.send(mesh.address(), headers).status in statuses
     assert mesh.testbed.sent("cmdb", spec.name) == int(statuses == {201})
 
 
 def test_body_that_is_too_long(mesh: Mesh) -> None:
     """A body of 100 KiB passes the sidecars and gets the gateway's own 413 as a problem document."""
-    response = mesh.send("plain", "POST", "/modules", b'"' + b"x" * 100 * KIB + b'"')
+    response = send(mesh.address(), "POST", "/modules", b'"' + b"x" * 100 * KIB + b'"')
     assert (response.status, response.code) == (413, "payload_too_large")
     assert response.headers["content-type"] == "application/problem+json"
 
@@ -54,5 +55,5 @@ def test_body_that_is_too_long(mesh: Mesh) -> None:
 def test_connections_work_after_a_refusal(mesh: Mesh) -> None:
     """A refused request leaves no unread bytes for the next request on a shared connection."""
     for length in (*TOO_LONG, 100):
-        mesh.send("plain", "POST", "/modules", b"x" * 100 * KIB, headers={"X-Auth-Token": "t" * length})
-        assert mesh.send("plain", "GET", "/livez").status == 200
+        send(mesh.address(), "POST", "/modules", b"x" * 100 * KIB, headers={"X-Auth-Token": "t" * length})
+        assert send(mesh.address(), "GET", "/livez").status == 200

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.integration.envoy.mesh import Mesh, MeshConfig, run_mesh
+from tests.integration.envoy.mesh import Mesh, MeshTopology, run_mesh
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(600)]
 
@@ -42,10 +42,10 @@ def test_no_request_on_a_closing_connection(
     envoy: None, tmp_path: Path, envoy_idle: int, gunicorn_keepalive: int, succeeds: bool
 ) -> None:
     """If Envoy's idle timeout is the shorter one, requests near it all succeed; otherwise some fail."""
-    config = MeshConfig(
+    topology = MeshTopology(
         replicas=1, idle=f"{envoy_idle}s", environ={"GATEWAY_KEEPALIVE_SECONDS": str(gunicorn_keepalive)}
     )
-    with run_mesh(tmp_path / "mesh", config) as mesh:
+    with run_mesh(tmp_path / "mesh", topology) as mesh:
         statuses = Counter(_send_bursts(mesh))
         assert statuses.total() == BURSTS * CONNECTIONS
         assert (set(statuses) == {200}) == succeeds, statuses
@@ -57,7 +57,7 @@ def test_no_request_on_a_closing_connection(
 def _send_bursts(mesh: Mesh) -> Iterator[int]:
     """Send bursts of requests over many connections and yield the statuses."""
     with ExitStack() as stack:
-        address = mesh.address("plain")
+        address = mesh.address()
         connections = [stack.enter_context(closing(HTTPConnection(address, timeout=30))) for _ in range(CONNECTIONS)]
         for burst in range(BURSTS):
             for connection in connections:

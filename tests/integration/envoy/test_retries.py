@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
@@ -11,45 +12,40 @@ from tests.integration.chaos.caller import CreateSpec
 from tests.integration.chaos.testbed import eventually
 from tests.integration.envoy.mesh import Mesh
 from tests.integration.envoy.sidecars import TRIES, TRY_TIMEOUT
-from tests.integration.http_client import HttpResponse
+from tests.integration.http_client import HttpResponse, send
 
 pytestmark = [pytest.mark.loopback, pytest.mark.parametrize("backend", ["cmdb", "projectman"])]
 
-#: Headers that identify repetitions; without any, Envoy gives all tries of one request the same id.
-HEADERS: Final[Sequence[Mapping[str, str]]] = (
-    {"Idempotency-Key": "mesh-{name}"},
-    {"X-Request-Id": "mesh-{name}"},
-    {},
-)
 #: Seconds: longer than one try and shorter than all; longer than all.
 SLOW: Final = 2.2 * TRY_TIMEOUT
 SLOWER: Final = TRY_TIMEOUT * TRIES + 0.4
 _numbers: Final = itertools.count(1)
 
 
+@dataclass(frozen=True)
 class Caller:
     """Sends the same create any number of times."""
 
-    def __init__(self, mesh: Mesh, backend: str, headers: Mapping[str, str]) -> None:
-        self.mesh = mesh
-        self.backend = backend
-        self.name = f"retried-{next(_numbers)}"
-        self._headers = {key: value.format(name=self.name) for key, value in headers.items()}
+    mesh: Mesh
+    spec: CreateSpec
+    headers: Mapping[str, str]
 
     def create(self, route: str = "retried-with-timeout") -> HttpResponse:
-        body = CreateSpec(self.backend, self.name).body
-        return self.mesh.send(route, "POST", "/modules", body, headers=self._headers)
+        return self.spec.send(self.mesh.address(route), self.headers)
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Return the number of created modules and of creates that arrived at the backend."""
-        return self.mesh.testbed.created_count(self.backend, self.name), self.mesh.testbed.sent(self.backend, self.name)
+        """The number of created modules and of creates that arrived at the backend."""
+        backend, name = self.spec.backend, self.spec.name
+        return self.mesh.testbed.created_count(backend, name), self.mesh.testbed.sent(backend, name)
 
 
 @pytest.fixture
 def callers(mesh: Mesh, backend: str) -> list[Caller]:
-    """One caller for each way to identify repetitions."""
-    return [Caller(mesh, backend, headers) for headers in HEADERS]
+    """One caller for each way to identify repetitions; without any, Envoy gives all tries of a request the same id."""
+    names = [f"retried-{next(_numbers)}" for _ in range(3)]
+    headers = [{"Idempotency-Key": f"mesh-{names[0]}"}, {"X-Request-Id": f"mesh-{names[1]}"}, {}]
+    return [Caller(mesh, CreateSpec(backend, name), header) for name, header in zip(names, headers, strict=True)]
 
 
 @pytest.fixture
@@ -96,4 +92,4 @@ def _retries(mesh: Mesh) -> int:
 
 
 def _operation(mesh: Mesh, response: HttpResponse) -> Any:
-    return mesh.send("plain", "GET", response.body["instance"]).body
+    return send(mesh.address(), "GET", response.body["instance"]).body
