@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Packages with full branch coverage; other packages are tested in child processes, which coverage does not measure.
 FULL_COVERAGE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
 # Debian packages with the programs without which some tests are skipped.
-OUTSIDE_TOOLS := chromium chromium-driver pgbouncer prometheus nginx-light wrk
+OUTSIDE_TOOLS := chromium curl docker-compose nginx-light pgbouncer prometheus wrk
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
@@ -31,6 +31,7 @@ test: install lint typecheck imports tests ## run the linters, the type checker 
 
 test-all: install ## install the outside tools that some tests need (Debian, as root), then do the same
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(OUTSIDE_TOOLS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements-outside.txt
 	$(MAKE) --no-print-directory test
 
 lint: install ## run ruff
