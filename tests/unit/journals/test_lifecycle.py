@@ -374,3 +374,20 @@ def test_closed_journal_reopens(shared_url: str) -> None:
     journal.close()
     assert journal.get(claim.id) == sending_operation(claim)
     journal.close()
+
+
+def test_modules_of_expired_operations_stay_known(journal: Journal) -> None:
+    """After a day the operation is gone, but its module is still not the result of a later create."""
+    first = claim_operation(journal)
+    module = {"backend": first.backend, "scope": "1", "native_id": "7"}
+    journal.settle(first.id, make_settlement(module={"adopted": False, "module": module}, module_id="m"))
+    assert journal.expire(settled_before=1000.0, limit=10) == 1
+    assert journal.was_seen_before(claim_operation(journal), "1", "7", clock_skew_seconds=300.0)
+
+
+def test_ambiguous_operation_does_not_expire(journal: Journal) -> None:
+    """It waits for a person, however long."""
+    claim = claim_operation(journal)
+    journal.settle(claim.id, make_settlement(State.AMBIGUOUS))
+    assert journal.expire(settled_before=1e12, limit=10) == 0
+    assert journal.get(claim.id) is not None

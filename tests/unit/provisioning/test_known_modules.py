@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -102,3 +104,38 @@ def test_backend_clock(clock: VirtualClock, created: float | None, took: float, 
     now = clocks.now("pm")
     assert (now and now - replied_at) == (measured and pytest.approx(measured + 7.0))
     assert clocks.now("another") is None
+
+
+def test_second_read_waits_for_the_flush_that_is_running(clock: VirtualClock) -> None:
+    """Reads at the same time share one flush, and each is answered after its own ids are recorded."""
+    started, release = threading.Event(), threading.Event()
+
+    class SlowJournal(FakeJournal):
+        def record_seen(self, backend: str, scope: str, native_ids: list[str], *, at: float) -> None:
+            started.set()
+            release.wait(5.0)
+            super().record_seen(backend, scope, native_ids, at=at)
+
+    journal = SlowJournal()
+    modules = create_known_modules(clock, journal)
+    first = threading.Thread(target=modules.record, args=([MODULE],))
+    second = threading.Thread(target=modules.record, args=([replace(MODULE, native_id="2")],))
+    first.start()
+    assert started.wait(5.0)
+    second.start()
+    while not modules._unrecorded >= {("pm", "p", "2")}:
+        time.sleep(0.001)
+    release.set()
+    for thread in (first, second):
+        thread.join(5.0)
+    assert [native_ids for _, _, native_ids in journal.recorded] == [["1"], ["2"]]
+
+
+def test_measured_clock_is_forgotten(clock: VirtualClock) -> None:
+    """Clocks drift: ten minutes after the last create the backend's clock is unknown again."""
+    clocks = BackendClocks(clock)
+    clocks.measure(replace(MODULE, created_at=datetime(2026, 1, 1, tzinfo=UTC)), sent_at=clock.monotonic())
+    clock.sleep(599.0)
+    assert clocks.now("pm") is not None
+    clock.sleep(1.0)
+    assert clocks.now("pm") is None

@@ -11,12 +11,13 @@ import pytest
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendTimeout, JournalUnavailable, OutcomeUnknown
 from gateway.domain.journal import Journal
-from gateway.domain.module import Module, Owner
+from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 from gateway.domain.operation import State
 from gateway.provisioning import reconciler as reconciler_module
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
+from gateway.provisioning.update_delete import ChangeService
 from tests.conftest import VirtualClock
 from tests.unit.api.fake_backend import FakeBackend
 
@@ -320,3 +321,63 @@ def test_full_batch_is_followed_at_once(
     started_at = clock.monotonic()
     reconciler.run()
     assert clock.monotonic() - started_at == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), JournalUnavailable()])
+def test_failure_of_one_lookup_does_not_stop_the_others(
+    reconciler: Reconciler,
+    provisioner: Provisioner,
+    journal: Journal,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    create_request: CreateRequest,
+    call: CallContext,
+    lost: str,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two operations that are due, one fails unexpectedly; the other is looked up all the same."""
+    cmdb.fails["create"] = OutcomeUnknown()
+    draft = replace(create_request.draft, name="other")
+    other = provisioner.start(cmdb, replace(create_request, draft=draft, idempotency_key="other"), call)
+    find = cmdb.find_by_natural_key
+
+    def find_or_fail(draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
+        if draft.name == "x":
+            raise error
+        return find(draft, call)
+
+    monkeypatch.setattr(cmdb, "find_by_natural_key", find_or_fail)
+    clock.sleep(1.0)
+    reconciler.run_once()
+    looked_up = journal.get(other.operation.claim.id)
+    assert looked_up is not None
+    assert looked_up.lookups == 1
+    assert state(journal, lost) is State.RECONCILING
+
+
+def test_connection_that_hangs_does_not_use_up_the_batches(
+    reconciler: Reconciler, clock: VirtualClock, lost: str, lookups: list[Any]
+) -> None:
+    """A connection with ten lookups under way gets no more until one has ended."""
+    reconciler._running_lookups["cmdb"] = 10
+    clock.sleep(1.0)
+    reconciler.run_once()
+    assert lookups == []
+    reconciler._running_lookups["cmdb"] = 9
+    reconciler.run_once()
+    assert len(lookups) == 1
+
+
+def test_create_is_looked_up_before_a_module_of_its_scope_changes(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, cmdb: FakeBackend, call: CallContext, lost: str
+) -> None:
+    """A module whose create is unknown is found before it is renamed, and its create is then known."""
+    cmdb.modules["9"] = Module(
+        backend="cmdb", ref="1.10.9", native_id="9", scope="1", parent="10", name="x", owners=(Owner("admin"),)
+    )
+    reconciler.settle_before_change("cmdb", "2", call)
+    assert state(journal, lost) is State.RECONCILING
+    changes = ChangeService(journal, clock, lambda: "change", reconciler.settle_before_change)
+    changes.update(cmdb, "1.10.9", ModulePatch(name="renamed"), call)
+    assert state(journal, lost) is State.SUCCEEDED

@@ -256,3 +256,27 @@ def test_find_differences(draft: dict[str, Any], module: dict[str, Any], pointer
         ModuleDraft(**{**fields, **draft}), Module(backend="cmdb", ref="1", native_id="1", **{**fields, **module})
     )
     assert differences.keys() == pointers
+
+
+@pytest.mark.parametrize("origin", ["another's", "uncertain"])
+def test_operation_whose_sender_may_be_alive_is_only_settled_by_its_success(origin: str) -> None:
+    """A replica whose clock is ahead takes an operation over too early: until its lease is over, only OURS decides."""
+    taken_over = replace(operation(), evidence=({"at": CLAIMED_AT, "what": "lease_expired", "hits": None},))
+    hit = replace(UNDATED, owners=(Owner("other"),)) if origin == "uncertain" else UNDATED
+    known = () if origin == "uncertain" else ("7",)
+    early = decide(taken_over, DRAFT, lookup(hit, observed_seconds=39.0, known=known))
+    assert isinstance(early, Retry)
+    late = decide(taken_over, DRAFT, lookup(hit, observed_seconds=40.0, known=known))
+    assert isinstance(late, Settlement)
+    own = decide(taken_over, DRAFT, lookup(UNDATED, observed_seconds=1.0))
+    assert isinstance(own, Settlement)
+    assert own.state is State.SUCCEEDED
+
+
+def test_old_module_of_the_acting_user_is_not_certainly_anothers() -> None:
+    """A measured clock may be off; within the skew, the creator keeps the outcome open."""
+    own = operation(backend_time=CLAIMED_AT)
+    for seconds, expected in ((-5.0, State.AMBIGUOUS), (-301.0, State.REFUSED)):
+        verdict = decide(own, DRAFT, lookup(created(seconds, "gateway")))
+        assert isinstance(verdict, Settlement)
+        assert verdict.state is expected

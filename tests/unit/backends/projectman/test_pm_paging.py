@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.backends.projectman.adapter import ProjectManBackend
 from gateway.domain.backend import CallContext
-from gateway.domain.errors import ModuleNotFound, ValidationFailed
-from gateway.domain.module import ModulePatch, ModuleQuery
+from gateway.domain.errors import BackendReplyInvalid, ModuleNotFound, ValidationFailed
+from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 from gateway.transport import UpstreamResponse
 from tests.unit.backends.connections import PROJECT
 from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
@@ -199,3 +199,14 @@ def test_null_ends_the_pages(
     )
     service.nodes = [node(number) for number in range(1, 151)]
     assert len(walk(backend, call, 1000)) == 100
+
+
+def test_an_incomplete_list_is_no_evidence(
+    backend: ProjectManBackend, service: ServiceStub, call: CallContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that ends pages early hides modules: a list shows what there is, a lookup proves nothing."""
+    service.nodes = [node(number) for number in range(1, 150)]
+    monkeypatch.setattr(service, "_page", lambda _path, items: items[:50])
+    assert len(walk(backend, call, 50)) == 50
+    with pytest.raises(BackendReplyInvalid):
+        backend.find_by_natural_key(ModuleDraft(scope=PROJECT, parent=None, name="m101"), call)
