@@ -323,7 +323,27 @@ def test_full_batch_is_followed_at_once(
     assert clock.monotonic() - started_at == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), JournalUnavailable()])
+def test_lookup_whose_result_cannot_be_stored_is_repeated(
+    reconciler: Reconciler, journal: Journal, clock: VirtualClock, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the journal fails after a lookup, the operation is due again when its lease ends."""
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise JournalUnavailable
+
+    clock.sleep(1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "reschedule", fail)
+        reconciler.run_once()
+    assert state(journal, lost) is State.RECONCILING
+    clock.sleep(30.0)
+    reconciler.run_once()
+    operation = journal.get(lost)
+    assert operation is not None
+    assert operation.lookups == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), BackendTimeout()])
 def test_failure_of_one_lookup_does_not_stop_the_others(
     reconciler: Reconciler,
     provisioner: Provisioner,
