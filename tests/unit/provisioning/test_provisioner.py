@@ -77,7 +77,7 @@ def send_claimed(
 
 
 def before_each_sleep(clock: VirtualClock, work: Callable[[], object]) -> None:
-    """Do something whenever somebody sleeps on the clock, as another process would."""
+    """Do something at each sleep on the clock, as another process would."""
     sleep = clock.sleep
 
     def work_and_sleep(seconds: float) -> None:

@@ -174,7 +174,7 @@ def test_window_after_a_dead_sender_is_longer_by_its_lease(
 def test_other_worker_continues_the_window(
     reconciler: Reconciler, journal: Journal, clock: VirtualClock, lost: str
 ) -> None:
-    """It counts from the observed seconds in the journal; those that nobody has observed do not count."""
+    """It counts from the observed seconds in the journal; time that no process has observed does not count."""
     while clock.monotonic() < 3_000_000_000.0 + 70.0:
         reconciler.run_once()
         clock.sleep(1.0)

@@ -1,4 +1,4 @@
-"""Creates of other callers, users and credentials: nobody gets another's operation, request id or result."""
+"""Creates of other callers, users and credentials: none gets another's operation, request id or result."""
 
 from __future__ import annotations
 
