@@ -236,8 +236,8 @@ def _is_same_create(claim: Claim, result: ClaimResult) -> bool:
 def _refuse_other_content(claim: Claim, result: ClaimResult, call: CallContext) -> None:
     """Raise if a claim conflicts with a create of other content, for which it need not wait.
 
-    It waits for one that only a caller's credential can look up and whose settle window is over: its caller may not come back
-    for it, and the next caller settles it.
+    It waits for one that only a caller's credential can look up and whose settle window is over. The caller of that
+    one may not return, so the next caller settles it.
     """
     if result.operation.claim.fingerprint == claim.fingerprint:
         return
