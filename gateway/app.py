@@ -20,9 +20,13 @@ from gateway.backends import discover
 from gateway.domain.backend import BackendServices, RateLimiter
 from gateway.domain.runtime import Clock, Event
 from gateway.journals import check_url, create_journal
+from gateway.provisioning.change_feed import ChangeFeed
+from gateway.provisioning.change_reconciler import ChangeReconciler
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
+from gateway.provisioning.module_holds import ModuleHolds
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
+from gateway.provisioning.resolve import ResolveService
 from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend, create_rate_limiter
 from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
@@ -110,13 +114,23 @@ def create_app(settings: Settings) -> WsgiApp:
         backend_clocks=BackendClocks(runtime),
         reconcile_now=reconciler.reconcile_now,
     )
+    change_feed = ChangeFeed(
+        journal=journal,
+        runtime=runtime,
+        retention_seconds=settings.changes_days * 86_400.0,
+        is_draining=lambda: provisioner.draining,
+    )
     runtime.spawn(reconciler.run)
+    runtime.spawn(ChangeReconciler(journal, runtime, backends).run)
+    runtime.spawn(change_feed.run)
     runtime.spawn(lambda: metrics.run(runtime.sleep))
     app = create_api(
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            changes=ChangeService(journal, runtime, _uuid7, reconciler.settle_before_change),
+            changes=ChangeService(ModuleHolds(journal, runtime), _uuid7, reconciler.settle_before_change),
+            change_feed=change_feed,
+            resolver=ResolveService(journal, runtime, reconciler.observed_seconds),
             render_metrics=metrics.render,
             telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,

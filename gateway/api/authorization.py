@@ -67,6 +67,16 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
         )
 
 
+def granted_places(action: Action) -> list[tuple[str, str | None]]:
+    """Return the connections and scopes in which the caller may do the action; None stands for every scope."""
+    return [
+        (name, rule.scope)
+        for rule in request_context().caller.allow
+        if action in rule.actions
+        for name in ([*dependencies().backends] if rule.connection is None else [rule.connection])
+    ]
+
+
 def attach_passthrough_credential(backend: Backend) -> None:
     """Attach the caller's own backend credential to the call, if the connection passes it through, and redact it.
 

@@ -13,7 +13,9 @@ from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import Outcome
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
+from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.resolve import ResolveService
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
 from gateway.telemetry.request_log import RequestSpan, RequestTelemetry
@@ -29,6 +31,8 @@ class AppDependencies:
     backends: Mapping[str, Backend]
     provisioner: Provisioner
     changes: ChangeService
+    change_feed: ChangeFeed
+    resolver: ResolveService
     render_metrics: Callable[[], bytes]
     clock: Clock
     new_id: Callable[[], str]

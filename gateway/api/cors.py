@@ -20,6 +20,7 @@ _ALLOWED_HEADERS: Final = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "Prefer",
     "X-Api-Key",
     "X-Auth-Token",
@@ -31,6 +32,7 @@ _ALLOWED_HEADERS: Final = (
 )
 #: Response headers that a page may read besides those that browsers always permit (Content-Type, Content-Language).
 _EXPOSED_HEADERS: Final = (
+    "ETag",
     "Gateway-Outcome",
     "Idempotency-Replayed",
     "Location",

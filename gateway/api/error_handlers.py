@@ -48,6 +48,7 @@ HTTP_STATUS: Final = {
     "backend_unavailable": 503,
     "backend_unknown": 422,
     "built_in_protected": 409,
+    "changes_expired": 410,
     "circuit_open": 503,
     "create_in_progress": 409,
     "description_required": 422,
@@ -69,12 +70,14 @@ HTTP_STATUS: Final = {
     "not_acceptable": 406,
     "not_found": 404,
     "operation_not_found": 404,
+    "operation_not_resolvable": 409,
     "outcome_ambiguous": 504,
     "outcome_unknown": 504,
     "overloaded": 503,
     "owner_not_found": 422,
     "parent_not_found": 422,
     "payload_too_large": 413,
+    "precondition_failed": 412,
     "rate_limited": 429,
     "scope_not_found": 422,
     "template_managed": 409,
@@ -164,6 +167,8 @@ def problem_response(error: GatewayError) -> Response:
         seconds = _DEFAULT_RETRY_AFTER
     if seconds is not None and status in _RETRY_AFTER_STATUSES:
         headers["Retry-After"] = str(math.ceil(seconds))
+    if error.etag is not None:
+        headers["ETag"] = f'"{error.etag}"'
     document = _PROBLEM.dump(problem_document(error, status, ctx))
     return json_response(document, status, headers, content_type=PROBLEM_TYPE)
 
@@ -177,6 +182,7 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
         "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
         "existing": error.existing,
+        "etag": error.etag,
         "diff": error.diff,
         "instance": f"/operations/{error.operation}" if error.operation else None,
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from flask import Request
 
 from gateway.domain.errors import IdempotencyKeyInvalid
 
@@ -14,6 +16,8 @@ _TIMEOUT_HEADERS: Final = ("HTTP_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS", "HTTP_X_REQUES
 _MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 #: The time that a response needs to reach the caller.
 _RESPONSE_MARGIN_SECONDS: Final = 0.05
+#: The longest wait for new changes.
+_MAX_WAIT_SECONDS: Final = 60.0
 #: The headers that only a create reads, as OpenAPI parameters.
 CREATE_HEADERS: Final = tuple(
     {"in": "header", "name": name, "description": description, "schema": schema}
@@ -38,6 +42,25 @@ CREATE_HEADERS: Final = tuple(
 )
 
 
+#: The headers that only an update or delete reads.
+CHANGE_HEADERS: Final = (
+    {
+        "in": "header",
+        "name": "If-Match",
+        "description": "Etags of the module, or *: without a match the answer is 412, and nothing is changed.",
+        "schema": {"type": "string"},
+    },
+)
+
+
+def if_match(request: Request) -> Sequence[str] | None:
+    """Return the etags of If-Match, `*` for any, None without the header; weak ones never match and are left out."""
+    if "HTTP_IF_MATCH" not in request.environ:
+        return None
+    etags = request.if_match
+    return ["*"] if etags.star_tag else [*etags.as_set()]
+
+
 def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     """Return the Idempotency-Key, bare or quoted; raises IdempotencyKeyInvalid."""
     value = environ.get("HTTP_IDEMPOTENCY_KEY")
@@ -58,8 +81,19 @@ def request_timeout(environ: Mapping[str, Any], max_seconds: float) -> float:
 
 def prefers_async(environ: Mapping[str, Any]) -> bool:
     """Return whether the caller prefers a response before the create is complete (RFC 7240)."""
-    header = environ.get("HTTP_PREFER")
-    if not header:
-        return False
-    preferences = (part.partition(";")[0].strip().lower() for part in header.split(","))
-    return "respond-async" in preferences
+    return "respond-async" in _preferences(environ.get("HTTP_PREFER"))
+
+
+def preferred_wait(environ: Mapping[str, Any]) -> float:
+    """Return how many seconds the caller prefers to wait for something new; 0 without a valid `wait` (RFC 7240)."""
+    seconds = _preferences(environ.get("HTTP_PREFER")).get("wait", "")
+    return min(float(seconds), _MAX_WAIT_SECONDS) if re.fullmatch(r"[0-9]{1,9}", seconds, re.ASCII) else 0.0
+
+
+def _preferences(header: str | None) -> Mapping[str, str]:
+    """Return the preferences of a Prefer header by name, of which the first of each counts."""
+    preferences: dict[str, str] = {}
+    for part in (header or "").split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        preferences.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return preferences

@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError
 
 from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE, parse_json_body
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
-from gateway.api.schemas.requests import DRAFT_SCHEMA, PATCH_SCHEMA, ParsedData
+from gateway.api.schemas.requests import DRAFT_SCHEMA, PATCH_SCHEMA, VERDICT_SCHEMA, ParsedData
 from gateway.domain.backend import Backend
 from gateway.domain.capabilities import WriteOperation
 from gateway.domain.errors import (
@@ -32,6 +32,7 @@ _FIELD_MESSAGES: Final = {
     "choice": message("not_a_choice"),
     "duplicate": message("duplicate_item"),
     "immutable_field": message("field_immutable"),
+    "length": message("length_between", minimum=1, maximum=500),
     "null": message("must_not_be_null"),
     "range": message("range", minimum=1, maximum=MAX_PAGE_SIZE),
     "repeated": message("given_twice"),
@@ -65,6 +66,14 @@ def parse_patch(request: Request, backend: Backend) -> ModulePatch:
     if backend.capabilities.description is None:
         data.pop("description", None)  # null is the only value that passed the check, and changes nothing
     return ModulePatch(**data)
+
+
+def parse_verdict(request: Request) -> ParsedData:
+    """Return a person's verdict on an operation; raises ValidationFailed."""
+    data, errors = _load(VERDICT_SCHEMA, parse_json_body(request, JSON_TYPE))
+    if errors:
+        raise _validation_error(errors)
+    return data
 
 
 def parse_query(request: Request, schema: Schema) -> ParsedData:

@@ -1,6 +1,6 @@
 """JSON responses.
 
-`serialize_module` returns what `ModuleSchema` dumps; a test holds both together. Walking the schema's fifteen fields
+`serialize_module` returns what `ModuleSchema` dumps; a test holds both together. Walking the schema's sixteen fields
 takes 70 µs of every request that returns a module.
 """
 
@@ -14,6 +14,8 @@ from flask import Response
 from gateway import json_codec
 from gateway.api.json_body import JSON_TYPE
 from gateway.api.schemas.fields import format_utc
+from gateway.domain.backend import Backend
+from gateway.domain.capabilities import Capabilities
 from gateway.domain.module import Module
 
 
@@ -31,7 +33,18 @@ def empty_response() -> Response:
     return response
 
 
-def serialize_module(module: Module) -> dict[str, Any]:
+def module_response(
+    module: Module, backend: Backend, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response with a module as its body, and its etag as a header too."""
+    document = serialize_module(module, backend.capabilities)
+    response = json_response(document, status, headers)
+    if document["etag"] is not None:
+        response.set_etag(document["etag"])
+    return response
+
+
+def serialize_module(module: Module, capabilities: Capabilities) -> dict[str, Any]:
     """Return a module in the public format."""
     return {
         "id": module.id,
@@ -49,4 +62,5 @@ def serialize_module(module: Module) -> dict[str, Any]:
         "created_at": format_utc(module.created_at),
         "updated_at": format_utc(module.updated_at),
         "unavailable": list(module.unavailable),
+        "etag": capabilities.etag(module),
     }

@@ -124,14 +124,20 @@ class Backend(Protocol):
         """Return one module; raises ModuleNotFound."""
         ...
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-        """Change the given fields of one module and return the module after the change."""
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
+        """Change the given fields of one module and return the module after the change.
+
+        `check` is called with the module before the change, and raises if the change must not be sent. Without it, a
+        backend that does not need to read the module first does not read it (`Capabilities.reads_before`).
+        """
         ...
 
     def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
         """Return the refs of a module's descendants, children before parents; raises ModuleNotFound."""
         ...
 
-    def delete(self, ref: str, call: CallContext) -> None:
-        """Delete one module, whose descendants have been deleted; raises ModuleNotFound."""
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
+        """Delete one module, whose descendants have been deleted; raises ModuleNotFound. For `check` see `update`."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 from gateway.domain.errors import FieldError
 from gateway.domain.messages import Message, message
-from gateway.domain.module import ModuleDraft, ModulePatch
+from gateway.domain.module import Module, ModuleDraft, ModulePatch
 
 #: Stripped from both ends of a name: the characters that both Go's unicode.IsSpace and Python treat as white space.
 WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -136,6 +138,7 @@ class Capabilities:
     credential_header: str | None = None  # the header of the caller's own credential, if that is passed through
     normalize: Normalize = unchanged
     probe_before_create: bool = False  # look up the name before each create, to know which module is new
+    reads_before: frozenset[Literal["update", "delete"]] = frozenset()  # the writes before which the module is read
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -148,6 +151,29 @@ class Capabilities:
     @cached_property
     def _attribute_specs(self) -> Mapping[str, FieldSpec]:
         return {spec.name: spec for spec in self.attributes}
+
+    @cached_property
+    def etag_fields(self) -> Sequence[str]:
+        """The fields that an etag covers: those that every read contains."""
+        specs = (self.name, self.parent, self.owners, self.description)
+        names = [spec.name for spec in specs if spec is not None and spec.readable]
+        return ("id", *names, *(("attributes",) if self.attributes else ()))
+
+    def etag(self, module: Module) -> str | None:
+        """Return a hash of the fields that every read contains; None if this module lacks one of them.
+
+        The order of owners and attributes without a value do not count, because not every response has the same.
+        """
+        fields = self.etag_fields
+        if not set(module.unavailable).isdisjoint(fields):
+            return None
+        values = {
+            **{name: getattr(module, name) for name in fields},
+            "owners": sorted({owner.id for owner in module.owners}),
+            "attributes": {name: value for name, value in module.attributes.items() if value is not None},
+        }
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def validate(self, values: Mapping[str, Any], operation: WriteOperation) -> list[FieldError]:
         """Return an error for each rule that a request breaks; `values` has its fields, by public name."""

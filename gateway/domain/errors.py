@@ -10,7 +10,7 @@ GatewayError
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
 ├── Conflict                       the request is valid, the current state forbids it
 │   ├── ModuleAlreadyExists, ModuleExistsDifferently, UniqueFieldConflict, CreateInProgress, ModuleBusy
-│   ├── UpdateNotKept
+│   ├── UpdateNotKept, PreconditionFailed, OperationNotResolvable, ChangesExpired
 │   └── ModuleNotEmpty, TemplateManaged, BuiltInProtected, LimitExceeded
 ├── BackendRefusal                 a backend refused the request
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
@@ -88,12 +88,13 @@ class GatewayError(Exception):
         existing: str | None = None,
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
+        etag: str | None = None,
         outcome: Outcome | None = None,
     ) -> None:
         """Without a message the title is the detail.
 
-        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow;
-        `outcome` replaces that of the class.
+        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow, `etag` the
+        module's current one; `outcome` replaces that of the class.
         """
         self.message = message
         self.detail = str(message) if message else self.title  # in English
@@ -103,6 +104,7 @@ class GatewayError(Exception):
         self.existing = existing
         self.diff = diff
         self.operation = operation
+        self.etag = etag
         if outcome is not None:
             self.outcome = outcome
 
@@ -352,6 +354,27 @@ class CreateInProgress(Conflict):
     code = "create_in_progress"
     title = "A module of this name is being created"
     retryable = True
+
+
+class PreconditionFailed(Conflict):
+    """The module has none of the etags in If-Match: it was changed. Read it, and repeat the change with its etag."""
+
+    code = "precondition_failed"
+    title = "The module was changed in the meantime"
+
+
+class OperationNotResolvable(Conflict):
+    """Only an ambiguous operation, or one past its settle window, can be resolved, and only once."""
+
+    code = "operation_not_resolvable"
+    title = "The operation cannot be resolved"
+
+
+class ChangesExpired(Conflict):
+    """Entries after this `seq` were deleted. Read the modules anew, then go on from the oldest entry: omit `after`."""
+
+    code = "changes_expired"
+    title = "The change log no longer goes back that far"
 
 
 class BackendRefusal(GatewayError):

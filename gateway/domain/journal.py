@@ -1,15 +1,67 @@
-"""The journal port: the durable record of operations."""
+"""The journal port: the durable record of creates and of changes of modules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from gateway.domain.change import Change, ChangedFields, ChangeFilter, ChangePage
 from gateway.domain.errors import Outcome
-from gateway.domain.operation import Change, Claim, ClaimResult, Operation, Settlement
+from gateway.domain.operation import Claim, ClaimResult, Operation, OperationFilter, Settlement
 
 
-class Journal(Protocol):
+class ChangeJournal(Protocol):
+    """Stores changes of modules: updates and deletes with the holds on their modules, and the log of all writes."""
+
+    def begin_change(self, change: Change) -> bool:
+        """Record an update or delete that is about to be sent; return False if another change holds its module."""
+        ...
+
+    def end_change(self, change_id: str, outcome: Outcome, *, at: float, fields: ChangedFields | None = None) -> None:
+        """Record the outcome of a change, and its fields if they are known better than at its begin.
+
+        A known outcome releases the module. An unknown one can be replaced by a known one, which is another entry of
+        the log; any other change that has ended is left as it is.
+
+        Unless it was not applied, the request deduplication entries of the creates that made the module (not their
+        idempotency keys) are void, those of creates that are still on their way included. The same holds for a change
+        without an outcome whose lease has ended: its sender has died.
+        """
+        ...
+
+    def held_changes(self) -> Sequence[Change]:
+        """Return changes that hold a module, the oldest first, at most a thousand."""
+        ...
+
+    def lease_change(self, change_id: str, *, now: float, due_at: float) -> bool:
+        """Return whether the caller may read back a held change: one that is due, which is then due at `due_at`."""
+        ...
+
+    def release_change(self, change_id: str) -> None:
+        """Release the module of a change."""
+        ...
+
+    def publish_changes(self, limit: int) -> int:
+        """Append the writes that have an outcome, or a new one, to the change log; return how many, at most `limit`.
+
+        One process at a time does this; the others return 0. An entry's `seq` is higher than that of every entry that
+        a reader can have seen before.
+        """
+        ...
+
+    def list_changes(self, change_filter: ChangeFilter, *, after: int, limit: int) -> ChangePage:
+        """Return the entries after a `seq`, 0 for the oldest; a page may be empty although others follow.
+
+        Raises ChangesExpired if entries after that `seq` have been deleted.
+        """
+        ...
+
+    def expire_changes(self, *, published_before: float, limit: int) -> int:
+        """Delete at most `limit` of the oldest entries of the change log, if they are older; return how many."""
+        ...
+
+
+class Journal(ChangeJournal, Protocol):
     """Stores operations durably, shared by all workers and replicas.
 
     Every method raises JournalUnavailable if the database cannot be reached or written, and none waits long.
@@ -33,6 +85,19 @@ class Journal(Protocol):
 
     def get(self, operation_id: str) -> Operation | None:
         """Return an operation, or None if it does not exist or has expired."""
+        ...
+
+    def list_operations(
+        self, operation_filter: OperationFilter, *, before: str | None, limit: int
+    ) -> Sequence[Operation]:
+        """Return operations, the newest first; `before` is the id of the last one of the page before."""
+        ...
+
+    def resolve(self, operation_id: str, settlement: Settlement) -> bool:
+        """Settle an ambiguous or reconciling operation by a person's verdict; return False if it has another state.
+
+        The verdict *not applied* releases the idempotency key and the request deduplication entry.
+        """
         ...
 
     def settle(self, operation_id: str, settlement: Settlement) -> None:
@@ -82,19 +147,6 @@ class Journal(Protocol):
 
     def next_due(self) -> float | None:
         """Return when the next active operation is due, or None if there is no active one."""
-        ...
-
-    def begin_change(self, change: Change) -> None:
-        """Record an update or delete that is about to be sent."""
-        ...
-
-    def end_change(self, change_id: str, outcome: Outcome) -> None:
-        """Record the outcome of a change.
-
-        Unless it was not applied, the request deduplication entries of the creates that made the module (not their
-        idempotency keys) are void, those of creates that are still on their way included. The same holds for a change
-        without an outcome whose lease has ended: its sender has died.
-        """
         ...
 
     def record_seen(self, backend: str, scope: str, native_ids: Sequence[str], *, at: float) -> None:

@@ -1,8 +1,8 @@
-"""The durable records of writes: of a create its claim, state and result, of another change its outcome."""
+"""The durable record of a create: its claim, state and result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -67,6 +67,11 @@ class Claim:
         return self.caller, self.draft.get("acts_as"), self.credential
 
     @property
+    def scope(self) -> str:
+        """The scope of the module to create."""
+        return str(self.draft["draft"]["scope"])
+
+    @property
     def credential(self) -> str | None:
         """The digest of the caller's own credential, if the connection passes it through."""
         return self.draft.get("credential")
@@ -114,11 +119,15 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """An update or delete that is about to be sent. Times are seconds since the epoch."""
+class OperationFilter:
+    """Which operations a list contains.
 
-    id: str
-    module_id: str
-    action: Literal["update", "delete"]
-    started_at: float
-    lease_until: float  # after it the sender counts as dead
+    A caller sees its own, and all in the places where it may operate: pairs of connection and scope, in which None
+    stands for any scope.
+    """
+
+    caller: str
+    places: Sequence[tuple[str, str | None]] = ()
+    states: Sequence[State] = ()  # empty: any
+    backend: str | None = None
+    scope: str | None = None

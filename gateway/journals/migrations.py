@@ -13,7 +13,7 @@ from typing import Final
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.journals import queries
-from gateway.journals.sql import Execute
+from gateway.journals.sql_changes import Execute
 
 _VERSIONS: Final = "schema_version"
 _ADDITIONS: Final = "schema_additions"

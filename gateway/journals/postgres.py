@@ -14,11 +14,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
-from gateway.journals import queries
+from gateway.journals import change_queries, queries
 from gateway.journals.migrations import is_current, migrate
 from gateway.journals.pg_pool import ConnectionPool, Cursor, TimeoutConnection
 from gateway.journals.row_mapping import Row
-from gateway.journals.sql import Execute, Parameters, SqlJournal
+from gateway.journals.sql import SqlJournal
+from gateway.journals.sql_changes import Execute, Parameters
 
 # Defaults that a URL can override.
 _SETTINGS: Final = {
@@ -47,6 +48,12 @@ _ADDITIONS: Final = (
         *queries.ADDITIONS,
         "ALTER TABLE operations ALTER COLUMN number SET DEFAULT nextval('operation_numbers')",
     ),
+    tuple(
+        statement.format(
+            serial_key="BIGSERIAL PRIMARY KEY", scope_of_draft="CAST(draft AS json) -> 'draft' ->> 'scope'"
+        )
+        for statement in (*change_queries.ADDITIONS, *queries.LIST_ADDITIONS)
+    ),
 )
 _IS_FSYNC_OFF: Final = "SELECT 1 WHERE current_setting('fsync') = 'off'"
 
@@ -56,6 +63,7 @@ class PostgresJournal(SqlJournal):
 
     json_array_table: ClassVar[str] = "json_array_elements_text(CAST(:ids AS json))"
     lock_clause: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
+    publisher_lock: ClassVar[str] = "SELECT pg_try_advisory_xact_lock(7306930284709507)"  # an arbitrary constant
     next_number: ClassVar[str] = "nextval('operation_numbers')"
     last_number: ClassVar[str] = "(SELECT last_value FROM operation_numbers)"
 

@@ -92,6 +92,16 @@ ADDITIONS: Final[tuple[str, ...]] = (
     "CREATE INDEX changes_started ON changes (started_at)",
 )
 
+# The columns and indexes by which operations are listed; {scope_of_draft} is the scope in an operation's draft.
+LIST_ADDITIONS: Final[tuple[str, ...]] = (
+    "ALTER TABLE operations ADD COLUMN scope TEXT",
+    "UPDATE operations SET scope = {scope_of_draft}",
+    "CREATE INDEX operations_caller ON operations (caller, id)",
+    "CREATE INDEX operations_backend ON operations (backend, id)",
+    "CREATE INDEX operations_scope ON operations (backend, scope, id)",
+    "CREATE INDEX operations_unusual ON operations (state, id) WHERE state NOT IN ('sending', 'succeeded')",
+)
+
 CREATE_VERSION: Final = "CREATE TABLE {table} (version INTEGER NOT NULL)"
 GET_VERSION: Final = "SELECT max(version) FROM {table}"
 SET_VERSION: Final = "INSERT INTO {table} (version) VALUES (:version)"
@@ -109,12 +119,12 @@ CLAIM: Final = """
     INSERT INTO operations (
         id, backend, natural_key, caller, idempotency_key, request_id, fingerprint, draft, claimed_at, lease_until,
         memory_until, settle_seconds, owner, state, evidence, due_at, looks, updated_at,
-        holds_key, holds_memory, holds_name, number
+        holds_key, holds_memory, holds_name, scope, number
     )
     SELECT
         :id, :backend, :natural_key, :caller, :idempotency_key, :request_id, :fingerprint, :draft, :claimed_at,
         :lease_until, CAST(:memory_until AS DOUBLE PRECISION), :settle_seconds, :owner, 'sending', '', :lease_until, 0,
-        :claimed_at, :holds_key, :holds_memory, :holds_name, {next_number}
+        :claimed_at, :holds_key, :holds_memory, :holds_name, :scope, {next_number}
     WHERE NOT EXISTS (SELECT 1 FROM aliases WHERE digest = :holds_key OR digest = :holds_memory)
     ON CONFLICT DO NOTHING
 """
@@ -161,20 +171,28 @@ DELETE_INVALID_ALIASES: Final = f"""
 CLEAR_DEDUP: Final = "UPDATE operations SET holds_memory = NULL WHERE id = :id"
 DELETE_MEMORY_ALIAS: Final = "DELETE FROM aliases WHERE digest = :holds_memory"
 
+# {conditions} select an index; each state is read by a statement of its own.
+LIST: Final = f"""
+    SELECT {COLUMNS} FROM operations WHERE {{conditions}} AND id < :before ORDER BY id DESC LIMIT :limit
+"""  # noqa: S608  # the columns are constants
+
 GET: Final = f"SELECT {COLUMNS} FROM operations WHERE id = :id"  # noqa: S608  # the columns are constants
 
 SETTLE: Final = """
     UPDATE operations SET
         state = :state, module = :module, module_id = :module_id, error = :error, evidence = evidence || :note,
-        due_at = NULL, updated_at = :at, holds_name = NULL,
+        due_at = NULL, updated_at = :at, holds_name = NULL, unpublished = 1,
         holds_key = CASE WHEN :remembered THEN holds_key END,
         holds_memory = CASE WHEN :remembered THEN holds_memory END
     WHERE id = :id AND holds_name IS NOT NULL
 """
 
+# A verdict ends an operation like SETTLE, also an ambiguous one, which holds no natural key any more.
+RESOLVE: Final = SETTLE.replace("holds_name IS NOT NULL", "state IN ('ambiguous', 'reconciling')")
+
 MARK_UNKNOWN: Final = """
     UPDATE operations SET
-        state = 'reconciling', settles_at = :at + settle_seconds, due_at = :due_at, evidence = evidence || :note,
+        state = 'reconciling', unpublished = 1, settles_at = :at + settle_seconds, due_at = :due_at, evidence = evidence || :note,
         updated_at = :at, taken_by = owner
     WHERE id = :id AND state = 'sending'
 """
@@ -203,6 +221,7 @@ LEASE: Final = f"""
             WHEN state = 'sending' THEN settle_seconds + (lease_until - claimed_at) ELSE settle_seconds
         END,
         evidence = CASE WHEN state = 'sending' THEN evidence || :note ELSE evidence END,
+        unpublished = CASE WHEN state = 'sending' THEN 1 ELSE unpublished END,
         state = 'reconciling', due_at = :due_at, taken_by = :owner, updated_at = :now
     WHERE id = :id
     RETURNING {COLUMNS}
@@ -215,13 +234,6 @@ RESCHEDULE: Final = """
 """
 
 NEXT_DUE: Final = "SELECT min(due_at) FROM operations WHERE holds_name IS NOT NULL"
-
-BEGIN_CHANGE: Final = """
-    INSERT INTO changes (id, module_id, action, started_at, lease_until)
-    VALUES (:id, :module_id, :action, :started_at, :lease_until)
-"""
-
-END_CHANGE: Final = "UPDATE changes SET outcome = :outcome WHERE id = :id"
 
 # {json_array_table} is a table with the column `value`: the elements of the JSON array :ids, as text.
 FIND_UNSEEN: Final = """
@@ -251,7 +263,7 @@ WAS_SEEN_BEFORE: Final = """
 # An ambiguous operation waits for a person, however long.
 _EXPIRED: Final = """
     SELECT id FROM operations
-    WHERE holds_name IS NULL AND updated_at < :settled_before AND state <> 'ambiguous'
+    WHERE holds_name IS NULL AND updated_at < :settled_before AND state <> 'ambiguous' AND unpublished IS NULL
     ORDER BY updated_at LIMIT :limit
 """
 FIND_EXPIRED_MODULES: Final = f"""
@@ -259,7 +271,6 @@ FIND_EXPIRED_MODULES: Final = f"""
 """  # noqa: S608  # the condition is a constant, here and below
 EXPIRE_OPERATIONS: Final = f"DELETE FROM operations WHERE id IN ({_EXPIRED})"  # noqa: S608
 EXPIRE_ALIASES: Final = "DELETE FROM aliases WHERE NOT EXISTS (SELECT 1 FROM operations WHERE id = operation_id)"
-EXPIRE_CHANGES: Final = "DELETE FROM changes WHERE started_at < :settled_before"
 
 # Each half reads one small index instead of the table.
 COUNTS: Final = """

@@ -27,6 +27,7 @@ def claim_params(claim: Claim) -> dict[str, Any]:
         "request_id": claim.request_id,
         "fingerprint": claim.fingerprint,
         "draft": _to_json(dict(claim.draft)),
+        "scope": claim.scope,
         "claimed_at": claim.claimed_at,
         "lease_until": claim.lease_until,
         "memory_until": claim.dedup_until,

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from gateway import json_codec
-from gateway.domain.errors import JournalUnavailable, Outcome
+from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
-from gateway.domain.operation import Change, Claim, ClaimMatch, ClaimResult, Operation, Settlement, State
-from gateway.journals import queries, row_mapping
-
-Parameters = Mapping[str, Any]
-Execute = Callable[[str, Parameters], Sequence[row_mapping.Row]]
+from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, OperationFilter, Settlement, State
+from gateway.journals import change_queries, queries, row_mapping
+from gateway.journals.sql_changes import SqlChangeJournal
 
 # A further attempt follows a conflict that ended between two statements, and one that _find_conflict removes.
 _MAX_ATTEMPTS: Final = 8
 # How late the worker that last looked an operation up must be before another one takes over; seconds.
 _TAKEOVER_DELAY: Final = 10.0
+
+# Higher than every id, which consists of hexadecimal digits.
+_AFTER_ALL_IDS: Final = "z"
 
 # The conflicts of a claim in the order in which they are checked, with their columns.
 _CONFLICT_COLUMNS: Final[tuple[tuple[ClaimMatch, str], ...]] = (
@@ -30,13 +29,12 @@ _CONFLICT_COLUMNS: Final[tuple[tuple[ClaimMatch, str], ...]] = (
 )
 
 
-class SqlJournal(ABC):
-    """A journal in which every write is one statement, hence one commit, except for `lease_due` and `expire`."""
+class SqlJournal(SqlChangeJournal):
+    """A journal in which every write of a request is one statement, hence one commit."""
 
     json_array_table: ClassVar[str]  # a table with the column `value`: the elements of the JSON array :ids
     next_number: ClassVar[str]  # an expression: the number of an operation that is inserted, higher than all before
     last_number: ClassVar[str]  # an expression: the highest number given so far; later operations get a higher one
-    lock_clause: ClassVar[str] = ""  # keeps other transactions from leasing the rows of a SELECT
 
     def claim(self, claim: Claim) -> ClaimResult:
         """Insert a claim, and search for conflicts only if that fails: usually one statement is enough."""
@@ -53,6 +51,21 @@ class SqlJournal(ABC):
         """Return an operation, or None if it does not exist."""
         rows = self._read(queries.GET, {"id": operation_id})
         return row_mapping.operation_from_row(rows[0]) if rows else None
+
+    def list_operations(
+        self, operation_filter: OperationFilter, *, before: str | None, limit: int
+    ) -> Sequence[Operation]:
+        """Read each place and each state by an index, and merge what they return."""
+        rows: dict[str, row_mapping.Row] = {}
+        for conditions in _list_conditions(operation_filter):
+            statement = queries.LIST.format(conditions=" AND ".join(f"{name} = :{name}" for name in conditions))
+            parameters = {**conditions, "before": before or _AFTER_ALL_IDS, "limit": limit}
+            rows |= {row[0]: row for row in self._read(statement, parameters)}
+        return [row_mapping.operation_from_row(rows[id_]) for id_ in sorted(rows, reverse=True)[:limit]]
+
+    def resolve(self, operation_id: str, settlement: Settlement) -> bool:
+        """Settle an ambiguous or reconciling operation."""
+        return bool(self._execute_write(queries.RESOLVE, row_mapping.settlement_params(operation_id, settlement)))
 
     def settle(self, operation_id: str, settlement: Settlement) -> None:
         """End an active operation; one that has ended is left unchanged."""
@@ -109,14 +122,6 @@ class SqlJournal(ABC):
         due_at: float | None = self._read(queries.NEXT_DUE, {})[0][0]
         return due_at
 
-    def begin_change(self, change: Change) -> None:
-        """Insert a change without an outcome."""
-        self._execute_write(queries.BEGIN_CHANGE, asdict(change))
-
-    def end_change(self, change_id: str, outcome: Outcome) -> None:
-        """Set the outcome of a change."""
-        self._execute_write(queries.END_CHANGE, {"id": change_id, "outcome": outcome.value})
-
     def record_seen(self, backend: str, scope: str, native_ids: Sequence[str], *, at: float) -> None:
         """Record ids; nothing is written if all are recorded already, as with most listings."""
         parameters = {"backend": backend, "scope": scope, "ids": row_mapping.ids_json(native_ids)}
@@ -152,10 +157,10 @@ class SqlJournal(ABC):
             self.record_seen(backend, scope, ids, at=settled_before)
         deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)
         self._execute_write(queries.EXPIRE_ALIASES, {})
-        self._execute_write(queries.EXPIRE_CHANGES, parameters)
+        self._execute_write(change_queries.EXPIRE_ENDED, parameters)
         return deleted
 
-    def checkpoint(self) -> None:  # noqa: B027 - optional in a subclass
+    def checkpoint(self) -> None:
         """Do nothing."""
 
     def counts(self) -> Mapping[str, int]:
@@ -165,18 +170,6 @@ class SqlJournal(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connections of this process."""
-
-    @abstractmethod
-    def _read(self, statement: str, parameters: Parameters) -> Sequence[row_mapping.Row]:
-        """Return the rows of one statement. Raises JournalUnavailable if it fails."""
-
-    @abstractmethod
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
-        """Commit one statement and return how many rows it changed. Raises JournalUnavailable if it fails."""
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[Execute]:
-        """Execute several statements in one transaction. Raises JournalUnavailable if it fails."""
 
     def _find_conflict(self, claim: Claim, parameters: dict[str, Any]) -> ClaimResult | None:
         """Return the first conflict of a claim, or None if the insert can be tried again.
@@ -202,3 +195,16 @@ class SqlJournal(ABC):
         return next(
             (ClaimResult(match, conflicts[match]) for match, _ in _CONFLICT_COLUMNS if match in conflicts), None
         )
+
+
+def _list_conditions(operation_filter: OperationFilter) -> Iterator[Mapping[str, str]]:
+    """Yield the columns and values of the statements that together read what a filter selects."""
+    places = [
+        {"backend": backend} | ({} if scope is None else {"scope": scope}) for backend, scope in operation_filter.places
+    ]
+    wanted = {"backend": operation_filter.backend, "scope": operation_filter.scope}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    for place in ({"caller": operation_filter.caller}, *places):
+        if all(place.get(name, value) == value for name, value in given.items()):
+            for state in operation_filter.states or (None,):
+                yield {**place, **given, **({} if state is None else {"state": state.value})}

@@ -13,7 +13,8 @@ from typing import ClassVar, Final
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.journals.row_mapping import Row
-from gateway.journals.sql import Execute, Parameters, SqlJournal
+from gateway.journals.sql import SqlJournal
+from gateway.journals.sql_changes import Execute, Parameters
 from gateway.journals.sqlite_connection import (
     PendingStatement,
     ProcessState,

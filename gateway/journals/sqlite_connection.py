@@ -12,14 +12,20 @@ from typing import Any, Final
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
-from gateway.journals import queries
+from gateway.journals import change_queries, queries
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.sql import Execute, Parameters
+from gateway.journals.sql_changes import Execute, Parameters
 
 _RETRY_DELAY: Final = 0.002  # seconds
 _HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = :table"
 _ADDITIONS: Final = (
     (*queries.ADDITIONS, "CREATE INDEX met_last_number ON met (last_number) WHERE last_number IS NOT NULL"),
+    tuple(
+        statement.format(
+            serial_key="INTEGER PRIMARY KEY AUTOINCREMENT", scope_of_draft="json_extract(draft, '$.draft.scope')"
+        )
+        for statement in (*change_queries.ADDITIONS, *queries.LIST_ADDITIONS)
+    ),
 )
 #: Size of the write-ahead log, in pages, from which SQLite copies it into the file inside a commit.
 _AUTOCHECKPOINT_PAGES: Final = 4000

@@ -166,6 +166,7 @@ class Provisioner:
                 "acts_as": capabilities.acting_user and (call.user or capabilities.acting_user),
                 "credential": call.credential and sha256(call.credential.encode()).hexdigest(),
                 "backend_time": self.backend_clocks.now(backend.name),
+                "user": call.user,
             },
             dedup_until=None if request.idempotency_key else now + DEDUP_SECONDS,
             claimed_at=now,

@@ -113,7 +113,7 @@ class Reconciler:
 
     def _lookup(self, operation: Operation, call: CallContext) -> Settlement | Retry:
         # A module may be created while the response is on its way, so the time before the request counts.
-        claim, started_at, observed_seconds = operation.claim, self.runtime.now(), self._observed_seconds(operation)
+        claim, started_at, observed_seconds = operation.claim, self.runtime.now(), self.observed_seconds(operation)
         backend = self.backends.get(claim.backend)
         if backend is None:
             return lookup_failed(operation, started_at, observed_seconds, "backend_unknown")
@@ -132,7 +132,7 @@ class Reconciler:
         )
         return decide(operation, draft, lookup)
 
-    def _observed_seconds(self, operation: Operation) -> float:
+    def observed_seconds(self, operation: Operation) -> float:
         """Return how much of the settle window is over, at least.
 
         Only monotonic time that a living process has counted is added up. A step of a wall clock, or the wall clock

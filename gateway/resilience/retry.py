@@ -86,9 +86,11 @@ class RetryingBackend:
         self._record_seen(modules)
         return modules
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
         """Change a module, without retries, and record it."""
-        module = self._backend.update(ref, patch, call)
+        module = self._backend.update(ref, patch, call, check)
         self._record_seen((module,))
         return module
 

@@ -16,6 +16,7 @@ from gateway.settings.callers import AuthConfig, AuthSchema, CallerSchema, bind_
 from gateway.settings.fields import (
     Choice,
     ConfigurationError,
+    Integer,
     ListOf,
     LoadContext,
     NamedItems,
@@ -67,6 +68,7 @@ class Settings:
     bind: str
     deadline_seconds: float = 10.0
     journal_url: Secret = _DEFAULT_JOURNAL  # it may contain a password
+    changes_days: int = 90  # how long entries of the change log are kept
     backends: tuple[BackendConfig, ...]
     auth: AuthConfig
     cors: CorsConfig
@@ -96,6 +98,7 @@ class _JournalSchema(SettingsSchema):
         validate=_check_journal_url,
         attribute="journal_url",
     )
+    changes_days = Integer(maximum=3650)
 
 
 class _CorsSchema(SettingsSchema):

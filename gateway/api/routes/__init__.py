@@ -6,13 +6,14 @@ from typing import Final
 
 from flask import Flask
 
-from gateway.api.routes import backends, docs, health, modules, operations
+from gateway.api.routes import backends, changes, docs, health, modules, operations
 
 _BLUEPRINTS: Final = (
     modules.blueprint,
     backends.blueprint,
     docs.blueprint,
     operations.blueprint,
+    changes.blueprint,
     health.blueprint,
 )
 

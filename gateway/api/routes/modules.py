@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
+from dataclasses import astuple
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,9 +13,10 @@ from gateway.api.context import dependencies, request_context
 from gateway.api.endpoint_spec import describe
 from gateway.api.i18n import Language, get_language
 from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE
-from gateway.api.request_headers import CREATE_HEADERS, idempotency_key, prefers_async
+from gateway.api.page_tokens import decode_page_token, encode_page_token
+from gateway.api.request_headers import CHANGE_HEADERS, CREATE_HEADERS, idempotency_key, if_match, prefers_async
 from gateway.api.request_parsing import build_module_query, parse_create, parse_patch, parse_query, split_module_id
-from gateway.api.responses import empty_response, json_response, serialize_module
+from gateway.api.responses import empty_response, json_response, module_response, serialize_module
 from gateway.api.routes.operations import serialize_operation
 from gateway.api.schemas.requests import (
     CREATE_QUERY_SCHEMA,
@@ -33,9 +32,7 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import FieldError, Outcome, ValidationFailed
-from gateway.domain.messages import message
-from gateway.domain.module import ModuleQuery
+from gateway.domain.errors import Outcome
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
 from gateway.provisioning.create import CreateRequest
@@ -43,7 +40,6 @@ from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
 _PREVIEW: Final = PreviewSchema()
-_MAX_PAGE_TOKEN_LENGTH: Final = 512
 
 
 @blueprint.post("/modules")
@@ -80,7 +76,7 @@ def create_module() -> Response:
         return accepted_response(provisioner.start(backend, create_request, ctx.call).operation)
     result = provisioner.create(backend, create_request, ctx.call)
     create.check_kept(backend, draft, result.created.module, result.operation_id)
-    return created_response(result)
+    return created_response(result, backend)
 
 
 @blueprint.get("/modules")
@@ -95,11 +91,12 @@ def list_modules() -> Response:
     backend, query = build_module_query(data, visible_backends())
     authorize("read", backend, query.scope)
     attach_passthrough_credential(backend)
-    token = data.get("page_token")
-    cursor = None if token is None else decode_page_token(token, backend.name, query)
+    filter_values = [backend.name, *astuple(query)]
+    cursor = decode_page_token(data.get("page_token"), *filter_values)
     page = backend.list(query, data["page_size"], cursor, request_context().call)
-    next_token = None if page.next_cursor is None else encode_page_token(page.next_cursor, backend.name, query)
-    return json_response({"modules": [*map(serialize_module, page.modules)], "next_page_token": next_token})
+    modules = [serialize_module(module, backend.capabilities) for module in page.modules]
+    next_token = encode_page_token(page.next_cursor, *filter_values)
+    return json_response({"modules": modules, "next_page_token": next_token})
 
 
 @blueprint.get("/modules/<module_id>")
@@ -108,7 +105,7 @@ def get_module(module_id: str) -> Response:
     """Return a module."""
     parse_query(request, NO_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="read")
-    return json_response(serialize_module(backend.get(ref, request_context().call)))
+    return module_response(backend.get(ref, request_context().call), backend)
 
 
 @blueprint.patch("/modules/<module_id>")
@@ -117,6 +114,7 @@ def get_module(module_id: str) -> Response:
     responses={200: ("The module as it is now.", [ModuleSchema])},
     body=PatchSchema(only=("name", "description", "owners", "attributes")),
     media_types=[JSON_TYPE, MERGE_PATCH_TYPE],
+    headers=CHANGE_HEADERS,
 )
 def update_module(module_id: str) -> Response:
     """Change a module and return it."""
@@ -124,19 +122,33 @@ def update_module(module_id: str) -> Response:
     backend, ref = resolve_module(module_id, action="update")
     patch = parse_patch(request, backend)
     ctx = request_context()
-    module = dependencies().changes.update(backend, ref, patch, ctx.call)
+    module = dependencies().changes.update(
+        backend, ref, patch, ctx.call, caller=ctx.caller.principal, if_match=if_match(request)
+    )
     ctx.outcome = Outcome.NOT_APPLIED if patch.is_empty else Outcome.APPLIED
-    return json_response(serialize_module(module))
+    return module_response(module, backend)
 
 
 @blueprint.delete("/modules/<module_id>")
-@describe(summary="Delete a module", responses={204: ("It is gone.", [])}, query=DeleteQuerySchema)
+@describe(
+    summary="Delete a module",
+    responses={204: ("It is gone.", [])},
+    query=DeleteQuerySchema,
+    headers=CHANGE_HEADERS,
+)
 def delete_module(module_id: str) -> Response:
     """Delete a module, with `cascade` its children too."""
     query = parse_query(request, DELETE_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="delete")
     ctx = request_context()
-    dependencies().changes.delete(backend, ref, cascade=query["cascade"], call=ctx.call)
+    dependencies().changes.delete(
+        backend,
+        ref,
+        cascade=query["cascade"],
+        call=ctx.call,
+        caller=ctx.caller.principal,
+        if_match=if_match(request),
+    )
     ctx.outcome = Outcome.APPLIED
     return empty_response()
 
@@ -152,7 +164,7 @@ def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
     return backend, ref
 
 
-def created_response(result: CreateResult) -> Response:
+def created_response(result: CreateResult, backend: Backend) -> Response:
     """Return the response of a create, marked if it repeats an earlier response; record it for the access log."""
     module, adopted = result.created.module, result.created.adopted
     ctx = request_context()
@@ -161,7 +173,7 @@ def created_response(result: CreateResult) -> Response:
     headers = {"Location": f"/modules/{quote(module.id)}"}
     if result.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return json_response(serialize_module(module), 200 if adopted else 201, headers)
+    return module_response(module, backend, 200 if adopted else 201, headers)
 
 
 def accepted_response(operation: Operation) -> Response:
@@ -189,28 +201,3 @@ def serialize_check(check: create.PreflightCheck, language: Language) -> dict[st
         if check.error.existing:
             members["existing"] = check.error.existing
     return members
-
-
-def encode_page_token(cursor: str, backend: str, query: ModuleQuery) -> str:
-    """Return a page token: an adapter's cursor, opaque to callers and bound to the filter of the list."""
-    text = json.dumps([cursor, _filter_digest(backend, query)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
-    """Return the cursor in a page token; raises ValidationFailed if the token is malformed or of another filter."""
-    try:
-        clipped_token = token[
-            :_MAX_PAGE_TOKEN_LENGTH
-        ]  # a longer token is invalid, and could be nested too deep to parse
-        cursor, digest = json.loads(base64.urlsafe_b64decode(clipped_token + "=" * (-len(clipped_token) % 4)))
-    except (ValueError, TypeError):
-        cursor, digest = None, None
-    if not isinstance(cursor, str) or digest != _filter_digest(backend, query) or len(token) > _MAX_PAGE_TOKEN_LENGTH:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
-    return cursor
-
-
-def _filter_digest(backend: str, query: ModuleQuery) -> str:
-    parts = [backend, query.scope, query.parent, query.name, query.include_built_in]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

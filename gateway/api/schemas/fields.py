@@ -111,3 +111,14 @@ class PageSize(fields.Field[int]):
         if not 1 <= int(value) <= MAX_PAGE_SIZE:
             raise self.make_error("range")
         return int(value)
+
+
+class SequenceNumber(fields.Field[int]):
+    """The number of an entry of the change log, in digits."""
+
+    default_error_messages: _Messages = ERROR_CODES
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ARG002 - marshmallow's signature
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value, re.ASCII)):
+            raise self.make_error("invalid")
+        return int(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from gateway.api.schemas.fields import (
     ERROR_CODES,
@@ -16,9 +16,11 @@ from gateway.api.schemas.fields import (
     PageSize,
     QueryBoolean,
     ReadOnlyField,
+    SequenceNumber,
     StringField,
     TrimmedString,
 )
+from gateway.domain.operation import State
 
 ParsedData = dict[str, Any]
 
@@ -68,6 +70,7 @@ class PatchSchema(StrictSchema):
     created_at = ReadOnlyField()
     updated_at = ReadOnlyField()
     unavailable = ReadOnlyField()
+    etag = ReadOnlyField()
 
 
 def _choice_field(*choices: str, **kwargs: Any) -> fields.String:
@@ -103,9 +106,58 @@ class ListQuerySchema(StrictSchema):
     page_token = StringField()
 
 
+class StateList(StringField):
+    """States of operations, separated by commas."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        names = super()._deserialize(value, attr, data, **kwargs).split(",")
+        if not set(names) <= {state.value for state in State}:
+            raise ValidationError("choice")
+        return [State(name) for name in dict.fromkeys(names)]
+
+
+class OperationsQuerySchema(StrictSchema):
+    """The query of a list of operations."""
+
+    state = StateList(metadata={"description": f"One or more of {', '.join(state.value for state in State)}."})
+    backend = StringField()
+    scope = StringField()
+    page_size = PageSize(load_default=50)
+    page_token = StringField()
+
+
+class ChangesQuerySchema(StrictSchema):
+    """The query of the change log."""
+
+    after = SequenceNumber(load_default=0, metadata={"description": "The `next_after` of the page before."})
+    backend = StringField()
+    scope = StringField()
+    module = StringField()
+    page_size = PageSize(load_default=50)
+
+
+class VerdictSchema(StrictSchema):
+    """A person's verdict on a create."""
+
+    verdict = _choice_field("applied", "not_applied", required=True, error_messages=ERROR_CODES)
+    module = StringField(metadata={"description": "The id of the module that the create made; only with `applied`."})
+    reason = TrimmedString(required=True, validate=validate.Length(1, 500, error="length"))
+
+    @validates_schema
+    def check_module(self, data: ParsedData, **_kwargs: Any) -> None:
+        """Require the module of an applied create, and none otherwise."""
+        if data["verdict"] == "applied" and "module" not in data:
+            raise ValidationError("required", "module")
+        if data["verdict"] != "applied" and "module" in data:
+            raise ValidationError("unknown_field", "module")
+
+
 DRAFT_SCHEMA: Final = DraftSchema()
 PATCH_SCHEMA: Final = PatchSchema()
 CREATE_QUERY_SCHEMA: Final = CreateQuerySchema()
 DELETE_QUERY_SCHEMA: Final = DeleteQuerySchema()
 LIST_QUERY_SCHEMA: Final = ListQuerySchema()
+OPERATIONS_QUERY_SCHEMA: Final = OperationsQuerySchema()
+CHANGES_QUERY_SCHEMA: Final = ChangesQuerySchema()
+VERDICT_SCHEMA: Final = VerdictSchema()
 NO_QUERY_SCHEMA: Final = NoQuerySchema()

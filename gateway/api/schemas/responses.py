@@ -35,6 +35,7 @@ class ModuleSchema(Schema):
     created_at = UtcDateTime(required=True, allow_none=True)
     updated_at = UtcDateTime(required=True, allow_none=True)
     unavailable = fields.List(fields.String(), required=True)
+    etag = fields.String(required=True, allow_none=True, metadata={"description": "For If-Match; null if unknown."})
 
 
 class PageSchema(Schema):
@@ -76,6 +77,7 @@ class ProblemSchema(Schema):
     upstream = fields.Nested(UpstreamSchema)
     permission = fields.Dict(metadata={"description": "CMDB's: what to apply for."})
     existing = fields.String(metadata={"description": "The id of the module in the way, or of the one written."})
+    etag = fields.String(metadata={"description": "412: the module's current etag."})
     diff = fields.Dict(metadata={"description": "By JSON pointer: what was wanted, what is there."})
     instance = fields.String(metadata={"description": "The operation to follow."})
     request_id = fields.String(required=True)
@@ -161,6 +163,9 @@ class EvidenceSchema(Schema):
     what = fields.String(required=True)
     hits = fields.List(fields.String(), required=True, allow_none=True)
     confidence = fields.String()
+    reason = fields.String(metadata={"description": "Of a person's verdict."})
+    by = fields.String(metadata={"description": "The caller that decided; only with `operate`."})
+    user = fields.String(allow_none=True, metadata={"description": "Its user; only with `operate`."})
 
 
 class OperationSchema(Schema):
@@ -177,14 +182,55 @@ class OperationSchema(Schema):
         metadata={"enum": [outcome.value for outcome in Outcome]},
     )
     backend = fields.String(required=True, attribute="operation.claim.backend")
+    scope = fields.String(required=True, attribute="operation.claim.scope")
+    caller = fields.String(attribute="caller", metadata={"description": "Who requested it; only with `operate`."})
+    user = fields.String(allow_none=True, metadata={"description": "Its user; only with `operate`."})
     request = fields.Dict(required=True, attribute="operation.claim.draft.draft")
     request_id = fields.String(required=True, attribute="operation.claim.request_id")
     module = fields.Nested(ModuleSchema, required=True, allow_none=True)
     error = fields.Dict(required=True, allow_none=True)
-    evidence = fields.List(fields.Nested(EvidenceSchema), required=True, attribute="operation.evidence")
+    evidence = fields.List(fields.Nested(EvidenceSchema), required=True)
     claimed_at = UtcDateTime(required=True, attribute="operation.claim.claimed_at")
     settles_at = UtcDateTime(required=True, allow_none=True, attribute="operation.settles_at")
     updated_at = UtcDateTime(required=True, attribute="operation.updated_at")
+
+
+class OperationPageSchema(Schema):
+    """One page of operations."""
+
+    operations = fields.List(fields.Nested(OperationSchema), required=True)
+    next_page_token = fields.String(required=True, allow_none=True)
+
+
+class ChangeSchema(Schema):
+    """One entry of the change log; dumps a ChangeEntry."""
+
+    seq = fields.Integer(required=True)
+    at = UtcDateTime(required=True)
+    action = fields.String(required=True, metadata={"enum": ["create", "update", "delete"]})
+    outcome = fields.String(
+        required=True, attribute="outcome.value", metadata={"enum": [outcome.value for outcome in Outcome]}
+    )
+    module = fields.String(required=True, allow_none=True)
+    backend = fields.String(required=True)
+    scope = fields.String(required=True)
+    caller = fields.String(required=True)
+    user = fields.String(required=True, allow_none=True)
+    request_id = fields.String(required=True)
+    operation = fields.String(required=True, allow_none=True)
+    fields_ = fields.Dict(
+        required=True,
+        attribute="fields",
+        data_key="fields",
+        metadata={"description": "By field: the value `to`, and the one `from` which it came, if that was read."},
+    )
+
+
+class ChangePageSchema(Schema):
+    """Entries of the change log, in the order of `seq`."""
+
+    changes = fields.List(fields.Nested(ChangeSchema), required=True)
+    next_after = fields.Integer(required=True, metadata={"description": "The `after` of the next request."})
 
 
 class StatusSchema(Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from marshmallow import ValidationError
@@ -119,12 +119,16 @@ class CmdbBackend:
             raise ModuleNotFound
         return modules[0]
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
         """Send update_module, whose response contains no module, and read the module afterwards.
 
         Raises OutcomeUnknown if that read fails.
         """
         module_path = _parse_ref(ref)
+        if check is not None:
+            check(self.get(ref, call))
         try:
             self._client.request("update", module_path, dump_patch(self._schema, patch), call)
         except GatewayError as error:
@@ -140,9 +144,11 @@ class CmdbBackend:
         """Return an empty sequence."""
         return ()
 
-    def delete(self, ref: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
         """Read the module, because CMDB reports success for an unknown id too, and send delete_module."""
-        self.get(ref, call)
+        module = self.get(ref, call)
+        if check is not None:
+            check(module)
         try:
             self._client.request("delete", _parse_ref(ref), {}, call)
         except GatewayError as error:

@@ -118,6 +118,7 @@ def build_capabilities(options: Options) -> Capabilities:
         credential_header=CREDENTIAL_HEADER if options.passthrough else None,
         normalize=normalize,
         probe_before_create=options.probe_before_create,
+        reads_before=frozenset({"delete"}),
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -120,7 +120,9 @@ class ProjectManBackend:
                     return module
         raise ModuleNotFound
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
         """Read the module, merge the patch and send all fields: an update replaces name, owner and description.
 
         Raises DescriptionRequired if the patch has no description and ProjectMan is not known to keep one left out.
@@ -129,6 +131,8 @@ class ProjectManBackend:
         if patch.description is UNSET and not self._options.keeps_omitted_description:
             raise DescriptionRequired(errors=[FieldError("/description", "required", message("description_required"))])
         old = self.get(ref, call)
+        if check is not None:
+            check(old)
         name = old.name if isinstance(patch.name, Unset) else patch.name
         owner = self._merge_owner(old, patch)
         description = None if isinstance(patch.description, Unset) else patch.description or ""
@@ -148,9 +152,11 @@ class ProjectManBackend:
         _, *descendants = subtree_of(self._client.list_modules(project, call), native_id)
         return [module.ref for module in reversed(descendants)]  # children before parents
 
-    def delete(self, ref: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
         """Send DeleteProjectModule; whether ProjectMan deletes descendants itself is not documented."""
         project, native_id = _parse_ref(ref)
+        if check is not None:
+            check(self.get(ref, call))
         try:
             response = self._client.request("delete", "DELETE", f"{project}/modules/{native_id}", call)
         except GatewayError as error:
