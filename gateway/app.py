@@ -23,7 +23,6 @@ from gateway.journals import check_url, create_journal
 from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.change_reconciler import ChangeReconciler
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
-from gateway.provisioning.module_holds import ModuleHolds
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.provisioning.resolve import ResolveService
@@ -128,7 +127,7 @@ def create_app(settings: Settings) -> WsgiApp:
         AppDependencies(
             backends=backends,
             provisioner=provisioner,
-            changes=ChangeService(ModuleHolds(journal, runtime), _uuid7, reconciler.settle_before_change),
+            changes=ChangeService(journal, runtime, _uuid7, reconciler.settle_before_change),
             change_feed=change_feed,
             resolver=ResolveService(journal, runtime, reconciler.observed_seconds),
             render_metrics=metrics.render,

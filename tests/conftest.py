@@ -18,8 +18,10 @@ from gateway.api import AppDependencies, create_api
 from gateway.domain.backend import Backend, CallContext, RateLimiter
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
+from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.resolve import ResolveService
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import AuthConfig
 from gateway.telemetry.metrics import Metrics
@@ -148,8 +150,23 @@ def changes(journal: Journal, clock: VirtualClock) -> ChangeService:
 
 
 @pytest.fixture
+def change_feed(journal: Journal, clock: VirtualClock) -> ChangeFeed:
+    return ChangeFeed(journal, clock, 90 * 86_400.0)
+
+
+@pytest.fixture
+def resolver(journal: Journal, clock: VirtualClock) -> ResolveService:
+    """A service that has observed of each settle window what the journal says."""
+    return ResolveService(journal, clock, lambda operation: operation.observed_seconds)
+
+
+@pytest.fixture
 def build(
-    clock: VirtualClock, journal: Journal, provisioner: Provisioner, changes: ChangeService
+    clock: VirtualClock,
+    provisioner: Provisioner,
+    changes: ChangeService,
+    change_feed: ChangeFeed,
+    resolver: ResolveService,
 ) -> Callable[..., Flask]:
     """Return a function that builds the service over the backends passed to it; request ids are consecutive numbers."""
     ids = itertools.count(1)
@@ -161,7 +178,9 @@ def build(
             backends=backends,
             provisioner=provisioner,
             changes=changes,
-            render_metrics=Metrics(journal.counts).render,
+            change_feed=change_feed,
+            resolver=resolver,
+            render_metrics=Metrics(provisioner.journal.counts).render,
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,

@@ -192,7 +192,8 @@ RESOLVE: Final = SETTLE.replace("holds_name IS NOT NULL", "state IN ('ambiguous'
 
 MARK_UNKNOWN: Final = """
     UPDATE operations SET
-        state = 'reconciling', unpublished = 1, settles_at = :at + settle_seconds, due_at = :due_at, evidence = evidence || :note,
+        state = 'reconciling', unpublished = 1, settles_at = :at + settle_seconds, due_at = :due_at,
+        evidence = evidence || :note,
         updated_at = :at, taken_by = owner
     WHERE id = :id AND state = 'sending'
 """

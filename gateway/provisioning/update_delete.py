@@ -23,8 +23,10 @@ from gateway.domain.errors import (
     PreconditionFailed,
     UpdateNotKept,
 )
+from gateway.domain.journal import ChangeJournal
 from gateway.domain.messages import message
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Unset
+from gateway.domain.runtime import Runtime
 from gateway.provisioning.create import unavailable_before_write
 from gateway.provisioning.module_holds import ModuleHolds
 from gateway.provisioning.verdict import find_differences, not_kept_errors
@@ -35,14 +37,19 @@ _LEASE_MARGIN: Final = 5.0
 _ATTRIBUTE: Final = "attributes."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChangeService:
-    """Changes modules, and records each change in the journal."""
+    """Changes modules, and records each change in the journal. Each process has one."""
 
-    holds: ModuleHolds
+    journal: ChangeJournal
+    runtime: Runtime
     new_id: Callable[[], str]
     #: Settles the creates of a connection and scope whose outcome is unknown, as far as a lookup can.
     settle_creates: Callable[[str, str, CallContext], None] = lambda _backend, _scope, _call: None
+    _holds: ModuleHolds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._holds = ModuleHolds(self.journal, self.runtime)
 
     def update(
         self,
@@ -128,7 +135,7 @@ class ChangeService:
         JournalUnavailable before the send.
         """
         self.settle_creates(backend.name, backend.scope_of(ref), call)
-        capabilities, runtime = backend.capabilities, self.holds.runtime
+        capabilities = backend.capabilities
         check = _Check(backend, if_match)
         change = Change(
             id=self.new_id(),
@@ -144,9 +151,9 @@ class ChangeService:
             lease_seconds=capabilities.hard_timeout_seconds + _LEASE_MARGIN,
             settle_seconds=capabilities.settle_seconds,
         )
-        with self.holds.hold(change, call.deadline):
+        with self._holds.hold(change, call.deadline):
             # The change is over when its lease ends: a process that was suspended since then sends nothing.
-            deadline = min(call.deadline, runtime.monotonic() + capabilities.hard_timeout_seconds)
+            deadline = min(call.deadline, self.runtime.monotonic() + capabilities.hard_timeout_seconds)
             change_call = replace(call, deadline=deadline)
             outcome = Outcome.UNKNOWN
             try:
@@ -159,7 +166,7 @@ class ChangeService:
             finally:
                 call.upstream_seconds = change_call.upstream_seconds
                 fields = None if check.module is None else changed_fields(patch, check.module)
-                self.holds.end(change.id, outcome, fields)
+                self._holds.end(change.id, outcome, fields)
 
 
 @dataclass(slots=True)
@@ -195,7 +202,8 @@ def changed_fields(patch: ModulePatch | None, module: Module | None) -> ChangedF
     given |= {f"{_ATTRIBUTE}{name}": value for name, value in patch.attributes.items()}
     before = {} if module is None else _values(module)
     return {
-        name: ({"from": before[name]} if name in before else {}) | {"to": list(value) if name == "owners" else value}
+        name: ({"from": before[name]} if name in before else {})
+        | {"to": list(value) if isinstance(value, tuple) else value}
         for name, value in given.items()
     }
 

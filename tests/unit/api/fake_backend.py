@@ -7,7 +7,7 @@ and proves nothing about a backend.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -102,8 +102,12 @@ class FakeBackend:
         self._send("get", ref, call)
         return self._module(native_id)
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
         native_id = _parse(ref)
+        if check is not None and native_id in self.modules:  # a read that is a part of the write is not recorded
+            check(self.modules[native_id])
         self._send("update", patch, call)
         old = self._module(native_id)
         changes: dict[str, Any] = {"attributes": {**old.attributes, **patch.attributes}}
@@ -121,8 +125,10 @@ class FakeBackend:
         children = [module.ref for module in self.modules.values() if module.parent == native_id]
         return [*(ref for child in children for ref in self.descendants(child, call)), *children]
 
-    def delete(self, ref: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
         native_id = _parse(ref)
+        if check is not None and native_id in self.modules:  # a read that is a part of the write is not recorded
+            check(self.modules[native_id])
         self._send("delete", ref, call)
         self._module(native_id)
         del self.modules[native_id]

@@ -11,7 +11,9 @@ from werkzeug.test import TestResponse
 
 from gateway import identity
 from gateway.api import AppDependencies, cors, create_api
+from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.provisioner import Provisioner
+from gateway.provisioning.resolve import ResolveService
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
 from tests.conftest import VirtualClock
@@ -23,11 +25,11 @@ PORTAL: Final = "https://portal.example.com"
 LOCAL: Final = "http://localhost:3000"
 LIST: Final = "/modules?backend=cmdb&scope=1"
 ALLOWED: Final = {
-    "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Api-Key", "X-Auth-Token",
+    "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Api-Key", "X-Auth-Token",
     "X-Bk-Token", "X-Request-Id", "X-Request-Timeout-Ms", "traceparent", "tracestate",
 }  # fmt: skip
 EXPOSED: Final = {
-    "Gateway-Outcome", "Idempotency-Replayed", "Location", "Preference-Applied", "Retry-After", "Server-Timing",
+    "ETag", "Gateway-Outcome", "Idempotency-Replayed", "Location", "Preference-Applied", "Retry-After", "Server-Timing",
     "X-Request-Id",
 }  # fmt: skip
 #: Values that no browser sends for a page of either origin.
@@ -164,13 +166,20 @@ def test_disabled(app: Flask, origins: list[str]) -> None:
 
 @pytest.fixture
 def auth_client(
-    clock: VirtualClock, provisioner: Provisioner, changes: ChangeService, cmdb: FakeBackend
+    clock: VirtualClock,
+    provisioner: Provisioner,
+    changes: ChangeService,
+    change_feed: ChangeFeed,
+    resolver: ResolveService,
+    cmdb: FakeBackend,
 ) -> FlaskClient:
     """The service with authentication and one configured origin."""
     dependencies = AppDependencies(
         backends={cmdb.name: cmdb},
         provisioner=provisioner,
         changes=changes,
+        change_feed=change_feed,
+        resolver=resolver,
         render_metrics=bytes,
         clock=clock,
         new_id=lambda: "request",

@@ -27,7 +27,7 @@ def test_created(client: FlaskClient, request: pytest.FixtureRequest, name: str)
     assert response.headers["Gateway-Outcome"] == "applied"
     assert list(document) == [
         *("id", "backend", "native_id", "scope", "parent", "name", "description", "owners", "attributes", "depth"),
-        *("has_children", "built_in", "created_at", "updated_at", "unavailable"),
+        *("has_children", "built_in", "created_at", "updated_at", "unavailable", "etag"),
     ]
     assert _operations(backend) == ["create"]
     assert response.headers["Location"] == f"/modules/{document['id']}"

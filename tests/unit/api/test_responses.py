@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.api.responses import empty_response, json_response, serialize_module
 from gateway.api.schemas.fields import format_utc
 from gateway.api.schemas.responses import ModuleSchema
+from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.module import Module, Owner
 
 _TEXT = st.text(max_size=8)
@@ -45,11 +46,26 @@ _MODULES = st.builds(
 )
 
 
+CAPABILITIES = Capabilities(
+    type="toy",
+    title="Toy",
+    scope=FieldSpec(name="scope"),
+    parent=FieldSpec(name="parent"),
+    name=FieldSpec(name="name"),
+    description=None,
+    owners=FieldSpec(name="owners"),
+    attributes=(FieldSpec(name="a"),),
+    settle_seconds=1.0,
+    hard_timeout_seconds=1.0,
+)
+
+
 @given(_MODULES)
 def test_serialize_module_equals_schema(module: Module) -> None:
     """serialize_module returns what the schema dumps: the same members and values in the same order."""
-    dumped: Any = ModuleSchema().dump(module)
-    assert list(serialize_module(module).items()) == list(dumped.items())
+    dumped: Any = {**ModuleSchema().dump(module), "etag": CAPABILITIES.etag(module)}
+    assert list(serialize_module(module, CAPABILITIES).items()) == list(dumped.items())
+    assert list(dumped) == list(ModuleSchema().fields)
 
 
 @pytest.mark.parametrize(

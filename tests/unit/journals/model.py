@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.domain.change import Change
 from gateway.domain.errors import Outcome
-from gateway.domain.operation import Change, Claim, Operation, Settlement, State
+from gateway.domain.operation import Claim, Operation, Settlement, State
 from tests.unit.journals.records import sending_operation
 
 TAKEOVER_SECONDS = 10.0
@@ -36,6 +37,7 @@ class Model:
         self.entries: dict[str, Entry] = {}
         self.aliases: dict[tuple[Any, ...], Alias] = {}
         self.changes: dict[str, tuple[Change, Outcome | None]] = {}
+        self.held: dict[str, Change] = {}  # by id; one of each module
         self.seen: dict[str, int] = {}  # the number of the event at which an id was first recorded
         self.events = 0
 
@@ -140,12 +142,21 @@ class Model:
     def next_due(self) -> float | None:
         return min((at for e in self.entries.values() if (at := e.operation.due_at) is not None), default=None)
 
-    def begin_change(self, change: Change) -> None:
+    def begin_change(self, change: Change) -> bool:
+        if any(held.module_id == change.module_id for held in self.held.values()):
+            return False
         self.changes[change.id] = change, None
+        self.held[change.id] = change
+        return True
 
     def end_change(self, change_id: str, outcome: Outcome) -> None:
-        if change_id in self.changes:
+        if change_id in self.changes and self.changes[change_id][1] in {None, Outcome.UNKNOWN}:
             self.changes[change_id] = self.changes[change_id][0], outcome
+            if outcome is not Outcome.UNKNOWN:
+                self.held.pop(change_id, None)
+
+    def release_change(self, change_id: str) -> None:
+        self.held.pop(change_id, None)
 
     def record_seen(self, native_ids: list[str]) -> None:
         self.events += 1
@@ -161,7 +172,11 @@ class Model:
         for _, key in expired:
             del self.entries[key]
         self.aliases = {name: alias for name, alias in self.aliases.items() if alias.operation_id in self.entries}
-        self.changes = {key: value for key, value in self.changes.items() if value[0].started_at >= settled_before}
+        self.changes = {
+            key: value
+            for key, value in self.changes.items()
+            if value[0].started_at >= settled_before or key in self.held
+        }
         return len(expired)
 
     def counts(self) -> dict[str, int]:
@@ -178,7 +193,10 @@ class Model:
     def _is_changed(self, module_id: str | None, now: float) -> bool:
         return any(
             change.module_id == module_id
-            and (outcome in {Outcome.APPLIED, Outcome.UNKNOWN} or (outcome is None and change.lease_until < now))
+            and (
+                outcome in {Outcome.APPLIED, Outcome.UNKNOWN}
+                or (outcome is None and change.started_at + change.lease_seconds < now)
+            )
             for change, outcome in self.changes.values()
         )
 

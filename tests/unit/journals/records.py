@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from gateway.domain.change import Change
 from gateway.domain.journal import Journal
-from gateway.domain.operation import Change, Claim, Operation, Settlement, State
+from gateway.domain.operation import Claim, Operation, Settlement, State
 
 _numbers = itertools.count(1)
 
@@ -22,13 +23,23 @@ def make_claim(**changes: Any) -> Claim:
         "idempotency_key": None,
         "request_id": f"request-{number}",
         "fingerprint": f"{number:064x}",
-        "draft": {"name": f"module {number}", "scope": "2", "owners": ["ann"], "attributes": {"size": 3, "top": None}},
+        "draft": {
+            "draft": {
+                "name": f"module {number}",
+                "scope": "2",
+                "owners": ["ann"],
+                "attributes": {"size": 3, "top": None},
+            },
+            "if_exists": "error",
+        },
         "claimed_at": 100.0,
         "lease_until": 110.0,
         "dedup_until": 700.0,
         "settle_seconds": 130.0,
         "worker_id": "host:1",
     }
+    if isinstance(changes.get("draft"), dict):
+        changes["draft"] = fields["draft"] | changes["draft"]
     return Claim(**fields | changes)
 
 
@@ -41,10 +52,17 @@ def make_change(module_id: str, **changes: Any) -> Change:
     """Return an update of a module, begun at second 120 and leased until 160."""
     fields: dict[str, Any] = {
         "id": f"change-{next(_numbers)}",
+        "backend": "cmdb-main",
+        "scope": "2",
         "module_id": module_id,
         "action": "update",
+        "caller": "deployer",
+        "user": None,
+        "request_id": "request",
+        "fields": {"name": {"from": "old", "to": "new"}},
         "started_at": 120.0,
-        "lease_until": 160.0,
+        "lease_seconds": 40.0,
+        "settle_seconds": 130.0,
     }
     return Change(**fields | changes)
 
@@ -64,3 +82,9 @@ def mark_unknown(journal: Journal, operation_id: str, **values: Any) -> Operatio
     """Mark the outcome of an operation as unknown and return the operation as stored afterwards."""
     journal.mark_unknown(operation_id, **values)
     return journal.get(operation_id)
+
+
+def expire(journal: Journal, **values: Any) -> int:
+    """Delete old operations, after what is in no change log yet has been published."""
+    journal.publish_changes(1000)
+    return journal.expire(**values)

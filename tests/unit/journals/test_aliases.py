@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.journal import Journal
 from gateway.domain.operation import Claim, State
-from tests.unit.journals.records import make_change, make_claim, make_settlement, sending_operation
+from tests.unit.journals.records import expire, make_change, make_claim, make_settlement, sending_operation
 
 #: What a further request is recognized by: with a key by the key, without one by request id and fingerprint.
 IDENTITIES: dict[str, dict[str, Any]] = {
@@ -124,7 +124,7 @@ def test_alias_ends_with_a_change_of_the_module(journal: Journal) -> None:
     for identity in IDENTITIES.values():
         add_alias(journal, first, **identity)
     journal.settle(first.id, make_settlement(module_id="m"))
-    journal.begin_change(make_change("m", lease_until=99.0))
+    journal.begin_change(make_change("m", started_at=59.0))
     again = make_claim(**IDENTITIES["memory"])
     assert journal.claim(again).match == "claimed"
     assert match_of(journal, **IDENTITIES["memory"]) == ("memory", again.id)
@@ -140,7 +140,7 @@ def test_alias_expires_with_its_operation(journal: Journal, match: str) -> None:
     second = claim_name(journal)
     other = {name: f"{value} 2" for name, value in IDENTITIES[match].items()}
     add_alias(journal, second, **other)
-    assert journal.expire(settled_before=201.0, limit=10) == 1
+    assert expire(journal, settled_before=201.0, limit=10) == 1
     assert journal._read("SELECT operation_id FROM aliases", {})[0][0] == second.id  # type: ignore[attr-defined]
     assert match_of(journal, **IDENTITIES[match])[0] == "claimed"
     assert match_of(journal, **other) == (match, second.id)

@@ -10,6 +10,7 @@ from gateway.domain.journal import Journal
 from gateway.domain.operation import Claim, Operation, State
 from gateway.journals import create_journal
 from tests.unit.journals.records import (
+    expire,
     make_change,
     make_claim,
     make_settlement,
@@ -85,7 +86,7 @@ def test_unknown_id(journal: Journal) -> None:
     assert settle(journal, "unknown", make_settlement()) is None
     assert mark_unknown(journal, "unknown", at=1.0, due_at=2.0, evidence=EVIDENCE) is None
     reschedule(journal, "unknown", 1.0)
-    journal.end_change("unknown", Outcome.APPLIED)
+    journal.end_change("unknown", Outcome.APPLIED, at=1.0)
     assert journal.find_creator("unknown") is None
     assert not journal.was_seen_before(make_claim(), "2", "unknown", clock_skew_seconds=0.0)
     assert journal.get("unknown") is None
@@ -245,7 +246,7 @@ def test_changed_module_ends_request_deduplication(
     change = make_change("m")
     journal.begin_change(change)
     if outcome:
-        journal.end_change(change.id, outcome)
+        journal.end_change(change.id, outcome, at=121.0)
     journal.settle(first.id, settlement)
     again = make_claim(**IDENTITY, claimed_at=claimed_at)
     assert journal.claim(again).match == match
@@ -260,7 +261,7 @@ def test_change_of_another_module(journal: Journal) -> None:
     for module in ("other", "k"):
         change = make_change(module)
         journal.begin_change(change)
-        journal.end_change(change.id, Outcome.APPLIED)
+        journal.end_change(change.id, Outcome.APPLIED, at=121.0)
     assert journal.claim(make_claim(**IDENTITY)).match == "memory"
     assert journal.claim(make_claim(idempotency_key="key")).match == "key"
 
@@ -269,7 +270,7 @@ def test_change_does_not_change_the_operation(journal: Journal) -> None:
     """The operation is returned unchanged, including `updated_at`, also after the entry was found void."""
     claim = claim_operation(journal, **IDENTITY)
     settled = settle(journal, claim.id, make_settlement(module_id="m"))
-    journal.begin_change(make_change("m", lease_until=99.0))
+    journal.begin_change(make_change("m", started_at=59.0))
     assert journal.claim(make_claim(**IDENTITY)).match == "claimed"
     assert journal.get(claim.id) == settled
 
@@ -299,10 +300,11 @@ def test_old_operations_expire(journal: Journal) -> None:
     claims = [claim_operation(journal, idempotency_key=f"key {at}") for at in range(5)]
     for at, claim in enumerate(claims):
         journal.settle(claim.id, make_settlement(at=200.0 + at))
-    assert journal.expire(settled_before=203.0, limit=2) == 2
+    assert journal.expire(settled_before=300.0, limit=9) == 0, "deleted before they are in the change log"
+    assert expire(journal, settled_before=203.0, limit=2) == 2
     assert [journal.get(claim.id) is None for claim in claims] == [True, True, False, False, False]
-    assert journal.expire(settled_before=203.0, limit=2) == 1
-    assert journal.expire(settled_before=203.0, limit=2) == 0
+    assert expire(journal, settled_before=203.0, limit=2) == 1
+    assert expire(journal, settled_before=203.0, limit=2) == 0
     assert journal.claim(make_claim(idempotency_key="key 0")).match == "claimed"
     assert journal.claim(make_claim(idempotency_key="key 3")).match == "key"
     assert journal.get(active.id) == sending_operation(active)
@@ -313,7 +315,8 @@ def test_old_changes_expire(journal: Journal) -> None:
     changes = [make_change("m", started_at=at) for at in (199.0, 200.0)]
     for change in changes:
         journal.begin_change(change)
-    assert journal.expire(settled_before=200.0, limit=10) == 0
+        journal.end_change(change.id, Outcome.APPLIED, at=201.0)
+    assert expire(journal, settled_before=200.0, limit=10) == 0
     assert journal._read("SELECT id FROM changes", {})[0][0] == changes[1].id  # type: ignore[attr-defined]
     assert len(journal._read("SELECT id FROM changes", {})) == 1  # type: ignore[attr-defined]
 
@@ -346,7 +349,7 @@ def test_numbers_are_not_given_twice(journal: Journal) -> None:
     first = claim_operation(journal)
     journal.record_seen(backend, "2", ["1"], at=900.0)
     journal.settle(first.id, make_settlement())
-    assert journal.expire(settled_before=1000.0, limit=10) == 1
+    assert expire(journal, settled_before=1000.0, limit=10) == 1
     second = claim_operation(journal)
     journal.record_seen(backend, "2", ["2"], at=50.0)
     assert was_seen(journal, second, "1")
@@ -381,7 +384,7 @@ def test_modules_of_expired_operations_stay_known(journal: Journal) -> None:
     first = claim_operation(journal)
     module = {"backend": first.backend, "scope": "1", "native_id": "7"}
     journal.settle(first.id, make_settlement(module={"adopted": False, "module": module}, module_id="m"))
-    assert journal.expire(settled_before=1000.0, limit=10) == 1
+    assert expire(journal, settled_before=1000.0, limit=10) == 1
     assert journal.was_seen_before(claim_operation(journal), "1", "7", clock_skew_seconds=300.0)
 
 
@@ -389,5 +392,5 @@ def test_ambiguous_operation_does_not_expire(journal: Journal) -> None:
     """It waits for a person, however long."""
     claim = claim_operation(journal)
     journal.settle(claim.id, make_settlement(State.AMBIGUOUS))
-    assert journal.expire(settled_before=1e12, limit=10) == 0
+    assert expire(journal, settled_before=1e12, limit=10) == 0
     assert journal.get(claim.id) is not None

@@ -13,7 +13,7 @@ from gateway.domain.operation import State
 from gateway.journals import create_journal, postgres, queries, row_mapping, sqlite_connection
 from tests.unit.journals import older_version as old
 from tests.unit.journals.older_version import OlderVersion, older_version
-from tests.unit.journals.records import make_claim, make_settlement, sending_operation
+from tests.unit.journals.records import expire, make_claim, make_settlement, sending_operation
 
 
 def execute(url: str, statement: str) -> None:
@@ -112,7 +112,7 @@ def test_database_of_the_older_version_is_upgraded(older: OlderVersion, journal:
     result = journal.claim(make_claim(request_id="request", fingerprint="f"))
     assert (result.match, result.operation.claim.id, result.operation.observed_seconds) == ("memory", settled.id, 0.0)
     journal.settle(sending.id, make_settlement(at=106.0))
-    assert journal.expire(settled_before=200.0, limit=10) == 2
+    assert expire(journal, settled_before=200.0, limit=10) == 2
     assert older.execute("SELECT version FROM schema_additions").fetchall() == [(1,)]
     assert older.execute(old.GET_VERSION).fetchall() == [(1,)]
 

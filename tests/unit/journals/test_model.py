@@ -87,7 +87,11 @@ class Machine(RuleBasedStateMachine):
         for key in self._nth(nth):
             evidence = {"at": self.now, "what": "looked", "hits": nth} if with_evidence else None
             settlement = make_settlement(
-                state, at=self._unique_now(), module={"id": nth}, module_id=f"{nth}", evidence=evidence
+                state,
+                at=self._unique_now(),
+                module={"adopted": False, "id": nth},
+                module_id=f"{nth}",
+                evidence=evidence,
             )
             assert settle(self.journal, key, settlement) == self.model.settle(key, settlement)
 
@@ -114,20 +118,26 @@ class Machine(RuleBasedStateMachine):
 
     @rule(module=SMALL_INTEGERS, lease=SECONDS)
     def begin_change(self, *, module: int, lease: float) -> None:
-        change = make_change(f"{module}", started_at=self.now, lease_until=self.now + lease)
-        self.journal.begin_change(change)
-        self.model.begin_change(change)
+        change = make_change(f"{module}", started_at=self.now, lease_seconds=lease)
+        assert self.journal.begin_change(change) == self.model.begin_change(change)
         self.changes.append(change.id)
 
     @rule(nth=SMALL_INTEGERS, outcome=st.sampled_from(Outcome))
     def end_change(self, *, nth: int, outcome: Outcome) -> None:
         for key in self.changes[::-1][nth : nth + 1]:
-            self.journal.end_change(key, outcome)
+            self.journal.end_change(key, outcome, at=self.now)
             self.model.end_change(key, outcome)
+
+    @rule(nth=SMALL_INTEGERS)
+    def release_change(self, *, nth: int) -> None:
+        for key in self.changes[::-1][nth : nth + 1]:
+            self.journal.release_change(key)
+            self.model.release_change(key)
 
     @rule(ago=SECONDS, limit=SMALL_INTEGERS)
     def expire(self, *, ago: float, limit: int) -> None:
         before = self.now - ago
+        self.journal.publish_changes(1000)  # what has not been published does not expire
         assert self.journal.expire(settled_before=before, limit=limit) == self.model.expire(before, limit)
 
     @rule(seen=st.lists(st.sampled_from("123")), clock_error=SECONDS)

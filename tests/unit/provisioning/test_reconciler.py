@@ -231,6 +231,7 @@ def test_settled_operations_expire_after_a_day(
 ) -> None:
     """A success is kept for 24 hours and then deleted."""
     operation_id = provisioner.create(cmdb, create_request, call).operation_id
+    journal.publish_changes(10)
     clock.sleep(24 * 3600.0 - 1)
     reconciler.run_once()
     assert journal.get(operation_id) is not None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.backend import CallContext
+from gateway.domain.change import Change
 from gateway.domain.errors import (
     BackendPermissionDenied,
     GatewayError,
@@ -21,7 +22,6 @@ from gateway.domain.errors import (
 )
 from gateway.domain.journal import Journal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
-from gateway.domain.operation import Change
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
@@ -43,16 +43,16 @@ class FailingJournal:
     def __init__(self, journal: Journal, *, begins: int = 100, ends: bool = True) -> None:
         self._journal, self._begins, self._ends = journal, begins, ends
 
-    def begin_change(self, change: Change) -> None:
+    def begin_change(self, change: Change) -> bool:
         self._begins -= 1
         if self._begins < 0:
             raise JournalUnavailable
-        self._journal.begin_change(change)
+        return self._journal.begin_change(change)
 
-    def end_change(self, change_id: str, outcome: Outcome) -> None:
+    def end_change(self, change_id: str, outcome: Outcome, **values: Any) -> None:
         if not self._ends:
             raise JournalUnavailable
-        self._journal.end_change(change_id, outcome)
+        self._journal.end_change(change_id, outcome, **values)
 
 
 def failing(changes: ChangeService, **failures: Any) -> ChangeService:
@@ -224,7 +224,7 @@ def test_cascade_that_fails_half_way(
     """The outcome is unknown; the child that was deleted is created again, and the one that was not is replayed."""
     delete = cmdb.delete
 
-    def delete_first(ref: str, call: CallContext) -> None:
+    def delete_first(ref: str, call: CallContext, _check: object) -> None:
         if ref != f"1.{parent.native_id}.2":
             raise BackendPermissionDenied
         delete(ref, call)

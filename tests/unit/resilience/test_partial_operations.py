@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.app import SystemClock
+from gateway.app import SystemRuntime
 from gateway.backends import cmdb, projectman
 from gateway.domain.backend import Backend, BackendServices, CallContext
 from gateway.domain.errors import CircuitOpen, GatewayError, Outcome, Overloaded
@@ -58,7 +58,7 @@ class BackendUnderTest:
         self.backend, self.limiter, self.url, self.draft = backend, limiter, url, draft
 
     def call(self) -> CallContext:
-        return CallContext("r", SystemClock().monotonic() + 10.0)
+        return CallContext("r", SystemRuntime().monotonic() + 10.0)
 
     def create(self, name: str, parent: str | None = None) -> Module:
         return self.backend.create(replace(self.draft, name=name, parent=parent or self.draft.parent), self.call())
@@ -73,7 +73,7 @@ class BackendUnderTest:
 
 @contextmanager
 def run_cmdb() -> Iterator[BackendUnderTest]:
-    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
+    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemRuntime()
     with running(create_cmdb()) as url:
         options = cmdb_options(url, limits=LIMITS)
         backend = cmdb.create_backend("cmdb", options, clock, BackendServices(limiter=limiter))
@@ -84,7 +84,7 @@ def run_cmdb() -> Iterator[BackendUnderTest]:
 
 @contextmanager
 def run_projectman() -> Iterator[BackendUnderTest]:
-    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemClock()
+    limiter, clock = After(UNLIMITED, lambda: 0.0), SystemRuntime()
     with running(create_projectman()) as url:
         options = projectman_options(url, limits=LIMITS)
         backend = projectman.create_backend("pm", options, clock, BackendServices(limiter=limiter))
@@ -103,7 +103,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[BackendUnderTest]:
 
 
 def changes_of(journal: Journal) -> ChangeService:
-    return ChangeService(journal, SystemClock(), lambda: f"change-{next(_NUMBERS)}")
+    return ChangeService(journal, SystemRuntime(), lambda: f"change-{next(_NUMBERS)}")
 
 
 def update(testbed: BackendUnderTest, journal: Journal, module: Module) -> object:

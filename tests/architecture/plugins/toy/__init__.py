@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -114,9 +114,13 @@ class ToyBackend:
             raise ModuleNotFound
         return self._modules[ref]
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
         """Replace a module."""
         old = self.get(ref, call)
+        if check is not None:
+            check(old)
         name = patch.name if isinstance(patch.name, str) else old.name
         if name != old.name:
             self._check_free(name)
@@ -127,9 +131,11 @@ class ToyBackend:
         """Return nothing: modules have no children."""
         return ()
 
-    def delete(self, ref: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
         """Remove a module."""
-        self.get(ref, call)
+        module = self.get(ref, call)
+        if check is not None:
+            check(module)
         del self._modules[ref]
         self.writes += 1
 
