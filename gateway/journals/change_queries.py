@@ -108,7 +108,10 @@ PUBLISH: Final = """
 """
 MARK_PUBLISHED: Final = "UPDATE {table} SET unpublished = NULL WHERE id = :id"
 
-BOUNDS: Final = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM published_changes"
+# One subquery for each bound: SQLite reads the whole table for min and max in one.
+BOUNDS: Final = """
+    SELECT coalesce((SELECT min(seq) FROM published_changes), 1), coalesce((SELECT max(seq) FROM published_changes), 0)
+"""
 LIST: Final = """
     SELECT seq, at, action, outcome, module_id, backend, scope, caller, acting_user, request_id, operation_id, fields
     FROM published_changes WHERE seq > :after AND seq <= :last AND {conditions} ORDER BY seq LIMIT :limit
