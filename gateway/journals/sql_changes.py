@@ -171,8 +171,8 @@ def _created_fields(draft: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str
 
 
 _SOURCES: Final[Iterable[tuple[str, str, Callable[[Row], dict[str, Any]]]]] = (
+    ("operations", queries.FIND_UNPUBLISHED_OPERATIONS, _entry_of_operation),  # before the changes of their modules
     ("changes", queries.FIND_UNPUBLISHED_CHANGES, _entry_of_change),
-    ("operations", queries.FIND_UNPUBLISHED_OPERATIONS, _entry_of_operation),
 )
 
 
