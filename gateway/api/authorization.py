@@ -67,14 +67,9 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
         )
 
 
-def granted_places(action: Action) -> list[tuple[str, str | None]]:
-    """Return the connections and scopes in which the caller may do the action; None stands for every scope."""
-    return [
-        (name, rule.scope)
-        for rule in request_context().caller.allow
-        if action in rule.actions
-        for name in ([*dependencies().backends] if rule.connection is None else [rule.connection])
-    ]
+def granted_places(action: Action) -> list[tuple[str | None, str | None]]:
+    """Return the connections and scopes in which the caller may do the action; None stands for any."""
+    return [(rule.connection, rule.scope) for rule in request_context().caller.allow if action in rule.actions]
 
 
 def attach_passthrough_credential(backend: Backend) -> None:

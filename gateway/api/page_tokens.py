@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import Any, Final
 
 from gateway.domain.errors import FieldError, ValidationFailed
 from gateway.domain.messages import message
 
 _MAX_LENGTH: Final = 512
+#: What a cursor can consist of, here and in the adapters.
+_CURSOR: Final = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
 
 
 def encode_page_token(cursor: str | None, *filter_values: Any) -> str | None:
@@ -33,7 +36,12 @@ def decode_page_token(token: str | None, *filter_values: Any) -> str | None:
         cursor, digest = json.loads(base64.urlsafe_b64decode(clipped_token + "=" * (-len(clipped_token) % 4)))
     except (ValueError, TypeError):
         cursor, digest = None, None
-    if not isinstance(cursor, str) or digest != _digest(filter_values) or len(token) > _MAX_LENGTH:
+    if (
+        not isinstance(cursor, str)
+        or not _CURSOR.fullmatch(cursor)
+        or digest != _digest(filter_values)
+        or len(token) > _MAX_LENGTH
+    ):
         raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
     return cursor
 

@@ -123,11 +123,11 @@ class OperationFilter:
     """Which operations a list contains.
 
     A caller sees its own, and all in the places where it may operate: pairs of connection and scope, in which None
-    stands for any scope.
+    stands for any.
     """
 
     caller: str
-    places: Sequence[tuple[str, str | None]] = ()
+    places: Sequence[tuple[str | None, str | None]] = ()
     states: Sequence[State] = ()  # empty: any
     backend: str | None = None
     scope: str | None = None

@@ -173,7 +173,7 @@ DELETE_MEMORY_ALIAS: Final = "DELETE FROM aliases WHERE digest = :holds_memory"
 
 # {conditions} select an index; each state is read by a statement of its own.
 LIST: Final = f"""
-    SELECT {COLUMNS} FROM operations WHERE {{conditions}} AND id < :before ORDER BY id DESC LIMIT :limit
+    SELECT {COLUMNS} FROM operations WHERE {{conditions}} ORDER BY id DESC LIMIT :limit
 """  # noqa: S608  # the columns are constants
 
 GET: Final = f"SELECT {COLUMNS} FROM operations WHERE id = :id"  # noqa: S608  # the columns are constants

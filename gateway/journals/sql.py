@@ -58,7 +58,8 @@ class SqlJournal(SqlChangeJournal):
         """Read each place and each state by an index, and merge what they return."""
         rows: dict[str, row_mapping.Row] = {}
         for conditions in _list_conditions(operation_filter):
-            statement = queries.LIST.format(conditions=" AND ".join(f"{name} = :{name}" for name in conditions))
+            texts = ["id < :before", *(f"{name} = :{name}" for name in conditions)]
+            statement = queries.LIST.format(conditions=" AND ".join(texts))
             parameters = {**conditions, "before": before or _AFTER_ALL_IDS, "limit": limit}
             rows |= {row[0]: row for row in self._read(statement, parameters)}
         return [row_mapping.operation_from_row(rows[id_]) for id_ in sorted(rows, reverse=True)[:limit]]
@@ -199,11 +200,10 @@ class SqlJournal(SqlChangeJournal):
 
 def _list_conditions(operation_filter: OperationFilter) -> Iterator[Mapping[str, str]]:
     """Yield the columns and values of the statements that together read what a filter selects."""
-    places = [
-        {"backend": backend} | ({} if scope is None else {"scope": scope}) for backend, scope in operation_filter.places
-    ]
-    wanted = {"backend": operation_filter.backend, "scope": operation_filter.scope}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given, *places = (
+        {name: value for name, value in (("backend", backend), ("scope", scope)) if value is not None}
+        for backend, scope in ((operation_filter.backend, operation_filter.scope), *operation_filter.places)
+    )
     for place in ({"caller": operation_filter.caller}, *places):
         if all(place.get(name, value) == value for name, value in given.items()):
             for state in operation_filter.states or (None,):

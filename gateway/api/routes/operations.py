@@ -106,7 +106,7 @@ def resolve_operation(operation_id: str) -> Response:
 
 def _find(operation_id: str) -> Operation:
     """Return an operation; raises OperationNotFound also if the caller may not read it: it does not learn of it."""
-    operation = dependencies().provisioner.journal.get(operation_id)
+    operation = None if "\0" in operation_id else dependencies().provisioner.journal.get(operation_id)
     if operation is None or not _may_read(request_context().caller, operation.claim):
         raise OperationNotFound
     return operation

@@ -37,6 +37,16 @@ class TrimmedString(StringField):
         return strip_whitespace(super()._deserialize(value, attr, data, **kwargs) or "")
 
 
+class FilterText(StringField):
+    """A query parameter that is compared with texts of the journal, which contain no NUL."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if "\0" in text:
+            raise self.make_error("invalid")
+        return text
+
+
 class IdField(fields.Field[str]):
     """A backend's id: a string, or an integer."""
 

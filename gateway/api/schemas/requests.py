@@ -11,6 +11,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate, valida
 
 from gateway.api.schemas.fields import (
     ERROR_CODES,
+    FilterText,
     IdField,
     OwnerList,
     PageSize,
@@ -120,8 +121,8 @@ class OperationsQuerySchema(StrictSchema):
     """The query of a list of operations."""
 
     state = StateList(metadata={"description": f"One or more of {', '.join(state.value for state in State)}."})
-    backend = StringField()
-    scope = StringField()
+    backend = FilterText()
+    scope = FilterText()
     page_size = PageSize(load_default=50)
     page_token = StringField()
 
@@ -130,9 +131,9 @@ class ChangesQuerySchema(StrictSchema):
     """The query of the change log."""
 
     after = SequenceNumber(load_default=0, metadata={"description": "The `next_after` of the page before."})
-    backend = StringField()
-    scope = StringField()
-    module = StringField()
+    backend = FilterText()
+    scope = FilterText()
+    module = FilterText()
     page_size = PageSize(load_default=50)
 
 

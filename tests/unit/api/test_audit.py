@@ -138,7 +138,8 @@ def test_pages_of_operations(client: FlaskClient, cmdb: FakeBackend, query: str,
     """Filters leave out operations, and pages join to the whole, the newest first."""
     for name in ("a", "b", "c"):
         client.post("/modules", json=body(cmdb, name=name))
-    ids, token = [], ""
+    ids: list[str] = []
+    token: str | None = ""
     while token is not None:
         page = client.get(f"/operations?page_size=2&{query}&{token and f'page_token={token}'}").get_json()
         ids += [operation["id"] for operation in page["operations"]]
@@ -147,7 +148,16 @@ def test_pages_of_operations(client: FlaskClient, cmdb: FakeBackend, query: str,
 
 
 @pytest.mark.parametrize(
-    "query", ["state=done", "state=", "page_size=0", "page_token=x", "caller=portal", "state=refused&state=sending"]
+    "query",
+    [
+        "state=done",
+        "state=",
+        "page_size=0",
+        "page_token=x",
+        "caller=portal",
+        "state=refused&state=sending",
+        "scope=%00",
+    ],
 )
 def test_bad_queries(client: FlaskClient, query: str) -> None:
     """Unknown states, tokens and parameters are errors."""
@@ -282,7 +292,7 @@ def test_changes(callers: FlaskClient, cmdb: FakeBackend, change_feed: ChangeFee
     assert_problem(callers.get("/changes", headers=portal), 403, "forbidden")
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=-1", "page_size=201", "from=1"])
+@pytest.mark.parametrize("query", ["after=x", "after=-1", "page_size=201", "from=1", "module=%00"])
 def test_bad_change_queries(client: FlaskClient, query: str) -> None:
     """Malformed numbers and unknown parameters are errors."""
     assert_problem(client.get(f"/changes?{query}"), 422, "validation_failed")
@@ -332,12 +342,12 @@ def test_long_poll(
 
     def happen() -> None:
         if next(ticks) == appears_after:
-            change = make_change("cmdb.1.10.1")
+            change = make_change("cmdb.1.10.1", backend="cmdb")
             journal.begin_change(change)
             journal.end_change(change.id, Outcome.APPLIED, at=1.0)
         change_feed.run_once()
 
-    clock.event = lambda: Ticking(clock, happen)  # type: ignore[assignment, method-assign]
+    clock.event = lambda: Ticking(clock, happen)  # type: ignore[assignment, method-assign, return-value]
     change_feed._news = Ticking(clock, happen)
     began_at = clock.monotonic()
     response = client.get("/changes", headers={"Prefer": f"wait={seconds}"})

@@ -98,7 +98,7 @@ def test_changes_of_one_process_wait_in_line(journal: Journal) -> None:
     holds, order, inside = ModuleHolds(journal, runtime), [], threading.Semaphore(1)
     begun: list[str] = []
     begin = journal.begin_change
-    journal.begin_change = lambda change: begun.append(change.id) or begin(change)  # type: ignore[method-assign, func-returns-value]
+    journal.begin_change = lambda change: begun.append(change.id) or begin(change)  # type: ignore[method-assign, func-returns-value, redundant-expr]
 
     def work(number: int) -> None:
         change = make_change("m", id=f"{number}")
@@ -195,7 +195,7 @@ def test_no_read_without_etags(
     """Without an etag to compare, an update sends what it sent before: the module is not read for it."""
     checks: list[object] = []
     update = cmdb.update
-    cmdb.update = lambda ref, patch, call, check=None: checks.append(check) or update(ref, patch, call)  # type: ignore[method-assign, func-returns-value]
+    cmdb.update = lambda ref, patch, call, check=None: checks.append(check) or update(ref, patch, call)  # type: ignore[method-assign, func-returns-value, redundant-expr]
     changes.update(cmdb, module.ref, RENAME, call, if_match=if_match)
     assert checks == [None]
 

@@ -20,7 +20,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
     UpdateNotKept,
 )
-from gateway.domain.journal import Journal
+from gateway.domain.journal import ChangeJournal
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 from gateway.provisioning.create import CreateRequest
 from gateway.provisioning.provisioner import Provisioner
@@ -40,7 +40,7 @@ actions = pytest.mark.parametrize("action", ACTIONS)
 class FailingJournal:
     """A journal whose changes cannot be begun after a number of them, or whose outcomes cannot be recorded."""
 
-    def __init__(self, journal: Journal, *, begins: int = 100, ends: bool = True) -> None:
+    def __init__(self, journal: ChangeJournal, *, begins: int = 100, ends: bool = True) -> None:
         self._journal, self._begins, self._ends = journal, begins, ends
 
     def begin_change(self, change: Change) -> bool:
