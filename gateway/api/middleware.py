@@ -63,7 +63,7 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
         check_accept(request)
         if not is_preflight(environ):
             ctx.caller = caller = authenticate(request, config.authenticator)
-            call.user = caller.user
+            call.user, call.caller = caller.user, caller.principal
 
     @app.after_request
     def after_request(response: Response) -> Response:

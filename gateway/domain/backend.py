@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
+from gateway.domain.snapshot import Snapshots
 from gateway.domain.telemetry import Tracer, UpstreamMetrics
 
 ConnectionState = Literal["unused", "reachable", "unreachable", "circuit_open"]
@@ -23,6 +24,8 @@ class CallContext:
     operation_id: str | None = None  # the operation that this call's create belongs to
     user: str | None = None  # the verified acting user, for backends that record one
     credential: str | None = field(default=None, repr=False)  # the caller's own, if the connection passes it through
+    caller: str = ""  # the name under which it waits for its turn at a backend
+    snapshots: Snapshots | None = None  # what the items of a batch have read already
     trace: Mapping[str, str] = field(default_factory=dict)  # headers of the caller's distributed trace
     upstream_seconds: float = field(default=0.0)  # time spent waiting for backends; the transport adds to it
     #: Returns a context manager that redacts the credential from everything that is written, for work that continues
@@ -31,9 +34,7 @@ class CallContext:
 
     def for_create(self, operation_id: str, deadline: float) -> CallContext:
         """Return the context of an operation's create, which continues after the caller's own deadline."""
-        call = CallContext(self.request_id, deadline, operation_id, self.user, self.credential, self.trace)
-        call.redacting = self.redacting
-        return call
+        return replace(self, deadline=deadline, operation_id=operation_id, upstream_seconds=0.0)
 
 
 class SecretRegistry(Protocol):

@@ -138,6 +138,8 @@ class Capabilities:
     credential_header: str | None = None  # the header of the caller's own credential, if that is passed through
     normalize: Normalize = unchanged
     probe_before_create: bool = False  # look up the name before each create, to know which module is new
+    parent_is_module: bool = False  # a module can be the parent of another
+    lookup_lists_scope: bool = False  # a search for a name reads the whole scope
     reads_before: frozenset[Literal["update", "delete"]] = frozenset()  # the writes before which the module is read
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -71,15 +71,14 @@ class Authenticator:
         if not self.required:
             return ANONYMOUS
         caller = self._find_caller(credentials)
-        self._check_rate_limit(caller)
+        if wait_seconds := self.count_request(caller):
+            raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait_seconds))
         return caller
 
-    def _check_rate_limit(self, caller: Caller) -> None:
-        rate = self.rates[caller.name]
-        if not rate or self.limiter is None:
-            return
-        if wait_seconds := self.limiter.acquire(f"caller:{caller.name}", rate):
-            raise RateLimited(message("caller_rate_limited"), context=ErrorContext(retry_after=wait_seconds))
+    def count_request(self, caller: Caller) -> float:
+        """Count a request towards the caller's rate limit and return 0, or return how many seconds to wait."""
+        rate = self.rates.get(caller.name)
+        return self.limiter.acquire(f"caller:{caller.name}", rate) if rate and self.limiter is not None else 0.0
 
     def _find_caller(self, credentials: Credentials) -> Caller:
         """Return the caller of the first credential; raises what `authenticate` raises, except RateLimited."""

@@ -155,9 +155,11 @@ def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[Pr
 def probe(backend: Backend, request: CreateRequest, call: CallContext) -> Module | None:
     """Return the module that has the natural key, if the connection is set to look before each create.
 
-    Call it before the claim: the journal then has the module's id before the operation.
+    The items of a batch that may adopt modules look too, where one list of the scope serves all of them. Call it before the claim: the journal then has the module's id before the operation.
     """
-    if not backend.capabilities.probe_before_create:
+    capabilities = backend.capabilities
+    is_shared = call.snapshots is not None and request.if_exists == "adopt" and capabilities.lookup_lists_scope
+    if not (capabilities.probe_before_create or is_shared):
         return None
     with unavailable_before_write():
         return next(iter(backend.find_by_natural_key(backend.capabilities.normalize(request.draft), call)), None)
@@ -175,6 +177,9 @@ def _create_or_adopt(
         except ModuleAlreadyExists as error:
             conflict = error
         existing = _find_existing(backend, draft, call)
+        if existing is None and call.snapshots is not None:  # it was created after the list that the batch shares
+            call.snapshots.clear()
+            existing = _find_existing(backend, draft, call)
     if existing is None:
         if conflict.existing:  # a module whose name the backend takes for the same; reading it records its id
             with suppress(GatewayError):

@@ -80,14 +80,16 @@ class AdmissionControl:
         """Return whether the circuit is open: calls are refused because the backend has been failing."""
         return self._breaker.is_open
 
-    def admit(self, started_at: float, seconds: float) -> int:
+    def admit(self, started_at: float, seconds: float, caller: str = "") -> int:
         """Return the circuit breaker's permit for one exchange that has `seconds` left; it also takes a slot.
+
+        The callers that wait get slots in turn.
 
         Raises CircuitOpen, Overloaded or RateLimited. `started_at` is the monotonic time when the call began.
         """
         try:
             self._breaker.raise_if_open()
-            self._wait_for_slot(seconds / 2.0)  # the other half is left for the exchange
+            self._wait_for_slot(seconds / 2.0, caller)  # the other half is left for the exchange
             return self._acquire_permit()
         except (CircuitOpen, Overloaded, RateLimited) as error:
             self._record_exchange(error.code, started_at)
@@ -123,8 +125,8 @@ class AdmissionControl:
         self._semaphore.release()
         self._breaker.ignore(permit)
 
-    def _wait_for_slot(self, seconds: float) -> None:
-        if not self._semaphore.acquire(seconds):
+    def _wait_for_slot(self, seconds: float, caller: str) -> None:
+        if not self._semaphore.acquire(seconds, caller):
             raise Overloaded(context=ErrorContext(retry_after=_OVERLOADED_RETRY_AFTER))
 
     def _acquire_permit(self) -> int:

@@ -1,14 +1,17 @@
-"""Limits the number of concurrent calls to a backend; waiting calls get a slot in their order of arrival."""
+"""Limits the number of concurrent calls to a backend; the callers that wait get the slots in turn."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final
 
 
 class FairSemaphore:
-    """A semaphore with a number of slots and a first-in-first-out queue of bounded length.
+    """A semaphore with a number of slots and a queue of bounded length for each caller.
+
+    Slots go to the callers in turn, and within a caller to the call that has waited longest: the many calls of a batch
+    delay another caller's by one place.
 
     Works for threads and, under gevent's patches, for greenlets, including one that is killed while it waits. While
     slots are free and no call waits, no lock is taken: list.pop and list.append are atomic. `release` adds the slot
@@ -20,10 +23,12 @@ class FairSemaphore:
         self._free_slots: Final[list[None]] = [None] * slots
         self._max_waiting: Final = max_waiting
         self._lock: Final = threading.Lock()  # never held while waiting
-        # One locked lock for each waiting call, the oldest first; to release the lock is to give the call a slot.
-        self._waiters: Final[OrderedDict[threading.Lock, None]] = OrderedDict()
+        # By caller, the next one first: one locked lock for each waiting call, the oldest first. To release the lock is
+        # to give the call a slot.
+        self._waiters: Final[OrderedDict[str, deque[threading.Lock]]] = OrderedDict()
+        self._waiting = 0
 
-    def acquire(self, seconds: float) -> bool:
+    def acquire(self, seconds: float, caller: str = "") -> bool:
         """Return whether a slot was acquired within `seconds`; the caller must release it.
 
         Returns False at once if the queue is full.
@@ -35,46 +40,54 @@ class FairSemaphore:
                 pass
             else:
                 return True
-        return self._wait(seconds)
+        return self._wait(seconds, caller)
 
     def release(self) -> None:
-        """Give a slot back; if calls wait, pass it to the one that has waited longest."""
+        """Give a slot back; if calls wait, pass it on."""
         self._free_slots.append(None)
         if self._waiters:  # read without the lock: a call that starts to wait now takes a free slot itself
             with self._lock:
                 self._hand_out_slots()
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait(self, seconds: float, caller: str) -> bool:
         """Join the queue, and return whether a slot was received within `seconds`."""
         waiter = threading.Lock()
         waiter.acquire()
         with self._lock:
-            if len(self._waiters) >= self._max_waiting:
+            if self._waiting >= self._max_waiting:
                 return False
-            self._waiters[waiter] = None
+            self._waiting += 1
+            self._waiters.setdefault(caller, deque()).append(waiter)
             self._hand_out_slots()  # a slot may have been released before this call joined the queue
         try:
             acquired = waiter.acquire(timeout=max(seconds, 0.0))
         except BaseException:  # killed while it waited: a slot that it has received is not needed
-            if not self._cancel_wait(waiter):
+            if not self._cancel_wait(waiter, caller):
                 self.release()
             raise
-        return acquired or not self._cancel_wait(waiter)  # the slot may have arrived after the timeout
+        return acquired or not self._cancel_wait(waiter, caller)  # the slot may have arrived after the timeout
 
-    def _cancel_wait(self, waiter: threading.Lock) -> bool:
-        """Remove a waiter from the queue; return False if it has already received a slot."""
+    def _cancel_wait(self, waiter: threading.Lock, caller: str) -> bool:
+        """Remove a waiter from its queue; return False if it has already received a slot."""
         with self._lock:
-            if waiter not in self._waiters:
+            queue = self._waiters.get(caller, deque())
+            if waiter not in queue:
                 return False
-            del self._waiters[waiter]
+            queue.remove(waiter)
+            self._waiting -= 1
+            if not queue:
+                del self._waiters[caller]
             return True
 
     def _hand_out_slots(self) -> None:
-        """Give the free slots to the waiters, in their order; the caller holds the lock."""
+        """Give the free slots to the callers in turn; the lock is held."""
         while self._waiters:
             try:
                 self._free_slots.pop()
             except IndexError:
                 return
-            waiter, _ = self._waiters.popitem(last=False)
-            waiter.release()
+            caller, queue = self._waiters.popitem(last=False)
+            self._waiting -= 1
+            queue.popleft().release()
+            if queue:
+                self._waiters[caller] = queue  # behind all others

@@ -107,7 +107,7 @@ class UpstreamClient:
         """
         started_at = self._clock.monotonic()
         try:
-            permit = self._admission.admit(started_at, self._remaining_seconds(request, call, started_at))
+            permit = self._admission.admit(started_at, self._remaining_seconds(request, call, started_at), call.caller)
             return self._send_admitted(request, call, permit)
         finally:
             call.upstream_seconds += self._clock.monotonic() - started_at

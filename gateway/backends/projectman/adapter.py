@@ -84,9 +84,18 @@ class ProjectManBackend:
         return self._parse_module(response, draft.scope, draft)
 
     def find_by_natural_key(self, draft: ModuleDraft, call: CallContext) -> tuple[Module, ...]:
-        """List the project's modules and return those with the name; an incomplete list proves nothing."""
-        node_filter: NodeFilter = ("module_name", draft.name)
-        modules = self._client.list_modules(draft.scope, call, node_filter, must_be_complete=True)
+        """List the project's modules and return those with the name; an incomplete list proves nothing.
+
+        The items of a batch share the list.
+        """
+        if call.snapshots is None:
+            node_filter: NodeFilter = ("module_name", draft.name)
+            modules = self._client.list_modules(draft.scope, call, node_filter, must_be_complete=True)
+        else:
+            modules = call.snapshots.get(
+                (self.name, draft.scope),
+                lambda: self._client.list_modules(draft.scope, call, must_be_complete=True),
+            )
         return tuple(module for module in modules if module.name == draft.name)
 
     def check_target(self, draft: ModuleDraft, call: CallContext) -> None:

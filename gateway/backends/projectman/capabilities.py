@@ -65,6 +65,8 @@ def build_capabilities(options: Options) -> Capabilities:
         hard_timeout_seconds=options.limits.hard_timeout_seconds,
         normalize=partial(fill_in_owner, options.default_owner),
         probe_before_create=options.probe_before_create,
+        parent_is_module=True,
+        lookup_lists_scope=True,
         reads_before=frozenset({"update"}),
         credential_header=CREDENTIAL_HEADER if isinstance(options.auth, Passthrough) else None,
         limits={"levels": 3, "modules_per_project": 350},
