@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Request, request
@@ -10,7 +10,7 @@ from flask import Request, request
 from gateway.api.context import dependencies, request_context
 from gateway.domain.backend import Backend
 from gateway.domain.callers import ANONYMOUS, Action, Caller, is_local_address
-from gateway.domain.errors import Forbidden, Unauthenticated
+from gateway.domain.errors import Forbidden, NotFound, Unauthenticated
 from gateway.domain.messages import message
 from gateway.identity import Authenticator, Credentials
 
@@ -57,6 +57,13 @@ def visible_backends() -> Mapping[str, Backend]:
     return {name: backend for name, backend in backends.items() if caller.can_access(name)}
 
 
+def get_visible_backend(name: str) -> Backend:
+    """Return a connection; raises NotFound for one that is unknown or that the caller's allow-list does not name."""
+    if (backend := visible_backends().get(name)) is None:
+        raise NotFound(message("no_such_connection"))
+    return backend
+
+
 def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden unless the caller's allow-list covers the action; record the backend for the access log."""
     ctx = request_context()
@@ -65,6 +72,20 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
         raise Forbidden(
             message("caller_not_allowed", caller=caller.name, action=action, scope=scope, backend=backend.name)
         )
+
+
+def authorize_any(actions: Sequence[Action], backend: Backend, scope: str) -> None:
+    """Raise Forbidden, for the first action, unless the caller's allow-list covers one of them."""
+    caller = request_context().caller
+    allowed = (action for action in actions if caller.is_allowed(action, backend.name, scope))
+    authorize(next(allowed, actions[0]), backend, scope)
+
+
+def visible_scopes(backend: Backend, actions: Sequence[Action]) -> frozenset[str] | None:
+    """Return the scopes in which the caller may do one of the actions, None for all; record the backend for the log."""
+    ctx = request_context()
+    ctx.backend = backend.name
+    return ctx.caller.allowed_scopes(backend.name, actions)
 
 
 def attach_passthrough_credential(backend: Backend) -> None:

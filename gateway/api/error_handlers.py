@@ -68,6 +68,7 @@ HTTP_STATUS: Final = {
     "module_not_found": 404,
     "not_acceptable": 406,
     "not_found": 404,
+    "not_supported": 404,
     "operation_not_found": 404,
     "outcome_ambiguous": 504,
     "outcome_unknown": 504,
@@ -85,8 +86,9 @@ HTTP_STATUS: Final = {
     "update_not_kept": 409,
     "validation_failed": 422,
 }
-#: 404 if the scope or parent is part of the id in the path; otherwise an error of a field.
+#: 404 if the scope or parent is part of the path, otherwise an error of a field.
 _PATH_NOT_FOUND: Final = frozenset({"scope_not_found", "parent_not_found"})
+_PATH_PARAMETERS: Final = frozenset({"module_id", "scope"})
 #: Headers by status: how to authenticate, and Envoy's mark of a rate limit, which it counts and retries separately.
 _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
@@ -210,8 +212,8 @@ def error_catalog() -> list[dict[str, Any]]:
 
 
 def _refers_to_path(error: GatewayError) -> bool:
-    """Return whether the error is about the id in the path, and not about a field of the request."""
-    return error.code in _PATH_NOT_FOUND and "module_id" in (request.view_args or {})
+    """Return whether the error is about the id or scope in the path, and not about a field of the request."""
+    return error.code in _PATH_NOT_FOUND and not _PATH_PARAMETERS.isdisjoint(request.view_args or {})
 
 
 def _request_outcome(error: GatewayError) -> Outcome:

@@ -68,6 +68,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "field_unsupported": "The backend does not support this field.",
     "field_immutable": "The field cannot be changed after the module was created.",
     "no_such_connection": "There is no connection of this name; see /backends.",
+    "lookup_not_supported": "The backend {backend} has no call that lists {kind}.",
     # state of the module
     "name_taken_in_parent": "A module named '{name}' already exists under parent {parent} of scope {scope}.",
     "name_taken_in_scope": "A module named '{name}' already exists in scope {scope}.",
@@ -94,6 +95,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "response_no_module": "Invalid backend response: it contains no module.",
     "response_no_modules": "Invalid backend response: it contains no list of modules.",
     "response_no_sets": "Invalid backend response: it contains no list of sets.",
+    "response_no_businesses": "Invalid backend response: it contains no list of businesses.",
+    "response_no_projects": "Invalid backend response: it contains no list of projects.",
     "response_no_template": "Invalid backend response: it contains no service template.",
     "response_no_members": "Invalid backend response: it contains no list of members.",
     "response_no_token": "Invalid backend response: it contains no token.",

@@ -6,11 +6,12 @@ from typing import Final
 
 from flask import Flask
 
-from gateway.api.routes import backends, docs, health, modules, operations
+from gateway.api.routes import backends, docs, health, lookups, modules, operations
 
 _BLUEPRINTS: Final = (
     modules.blueprint,
     backends.blueprint,
+    lookups.blueprint,
     docs.blueprint,
     operations.blueprint,
     health.blueprint,

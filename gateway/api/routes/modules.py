@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,6 +12,7 @@ from gateway.api.context import dependencies, request_context
 from gateway.api.endpoint_spec import describe
 from gateway.api.i18n import Language, get_language
 from gateway.api.json_body import JSON_TYPE, MERGE_PATCH_TYPE
+from gateway.api.page_tokens import decode_page_token, encode_page_token
 from gateway.api.request_headers import CREATE_HEADERS, idempotency_key, prefers_async
 from gateway.api.request_parsing import build_module_query, parse_create, parse_patch, parse_query, split_module_id
 from gateway.api.responses import empty_response, json_response, serialize_module
@@ -33,9 +31,7 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import FieldError, Outcome, ValidationFailed
-from gateway.domain.messages import message
-from gateway.domain.module import ModuleQuery
+from gateway.domain.errors import Outcome
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
 from gateway.provisioning.create import CreateRequest
@@ -43,7 +39,6 @@ from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
 _PREVIEW: Final = PreviewSchema()
-_MAX_PAGE_TOKEN_LENGTH: Final = 512
 
 
 @blueprint.post("/modules")
@@ -95,10 +90,10 @@ def list_modules() -> Response:
     backend, query = build_module_query(data, visible_backends())
     authorize("read", backend, query.scope)
     attach_passthrough_credential(backend)
-    token = data.get("page_token")
-    cursor = None if token is None else decode_page_token(token, backend.name, query)
+    list_filter = (backend.name, query.scope, query.parent, query.name, query.include_built_in)
+    cursor = decode_page_token(data.get("page_token"), list_filter)
     page = backend.list(query, data["page_size"], cursor, request_context().call)
-    next_token = None if page.next_cursor is None else encode_page_token(page.next_cursor, backend.name, query)
+    next_token = encode_page_token(page.next_cursor, list_filter)
     return json_response({"modules": [*map(serialize_module, page.modules)], "next_page_token": next_token})
 
 
@@ -189,28 +184,3 @@ def serialize_check(check: create.PreflightCheck, language: Language) -> dict[st
         if check.error.existing:
             members["existing"] = check.error.existing
     return members
-
-
-def encode_page_token(cursor: str, backend: str, query: ModuleQuery) -> str:
-    """Return a page token: an adapter's cursor, opaque to callers and bound to the filter of the list."""
-    text = json.dumps([cursor, _filter_digest(backend, query)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
-    """Return the cursor in a page token; raises ValidationFailed if the token is malformed or of another filter."""
-    try:
-        clipped_token = token[
-            :_MAX_PAGE_TOKEN_LENGTH
-        ]  # a longer token is invalid, and could be nested too deep to parse
-        cursor, digest = json.loads(base64.urlsafe_b64decode(clipped_token + "=" * (-len(clipped_token) % 4)))
-    except (ValueError, TypeError):
-        cursor, digest = None, None
-    if not isinstance(cursor, str) or digest != _filter_digest(backend, query) or len(token) > _MAX_PAGE_TOKEN_LENGTH:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
-    return cursor
-
-
-def _filter_digest(backend: str, query: ModuleQuery) -> str:
-    parts = [backend, query.scope, query.parent, query.name, query.include_built_in]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

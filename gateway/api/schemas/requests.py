@@ -103,9 +103,20 @@ class ListQuerySchema(StrictSchema):
     page_token = StringField()
 
 
+class LookupQuerySchema(StrictSchema):
+    """The query of a lookup."""
+
+    q = StringField(
+        load_default="", metadata={"description": "A part of the name, in any case; of an owner also of `path`."}
+    )
+    page_size = PageSize(load_default=50)
+    page_token = StringField()
+
+
 DRAFT_SCHEMA: Final = DraftSchema()
 PATCH_SCHEMA: Final = PatchSchema()
 CREATE_QUERY_SCHEMA: Final = CreateQuerySchema()
 DELETE_QUERY_SCHEMA: Final = DeleteQuerySchema()
 LIST_QUERY_SCHEMA: Final = ListQuerySchema()
+LOOKUP_QUERY_SCHEMA: Final = LookupQuerySchema()
 NO_QUERY_SCHEMA: Final = NoQuerySchema()

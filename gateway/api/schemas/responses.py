@@ -44,6 +44,27 @@ class PageSchema(Schema):
     next_page_token = fields.String(required=True, allow_none=True)
 
 
+class LookupItemSchema(Schema):
+    """A scope, parent or owner that a create can name; dumps a LookupItem."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    path = fields.String(
+        required=True, metadata={"description": "The names from the root; of an owner the display name."}
+    )
+    usable = fields.Boolean(required=True)
+    why = fields.String(
+        required=True, allow_none=True, metadata={"description": "The code of the error that a create would get."}
+    )
+
+
+class LookupPageSchema(Schema):
+    """One page of a lookup."""
+
+    items = fields.List(fields.Nested(LookupItemSchema), required=True)
+    next_page_token = fields.String(required=True, allow_none=True)
+
+
 class FieldErrorSchema(Schema):
     """One error in a request."""
 
@@ -148,6 +169,7 @@ class BackendSchema(BackendSummarySchema):
     parent = fields.String(required=True, attribute="capabilities.parent.description")
     fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
     limits = fields.Dict(required=True, attribute="capabilities.limits")
+    lookups = fields.List(fields.String(), required=True, attribute="capabilities.lookups")
     settle_seconds = fields.Float(required=True, attribute="capabilities.settle_seconds")
     credential_header = fields.String(required=True, allow_none=True, attribute="capabilities.credential_header")
     notes = fields.List(fields.String(), required=True, attribute="capabilities.notes")

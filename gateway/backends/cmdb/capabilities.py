@@ -117,6 +117,7 @@ def build_capabilities(options: Options) -> Capabilities:
         acting_user=None if options.passthrough else options.username,
         credential_header=CREDENTIAL_HEADER if options.passthrough else None,
         normalize=normalize,
+        lookups=("scopes", "parents"),
         probe_before_create=options.probe_before_create,
         limits={"requests_per_second": 100},
         notes=("Modules that CMDB built in are listed only with include=built_in.",),

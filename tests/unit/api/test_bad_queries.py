@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.api.routes import modules
-from gateway.domain.module import ModuleQuery
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem, field_errors
 
@@ -128,7 +126,7 @@ def test_forged_token(client: FlaskClient, cmdb: FakeBackend, token: str) -> Non
 @pytest.mark.parametrize("cursor", ["-1", "1\n", "١", "{}", "x" * 400, 1, None, ["1"], "\ud800"])
 def test_forged_cursor(client: FlaskClient, cmdb: FakeBackend, cursor: object) -> None:
     """The digest is not secret: a forged cursor with the right digest is refused by the adapter's parser."""
-    token = _token(cursor, modules._filter_digest("cmdb", ModuleQuery(scope="1")))
+    token = _token(cursor, filter_digest(("cmdb", "1", None, None, False)))
     problem = assert_problem(client.get(f"{LIST}&page_token={token}"), 422, "validation_failed")
     assert field_errors(problem) == {("/page_token", "pattern")}
     assert cmdb.sent == []
