@@ -135,9 +135,10 @@ class ProjectManClient:
             page, total = _parse_page(response, key, offset)
             is_last = _is_last_page(page, total, offset) or page == last_items  # the service ignores the offset
             try:
-                yield offset, schema.load(page, many=True), is_last
+                items: list[LookupItem] = schema.load(page, many=True)
             except ValidationError as error:
                 raise response.invalid_response(f"no_{key}") from error
+            yield offset, items, is_last
             if is_last:
                 return
             offset, last_items = offset + PAGE_SIZE, page

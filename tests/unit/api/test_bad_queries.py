@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.api.page_tokens import filter_digest
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem, field_errors
 
