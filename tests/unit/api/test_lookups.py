@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.callers import AllowRule, Caller
+from gateway.domain.callers import Action, AllowRule, Caller
 from gateway.domain.errors import BackendReplyInvalid, BackendTimeout, BackendUnavailable, RateLimited, ScopeNotFound
 from gateway.domain.lookup import LookupItem, LookupQuery
 from tests.unit.api.callers import auth, caller, key
@@ -224,10 +224,20 @@ def test_the_allow_list_reaches_the_backend(build: Callable[..., Flask], cmdb: F
     assert cmdb.sent[0][1][0].scopes == {"1", "7"}
 
 
-def test_allowed_scopes() -> None:
+@pytest.mark.parametrize(
+    ("more", "connection", "actions", "scopes"),
+    [
+        ((), "cmdb", ("read", "create"), frozenset({"1", "2"})),
+        ((), "cmdb", ("update",), frozenset({"3"})),
+        ((), "none", ("read",), frozenset()),
+        (("*:cmdb:*",), "cmdb", ("read",), None),
+        (("*:cmdb:*",), "none", ("create",), frozenset({"2"})),
+    ],
+)
+def test_allowed_scopes(
+    more: tuple[str, ...], connection: str, actions: tuple[Action, ...], scopes: frozenset[str] | None
+) -> None:
     """None stands for every scope; a rule of another connection or action adds nothing."""
-    rules = ("read:cmdb:1", "create:*:2", "update:cmdb:3", "*:other:4")
+    rules = ("read:cmdb:1", "create:*:2", "update:cmdb:3", "*:other:4", *more)
     portal = Caller(name="portal", allow=tuple(map(AllowRule.parse, rules)), principal="portal")
-    assert portal.allowed_scopes("cmdb", ("read", "create")) == {"1", "2"}
-    assert portal.allowed_scopes("none", ("read",)) == frozenset()
-    assert replace(portal, allow=(*portal.allow, AllowRule.parse("*:cmdb:*"))).allowed_scopes("cmdb", ("read",)) is None
+    assert portal.allowed_scopes(connection, actions) == scopes

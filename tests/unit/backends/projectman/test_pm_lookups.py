@@ -20,6 +20,12 @@ URLS: Final[dict[LookupKind, str]] = {
     "owners": "GET P/members?limit=100&offset={}",
 }
 KINDS: Final = tuple(URLS)
+NO_LIST: Final[dict[str, Any]] = {
+    "empty": {},
+    "list": [],
+    "null": None,
+    "total": {"total": 3, "projects": None, "modules": None, "members": None},
+}
 
 
 def query(kind: LookupKind, text: str = "") -> LookupQuery:
@@ -163,7 +169,7 @@ def test_a_cursor_beyond_the_end_ends_the_list(
         ("scopes", {"projects": [{"project_id": "p", "project_name": 7}]}),
         *(("owners", {"members": [wrong]}) for wrong in (None, "u", {}, {"user_id": None}, {"user_id": [1]})),
         ("parents", {"modules": [{}]}),
-        *((kind, body) for kind in KINDS for body in ({}, [], None, {"total": 3, kind: None})),
+        *((kind, NO_LIST[wrong]) for kind in KINDS for wrong in NO_LIST),
     ],
 )
 def test_a_wrong_type_is_an_invalid_response(
