@@ -162,7 +162,7 @@ def test_passed_tokens(client: FlaskClient, urls: Mapping[str, str], path: str) 
 def test_faults(
     client: FlaskClient, urls: Mapping[str, str], operation: str, rule: dict[str, Any], status: int, code: str
 ) -> None:
-    """A backend that fails is told as for other reads; one failure is retried where it is transient."""
+    """The errors of a failing backend are those of other reads."""
     inject(urls, operation, **rule, times=9)
     assert_problem(client.get(PATHS[operation]), status, code)
 

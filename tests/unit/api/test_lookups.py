@@ -119,7 +119,7 @@ def test_capabilities_name_the_lookups(client: FlaskClient, cmdb: FakeBackend) -
 
 
 def test_a_backend_without_lookups(build: Callable[..., Flask], cmdb: FakeBackend) -> None:
-    """A backend that names none is asked for none."""
+    """A backend that names none gets no request."""
     cmdb.capabilities = replace(cmdb.capabilities, lookups=())
     client = build({"cmdb": cmdb}).test_client()
     for path in (SCOPES, PARENTS, f"{SCOPES}/1/owners"):
