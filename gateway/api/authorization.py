@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Request, request
 
 from gateway.api.context import dependencies, request_context
-from gateway.domain.backend import Backend
+from gateway.domain.backend import Backend, CallContext
 from gateway.domain.callers import ANONYMOUS, Action, Caller, is_local_address
-from gateway.domain.errors import Forbidden, Unauthenticated
+from gateway.domain.errors import Forbidden, NotFound, Unauthenticated
 from gateway.domain.messages import message
 from gateway.identity import Authenticator, Credentials
 
@@ -57,6 +57,13 @@ def visible_backends() -> Mapping[str, Backend]:
     return {name: backend for name, backend in backends.items() if caller.can_access(name)}
 
 
+def get_visible_backend(name: str) -> Backend:
+    """Return a connection; raises NotFound for one that is unknown or that the caller's allow-list does not name."""
+    if (backend := visible_backends().get(name)) is None:
+        raise NotFound(message("no_such_connection"))
+    return backend
+
+
 def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden unless the caller's allow-list covers the action; record the backend for the access log."""
     ctx = request_context()
@@ -72,10 +79,24 @@ def granted_places(action: Action) -> list[tuple[str | None, str | None]]:
     return [(rule.connection, rule.scope) for rule in request_context().caller.allow if action in rule.actions]
 
 
-def attach_passthrough_credential(backend: Backend) -> None:
-    """Attach the caller's own backend credential to the call, if the connection passes it through, and redact it.
+def authorize_any(actions: Sequence[Action], backend: Backend, scope: str) -> None:
+    """Raise Forbidden, for the first action, unless the caller's allow-list covers one of them."""
+    caller = request_context().caller
+    allowed = (action for action in actions if caller.is_allowed(action, backend.name, scope))
+    authorize(next(allowed, actions[0]), backend, scope)
 
-    Raises Unauthenticated if the request carries none.
+
+def visible_scopes(backend: Backend, actions: Sequence[Action]) -> frozenset[str] | None:
+    """Return the scopes in which the caller may do one of the actions, None for all; record the backend for the log."""
+    ctx = request_context()
+    ctx.backend = backend.name
+    return ctx.caller.allowed_scopes(backend.name, actions)
+
+
+def attach_passthrough_credential(backend: Backend, call: CallContext | None = None) -> None:
+    """Attach the caller's own backend credential to a call, by default the request's, and redact it.
+
+    Only if the connection passes it through. Raises Unauthenticated if the request carries none.
     """
     header = backend.capabilities.credential_header
     if header is None:
@@ -84,5 +105,6 @@ def attach_passthrough_credential(backend: Backend) -> None:
     if not credential:
         raise Unauthenticated(message("passthrough_credential_required", backend=backend.name, header=header))
     ctx = request_context()
-    ctx.call.redacting = ctx.span.redact(credential)
-    ctx.call.credential = credential
+    call = call or ctx.call
+    call.redacting = ctx.span.redact(credential)
+    call.credential = credential

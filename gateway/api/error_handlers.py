@@ -69,6 +69,7 @@ HTTP_STATUS: Final = {
     "module_not_found": 404,
     "not_acceptable": 406,
     "not_found": 404,
+    "not_supported": 404,
     "operation_not_found": 404,
     "operation_not_resolvable": 409,
     "outcome_ambiguous": 504,
@@ -88,8 +89,9 @@ HTTP_STATUS: Final = {
     "update_not_kept": 409,
     "validation_failed": 422,
 }
-#: 404 if the scope or parent is part of the id in the path; otherwise an error of a field.
+#: 404 if the scope or parent is part of the path, otherwise an error of a field.
 _PATH_NOT_FOUND: Final = frozenset({"scope_not_found", "parent_not_found"})
+_PATH_PARAMETERS: Final = frozenset({"module_id", "scope"})
 #: Headers by status: how to authenticate, and Envoy's mark of a rate limit, which it counts and retries separately.
 _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
@@ -154,9 +156,7 @@ def check_accept(incoming: Request) -> None:
 def problem_response(error: GatewayError) -> Response:
     """Return the response of an error, and record the error for the access log."""
     ctx = request_context()
-    # The rejected credential is the caller's own, not the gateway's.
-    if isinstance(error, BackendRejectedCredentials) and ctx.call.credential is not None:
-        error = Unauthenticated(message("passthrough_credential_rejected"), context=error.context)
+    error = to_public_error(error, has_credential=ctx.call.credential is not None)
     ctx.problem_code, ctx.operation = error.code, error.operation
     if request.method in _WRITE_METHODS:
         ctx.outcome = error.outcome
@@ -171,6 +171,13 @@ def problem_response(error: GatewayError) -> Response:
         headers["ETag"] = f'"{error.etag}"'
     document = _PROBLEM.dump(problem_document(error, status, ctx))
     return json_response(document, status, headers, content_type=PROBLEM_TYPE)
+
+
+def to_public_error(error: GatewayError, *, has_credential: bool) -> GatewayError:
+    """Return the error that a caller gets: a credential of its own that was rejected is not the gateway's fault."""
+    if isinstance(error, BackendRejectedCredentials) and has_credential:
+        return Unauthenticated(message("passthrough_credential_rejected"), context=error.context)
+    return error
 
 
 def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> dict[str, Any]:
@@ -216,8 +223,8 @@ def error_catalog() -> list[dict[str, Any]]:
 
 
 def _refers_to_path(error: GatewayError) -> bool:
-    """Return whether the error is about the id in the path, and not about a field of the request."""
-    return error.code in _PATH_NOT_FOUND and "module_id" in (request.view_args or {})
+    """Return whether the error is about the id or scope in the path, and not about a field of the request."""
+    return error.code in _PATH_NOT_FOUND and not _PATH_PARAMETERS.isdisjoint(request.view_args or {})
 
 
 def _request_outcome(error: GatewayError) -> Outcome:

@@ -13,12 +13,13 @@ from gateway.domain.errors import InvalidJson, PayloadTooLarge, UnsupportedMedia
 from gateway.domain.messages import Message, message
 
 MAX_BODY_BYTES: Final = 64 * 1024
+MAX_BATCH_BYTES: Final = 256 * 1024
 _MAX_DEPTH: Final = 16
 JSON_TYPE: Final = "application/json"
 MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
 
 
-def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
+def parse_json_body(request: Request, *media_types: str, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """Return the body's JSON object; raises UnsupportedMediaType, PayloadTooLarge or InvalidJson."""
     environ = request.environ
     # The usual header needs no parsing.
@@ -26,8 +27,9 @@ def parse_json_body(request: Request, *media_types: str) -> dict[str, Any]:
         raise UnsupportedMediaType(message("content_type_expected", media_types=" or ".join(media_types)))
     if environ.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedMediaType(message("content_encoding_unsupported"))
+    request.max_content_length = max_bytes + 1  # of a body of unknown length, one byte more shows that it is too large
     body = request.get_data(cache=False)
-    if len(body) > MAX_BODY_BYTES:
+    if len(body) > max_bytes:
         raise PayloadTooLarge
     return parse_json_object(body)
 

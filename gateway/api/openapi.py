@@ -21,7 +21,14 @@ from gateway.api.schemas.fields import MAX_PAGE_SIZE, IdField, OwnerList, PageSi
 from gateway.api.schemas.responses import ProblemSchema
 
 #: By blueprint; the others are tagged `about` and need no authentication.
-_TAGS: Final = {"modules": "modules", "operations": "operations", "changes": "operations", "backends": "backends"}
+_TAGS: Final = {
+    "modules": "modules",
+    "batch": "modules",
+    "operations": "operations",
+    "changes": "operations",
+    "backends": "backends",
+    "lookups": "backends",
+}
 #: How a caller authenticates; none is needed where a sidecar authenticates it or authentication is off.
 _SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the configured issuer."},

@@ -29,16 +29,22 @@ from gateway.domain.module import ModuleDraft, ModulePatch, ModuleQuery
 #: By the code of a field error.
 _FIELD_MESSAGES: Final = {
     "backend_unknown": message("no_such_connection"),
+    "batch_size": message("batch_size", minimum=1, maximum=100),
     "choice": message("not_a_choice"),
+    "cycle": message("parent_cycle"),
     "duplicate": message("duplicate_item"),
     "immutable_field": message("field_immutable"),
     "length": message("length_between", minimum=1, maximum=500),
     "null": message("must_not_be_null"),
+    "parent_ref": message("parent_ref_unknown"),
+    "parent_twice": message("parent_twice"),
     "range": message("range", minimum=1, maximum=MAX_PAGE_SIZE),
     "repeated": message("given_twice"),
+    "ref": message("ref_pattern"),
     "required": message("required"),
     "type": message("wrong_type"),
     "unknown_field": message("unknown_field"),
+    "unsupported_field": message("field_unsupported"),
 }
 #: Field errors whose code becomes the code of the response if the request has no errors of another code.
 _SPECIFIC_ERRORS: Final[Mapping[str, type[GatewayError]]] = {
@@ -48,20 +54,20 @@ _SPECIFIC_ERRORS: Final[Mapping[str, type[GatewayError]]] = {
 
 def parse_create(request: Request, backends: Mapping[str, Backend]) -> tuple[Backend, ModuleDraft]:
     """Return the backend and the module to create; raises a GatewayError for a body that breaks the backend's rules."""
-    data, errors = _load(DRAFT_SCHEMA, parse_json_body(request, JSON_TYPE))
+    data, errors = load(DRAFT_SCHEMA, parse_json_body(request, JSON_TYPE))
     name = data.pop("backend", None)
     backend = backends.get(name) if isinstance(name, str) else None
     if backend is None:
         if isinstance(name, str):
-            errors.append(_field_error("/backend", "backend_unknown"))
-        raise _validation_error(errors)
+            errors.append(field_error("/backend", "backend_unknown"))
+        raise validation_error(errors)
     _check_rules(backend, data, errors, "create")
-    return backend, ModuleDraft(**{"parent": None, **data, "attributes": _drop_nulls(data.get("attributes", {}))})
+    return backend, build_draft(data)
 
 
 def parse_patch(request: Request, backend: Backend) -> ModulePatch:
     """Return the changes of a module; raises a GatewayError for a body that breaks the backend's rules."""
-    data, errors = _load(PATCH_SCHEMA, parse_json_body(request, JSON_TYPE, MERGE_PATCH_TYPE))
+    data, errors = load(PATCH_SCHEMA, parse_json_body(request, JSON_TYPE, MERGE_PATCH_TYPE))
     _check_rules(backend, data, errors, "update")
     if backend.capabilities.description is None:
         data.pop("description", None)  # null is the only value that passed the check, and changes nothing
@@ -70,9 +76,9 @@ def parse_patch(request: Request, backend: Backend) -> ModulePatch:
 
 def parse_verdict(request: Request) -> ParsedData:
     """Return a person's verdict on an operation; raises ValidationFailed."""
-    data, errors = _load(VERDICT_SCHEMA, parse_json_body(request, JSON_TYPE))
+    data, errors = load(VERDICT_SCHEMA, parse_json_body(request, JSON_TYPE))
     if errors:
-        raise _validation_error(errors)
+        raise validation_error(errors)
     return data
 
 
@@ -81,10 +87,10 @@ def parse_query(request: Request, schema: Schema) -> ParsedData:
     if not request.query_string:
         return _default_query(schema)
     args = request.args
-    data, errors = _load(schema, args.to_dict())
-    errors += [_field_error(f"/{name}", "repeated") for name, values in args.lists() if len(values) > 1]
+    data, errors = load(schema, args.to_dict())
+    errors += [field_error(f"/{name}", "repeated") for name, values in args.lists() if len(values) > 1]
     if errors:
-        raise _validation_error(errors)
+        raise validation_error(errors)
     return data
 
 
@@ -92,7 +98,7 @@ def build_module_query(data: ParsedData, backends: Mapping[str, Backend]) -> tup
     """Return the backend and the filter of a list; raises a GatewayError for values that break the backend's rules."""
     backend = backends.get(data["backend"])
     if backend is None:
-        raise _validation_error([_field_error("/backend", "backend_unknown")])
+        raise validation_error([field_error("/backend", "backend_unknown")])
     capabilities = backend.capabilities
     errors = [
         error
@@ -101,7 +107,7 @@ def build_module_query(data: ParsedData, backends: Mapping[str, Backend]) -> tup
         for error in spec.validate(value, f"/{spec.name}")
     ]
     if errors:
-        raise _validation_error(errors)
+        raise validation_error(errors)
     return backend, ModuleQuery(
         scope=data["scope"],
         parent=data.get("parent"),
@@ -122,13 +128,13 @@ def split_module_id(module_id: str, backends: Mapping[str, Backend]) -> tuple[Ba
 @cache
 def _default_query(schema: Schema) -> ParsedData:
     """Return the parameters of an empty query; all requests share the dict, so that it must not be changed."""
-    data, errors = _load(schema, {})
+    data, errors = load(schema, {})
     if errors:
-        raise _validation_error(errors)
+        raise validation_error(errors)
     return data
 
 
-def _load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list[FieldError]]:
+def load(schema: Schema, document: Mapping[str, Any]) -> tuple[ParsedData, list[FieldError]]:
     """Return the valid members of a document and the errors of the others."""
     try:
         data: ParsedData = schema.load(document)
@@ -150,14 +156,14 @@ def _check_rules(backend: Backend, data: ParsedData, errors: list[FieldError], o
         if _top_level_member(error) not in members_with_error
     ]
     if errors:
-        raise _validation_error(errors)
+        raise validation_error(errors)
 
 
 def _top_level_member(error: FieldError) -> str:
     return error.pointer.split("/", 2)[1]
 
 
-def _validation_error(errors: Sequence[FieldError]) -> GatewayError:
+def validation_error(errors: Sequence[FieldError]) -> GatewayError:
     """Return the error of the response: a specific one if all field errors have its code, or else ValidationFailed."""
     codes = {error.code for error in errors}
     code = codes.pop() if len(codes) == 1 else ""
@@ -171,11 +177,17 @@ def _flatten_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:
             yield from _flatten_errors(children, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     else:
         for code in messages:
-            yield _field_error(pointer, code if code in _FIELD_MESSAGES else "type")
+            yield field_error(pointer, code if code in _FIELD_MESSAGES else "type")
 
 
-def _field_error(pointer: str, code: str) -> FieldError:
+def field_error(pointer: str, code: str) -> FieldError:
+    """Return an error with the text of its code."""
     return FieldError(pointer, code, _FIELD_MESSAGES[code])
+
+
+def build_draft(data: ParsedData) -> ModuleDraft:
+    """Return the draft of valid data."""
+    return ModuleDraft(**{"parent": None, **data, "attributes": _drop_nulls(data.get("attributes", {}))})
 
 
 def _drop_nulls(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
+from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.snapshot import Snapshots
 from gateway.domain.telemetry import Tracer, UpstreamMetrics
@@ -123,6 +124,13 @@ class Backend(Protocol):
 
     def get(self, ref: str, call: CallContext) -> Module:
         """Return one module; raises ModuleNotFound."""
+        ...
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """Return the items that match the query, page by page in a stable order; raises ScopeNotFound.
+
+        A page may be short. Only the kinds in `capabilities.lookups` are requested.
+        """
         ...
 
     def update(

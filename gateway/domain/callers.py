@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Literal
@@ -69,6 +69,12 @@ class Caller:
             if rule.connection is None or rule.connection == connection:
                 return True
         return False
+
+    def allowed_scopes(self, connection: str, actions: Collection[Action]) -> frozenset[str] | None:
+        """Return the scopes of a connection in which any of the actions is allowed; None stands for every scope."""
+        rules = (rule for rule in self.allow if rule.connection in {None, connection})
+        scopes = {rule.scope for rule in rules if not rule.actions.isdisjoint(actions)}
+        return None if None in scopes else frozenset(scope for scope in scopes if scope is not None)
 
 
 def is_local_address(address: object) -> bool:

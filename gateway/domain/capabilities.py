@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from gateway.domain.errors import FieldError
+from gateway.domain.lookup import LookupKind
 from gateway.domain.messages import Message, message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 
@@ -137,6 +138,7 @@ class Capabilities:
     acting_user: str | None = None  # the user that the backend records if the call names none; None: records none
     credential_header: str | None = None  # the header of the caller's own credential, if that is passed through
     normalize: Normalize = unchanged
+    lookups: Sequence[LookupKind] = ()  # those that the backend has a call for
     probe_before_create: bool = False  # look up the name before each create, to know which module is new
     parent_is_module: bool = False  # a module can be the parent of another
     lookup_lists_scope: bool = False  # a search for a name reads the whole scope

@@ -4,7 +4,7 @@ GatewayError
 ├── CallerError                    the request is invalid; nothing was sent
 │   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
 │   ├── Unauthenticated, Forbidden
-│   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound
+│   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound, NotSupported
 │   ├── IdempotencyKeyInvalid, IdempotencyKeyReused
 │   └── ValidationFailed, UnsupportedField, ImmutableField, DescriptionRequired, BackendUnknown,
 │       ScopeNotFound, ParentNotFound, OwnerNotFound
@@ -274,6 +274,13 @@ class OperationNotFound(CallerError):
 
     code = "operation_not_found"
     title = "Operation not found"
+
+
+class NotSupported(CallerError):
+    """The backend does not offer this. `lookups` at /backends/{name} lists what can be looked up."""
+
+    code = "not_supported"
+    title = "The backend does not offer this"
 
 
 class Conflict(GatewayError):

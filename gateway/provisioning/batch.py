@@ -51,7 +51,9 @@ class Batch:
     runtime: Runtime
     items: Sequence[BatchItem]  # parents before children
     work: Callable[[BatchItem], Any]  # creates one item, whose parent is known
-    pace: Callable[[], float]  # counts an item towards the caller's rate; returns how long to wait before it may be sent
+    pace: Callable[
+        [], float
+    ]  # counts an item towards the caller's rate; returns how long to wait before it may be sent
     deadline: float  # on Clock.monotonic()
     _results: dict[str, ItemResult] = field(default_factory=dict)
     _done: dict[str, Event] = field(default_factory=dict)

@@ -155,7 +155,8 @@ def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[Pr
 def probe(backend: Backend, request: CreateRequest, call: CallContext) -> Module | None:
     """Return the module that has the natural key, if the connection is set to look before each create.
 
-    The items of a batch that may adopt modules look too, where one list of the scope serves all of them. Call it before the claim: the journal then has the module's id before the operation.
+    The items of a batch that may adopt modules look too, where one list of the scope serves all of them. Call it before
+    the claim: the journal then has the module's id before the operation.
     """
     capabilities = backend.capabilities
     is_shared = call.snapshots is not None and request.if_exists == "adopt" and capabilities.lookup_lists_scope

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from gateway.domain.backend import Backend, CallContext, ConnectionState
 from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayError, RateLimited
+from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
 
@@ -109,6 +110,12 @@ class RetryingBackend:
         module = self._retry(lambda: self._backend.get(ref, call), call)
         self._record_seen((module,))
         return module
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """Return a page of scopes, parents or owners, with retries; record the modules that it was read from."""
+        page = self._retry(lambda: self._backend.lookup(query, page_size, cursor, call), call)
+        self._record_seen(page.modules)
+        return page
 
     def _retry(self, read: Callable[[], _Result], call: CallContext) -> _Result:
         """Return the result of `read`; retry it after transient failures within the deadline and the budget."""

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import (
+    REGISTRY,
     BackendPermissionDenied,
     GatewayError,
     ModuleAlreadyExists,
@@ -16,6 +19,7 @@ from gateway.domain.errors import (
     ParentNotFound,
     ScopeNotFound,
 )
+from gateway.domain.lookup import LookupItem, LookupQuery
 from gateway.domain.module import ModulePatch, ModuleQuery
 from tests.contract.testbed import BackendFixture
 
@@ -145,6 +149,66 @@ def test_an_unknown_scope_is_not_an_empty_one(testbed: BackendFixture, call: Cal
         testbed.backend.list(ModuleQuery(scope=testbed.unknown_scope), 50, None, call)
 
 
+def test_lookups_are_complete(testbed: BackendFixture, call: CallContext) -> None:
+    """The capabilities name the lookups; each returns every item once, and the same items in the same order again."""
+    assert set(testbed.backend.capabilities.lookups) == testbed.lookups.keys()
+    for kind, ids in testbed.lookups.items():
+        for page_size in (1, 2, 200):
+            assert tuple(item.id for item in _all_items(testbed, LookupQuery(kind=kind), call, page_size)) == ids
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_lookups_filter(testbed: BackendFixture, call: CallContext, data: st.DataObject) -> None:
+    """The pages of any size together are the items that have the text in their name and are allowed."""
+    kind = data.draw(st.sampled_from(sorted(testbed.lookups)))
+    items = _all_items(testbed, LookupQuery(kind=kind), call, 200)
+    names = [name for item in items for name in (item.name, item.name.upper(), item.name.swapcase())]
+    parts = st.sampled_from(names).flatmap(
+        lambda name: st.tuples(st.integers(0, len(name)), st.integers(0, len(name))).map(
+            lambda ends: name[min(ends) : max(ends)]
+        )
+    )
+    text = data.draw(parts | st.sampled_from([".", ".*", "^", "(", "$", "%", "\\", "[a-z]", "*"]) | st.text(max_size=3))
+    ids = st.sampled_from([*testbed.lookups[kind], testbed.unknown_scope, "x"])
+    allowed = data.draw(st.none() | st.frozensets(ids)) if kind == "scopes" else None
+    query = LookupQuery(kind=kind, text=text, scopes=allowed)
+    expected = [
+        item
+        for item in items
+        if text.casefold() in item.name.casefold() or (kind == "owners" and text.casefold() in item.path.casefold())
+        if allowed is None or item.id in allowed
+    ]
+    assert _all_items(testbed, query, call, data.draw(st.integers(1, 4))) == expected
+
+
+def test_lookups_of_an_unknown_scope(testbed: BackendFixture, call: CallContext) -> None:
+    """An unknown scope is an error, not an empty page."""
+    for kind in testbed.lookups.keys() - {"scopes"}:
+        with pytest.raises(ScopeNotFound):
+            testbed.backend.lookup(LookupQuery(kind=kind, scope=testbed.unknown_scope), 50, None, call)
+
+
+def test_usable_parents_can_be_used(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """A create under a usable parent succeeds, and under any other it is refused; the reason is a public code."""
+    for parent in _all_items(testbed, LookupQuery(kind="parents"), call, 200):
+        draft = testbed.draft(new_name(), parent=parent.id)
+        if parent.usable:
+            assert testbed.backend.create(draft, call).parent == parent.id
+        else:
+            assert parent.why in REGISTRY
+            with pytest.raises(GatewayError):
+                testbed.backend.create(draft, call)
+
+
+def test_usable_owners_can_be_used(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
+    """A module can have each usable owner."""
+    if "owners" in testbed.lookups:
+        for owner in _all_items(testbed, LookupQuery(kind="owners"), call, 200):
+            created = testbed.backend.create(replace(testbed.draft(new_name()), owners=(owner.id,)), call)
+            assert [owner.id for owner in created.owners] == [owner.id]
+
+
 def test_a_change_is_kept(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:
     """An update changes the given fields only."""
     created = testbed.backend.create(testbed.draft(new_name()), call)
@@ -219,3 +283,16 @@ def test_a_late_call_sends_nothing(testbed: BackendFixture, new_name: Names) -> 
 
 def _renamed(testbed: BackendFixture, name: str) -> ModulePatch:
     return ModulePatch(name=name) if testbed.description is None else ModulePatch(name=name, description="changed")
+
+
+def _all_items(testbed: BackendFixture, query: LookupQuery, call: CallContext, page_size: int) -> list[LookupItem]:
+    """Return the items of all pages, of parents and owners in the fixture's scope."""
+    items: list[LookupItem] = []
+    cursor = None
+    query = query if query.kind == "scopes" else replace(query, scope=testbed.scope)
+    while True:
+        page = testbed.backend.lookup(query, page_size, cursor, call)
+        assert len(page.items) <= page_size
+        items += page.items
+        if (cursor := page.next_cursor) is None:
+            return items

@@ -16,6 +16,7 @@ import requests
 
 from gateway import backends
 from gateway.domain.backend import Backend
+from gateway.domain.lookup import LookupKind
 from gateway.domain.module import ModuleDraft
 
 
@@ -31,6 +32,7 @@ class BackendFixture:
     unknown_parent: str
     malformed_refs: tuple[str, ...]
     writes: Callable[[], int]  # the number of writes that took effect, as the twin counts them
+    lookups: Mapping[LookupKind, tuple[str, ...]]  # the ids that each lookup returns, of parents and owners in `scope`
     description: str | None = None  # a description for every update, if the backend has descriptions
     makes_children: bool = False
     names_are_unique_in: str = "parent"  # or "scope"

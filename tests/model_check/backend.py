@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     ModuleNotFound,
     OutcomeUnknown,
 )
+from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from tests.model_check.scheduler import Process, Scheduler, VirtualRuntime
@@ -240,6 +241,9 @@ class SimulatedBackend:
             if module.ref == ref:
                 return module
         raise ModuleNotFound
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        return LookupPage((), None)
 
     def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Change the owners only, which no create of the simulation compares."""

@@ -6,11 +6,13 @@ from typing import Final
 
 from flask import Flask
 
-from gateway.api.routes import backends, changes, docs, health, modules, operations
+from gateway.api.routes import backends, batch, changes, docs, health, lookups, modules, operations
 
 _BLUEPRINTS: Final = (
     modules.blueprint,
+    batch.blueprint,
     backends.blueprint,
+    lookups.blueprint,
     docs.blueprint,
     operations.blueprint,
     changes.blueprint,

@@ -6,14 +6,12 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from gateway.api.authorization import visible_backends
+from gateway.api.authorization import get_visible_backend, visible_backends
 from gateway.api.endpoint_spec import describe
 from gateway.api.responses import json_response
 from gateway.api.schemas.json_schema import build_create_schema, build_field_schema
 from gateway.api.schemas.responses import BackendSchema, BackendsSchema
 from gateway.domain.backend import Backend
-from gateway.domain.errors import NotFound
-from gateway.domain.messages import message
 
 blueprint = Blueprint("backends", __name__)
 _BACKENDS: Final = BackendsSchema()
@@ -31,9 +29,7 @@ def list_backends() -> Response:
 @describe(summary="Tell what a connection can keep", responses={200: ("Its capabilities.", [BackendSchema])})
 def get_backend(name: str) -> Response:
     """Return the capabilities of a connection."""
-    if (backend := visible_backends().get(name)) is None:
-        raise NotFound(message("no_such_connection"))
-    return json_response(serialize_capabilities(backend))
+    return json_response(serialize_capabilities(get_visible_backend(name)))
 
 
 def serialize_capabilities(backend: Backend) -> dict[str, Any]:

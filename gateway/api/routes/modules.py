@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -91,11 +90,11 @@ def list_modules() -> Response:
     backend, query = build_module_query(data, visible_backends())
     authorize("read", backend, query.scope)
     attach_passthrough_credential(backend)
-    filter_values = [backend.name, *astuple(query)]
-    cursor = decode_page_token(data.get("page_token"), *filter_values)
+    list_filter = (backend.name, query.scope, query.parent, query.name, query.include_built_in)
+    cursor = decode_page_token(data.get("page_token"), list_filter)
     page = backend.list(query, data["page_size"], cursor, request_context().call)
     modules = [serialize_module(module, backend.capabilities) for module in page.modules]
-    next_token = encode_page_token(page.next_cursor, *filter_values)
+    next_token = encode_page_token(page.next_cursor, list_filter)
     return json_response({"modules": modules, "next_page_token": next_token})
 
 
@@ -186,11 +185,18 @@ def accepted_response(operation: Operation) -> Response:
 
 def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
     """Return the response of a create with `validate_only`."""
+    request_context().outcome = Outcome.NOT_APPLIED
+    return json_response(serialize_preview(checks))
+
+
+def serialize_preview(checks: tuple[create.PreflightCheck, ...]) -> dict[str, Any]:
+    """Return what a create would do in the public format."""
     language = get_language()
     would = "create" if all(check.error is None for check in checks) else "conflict"
-    request_context().outcome = Outcome.NOT_APPLIED
-    preview = {"would": would, "checks": [serialize_check(check, language) for check in checks]}
-    return json_response(_PREVIEW.dump(preview))
+    document: dict[str, Any] = _PREVIEW.dump(
+        {"would": would, "checks": [serialize_check(check, language) for check in checks]}
+    )
+    return document
 
 
 def serialize_check(check: create.PreflightCheck, language: Language) -> dict[str, Any]:

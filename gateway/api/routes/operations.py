@@ -54,16 +54,14 @@ def list_operations() -> Response:
         backend=data.get("backend"),
         scope=data.get("scope"),
     )
-    filter_values = [*map(str, states), operation_filter.backend, operation_filter.scope]
-    before, limit = decode_page_token(data.get("page_token"), *filter_values), data["page_size"]
+    list_filter = [*(state.value for state in states), operation_filter.backend, operation_filter.scope]
+    before, limit = decode_page_token(data.get("page_token"), list_filter), data["page_size"]
     operations = dependencies().provisioner.journal.list_operations(operation_filter, before=before, limit=limit + 1)
     page = operations[:limit]
     return json_response(
         {
             "operations": [serialize_operation(operation) for operation in page if _may_read(caller, operation.claim)],
-            "next_page_token": encode_page_token(
-                page[-1].claim.id if len(operations) > limit else None, *filter_values
-            ),
+            "next_page_token": encode_page_token(page[-1].claim.id if len(operations) > limit else None, list_filter),
         }
     )
 

@@ -5,9 +5,10 @@ Messages are codes, to which `request_parsing` adds the texts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from gateway.api.schemas.fields import (
     ERROR_CODES,
@@ -78,6 +79,64 @@ def _choice_field(*choices: str, **kwargs: Any) -> fields.String:
     return fields.String(validate=validate.OneOf(choices, error="choice"), metadata={"enum": list(choices)}, **kwargs)
 
 
+class BatchDefaultsSchema(StrictSchema):
+    """What the items leave out; an item that names another backend takes nothing from it."""
+
+    backend = StringField()
+    scope = IdField()
+    parent = IdField(allow_none=True)
+    description = StringField(allow_none=True)
+    owners = OwnerList(allow_none=True)
+    attributes = _attributes_field()
+
+
+_DEFAULT_FIELDS: Final = frozenset(BatchDefaultsSchema().fields)
+
+
+class BatchItemSchema(DraftSchema):
+    """One create of a batch."""
+
+    ref = StringField(
+        validate=validate.Regexp(r"[A-Za-z0-9._-]{1,64}\Z", error="ref"),
+        metadata={"description": "Names the item, uniquely; its index by default. Required with Idempotency-Key."},
+    )
+    parent_ref = StringField(
+        metadata={"description": "Instead of `parent`: the ref of another item, whose module becomes the parent."}
+    )
+
+
+class BatchSchema(StrictSchema):
+    """Many creates."""
+
+    defaults = fields.Nested(BatchDefaultsSchema)
+    items = fields.List(
+        fields.Nested(BatchItemSchema),
+        required=True,
+        validate=validate.Length(1, 100, error="batch_size"),
+        error_messages=ERROR_CODES,
+    )
+
+    @pre_load
+    def fill_in_defaults(self, data: Any, **_kwargs: Any) -> Any:
+        """Return the document with the defaults in each item that takes them, and a ref in each."""
+        if not isinstance(data, dict) or not isinstance(data.get("items"), list):
+            return data
+        defaults = data.get("defaults")
+        items = [
+            {**default_values(item, defaults), "ref": f"{index}", **item} if isinstance(item, dict) else item
+            for index, item in enumerate(data["items"])
+        ]
+        return {**data, "items": items}
+
+
+def default_values(item: Mapping[str, Any], defaults: Any) -> dict[str, Any]:
+    """Return what an item takes from the defaults of its batch."""
+    if not isinstance(defaults, dict) or item.get("backend", defaults.get("backend")) != defaults.get("backend"):
+        return {}
+    own = {*item, *(("parent",) if "parent_ref" in item else ())}
+    return {name: value for name, value in defaults.items() if name in _DEFAULT_FIELDS and name not in own}
+
+
 class CreateQuerySchema(StrictSchema):
     """The query of a create."""
 
@@ -127,6 +186,16 @@ class OperationsQuerySchema(StrictSchema):
     page_token = StringField()
 
 
+class LookupQuerySchema(StrictSchema):
+    """The query of a lookup."""
+
+    q = StringField(
+        load_default="", metadata={"description": "A part of the name, in any case; of an owner also of `path`."}
+    )
+    page_size = PageSize(load_default=50)
+    page_token = StringField()
+
+
 class ChangesQuerySchema(StrictSchema):
     """The query of the change log."""
 
@@ -155,10 +224,12 @@ class VerdictSchema(StrictSchema):
 
 DRAFT_SCHEMA: Final = DraftSchema()
 PATCH_SCHEMA: Final = PatchSchema()
+BATCH_SCHEMA: Final = BatchSchema()
 CREATE_QUERY_SCHEMA: Final = CreateQuerySchema()
 DELETE_QUERY_SCHEMA: Final = DeleteQuerySchema()
 LIST_QUERY_SCHEMA: Final = ListQuerySchema()
 OPERATIONS_QUERY_SCHEMA: Final = OperationsQuerySchema()
 CHANGES_QUERY_SCHEMA: Final = ChangesQuerySchema()
 VERDICT_SCHEMA: Final = VerdictSchema()
+LOOKUP_QUERY_SCHEMA: Final = LookupQuerySchema()
 NO_QUERY_SCHEMA: Final = NoQuerySchema()

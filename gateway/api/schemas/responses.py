@@ -45,6 +45,27 @@ class PageSchema(Schema):
     next_page_token = fields.String(required=True, allow_none=True)
 
 
+class LookupItemSchema(Schema):
+    """A scope, parent or owner that a create can name; dumps a LookupItem."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    path = fields.String(
+        required=True, metadata={"description": "The names from the root; of an owner the display name."}
+    )
+    usable = fields.Boolean(required=True)
+    why = fields.String(
+        required=True, allow_none=True, metadata={"description": "The code of the error that a create would get."}
+    )
+
+
+class LookupPageSchema(Schema):
+    """One page of a lookup."""
+
+    items = fields.List(fields.Nested(LookupItemSchema), required=True)
+    next_page_token = fields.String(required=True, allow_none=True)
+
+
 class FieldErrorSchema(Schema):
     """One error in a request."""
 
@@ -100,6 +121,39 @@ class PreviewSchema(Schema):
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
+class BatchSummarySchema(Schema):
+    """The number of items by what became of them."""
+
+    created = fields.Integer(required=True)
+    adopted = fields.Integer(required=True)
+    replayed = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    unknown_ = fields.Integer(required=True, data_key="unknown", attribute="unknown")  # Schema has a member `unknown`
+    not_started = fields.Integer(required=True)
+
+
+class BatchItemResultSchema(Schema):
+    """What became of one item."""
+
+    ref = fields.String(required=True)
+    status = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Of a single create; null if it was not started."}
+    )
+    outcome = fields.String(required=True, metadata={"enum": [outcome.value for outcome in Outcome]})
+    module = fields.Nested(ModuleSchema, required=True, allow_none=True)
+    problem = fields.Nested(ProblemSchema, required=True, allow_none=True)
+    operation = fields.String(required=True, allow_none=True, metadata={"description": "Its id."})
+    not_started = fields.String(metadata={"enum": ["deadline", "draining", "parent"], "description": "Why."})
+    preview = fields.Nested(PreviewSchema, metadata={"description": "Only with validate_only."})
+
+
+class BatchResultSchema(Schema):
+    """What became of each item, in the order of the request."""
+
+    summary = fields.Nested(BatchSummarySchema, required=True)
+    items = fields.List(fields.Nested(BatchItemResultSchema), required=True)
+
+
 class RegisteredErrorSchema(Schema):
     """One public error code."""
 
@@ -150,6 +204,7 @@ class BackendSchema(BackendSummarySchema):
     parent = fields.String(required=True, attribute="capabilities.parent.description")
     fields_ = fields.List(fields.Nested(FieldSchema), required=True, data_key="fields")
     limits = fields.Dict(required=True, attribute="capabilities.limits")
+    lookups = fields.List(fields.String(), required=True, attribute="capabilities.lookups")
     settle_seconds = fields.Float(required=True, attribute="capabilities.settle_seconds")
     credential_header = fields.String(required=True, allow_none=True, attribute="capabilities.credential_header")
     notes = fields.List(fields.String(), required=True, attribute="capabilities.notes")

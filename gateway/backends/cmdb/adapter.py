@@ -9,7 +9,7 @@ from typing import Any, Final
 from marshmallow import ValidationError
 
 from gateway.backends.cmdb.capabilities import build_capabilities
-from gateway.backends.cmdb.client import CmdbClient, ModulePath
+from gateway.backends.cmdb.client import CmdbClient, ModulePath, parse_rows
 from gateway.backends.cmdb.error_refinement import (
     explain_duplicate,
     explain_not_found,
@@ -17,6 +17,7 @@ from gateway.backends.cmdb.error_refinement import (
     settle_delete,
     settle_update,
 )
+from gateway.backends.cmdb.lookups import lookup, parse_cursor
 from gateway.backends.cmdb.options import Options
 from gateway.backends.cmdb.schemas import build_module_schema, dump_draft, dump_patch, load_module
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
@@ -31,6 +32,7 @@ from gateway.domain.errors import (
     TemplateManaged,
     ValidationFailed,
 )
+from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.messages import message, verbatim
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page
 from gateway.domain.runtime import Clock
@@ -104,7 +106,7 @@ class CmdbBackend:
         if query.name is not None:
             condition["bk_module_name"] = query.name
         if cursor is not None:
-            condition["bk_module_id"] = {"$gt": _parse_cursor(cursor)}
+            condition["bk_module_id"] = {"$gt": parse_cursor(cursor)}
         modules = self._search(module_path, condition, page_size + 1, call)  # one more shows that another page follows
         if not modules and cursor is None:  # an unknown business or set has no modules either
             self._require_set(module_path, call)
@@ -118,6 +120,10 @@ class CmdbBackend:
         if not modules or modules[0].native_id != str(module_path.module):  # another module's row does not count
             raise ModuleNotFound
         return modules[0]
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """Search for businesses or sets."""
+        return lookup(self._client, query, page_size, cursor, call)
 
     def update(
         self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
@@ -175,14 +181,14 @@ class CmdbBackend:
         page = {"start": 0, "limit": limit, "sort": "bk_module_id"}
         payload = {"fields": self._search_fields, "condition": condition, "page": page}
         response, data = self._client.request("search", module_path, payload, call)
-        return tuple(self._parse_module(response, module_path, row) for row in _rows(response, data, "modules"))
+        return tuple(self._parse_module(response, module_path, row) for row in parse_rows(response, data, "modules"))
 
     def _search_sets(self, module_path: ModulePath, condition: Mapping[str, Any], call: CallContext) -> Sequence[Any]:
         """Return the first set of a business that meets the condition, or nothing."""
         page = {"start": 0, "limit": 1, "sort": "bk_set_id"}
         payload = {"fields": ["bk_set_id", "set_template_id"], "condition": condition, "page": page}
         response, data = self._client.request("search_set", module_path, payload, call)
-        return _rows(response, data, "sets")
+        return parse_rows(response, data, "sets")
 
     def _require_set(self, module_path: ModulePath, call: CallContext) -> Any:
         """Return the set of the path, or any set of the business if the path names none.
@@ -221,22 +227,6 @@ class CmdbBackend:
             raise response.invalid_response("no_module") from error
 
 
-def _rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
-    """Return the rows of a search; `noun` names them in the error for data without rows.
-
-    For no rows CMDB may write null, as `data` or, with the count 0, as `info`: Go encodes a nil slice that way.
-    """
-    if data is None:
-        return ()
-    body = data if isinstance(data, dict) else {}
-    rows = body.get("info")
-    if rows is None and "info" in body and not body.get("count"):
-        return ()
-    if not isinstance(rows, list):
-        raise response.invalid_response(f"no_{noun}")
-    return rows
-
-
 def _module_path(draft: ModuleDraft) -> ModulePath:
     return ModulePath(int(draft.scope), int(draft.parent or 0))
 
@@ -247,10 +237,3 @@ def _parse_ref(ref: str) -> ModulePath:
     if match is None or max(ids := [int(part) for part in match.groups()]) > INT64_MAX:
         raise ModuleNotFound
     return ModulePath(*ids)
-
-
-def _parse_cursor(cursor: str) -> int:
-    """Return the id in a cursor; raises ValidationFailed if it is no id."""
-    if re.fullmatch(r"[1-9][0-9]{0,18}", cursor, re.ASCII) is None or int(cursor) > INT64_MAX:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
-    return int(cursor)

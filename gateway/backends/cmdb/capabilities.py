@@ -117,6 +117,7 @@ def build_capabilities(options: Options) -> Capabilities:
         acting_user=None if options.passthrough else options.username,
         credential_header=CREDENTIAL_HEADER if options.passthrough else None,
         normalize=normalize,
+        lookups=("scopes", "parents"),
         probe_before_create=options.probe_before_create,
         reads_before=frozenset({"delete"}),
         limits={"requests_per_second": 100},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -82,6 +82,7 @@ _REQUEST_BUILDERS: Final[Mapping[str, Mapping[str, RequestBuilder]]] = {
         "delete": _esb("delete_module", "bk_biz_id", "bk_set_id", "bk_module_id"),
         "search": _esb("search_module", "bk_biz_id", "bk_set_id"),
         "search_set": _esb("search_set", "bk_biz_id"),
+        "search_business": _esb("search_business"),
         "template": _service_template("/api/c/compapi/v2/cc/get_service_template/?service_template_id="),
     },
     "apigw": {
@@ -90,6 +91,7 @@ _REQUEST_BUILDERS: Final[Mapping[str, Mapping[str, RequestBuilder]]] = {
         "delete": _apigw("DELETE", "/api/v3/module/{biz}/{set}/{module}", has_body=False),
         "search": _apigw("POST", "/api/v3/module/search/0/{biz}/{set}"),
         "search_set": _apigw("POST", "/api/v3/set/search/0/{biz}"),
+        "search_business": _apigw("POST", "/api/v3/biz/search/0"),
         "template": _service_template("/api/v3/find/proc/service_template/"),
     },
 }
@@ -148,3 +150,19 @@ def unwrap_envelope(
         detail = message("too_long", maximum=int(limit_match[1]))
         raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
     raise error
+
+
+def parse_rows(response: UpstreamResponse, data: Any, noun: str) -> Sequence[Any]:
+    """Return the rows of a search; `noun` names them in the error for data without rows.
+
+    For no rows CMDB may write null, as `data` or, with the count 0, as `info`: Go encodes a nil slice that way.
+    """
+    if data is None:
+        return ()
+    body = data if isinstance(data, dict) else {}
+    rows = body.get("info")
+    if rows is None and "info" in body and not body.get("count"):
+        return ()
+    if not isinstance(rows, list):
+        raise response.invalid_response(f"no_{noun}")
+    return rows

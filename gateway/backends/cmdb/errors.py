@@ -41,6 +41,7 @@ _CMDB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
     "1101030": ModuleNotEmpty,  # Having hosts under the target, deleting forbidden
     "1101075": ModuleNotEmpty,  # the inst has association
     "1101084": BackendMisconfigured,  # the model stopped to use
+    "1101086": BackendUnavailable,  # get authorized business list failed
     "1101090": field_error("/attributes/service_category_id", ImmutableField),  # … module create by template forbidden
     "1101091": field_error("/name", ImmutableField),  # update name field on module create by template forbidden
     "1101097": TemplateManaged,  # forbidden add/remove module on set initialized by set template

@@ -11,6 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from gateway.backends.cmdb.client import ModulePath
 from gateway.domain.capabilities import INT64_MAX, Change, FieldSpec, strip_whitespace
+from gateway.domain.errors import TemplateManaged
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, Owner
 
 _POSITIVE: Final = validate.Range(1, INT64_MAX)
@@ -76,6 +77,35 @@ class ModuleSchema(Schema):
         """
         group, _, key = attr.rpartition(".")
         return (obj[group] if group else obj).get(key, default)
+
+
+class BusinessSchema(Schema):
+    """A business; loads into the values of a LookupItem."""
+
+    class Meta:
+        """Ignore unknown fields: every row may contain custom attributes."""
+
+        unknown = EXCLUDE
+
+    id = fields.Integer(data_key="bk_biz_id", strict=True, required=True, validate=_POSITIVE, post_load=str)
+    name = fields.String(data_key="bk_biz_name", required=True)
+
+
+def _template_reason(template_id: int | None) -> str | None:
+    return TemplateManaged.code if template_id else None
+
+
+class SetSchema(Schema):
+    """A set; loads into the values of a LookupItem. CMDB refuses new modules in a set made from a template."""
+
+    class Meta:
+        """Ignore unknown fields: every row may contain custom attributes."""
+
+        unknown = EXCLUDE
+
+    id = fields.Integer(data_key="bk_set_id", strict=True, required=True, validate=_POSITIVE, post_load=str)
+    name = fields.String(data_key="bk_set_name", required=True)
+    why = fields.Integer(data_key="set_template_id", strict=True, allow_none=True, post_load=_template_reason)
 
 
 def build_module_schema(attributes: Sequence[FieldSpec]) -> Schema:

@@ -11,8 +11,9 @@ from marshmallow import ValidationError
 
 from gateway.backends.projectman.auth import create_auth
 from gateway.backends.projectman.capabilities import PROJECT_ID, build_capabilities
-from gateway.backends.projectman.client import PAGE_SIZE, ProjectManClient
+from gateway.backends.projectman.client import ProjectManClient
 from gateway.backends.projectman.error_refinement import ErrorRefiner
+from gateway.backends.projectman.lookups import lookup, parse_cursor
 from gateway.backends.projectman.options import Options
 from gateway.backends.projectman.schemas import ModuleSource, dump_module, load_module
 from gateway.backends.projectman.tree import NodeFilter, subtree_of
@@ -26,6 +27,7 @@ from gateway.domain.errors import (
     ParentNotFound,
     ValidationFailed,
 )
+from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.messages import message
 from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Page, Unset
 from gateway.domain.runtime import Clock
@@ -33,7 +35,6 @@ from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamResponse
 
 _REF: Final = re.compile(rf"({PROJECT_ID})\.([1-9][0-9]{{0,18}})", re.ASCII)
-_CURSOR: Final = re.compile(r"([0-9]{1,5})\.([0-9]{1,6})", re.ASCII)
 
 
 def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
@@ -109,9 +110,9 @@ class ProjectManBackend:
 
         The cursor names the next one by the offset of its page and its index there.
         """
-        start_offset, start_index = _parse_cursor(cursor)
+        start_offset, start_index = parse_cursor(cursor)
         result: list[Module] = []
-        for page_offset, modules in self._client.pages(query.scope, call, start_offset):
+        for page_offset, modules, _ in self._client.pages(query.scope, call, start_offset):
             for index in range(start_index if page_offset == start_offset else 0, len(modules)):
                 if not _matches(modules[index], query):
                     continue
@@ -123,11 +124,15 @@ class ProjectManBackend:
     def get(self, ref: str, call: CallContext) -> Module:
         """List the project's modules up to the page that contains the module; raises ModuleNotFound."""
         project, native_id = _parse_ref(ref)
-        for _, modules in self._client.pages(project, call, node_filter=("module_id", native_id)):
-            for module in modules:
+        for page in self._client.pages(project, call, node_filter=("module_id", native_id)):
+            for module in page.modules:
                 if module.native_id == native_id:
                     return module
         raise ModuleNotFound
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """List projects, or a project's modules or members."""
+        return lookup(self._client, query, page_size, cursor, call)
 
     def update(
         self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
@@ -199,11 +204,3 @@ def _parse_ref(ref: str) -> tuple[str, str]:
     if match is None or int(match[2]) > INT64_MAX:
         raise ModuleNotFound
     return match[1], match[2]
-
-
-def _parse_cursor(cursor: str | None) -> tuple[int, int]:
-    """Return the offset of a page and an index in it, 0 and 0 without a cursor; raises ValidationFailed."""
-    match = _CURSOR.fullmatch(cursor or "0.0")
-    if match is None or int(match[1]) % PAGE_SIZE:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
-    return int(match[1]), int(match[2])

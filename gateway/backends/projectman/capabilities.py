@@ -11,6 +11,8 @@ from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.messages import message
 
 PROJECT_ID: Final = r"[A-Za-z0-9]{32}"
+#: Of modules; documented for IPD projects, for others not at all.
+MAX_LEVELS: Final = 3
 _INT32_MAX: Final = 2**31 - 1
 #: The vendor's page has \u4E00-\u9FA5-_ in a character class; the hyphen after the range is literal.
 _NAME_PATTERN: Final = r"[A-Za-z0-9_\-\u4e00-\u9fa5]{1,30}"
@@ -69,7 +71,8 @@ def build_capabilities(options: Options) -> Capabilities:
         lookup_lists_scope=True,
         reads_before=frozenset({"update"}),
         credential_header=CREDENTIAL_HEADER if isinstance(options.auth, Passthrough) else None,
-        limits={"levels": 3, "modules_per_project": 350},
+        lookups=("scopes", "parents", "owners"),
+        limits={"levels": MAX_LEVELS, "modules_per_project": 350},
         notes=(
             "An update replaces the description: "
             + ("it is kept if it is left out." if options.keeps_omitted_description else "it is required."),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from gateway import json_codec
 from gateway.backends.projectman.auth import UpstreamAuth
@@ -15,6 +15,7 @@ from gateway.backends.projectman.schemas import ModuleSource
 from gateway.backends.projectman.tree import NodeFilter, count_nodes, filter_subtrees, flatten_tree, top_level_ids
 from gateway.domain.backend import CallContext
 from gateway.domain.error_mapping import UpstreamFailure
+from gateway.domain.lookup import LookupItem
 from gateway.domain.module import Module
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
@@ -24,6 +25,14 @@ PAGE_SIZE: Final = 100
 _MAX_OFFSET: Final = 10_000
 #: The API gateway's response to a wrong signature repeats these headers of the request; they must not be logged.
 _SECRET_HEADERS: Final = ("X-Auth-Token", "X-Security-Token", "Authorization")
+
+
+class ModulePage(NamedTuple):
+    """One page of a project's modules, flattened."""
+
+    offset: int
+    modules: list[Module]
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class ProjectManClient:
         self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
     ) -> UpstreamResponse:
         """Send one request, again if its token has expired; return the response, or raise the error that it means."""
-        url = f"{self.base_url}/v4/projects/{path}"
+        url = f"{self.base_url}/v4/projects{path if path.startswith('?') else f'/{path}'}"
         body = None if document is None else json_codec.dumps(document)
         is_repeat = False
         while True:
@@ -70,8 +79,8 @@ class ProjectManClient:
         node_filter: NodeFilter | None = None,
         *,
         must_be_complete: bool = False,
-    ) -> Iterator[tuple[int, list[Module]]]:
-        """Yield the offset and the flattened modules of each page, from `offset` on, which is a multiple of PAGE_SIZE.
+    ) -> Iterator[ModulePage]:
+        """Yield the pages with their flattened modules, from `offset` on, which is a multiple of PAGE_SIZE.
 
         With a filter, only the top-level nodes that match it are loaded. A module on several pages is yielded once.
         Raises BackendReplyInvalid for a page that contains anything but modules, and with `must_be_complete` if the
@@ -92,15 +101,14 @@ class ProjectManClient:
             for module in modules:
                 if module.native_id not in seen_ids:
                     new_modules.setdefault(module.native_id, module)
-            yield offset, list(new_modules.values())
             page_ids, node_count = top_level_ids(nodes), node_count + count_nodes(nodes)
-            is_repetition = page_ids <= seen_top_ids  # the service ignores the offset
+            # The total counts the top level or all modules; in both cases it is not less than the top level.
+            is_last = _is_last_page(nodes, total, offset) or page_ids <= seen_top_ids  # the service ignores the offset
+            yield ModulePage(offset, list(new_modules.values()), is_last)
             seen_top_ids |= page_ids
             seen_ids.update(new_modules)
             offset += PAGE_SIZE
-            # The total counts the top level or all modules; in both cases it is not less than the top level.
-            is_last = len(nodes) < PAGE_SIZE or (isinstance(total, int) and offset >= total)
-            if is_last or is_repetition or offset > _MAX_OFFSET:
+            if is_last:
                 if must_be_complete and isinstance(total, int) and node_count < total:
                     raise response.invalid_response("no_modules")
                 return
@@ -115,7 +123,25 @@ class ProjectManClient:
     ) -> list[Module]:
         """Return all modules of a project, or those in the top-level nodes that match the filter."""
         pages = self.pages(project, call, node_filter=node_filter, must_be_complete=must_be_complete)
-        return [module for _, page in pages for module in page]
+        return [module for page in pages for module in page.modules]
+
+    def items(
+        self, key: str, path: str, schema: Schema, call: CallContext, offset: int = 0
+    ) -> Iterator[tuple[int, list[LookupItem], bool]]:
+        """Yield the offset and the items of each page of a flat list, and whether it is the last one."""
+        last_items: list[Any] | None = None
+        while offset <= _MAX_OFFSET:
+            response = self.request(key, "GET", f"{path}?limit={PAGE_SIZE}&offset={offset}", call)
+            page, total = _parse_page(response, key, offset)
+            is_last = _is_last_page(page, total, offset) or page == last_items  # the service ignores the offset
+            try:
+                items: list[LookupItem] = schema.load(page, many=True)
+            except ValidationError as error:
+                raise response.invalid_response(f"no_{key}") from error
+            yield offset, items, is_last
+            if is_last:
+                return
+            offset, last_items = offset + PAGE_SIZE, page
 
     def member_ids(self, project: str, call: CallContext) -> set[str]:
         """Return the user ids of a project's members."""
@@ -128,6 +154,12 @@ class ProjectManClient:
             if len(members) < PAGE_SIZE or not new_ids:
                 break
         return user_ids
+
+
+def _is_last_page(items: Sequence[Any], total: Any, offset: int) -> bool:
+    """Return whether no page follows the one at `offset`: it is short, or reaches the total or the largest offset."""
+    next_offset = offset + PAGE_SIZE
+    return len(items) < PAGE_SIZE or next_offset > _MAX_OFFSET or (isinstance(total, int) and next_offset >= total)
 
 
 def _parse_page(response: UpstreamResponse, key: str, offset: int) -> tuple[list[Any], Any]:

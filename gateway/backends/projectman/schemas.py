@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from gateway.domain.capabilities import INT64_MAX, Change
+from gateway.domain.errors import NotSupported
+from gateway.domain.lookup import LookupItem
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, Owner
 
 
@@ -62,6 +64,41 @@ class ModuleSchema(Schema):
     )
     depth = fields.Integer(data_key="deepth", allow_none=True, load_only=True)
     has_children = fields.Boolean(data_key="is_parent", allow_none=True, load_only=True)
+
+
+class _LookupSchema(Schema):
+    """An element of a list; loads into a LookupItem."""
+
+    class Meta:
+        """Ignore unknown fields."""
+
+        unknown = EXCLUDE
+
+    @post_load
+    def make_item(self, data: dict[str, Any], **_kwargs: Any) -> LookupItem:
+        """Fill in the names that the element lacks."""
+        name = data.get("name") or data["id"]
+        return LookupItem(id=data["id"], name=name, path=data.get("path") or name, why=data.get("why"))
+
+
+def _project_type_reason(project_type: str | None) -> str | None:
+    return NotSupported.code if project_type and project_type != "scrum" else None
+
+
+class ProjectSchema(_LookupSchema):
+    """A project; the modules of API v4 are those of Scrum projects."""
+
+    id = fields.String(data_key="project_id", required=True, validate=validate.Length(1))
+    name = fields.String(data_key="project_name", allow_none=True)
+    why = fields.String(data_key="project_type", allow_none=True, post_load=_project_type_reason)
+
+
+class MemberSchema(_LookupSchema):
+    """A member of a project, who may own its modules."""
+
+    id = fields.String(data_key="user_id", required=True, validate=validate.Length(1))
+    name = fields.String(data_key="user_name", allow_none=True)
+    path = fields.String(data_key="nick_name", allow_none=True)
 
 
 _SCHEMA: Final = ModuleSchema()

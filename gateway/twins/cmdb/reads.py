@@ -1,5 +1,6 @@
 """The operations that read businesses, sets, modules and the model; source: facts, section 1."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -57,10 +58,23 @@ class Reads:
         return execute(self._visible(self._store.sets.values(), call), query)
 
     def search_businesses(self, call: OperationCall) -> dict[str, Any]:
-        """Search the businesses that the user has access to; an empty result is not an error."""
-        visible_businesses = self._visible(self._store.businesses.values(), call)
-        allowed = (row for row in visible_businesses if self._store.seed.is_allowed(call.info.user, row["bk_biz_id"]))
-        return execute(allowed, self._query(call))
+        """Search the businesses that the user has access to; an empty result is not an error.
+
+        Archived businesses are left out unless the condition names their status, the resource pool always. Text is
+        found in any case and anywhere in a value. A condition on ids with other operators than $eq and $in is ignored
+        for users who do not have access to all businesses (SearchBusiness in topo_server/service/inst_business.go).
+        """
+        query = self._query(call)
+        businesses = self._visible(self._store.businesses.values(), call)
+        allowed = [row for row in businesses if self._store.seed.is_allowed(call.info.user, row["bk_biz_id"])]
+        condition = {"bk_data_status": {"$ne": "disabled"}, **query.condition, "default": 0}
+        ids = condition.get("bk_biz_id")
+        if len(allowed) < len(businesses) and isinstance(ids, dict) and ids.keys().isdisjoint({"$eq", "$in"}):
+            del condition["bk_biz_id"]
+        for name, value in condition.items():
+            if isinstance(value, str):
+                condition[name] = {"$regex": f"(?i){re.escape(value)}"}
+        return execute(allowed, replace(query, condition=condition))
 
     def idle_pool(self, call: OperationCall) -> Row:
         """Return the built-in set of a business with its modules."""

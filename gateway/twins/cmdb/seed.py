@@ -97,6 +97,22 @@ DEFAULT: Final[dict[str, Any]] = {
             "bk_biz_name": "other",
             "sets": [_idle_pool(6, range(7, 10)), {"bk_set_id": 20, "bk_set_name": "app"}],
         },
+        {
+            "bk_biz_id": 3,
+            "bk_biz_name": "Demo (staging)",
+            "sets": [
+                _idle_pool(13, range(14, 17)),
+                {"bk_set_id": 40, "bk_set_name": "Web.blue"},
+                {"bk_set_id": 41, "bk_set_name": "Web.green"},
+                {"bk_set_id": 42, "bk_set_name": "网关", "set_template_id": 1},
+            ],
+        },
+        {
+            "bk_biz_id": 4,
+            "bk_biz_name": "old-archived",
+            "bk_data_status": "disabled",
+            "sets": [_idle_pool(17, range(18, 21))],
+        },
     ],
     # bk_biz_id 0 is global; the default applies to a create without a category
     "service_categories": [

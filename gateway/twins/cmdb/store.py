@@ -71,7 +71,8 @@ class Store:
         biz = business["bk_biz_id"]
         common_fields = {"create_time": SEED_TIME, "last_time": SEED_TIME, "bk_supplier_account": "0", "bk_biz_id": biz}
         attributes = {key: value for key, value in business.items() if key != "sets"}
-        self.businesses[biz] = {"default": 0, "life_cycle": "2", **common_fields, **attributes}
+        defaults = {"default": 0, "life_cycle": "2", "bk_data_status": "enable"}
+        self.businesses[biz] = {**defaults, **common_fields, **attributes}
         for set_ in business.get("sets", ()):
             attributes = {key: value for key, value in set_.items() if key != "modules"}
             defaults = {"bk_parent_id": biz, "default": 0, "set_template_id": 0}

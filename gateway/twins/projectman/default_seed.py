@@ -1,10 +1,11 @@
-"""The default seed: the example of the documentation, and a second project."""
+"""The default seed: the example of the documentation, a second project, and one of another type."""
 
 from collections.abc import Mapping
 from typing import Final
 
 DEMO_PROJECT: Final = "0792b7d26cb74bd799cbae80063dc74a"
 OTHER_PROJECT: Final = "5b1e4c0a97d24f3c8e6a2d7f10b93c58"
+KANBAN_PROJECT: Final = "c3a9f6e1b2d84705a6e8f1c2d3b4a596"
 DEMO_USER: Final = "09d75cde5180d4481f91c018e89cb8e2"
 
 _DEMO_MEMBER: Final = {
@@ -72,6 +73,13 @@ DEFAULT_SEED: Final[Mapping[str, object]] = {
                 },
             ],
             "modules": [],
+        },
+        {
+            "project_id": KANBAN_PROJECT,
+            "project_num_id": 3180023,
+            "project_name": "Demo 看板",
+            "project_type": "xboard",
+            "members": [_DEMO_MEMBER],
         },
     ],
 }

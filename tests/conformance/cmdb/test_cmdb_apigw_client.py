@@ -31,6 +31,12 @@ class Modules(OperationGroup):  # type: ignore[misc]
         method="POST",
         path="/api/v3/module/search/{bk_supplier_account}/{bk_biz_id}/{bk_set_id}",
     )
+    businesses = bind_property(
+        Operation, name="search_business", method="POST", path="/api/v3/biz/search/{bk_supplier_account}"
+    )
+    sets = bind_property(
+        Operation, name="search_set", method="POST", path="/api/v3/set/search/{bk_supplier_account}/{bk_biz_id}"
+    )
 
 
 class CmdbClient(APIGatewayClient):  # type: ignore[misc]
@@ -82,3 +88,14 @@ def test_an_unknown_resource_is_raised(url: str) -> None:
     with client_of(url, **WHO) as client, pytest.raises(APIGatewayResponseError) as raised:
         client.api.unknown({})
     assert (raised.value.error_code, raised.value.response.status_code) == ("1640401", 404)
+
+
+def test_businesses_and_sets_page(url: str) -> None:
+    """Section 1: `page` with start, limit and sort, `count` of all pages; sets continue after an id."""
+    page = {"start": 1, "limit": 1, "sort": "bk_biz_id"}
+    sets = {"condition": {"bk_set_id": {"$gte": 11}}, "fields": ["bk_set_name"], "page": {**page, "sort": "bk_set_id"}}
+    with client_of(url, **WHO) as client:
+        data = client.api.businesses({"page": page}, path_params={"bk_supplier_account": "0"})["data"]
+        assert (data["count"], [row["bk_biz_id"] for row in data["info"]]) == (3, [2])
+        data = client.api.sets(sets, path_params={"bk_supplier_account": "0", "bk_biz_id": 1})["data"]
+        assert data == {"count": 2, "info": [{"bk_set_name": "templated", "default": 0}]}

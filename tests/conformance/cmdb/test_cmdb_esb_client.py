@@ -64,12 +64,30 @@ def test_the_life_of_a_module(client: Any) -> None:
 
 def test_reads(client: Any) -> None:
     """Section 1(a): the other components that the gateway may use, two of them GETs with their data in the query."""
-    assert client.cc.search_business({"fields": ["bk_biz_id"]})["data"]["count"] == 2
+    assert client.cc.search_business({"fields": ["bk_biz_id"]})["data"]["count"] == 3
     assert client.cc.search_set({"bk_biz_id": 1, "condition": {"bk_set_id": 10}})["data"]["count"] == 1
     assert client.cc.get_biz_internal_module({"bk_biz_id": 1})["data"]["bk_set_id"] == 2
     assert client.cc.search_biz_inst_topo({"bk_biz_id": 1})["data"][0]["bk_inst_name"] == "demo"
     attributes = client.cc.search_object_attribute({"bk_obj_id": "module", "bk_biz_id": 1})["data"]
     assert "bk_module_name" in {attribute["bk_property_id"] for attribute in attributes}
+
+
+def test_businesses_of_a_user(url: str) -> None:
+    """Section 1: search_business returns those that the user has access to, an empty list for none of them."""
+
+    def search(user: str, condition: Any) -> list[int]:
+        body = {"condition": condition, "page": {"start": 0, "limit": 200, "sort": "bk_biz_id"}}
+        with client_of(url, **{**WHO, "bk_username": user}) as client:
+            return [row["bk_biz_id"] for row in client.cc.search_business(body)["data"]["info"]]
+
+    assert [search(user, {}) for user in ("admin", "tom")] == [[1, 2, 3], [2, 3]]
+    assert [search(user, {"bk_biz_id": {"$in": [1, 3, 9]}}) for user in ("admin", "tom")] == [[1, 3], [3]]
+    assert search("tom", {"bk_biz_id": 1}) == []
+    # topo_server/service/inst_business.go: other operators on ids count only for users with access to all businesses.
+    assert [search(user, {"bk_biz_id": {"$gt": 2}}) for user in ("admin", "tom")] == [[3], [2, 3]]
+    # The same: text is matched anywhere and in any case; archived businesses need a condition on their status.
+    assert search("admin", {"bk_biz_name": "(STAGING"}) == [3]
+    assert search("admin", {"bk_data_status": "disabled"}) == [4]
 
 
 def test_a_failure_is_no_exception(client: Any) -> None:

@@ -154,9 +154,26 @@ def test_members_projects_and_the_user_are_understood(client: Any, vendor: Any) 
         ("1c6e2f0b9a8d4753b2e1f0c9d8a7b6e5", 4092, 4),
     ]
     projects = client.list_projects_v4(vendor.ListProjectsV4Request(offset=0, limit=1000))
-    assert [project.project_name for project in projects.projects] == ["demo", "other"]
+    named = [(project.project_name, project.project_type) for project in projects.projects]
+    assert (projects.total, named) == (3, [("demo", "scrum"), ("other", "scrum"), ("Demo 看板", "xboard")])
     user = client.show_cur_user_info(vendor.ShowCurUserInfoRequest())
     assert (user.user_id, user.domain_name) == (OWNER, "demo-account")
+
+
+def test_projects_and_members_page(client: Any, vendor: Any) -> None:
+    """Section 1: offset and limit; totals are those of all pages; an unknown project is refused."""
+    pages = [client.list_projects_v4(vendor.ListProjectsV4Request(offset=offset, limit=2)) for offset in (0, 2, 4)]
+    assert [[project.project_name for project in page.projects] for page in pages] == [
+        ["demo", "other"],
+        ["Demo 看板"],
+        [],
+    ]
+    assert {page.total for page in pages} == {3}
+    requests = [vendor.ListProjectMembersV4Request(project_id=DEMO, offset=offset, limit=1) for offset in (0, 1, 2)]
+    members = [client.list_project_members_v4(request) for request in requests]
+    assert [[member.nick_name for member in page.members] for page in members] == [["模块demo"], ["second"], []]
+    unknown = vendor.ListProjectMembersV4Request(project_id="f" * 32, offset=0, limit=100)
+    assert refusal_of(client.list_project_members_v4, unknown).error_code == "PM.02152005"
 
 
 def test_the_iam_project_is_found_by_region(vendor: Any, twin_url: str) -> None:

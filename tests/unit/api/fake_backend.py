@@ -21,6 +21,7 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
+from gateway.domain.lookup import LookupItem, LookupPage, LookupQuery
 from gateway.domain.messages import message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page, Unset
 
@@ -40,6 +41,7 @@ class FakeBackend:
     fails: dict[str, Exception] = field(default_factory=dict)
     takes: float = 0.0
     unavailable: tuple[str, ...] = ()
+    choices: list[LookupItem] = field(default_factory=list)  # of every lookup
     modules: dict[str, Module] = field(default_factory=dict)
     last_id: int = 0  # ids are never given twice
     sent: list[tuple[str, Any]] = field(default_factory=list)
@@ -101,6 +103,16 @@ class FakeBackend:
         native_id = _parse(ref)
         self._send("get", ref, call)
         return self._module(native_id)
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """Return the items of `choices` from the cursor on, whatever the query."""
+        self._send("lookup", (query, page_size, cursor), call)
+        if query.scope and query.scope not in self.scopes:
+            raise ScopeNotFound
+        start = int(cursor or "0")
+        items = self.choices[start : start + page_size]
+        more = len(self.choices) > start + page_size
+        return LookupPage(tuple(items), str(start + page_size) if more else None, tuple(self.modules.values()))
 
     def update(
         self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from gateway.api.page_tokens import encode_page_token
 from gateway.domain.backend import Backend
 from gateway.domain.errors import BackendTimeout, JournalUnavailable, Outcome, OutcomeUnknown
 from gateway.domain.journal import Journal
@@ -157,6 +158,7 @@ def test_pages_of_operations(client: FlaskClient, cmdb: FakeBackend, query: str,
         "caller=portal",
         "state=refused&state=sending",
         "scope=%00",
+        f"page_token={encode_page_token(chr(0xD800), [None, None])}",
     ],
 )
 def test_bad_queries(client: FlaskClient, query: str) -> None:

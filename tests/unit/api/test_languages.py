@@ -184,7 +184,8 @@ def test_every_message_is_used() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
     used = set(re.findall(r'\bmessage\(\s*"(\w+)"', source)) | {"name_taken_in_parent", "name_taken_in_scope"}
     used |= {f"response_{reason}" for reason in re.findall(r'[._]invalid_response\(f?"(\w+)"', source)}
-    used |= {"response_no_modules", "response_no_sets", "response_no_members", "verbatim"}  # built from a noun
+    nouns = ("modules", "sets", "members", "businesses", "projects")
+    used |= {"verbatim", *(f"response_no_{noun}" for noun in nouns)}
     assert used == set(MESSAGES)
 
 

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi import checks
 from gateway.api import openapi
 from gateway.api.endpoint_spec import endpoint_spec
 from gateway.api.schemas.fields import MAX_PAGE_SIZE
+from gateway.domain.lookup import LookupItem
 from tests.unit.api.fake_backend import FakeBackend, body
 
 #: HTML pages, the document itself, and the metrics, whose format is Prometheus' own.
@@ -91,7 +92,8 @@ def test_patch_fields(document: dict[str, Any]) -> None:
 
 @pytest.fixture
 def api_schema(app: Flask, cmdb: FakeBackend) -> Any:
-    """The schemathesis schema of the service, which has one module."""
+    """The schemathesis schema of the service, which has one module and one choice for every lookup."""
+    cmdb.choices = [LookupItem(id="1", name="demo", path="demo", why="template_managed")]
     app.test_client().post("/modules", json=body(cmdb))
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
@@ -146,6 +148,9 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
     ("/modules/{id}", "patch", {"path_parameters": ID, "body": {"name": "renamed", "owners": None}}, 200),
     ("/modules/{id}", "delete", {"path_parameters": ID}, 204),
     ("/backends/{name}", "get", {"path_parameters": {"name": "projectman"}}, 200),
+    ("/backends/{name}/scopes", "get", {"path_parameters": {"name": "cmdb"}, "query": {"q": "d"}}, 200),
+    ("/backends/{name}/scopes/{scope}/parents", "get", {"path_parameters": {"name": "cmdb", "scope": "1"}}, 200),
+    ("/backends/{name}/scopes/{scope}/owners", "get", {"path_parameters": {"name": "cmdb", "scope": "1"}}, 404),
 ]
 
 

@@ -40,6 +40,7 @@ CONTRACT = {
     "module_not_found": (404, "not_applied", False),
     "not_acceptable": (406, "not_applied", False),
     "not_found": (404, "not_applied", False),
+    "not_supported": (404, "not_applied", False),
     "operation_not_found": (404, "not_applied", False),
     "operation_not_resolvable": (409, "not_applied", False),
     "outcome_ambiguous": (504, "unknown", False),

@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     Overloaded,
     RateLimited,
 )
+from gateway.domain.lookup import LookupQuery
 from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery
 from gateway.resilience import RetryingBackend
@@ -37,6 +38,7 @@ READS: Final[dict[str, Operation]] = {
     "check_target": lambda backend, call: backend.check_target(DRAFT, call),
     "list": lambda backend, call: backend.list(ModuleQuery(scope="1"), 10, None, call),
     "get": lambda backend, call: backend.get("1.10.1", call),
+    "lookup": lambda backend, call: backend.lookup(LookupQuery(kind="scopes"), 10, None, call),
 }
 WRITES: Final[dict[str, Operation]] = {
     "create": lambda backend, call: backend.create(DRAFT, call),

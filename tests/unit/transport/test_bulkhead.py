@@ -131,9 +131,9 @@ def test_no_wake_up_is_lost_between_threads() -> None:
 class ReleasedOnCancel(FairSemaphore):
     """A semaphore whose permit is released at the moment a wait ends."""
 
-    def _cancel_wait(self, waiter: threading.Lock) -> bool:
+    def _cancel_wait(self, waiter: threading.Lock, caller: str) -> bool:
         self.release()
-        return super()._cancel_wait(waiter)
+        return super()._cancel_wait(waiter, caller)
 
 
 def test_a_permit_received_at_the_timeout_is_used() -> None:
@@ -148,9 +148,9 @@ def test_a_permit_received_at_the_timeout_is_used() -> None:
 class ReleasedBeforeWait(FairSemaphore):
     """A semaphore whose permit is released after a call found none, and before it joined the queue."""
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait(self, seconds: float, caller: str) -> bool:
         self.release()
-        return super()._wait(seconds)
+        return super()._wait(seconds, caller)
 
 
 def test_a_permit_released_before_the_wait_is_acquired() -> None:
@@ -205,3 +205,25 @@ def test_gevent() -> None:
         "a dripping TLS record: OutcomeUnknown",
         "a name lookup that hangs: BackendUnavailable",
     ]
+
+
+def test_callers_get_slots_in_turn() -> None:
+    """A caller with many waiting calls delays another caller's by one place; its own calls stay in their order."""
+    semaphore, order = FairSemaphore(1, 100), []
+    assert semaphore.acquire(0.0)
+
+    def work(name: str) -> None:
+        assert semaphore.acquire(30.0, name[0])
+        order.append(name)
+        semaphore.release()
+
+    names = ["a1", "a2", "a3", "a4", "b1", "c1", "a5"]
+    threads = [threading.Thread(target=work, args=(name,)) for name in names]
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        while semaphore._waiting < count:
+            time.sleep(0.001)
+    semaphore.release()
+    for thread in threads:
+        thread.join()
+    assert order == ["a1", "b1", "c1", "a2", "a3", "a4", "a5"]

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.domain.backend import NO_SERVICES, Backend, BackendServices, CallContext, ConnectionState
 from gateway.domain.capabilities import Capabilities, FieldSpec
 from gateway.domain.errors import ModuleAlreadyExists, ModuleNotFound, ParentNotFound, ScopeNotFound
+from gateway.domain.lookup import LookupBatch, LookupItem, LookupPage, LookupQuery, take_page
 from gateway.domain.messages import verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from gateway.domain.runtime import Clock
@@ -50,6 +51,7 @@ class ToyBackend:
         owners=FieldSpec(name="owners", kind="owners", pattern=r"[a-z]+"),
         settle_seconds=1.0,
         hard_timeout_seconds=1.0,
+        lookups=("scopes", "parents"),
     )
 
     def __init__(self, name: str, options: Options, _clock: Clock) -> None:
@@ -113,6 +115,14 @@ class ToyBackend:
         if ref not in self._modules:
             raise ModuleNotFound
         return self._modules[ref]
+
+    def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
+        """Return the shelf, or the box on it; there is no list of owners."""
+        if query.kind == "parents" and query.scope != self._options.shelf:
+            raise ScopeNotFound
+        item_id = self._options.shelf if query.kind == "scopes" else "box"
+        batch = LookupBatch([("0", LookupItem(id=item_id, name=item_id, path=item_id))], next_cursor=None)
+        return take_page([batch], query, page_size)
 
     def update(
         self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None

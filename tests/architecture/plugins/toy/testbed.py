@@ -25,6 +25,7 @@ def _open() -> Iterator[BackendFixture]:
         writes=lambda: backend.writes,
         description="a description",
         names_are_unique_in="scope",
+        lookups={"scopes": ("shelf",), "parents": ("box",)},
     )
 
 

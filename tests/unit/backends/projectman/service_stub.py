@@ -43,10 +43,11 @@ def node(number: int, *children: dict[str, Any], **changes: Any) -> dict[str, An
 
 @dataclass
 class ServiceStub:
-    """A transport and service in one: lists `nodes` and `members`, and returns `refusal` to a write if it is set."""
+    """A transport and service in one: lists `projects`, `nodes` and `members`; a set `refusal` answers every write."""
 
+    projects: list[Any] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)
-    members: list[str] = field(default_factory=lambda: [OWNER])
+    members: list[Any] = field(default_factory=lambda: [OWNER])
     refusal: tuple[int, Any] | None = None
     fail: Callable[[UpstreamRequest], GatewayError | None] = lambda _: None
     has_total: bool = True  # of modules
@@ -56,13 +57,16 @@ class ServiceStub:
     state: ConnectionState = "reachable"
 
     def send(self, request: UpstreamRequest, _: CallContext) -> UpstreamResponse:
-        path = request.url.partition("/v4/projects/")[2]
+        path = request.url.partition("/v4/projects")[2].removeprefix("/")
         self.requests.append(f"{request.method} {path.replace(PROJECT, 'P')}")
         self.bodies.append(json.loads(request.body) if request.body else None)
         if (error := self.fail(request)) is not None:
             raise error
+        if path.startswith("?"):
+            return respond(200, {"total": len(self.projects), "projects": self._page(path, self.projects)})
         if "/members?" in path:
-            members = [{"user_id": user_id} for user_id in self._page(path, self.members)]
+            page = self._page(path, self.members)
+            members = [{"user_id": member} if isinstance(member, str) else member for member in page]
             return respond(200, {"total": len(self.members), "members": members})
         if "/modules?" in path:
             total = len(self.nodes) if self.has_total else None

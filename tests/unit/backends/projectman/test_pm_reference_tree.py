@@ -102,7 +102,7 @@ def test_a_search_for_a_name_equals_the_reference(
 def _small_pages() -> Iterator[None]:
     with (
         mock.patch("gateway.backends.projectman.client.PAGE_SIZE", _PAGE),
-        mock.patch("gateway.backends.projectman.adapter.PAGE_SIZE", _PAGE),
+        mock.patch("gateway.backends.projectman.lookups.PAGE_SIZE", _PAGE),
     ):
         yield
 

@@ -71,7 +71,7 @@ def test_components_are_translated() -> None:
     assert esb(client, "delete_module", module_ids)["data"] is None
     assert esb(client, "search_module", {"bk_biz_id": 1, "bk_set_id": 10})["data"]["count"] == 0
     assert esb(client, "search_set", {"bk_biz_id": 1, "filter": {"x": 1}})["data"]["count"] == 4
-    assert esb(client, "search_business", {})["data"]["count"] == 2
+    assert esb(client, "search_business", {})["data"]["count"] == 3
     for component in ("get_biz_internal_module", "search_biz_inst_topo"):
         response = client.get(f"/api/c/compapi/v2/cc/{component}?bk_biz_id=1").get_json()
         assert response["result"], component
