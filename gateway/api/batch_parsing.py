@@ -40,14 +40,15 @@ def parse_batch(request: Request, backends: Mapping[str, Backend], *, refs_requi
             errors.append(field_error(f"/items/{index}/ref", "required"))
         if item is not None:
             items.append(item)
-    errors += _relation_errors(items) if len(items) == len(data["items"]) else ()
+    if not errors:
+        errors = list(_relation_errors(items))
     if errors:
         raise validation_error(_to_defaults(document, errors))
     return items
 
 
 def _parse_item(values: dict[str, Any], backends: Mapping[str, Backend]) -> tuple[ParsedItem | None, list[FieldError]]:
-    """Return an item, None if it has no backend, and its errors."""
+    """Return an item, or None and its errors."""
     ref, parent_ref, name = values.pop("ref"), values.pop("parent_ref", None), values.pop("backend")
     backend = backends.get(name)
     if backend is None:
@@ -59,7 +60,7 @@ def _parse_item(values: dict[str, Any], backends: Mapping[str, Backend]) -> tupl
             errors.append(field_error("/parent_ref", "parent_twice"))
         elif not backend.capabilities.parent_is_module:
             errors.append(field_error("/parent_ref", "unsupported_field"))
-    return ParsedItem(ref, backend, build_draft(values), parent_ref), errors
+    return (None if errors else ParsedItem(ref, backend, build_draft(values), parent_ref)), errors
 
 
 def _relation_errors(items: Sequence[ParsedItem]) -> Iterator[FieldError]:

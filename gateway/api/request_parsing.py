@@ -174,6 +174,9 @@ def _flatten_errors(messages: Any, pointer: str = "") -> Iterator[FieldError]:
     """Yield the errors in marshmallow's messages, which are nested like the document; their texts are codes."""
     if isinstance(messages, dict):
         for key, children in messages.items():
+            if key == "_schema":  # an error of the whole document
+                yield from _flatten_errors(children, pointer)
+                continue
             yield from _flatten_errors(children, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     else:
         for code in messages:

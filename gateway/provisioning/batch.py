@@ -57,7 +57,7 @@ class Batch:
     deadline: float  # on Clock.monotonic()
     _results: dict[str, ItemResult] = field(default_factory=dict)
     _done: dict[str, Event] = field(default_factory=dict)
-    _paced: int = 0
+    _paced: bool = False
 
     def run(self) -> Mapping[str, ItemResult]:
         """Return the result of each item by its ref, before the deadline."""
@@ -94,12 +94,14 @@ class Batch:
             draft = replace(item.request.draft, parent=parent.created.module.native_id)
             item = replace(item, request=replace(item.request, draft=draft))
         item = replace(item, call=replace(item.call, deadline=deadline))
-        self._paced += 1
-        seconds = self.pace() if self._paced > 1 else 0.0  # the request itself has been counted
+        return self._send(item, deadline) if self._take_turn(deadline) else ItemResult(not_started="deadline")
+
+    def _send(self, item: BatchItem, deadline: float) -> ItemResult:
+        seconds = 0.0
         while self._sleep(seconds, deadline):
             try:
                 return ItemResult(self.work(item))
-            except RateLimited as error:  # nothing was sent
+            except RateLimited as error:  # of the backend; nothing was sent
                 seconds = error.context.retry_after or 1.0
                 if self.runtime.monotonic() + seconds >= deadline:
                     return ItemResult(error=error)
@@ -108,6 +110,16 @@ class Batch:
             except GatewayError as error:
                 return ItemResult(error=error)
         return ItemResult(not_started="deadline")
+
+    def _take_turn(self, deadline: float) -> bool:
+        """Count the item towards the caller's rate, and wait until it may be sent; False if that is too late."""
+        if not self._paced:  # the request itself has been counted
+            self._paced = True
+            return True
+        while (seconds := self.pace()) > 0:
+            if not self._sleep(seconds, deadline):
+                return False
+        return True
 
     def _sleep(self, seconds: float, deadline: float) -> bool:
         """Sleep and return True, or return False at once if there is no time left afterwards."""

@@ -60,10 +60,10 @@ class Waiters:
                 self.order.append(number)
                 self.semaphore.release()
 
-        waiting = len(self.semaphore._waiters)
+        waiting = self.semaphore._waiting
         self.threads.append(threading.Thread(target=wait))
         self.threads[-1].start()
-        while len(self.semaphore._waiters) == waiting:
+        while self.semaphore._waiting == waiting:
             time.sleep(0.001)
 
     def join(self) -> None:
@@ -187,7 +187,7 @@ def test_an_interrupted_waiter_loses_no_permit(monkeypatch: pytest.MonkeyPatch, 
             semaphore.acquire(30.0)
     if not has_permit:
         semaphore.release()
-    assert [semaphore.acquire(0.0), semaphore.acquire(0.0), len(semaphore._waiters)] == [True, False, 0]
+    assert [semaphore.acquire(0.0), semaphore.acquire(0.0), semaphore._waiting] == [True, False, 0]
 
 
 @pytest.mark.loopback
