@@ -144,6 +144,8 @@ def _create_backends(
             backend_types[config.type].create_backend(config.name, config.options, clock, services),
             clock,
             record_seen=known_modules.record,
+            mode=config.mode,
+            read_only_retry_after=config.retry_after_seconds,
         )
         for config in settings.backends
     }

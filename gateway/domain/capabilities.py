@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
-from gateway.domain.errors import FieldError
+from gateway.domain.errors import BackendReadOnly, ErrorContext, FieldError
 from gateway.domain.messages import Message, message
 from gateway.domain.module import ModuleDraft, ModulePatch
 
@@ -19,6 +19,8 @@ WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" +
 #: The largest id of both backends: a signed 64-bit integer.
 INT64_MAX: Final = 2**63 - 1
 
+#: Whether a connection accepts writes.
+ConnectionMode = Literal["read_write", "read_only"]
 FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
 #: An operation in which a field can be written.
 WriteOperation = Literal["create", "update"]
@@ -138,6 +140,8 @@ class Capabilities:
     probe_before_create: bool = False  # look up the name before each create, to know which module is new
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    mode: ConnectionMode = "read_write"
+    read_only_retry_after: float = 60.0  # what a write is told while the connection is read-only; seconds
 
     @cached_property
     def fields(self) -> Mapping[str, FieldSpec]:
@@ -148,6 +152,15 @@ class Capabilities:
     @cached_property
     def _attribute_specs(self) -> Mapping[str, FieldSpec]:
         return {spec.name: spec for spec in self.attributes}
+
+    def check_writable(self) -> None:
+        """Raise BackendReadOnly if the connection is read-only. Call it before anything is claimed, read or sent."""
+        if self.mode == "read_only":
+            raise self.read_only_error()
+
+    def read_only_error(self) -> BackendReadOnly:
+        """Return the error of a write while the connection is read-only."""
+        return BackendReadOnly(context=ErrorContext(retry_after=self.read_only_retry_after))
 
     def validate(self, values: Mapping[str, Any], operation: WriteOperation) -> list[FieldError]:
         """Return an error for each rule that a request breaks; `values` has its fields, by public name."""

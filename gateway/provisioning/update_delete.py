@@ -45,6 +45,7 @@ class ChangeService:
 
     def update(self, backend: Backend, ref: str, patch: ModulePatch, call: CallContext) -> Module:
         """Change the given fields and return the module. An empty patch returns the module as it is."""
+        backend.capabilities.check_writable()
         patch = backend.capabilities.normalize(patch)
         if patch.is_empty:
             with unavailable_before_write():
@@ -59,6 +60,7 @@ class ChangeService:
 
     def delete(self, backend: Backend, ref: str, *, cascade: bool, call: CallContext) -> None:
         """Delete the module, with `cascade` its descendants first; raises ModuleNotEmpty if it has some without."""
+        backend.capabilities.check_writable()
         with unavailable_before_write():
             descendants = backend.descendants(ref, call)
         if descendants and not cascade:

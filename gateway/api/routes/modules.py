@@ -33,7 +33,7 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import FieldError, Outcome, ValidationFailed
+from gateway.domain.errors import FieldError, ModuleAlreadyExists, Outcome, ValidationFailed
 from gateway.domain.messages import message
 from gateway.domain.module import ModuleQuery
 from gateway.domain.operation import Operation
@@ -175,7 +175,9 @@ def accepted_response(operation: Operation) -> Response:
 def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
     """Return the response of a create with `validate_only`."""
     language = get_language()
-    would = "create" if all(check.error is None for check in checks) else "conflict"
+    errors = [check.error for check in checks if check.error is not None]
+    is_refused = any(not isinstance(error, ModuleAlreadyExists) for error in errors)
+    would = "refuse" if is_refused else "conflict" if errors else "create"
     request_context().outcome = Outcome.NOT_APPLIED
     preview = {"would": would, "checks": [serialize_check(check, language) for check in checks]}
     return json_response(_PREVIEW.dump(preview))
