@@ -21,12 +21,12 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
-    Secret,
     SecretText,
     SettingsSchema,
     Table,
     Text,
 )  # fmt: skip
+from gateway.settings.secret import Secret
 
 _CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 #: Browsers leave out the default port of the scheme.

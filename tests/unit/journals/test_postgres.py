@@ -24,6 +24,7 @@ from gateway.domain.operation import Operation
 from gateway.journals import pg_pool, queries
 from gateway.journals import postgres as postgres_module
 from gateway.journals.postgres import PostgresJournal
+from gateway.settings import Secret
 from tests.unit.journals.records import make_change, make_claim, make_settlement, sending_operation
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def journal(postgres_url: str) -> Iterator[PostgresJournal]:
-    journal = PostgresJournal(postgres_url)
+    journal = PostgresJournal(Secret(postgres_url))
     yield journal
     journal.close()
 
@@ -291,7 +292,7 @@ def wait_for_server(url: str) -> None:
 
 def test_pooler_in_transaction_mode(pgbouncer_url: str) -> None:
     """Through PgBouncer in transaction mode 200 of 200 claims of 20 threads are written, and every method works."""
-    journal = PostgresJournal(pgbouncer_url)
+    journal = PostgresJournal(Secret(pgbouncer_url))
     with ThreadPoolExecutor(20) as pool:
         results = [pool.submit(journal.claim, make_claim()) for _ in range(200)]
     assert [result.result().match for result in results] == ["claimed"] * 200

@@ -18,7 +18,7 @@ from limits.storage import storage_from_string
 from gateway.app import SystemClock
 from gateway.resilience import create_rate_limiter, redis_rate_limiter
 from gateway.resilience.redis_rate_limiter import RedisRateLimiter
-from gateway.settings import ConfigurationError
+from gateway.settings import ConfigurationError, Secret
 from tests.conftest import VirtualClock
 
 pytestmark = pytest.mark.loopback
@@ -64,7 +64,7 @@ class Fallback:
 
 def with_fallback(url: str, clock: VirtualClock) -> tuple[RedisRateLimiter, Fallback]:
     fallback = Fallback()
-    return RedisRateLimiter(url, fallback, clock), fallback
+    return RedisRateLimiter(Secret(url), fallback, clock), fallback
 
 
 def test_all_processes_share_one_count(redis: RedisServer) -> None:

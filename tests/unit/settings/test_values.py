@@ -104,7 +104,9 @@ def test_a_region_determines_the_addresses(read: Read) -> None:
     """documented: projectman.md §7: the service's and IAM's addresses follow from the region."""
     signed = read(_PM + "region = 'cn-north-4'", SECRET="hush").backends[0].options
     assert signed.base_url == "https://projectman-ext.cn-north-4.myhuaweicloud.com"
-    assert signed.auth == AccessKey(access_key="AK", secret_key=Secret("hush"), security_token=None, iam_project_id="")
+    assert signed.auth == AccessKey(
+        access_key=Secret("AK"), secret_key=Secret("hush"), security_token=None, iam_project_id=""
+    )
     token = """
         [backends.pm]
         type = "projectman"
