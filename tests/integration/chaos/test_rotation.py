@@ -123,8 +123,8 @@ class RotationTestbed:
                 yield
             finally:
                 stop.set()
-            for future in futures:
-                future.result()
+                for future in futures:
+                    future.result()
 
     def failures(self) -> list[Any]:
         """Return the responses that are no success."""
