@@ -141,7 +141,7 @@ class Capabilities:
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     mode: ConnectionMode = "read_write"
-    read_only_retry_after: float = 60.0  # what a write is told while the connection is read-only; seconds
+    read_only_retry_after: float = 60.0  # of a write while the connection is read-only; seconds
 
     @cached_property
     def fields(self) -> Mapping[str, FieldSpec]:

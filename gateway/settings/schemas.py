@@ -44,7 +44,7 @@ class BackendConfig:
     name: str
     type: str
     mode: ConnectionMode = "read_write"
-    retry_after_seconds: float = 60.0  # what writes are told while the mode is read_only
+    retry_after_seconds: float = 60.0  # of a write while the mode is read_only
     options: Any
 
 
