@@ -52,6 +52,7 @@ class RotatingCredentials:
         `backoff_seconds` is how long a refused version is not sent again, unless the error states a time.
         """
         self._secrets = tuple(secrets)
+        self._can_change = any(secret.can_change for secret in secrets)
         self._clock = clock
         self._backoff_seconds = backoff_seconds
         self._is_rejection = is_rejection
@@ -101,7 +102,7 @@ class RotatingCredentials:
     def _choose(self, call: CallContext) -> Version:
         """Return the version to send; wait while another request tries the only one that may be sent."""
         accepted = self._accepted
-        if self._read() == accepted and accepted not in self._rejections:
+        if accepted not in self._rejections and not (self._can_change and self._read() != accepted):
             return accepted
         with self._condition:
             while (version := self._select()) is None:
