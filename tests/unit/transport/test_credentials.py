@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -255,6 +256,8 @@ def _refuse_together(backend: Backend, count: int) -> tuple[int, int]:
     def exchange(version: Version) -> str:
         if version == ("old",):
             barrier.wait(timeout=10)
+        else:
+            time.sleep(0.1)  # the others come and wait
         return backend.exchange(version)
 
     def run(_: int) -> bool:
