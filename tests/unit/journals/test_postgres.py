@@ -354,7 +354,7 @@ def test_new_connections_use_the_login_in_the_file(
 ) -> None:
     """User and password are read again, at once if the server refuses them; host and database stay those of the start.
 
-    A server that refuses an unchanged password is asked once.
+    With an unchanged password there is one attempt.
     """
     logins: list[dict[str, Any]] = []
 
