@@ -31,7 +31,7 @@ from gateway.resilience import RetryingBackend, create_rate_limiter
 from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
 from gateway.telemetry import logging_config
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.redaction import Redactor, collect_secrets
+from gateway.telemetry.redaction import Redactor, find_secrets
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.tracing import create_tracer
 from gateway.transport import create_json_fetcher
@@ -86,12 +86,14 @@ def create_app(settings: Settings) -> WsgiApp:
 
     No backend is contacted before a thread runs: the reconciler may look up creates left over from earlier.
     """
-    redactor = Redactor(collect_secrets(settings))
+    redactor = Redactor()
+    for secret in find_secrets(settings):
+        redactor.follow(secret)
     logging_config.configure(redactor)
     tracer = create_tracer(os.environ)
     runtime = SystemRuntime()
-    limiter = create_rate_limiter(settings.limits.storage.value, runtime)
-    journal = create_journal(settings.journal_url.value)
+    limiter = create_rate_limiter(settings.limits.storage, runtime)
+    journal = create_journal(settings.journal_url)
     metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
@@ -157,6 +159,8 @@ def _create_backends(
             backend_types[config.type].create_backend(config.name, config.options, clock, services),
             clock,
             record_seen=known_modules.record,
+            mode=config.mode,
+            read_only_retry_after=config.retry_after_seconds,
         )
         for config in settings.backends
     }

@@ -42,6 +42,7 @@ HTTP_STATUS: Final = {
     "backend_error": 502,
     "backend_misconfigured": 502,
     "backend_permission_denied": 403,
+    "backend_read_only": 503,
     "backend_rejected_credentials": 502,
     "backend_reply_invalid": 502,
     "backend_timeout": 504,

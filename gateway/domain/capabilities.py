@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
-from gateway.domain.errors import FieldError
+from gateway.domain.errors import BackendReadOnly, ErrorContext, FieldError
 from gateway.domain.lookup import LookupKind
 from gateway.domain.messages import Message, message
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
@@ -22,6 +22,8 @@ WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" +
 #: The largest id of both backends: a signed 64-bit integer.
 INT64_MAX: Final = 2**63 - 1
 
+#: Whether a connection accepts writes.
+ConnectionMode = Literal["read_write", "read_only"]
 FieldType = Literal["string", "integer", "boolean", "scalar", "owners"]
 #: An operation in which a field can be written.
 WriteOperation = Literal["create", "update"]
@@ -145,6 +147,8 @@ class Capabilities:
     reads_before: frozenset[Literal["update", "delete"]] = frozenset()  # the writes before which the module is read
     limits: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    mode: ConnectionMode = "read_write"
+    read_only_retry_after: float = 60.0  # of a write while the connection is read-only; seconds
 
     @cached_property
     def fields(self) -> Mapping[str, FieldSpec]:
@@ -178,6 +182,15 @@ class Capabilities:
         }
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def check_writable(self) -> None:
+        """Raise BackendReadOnly if the connection is read-only. Call it before anything is claimed, read or sent."""
+        if self.mode == "read_only":
+            raise self.read_only_error()
+
+    def read_only_error(self) -> BackendReadOnly:
+        """Return the error of a write while the connection is read-only."""
+        return BackendReadOnly(context=ErrorContext(retry_after=self.read_only_retry_after))
 
     def validate(self, values: Mapping[str, Any], operation: WriteOperation) -> list[FieldError]:
         """Return an error for each rule that a request breaks; `values` has its fields, by public name."""

@@ -16,7 +16,7 @@ GatewayError
 │   └── BackendPermissionDenied, BackendRejectedCredentials, BackendMisconfigured, BackendError, RateLimited
 ├── Unavailable                    no answer was possible; nothing was applied
 │   ├── BackendUnavailable, BackendTimeout, BackendReplyInvalid, CircuitOpen, Overloaded
-│   └── JournalUnavailable, Draining
+│   └── BackendReadOnly, JournalUnavailable, Draining
 └── UnknownOutcome                 the change may have been applied
     └── OutcomeUnknown, OutcomeAmbiguous, Internal
 """
@@ -464,6 +464,14 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
     title = "Too many calls are waiting for this backend"
+    retryable = True
+
+
+class BackendReadOnly(Unavailable):
+    """The operator has set the connection to read only, and the write was not sent. Retry after Retry-After."""
+
+    code = "backend_read_only"
+    title = "The connection is read-only"
     retryable = True
 
 

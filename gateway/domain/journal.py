@@ -79,6 +79,10 @@ class Journal(ChangeJournal, Protocol):
         """
         ...
 
+    def find_conflict(self, claim: Claim) -> ClaimResult | None:
+        """Return what `claim` would find in the way, without writing anything; None if it would succeed."""
+        ...
+
     def add_alias(self, claim: Claim, operation_id: str) -> None:
         """Make the key of a claim, or without a key its request, stand for another operation from now on."""
         ...

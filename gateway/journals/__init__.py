@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.journals.sqlite import SqliteJournal
+from gateway.settings import Secret
 
 if TYPE_CHECKING:
     from gateway.domain.journal import Journal
@@ -20,14 +21,17 @@ _MEMORY: Final = ":memory:"
 _POSTGRES: Final = "postgresql://"
 
 
-def create_journal(url: str) -> Journal:
+def create_journal(secret: Secret | str) -> Journal:
     """Return the journal of a URL; it connects at its first use. Raises ValueError if `check_url` finds an error."""
+    url = secret if isinstance(secret, str) else secret.value
     if error := check_url(url):
         raise ValueError(error)
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
         return SqliteJournal(None if path == _MEMORY else Path(path))
-    journal: Journal = import_module("gateway.journals.postgres").PostgresJournal(url)
+    journal: Journal = import_module("gateway.journals.postgres").PostgresJournal(
+        Secret(secret) if isinstance(secret, str) else secret
+    )
     return journal
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -45,8 +45,10 @@ class TimeoutConnection(psycopg.Connection[tuple[Any, ...]]):
 class ConnectionPool:
     """The connections of one process, at most ten."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: Callable[[], str], reread: Callable[[], None]) -> None:
+        """`conninfo` returns the parameters of a new connection; `reread` looks whether its password has changed."""
         self._conninfo = conninfo
+        self._reread = reread
         self._idle: deque[TimeoutConnection] = deque()
         self._permits = threading.BoundedSemaphore(_MAX_SIZE)
 
@@ -77,9 +79,19 @@ class ConnectionPool:
             if not _is_stale(connection):
                 return connection
             connection.close()
+        conninfo = self._conninfo()
+        try:
+            return self._connect(conninfo)
+        except psycopg.OperationalError:
+            self._reread()
+            if (changed := self._conninfo()) == conninfo:
+                raise
+            return self._connect(changed)
+
+    def _connect(self, conninfo: str) -> TimeoutConnection:
         # Parameters are bound here, not by the server: several statements are one message, and none is prepared, which
         # a pooler in transaction mode does not support.
-        return TimeoutConnection.connect(self._conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor)
+        return TimeoutConnection.connect(conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor)
 
     def _release(self, connection: TimeoutConnection, *, has_failed: bool) -> None:
         """Keep a connection for reuse; after a failure close it and all idle ones: the server may have gone away."""

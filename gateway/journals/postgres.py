@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import ClassVar, Final
@@ -20,6 +20,7 @@ from gateway.journals.pg_pool import ConnectionPool, Cursor, TimeoutConnection
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import SqlJournal
 from gateway.journals.sql_changes import Execute, Parameters
+from gateway.settings import Secret
 
 # Defaults that a URL can override.
 _SETTINGS: Final = {
@@ -67,8 +68,9 @@ class PostgresJournal(SqlJournal):
     next_number: ClassVar[str] = "nextval('operation_numbers')"
     last_number: ClassVar[str] = "(SELECT last_value FROM operation_numbers)"
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo("", **{**_SETTINGS, **conninfo_to_dict(url)})
+    def __init__(self, url: Secret) -> None:
+        self._url = url
+        self._settings = {**_SETTINGS, **conninfo_to_dict(url.value)}
         self._states: dict[int, _ProcessState] = {}
 
     def close(self) -> None:
@@ -106,14 +108,23 @@ class PostgresJournal(SqlJournal):
 
     def _state(self) -> _ProcessState:
         pid = os.getpid()
-        return self._states.get(pid) or self._states.setdefault(pid, _ProcessState(self._conninfo))
+        return self._states.get(pid) or self._states.setdefault(pid, _ProcessState(self._conninfo, self._url.reread))
+
+    def _conninfo(self) -> str:
+        """Return the parameters of a new connection, with user and password as they are in the URL now.
+
+        Host and database stay those of the start: the processes of a gateway must not use two databases at once.
+        """
+        current = conninfo_to_dict(self._url.value)
+        login = {name: value for name, value in current.items() if name in {"user", "password"}}
+        return make_conninfo("", **{**self._settings, **login})
 
 
 class _ProcessState:
     """A process's connections, and whether it has checked the schema."""
 
-    def __init__(self, conninfo: str) -> None:
-        self.pool = ConnectionPool(conninfo)
+    def __init__(self, conninfo: Callable[[], str], reread: Callable[[], None]) -> None:
+        self.pool = ConnectionPool(conninfo, reread)
         self.schema_checked = False
 
 

@@ -47,6 +47,10 @@ class SqlJournal(SqlChangeJournal):
                 return conflict
         raise JournalUnavailable(message("journal_contention"))
 
+    def find_conflict(self, claim: Claim) -> ClaimResult | None:
+        """Return the first conflict of a claim that is not made."""
+        return self._read_conflicts(claim, row_mapping.claim_params(claim))[0]
+
     def get(self, operation_id: str) -> Operation | None:
         """Return an operation, or None if it does not exist."""
         rows = self._read(queries.GET, {"id": operation_id})
@@ -178,24 +182,31 @@ class SqlJournal(SqlChangeJournal):
         Removes what made the insert fail without being a conflict: a request deduplication entry that has expired or
         whose module has been changed, and an alias that is not valid any more.
         """
+        conflict, void_ids = self._read_conflicts(claim, parameters)
+        for operation_id in void_ids:
+            self._execute_write(queries.CLEAR_DEDUP, {"id": operation_id})
+            self._execute_write(queries.DELETE_MEMORY_ALIAS, parameters)
+        if conflict is None:
+            self._execute_write(queries.DELETE_INVALID_ALIASES, parameters)
+        return conflict
+
+    def _read_conflicts(self, claim: Claim, parameters: Parameters) -> tuple[ClaimResult | None, Sequence[str]]:
+        """Return the first conflict of a claim, and the operations whose request deduplication entry is void."""
         conflicts: dict[ClaimMatch, Operation] = {}
+        void_ids: list[str] = []
         for row in self._read(queries.FIND_CONFLICTS, parameters):
             digests, is_memory_void, operation = row[:3], row[3], row_mapping.operation_from_row(row[4:])
             if operation.claim.id == claim.id:  # inserted by an earlier attempt whose response was lost
-                return ClaimResult("claimed", operation)
+                return ClaimResult("claimed", operation), ()
             for (match, column), digest in zip(_CONFLICT_COLUMNS, digests, strict=True):
                 if digest is None or digest != parameters[column]:
                     continue
                 if match == "memory" and is_memory_void:
-                    self._execute_write(queries.CLEAR_DEDUP, {"id": operation.claim.id})
-                    self._execute_write(queries.DELETE_MEMORY_ALIAS, parameters)
+                    void_ids.append(operation.claim.id)
                 else:
                     conflicts.setdefault(match, operation)
-        if not conflicts:
-            self._execute_write(queries.DELETE_INVALID_ALIASES, parameters)
-        return next(
-            (ClaimResult(match, conflicts[match]) for match, _ in _CONFLICT_COLUMNS if match in conflicts), None
-        )
+        first = (ClaimResult(match, conflicts[match]) for match, _ in _CONFLICT_COLUMNS if match in conflicts)
+        return next(first, None), void_ids
 
 
 def _list_conditions(operation_filter: OperationFilter) -> Iterator[Mapping[str, str]]:

@@ -140,13 +140,14 @@ def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_i
 
 def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
     """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
+    checks = (*_check_mode(backend), PreflightCheck("rules"))
     with unavailable_before_write():
         error = _check_target(backend, draft, call)
         if error is not None:
-            return (PreflightCheck("rules"), PreflightCheck("place", error))
+            return (*checks, PreflightCheck("place", error))
         existing = next(iter(backend.find_by_natural_key(draft, call)), None)
     return (
-        PreflightCheck("rules"),
+        *checks,
         PreflightCheck("place"),
         PreflightCheck("name_free", _already_exists_error(existing) if existing else None),
     )
@@ -205,6 +206,12 @@ def _already_exists_error(existing: Module, conflict: ModuleAlreadyExists | None
     key = "name_taken_in_parent" if existing.parent else "name_taken_in_scope"
     detail = message(key, name=existing.name, parent=existing.parent, scope=existing.scope)
     return ModuleAlreadyExists(detail, existing=existing.id, context=conflict.context if conflict else NO_CONTEXT)
+
+
+def _check_mode(backend: Backend) -> tuple[PreflightCheck, ...]:
+    """Return the check of a connection that is read-only; any other has none."""
+    is_read_only = backend.capabilities.mode == "read_only"
+    return (PreflightCheck("writable", backend.capabilities.read_only_error()),) if is_read_only else ()
 
 
 def _check_target(backend: Backend, draft: ModuleDraft, call: CallContext) -> GatewayError | None:

@@ -107,6 +107,8 @@ class Provisioner:
                 raise Draining
             # The deadline counts from before the claim: a process that was suspended since then sends nothing.
             send_deadline = self.runtime.monotonic() + backend.capabilities.hard_timeout_seconds
+            if backend.capabilities.mode == "read_only":
+                return self._join_only(backend, self._new_claim(backend, request, call))
             existing = probe(backend, request, call)
             claim = self._new_claim(backend, request, call)
             result = self._claim(claim)
@@ -116,13 +118,27 @@ class Provisioner:
                 create_call = call.for_create(claim.id, send_deadline)
                 return result, self._start_send(backend, request, create_call, call, existing)
             if _is_same_create(claim, result):
-                if result.match == "name":  # from now on, the key or request id of this request replays the result
-                    self.journal.add_alias(claim, operation.claim.id)
-                return result, self._in_flight.get(operation.claim.id)
+                return self._join(claim, result)
             _refuse_other_content(claim, result, call)
             operation = self._wait_until_ended(operation, call, may_look_up=_is_window_over)
             if operation.state.is_active:
                 raise CreateInProgress
+
+    def _join_only(self, backend: Backend, claim: Claim) -> tuple[ClaimResult, _InFlightCreate | None]:
+        """Join the requester's own operation of the same create, without a claim; raises BackendReadOnly."""
+        result = self.journal.find_conflict(claim)
+        if result is not None and _is_same_create(claim, result):
+            return self._join(claim, result)
+        if result is not None and result.match == "key":
+            raise IdempotencyKeyReused
+        raise backend.capabilities.read_only_error()
+
+    def _join(self, claim: Claim, result: ClaimResult) -> tuple[ClaimResult, _InFlightCreate | None]:
+        """Return the operation that a claim found, and its send if this process makes it."""
+        operation_id = result.operation.claim.id
+        if result.match == "name":  # from now on, the key or request id of this request replays the result
+            self.journal.add_alias(claim, operation_id)
+        return result, self._in_flight.get(operation_id)
 
     def _claim(self, claim: Claim) -> ClaimResult:
         """Claim; if the journal fails, the claim may be committed all the same, and is withdrawn in the background."""

@@ -66,6 +66,7 @@ class ChangeService:
         With `if_match`, raises PreconditionFailed unless the module has one of these etags. The check holds: no other
         change that goes through the gateway is sent between it and this one.
         """
+        backend.capabilities.check_writable()
         patch = backend.capabilities.normalize(patch)
         if patch.is_empty:
             with unavailable_before_write():
@@ -97,6 +98,7 @@ class ChangeService:
 
         `if_match` is that of `update`; it concerns the module itself, and is checked before a descendant is deleted.
         """
+        backend.capabilities.check_writable()
         with unavailable_before_write():
             descendants = backend.descendants(ref, call)
             if descendants and cascade and if_match is not None:

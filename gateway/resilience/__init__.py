@@ -8,17 +8,19 @@ from gateway.domain.backend import RateLimiter
 from gateway.domain.runtime import Clock
 from gateway.resilience.memory_rate_limiter import MovingWindowLimiter
 from gateway.resilience.retry import RetryingBackend
+from gateway.settings import Secret
 
 __all__ = ["RetryingBackend", "create_rate_limiter"]
 
 
-def create_rate_limiter(url: str, clock: Clock) -> RateLimiter:
-    """Return a rate limiter: for this process (memory://), or in Redis for all processes.
+def create_rate_limiter(secret: Secret | str, clock: Clock) -> RateLimiter:
+    """Return the rate limiter of a URL: for this process (memory://), or in Redis for all processes.
 
     It connects at its first use. Raises ConfigurationError if the Redis client is not installed.
     """
     memory_limiter = MovingWindowLimiter(clock)
-    if url == "memory://":
+    url = Secret(secret) if isinstance(secret, str) else secret
+    if url.value == "memory://":
         return memory_limiter
     module = import_module("gateway.resilience.redis_rate_limiter")  # with its library, only if Redis is used
     redis_limiter: RateLimiter = module.RedisRateLimiter(url, memory_limiter, clock)

@@ -20,7 +20,7 @@ from limits.strategies import MovingWindowRateLimiter
 from gateway.domain.backend import RateLimiter
 from gateway.domain.runtime import Clock
 from gateway.resilience.memory_rate_limiter import to_window
-from gateway.settings import ConfigurationError
+from gateway.settings import ConfigurationError, Secret
 
 _log: Final = logging.getLogger("gateway.resilience")
 #: For a connection to Redis and for a response, in seconds.
@@ -40,14 +40,9 @@ class RedisRateLimiter:
     429, which the gateway handles. Refusing requests instead would make Redis a hard dependency.
     """
 
-    def __init__(self, url: str, fallback: RateLimiter, clock: Clock) -> None:
-        try:
-            storage = storage_from_string(
-                url, wrap_exceptions=True, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
-            )
-        except MissingDependency:
-            raise ConfigurationError(["limits.storage: needs the extra `redis`, which is not installed"]) from None
-        self._strategy: Final = MovingWindowRateLimiter(storage)
+    def __init__(self, url: Secret, fallback: RateLimiter, clock: Clock) -> None:
+        self._url: Final = url
+        self._connected = url.value, _create_strategy(url.value)
         self._fallback: Final = fallback
         self._clock: Final = clock
         self._retry_at = -math.inf
@@ -65,10 +60,13 @@ class RedisRateLimiter:
     def _acquire_in_redis(self, key: str, per_second: float) -> float:
         max_requests, seconds = to_window(per_second)
         item = RateLimitItemPerSecond(max_requests, seconds)
-        if self._strategy.hit(item, key):
+        url, strategy = self._connected
+        if url != (current := self._url.value):  # its password has changed
+            self._connected = _, strategy = current, _create_strategy(current)
+        if strategy.hit(item, key):
             return 0.0
         # reset_time is the wall-clock time when the oldest request leaves the window.
-        return max(self._strategy.get_window_stats(item, key).reset_time - time.time(), _MIN_WAIT)
+        return max(strategy.get_window_stats(item, key).reset_time - time.time(), _MIN_WAIT)
 
     def _start_backoff(self, error: StorageError) -> None:
         """Do not use Redis for a while; log the error, but not more than once a minute."""
@@ -78,3 +76,13 @@ class RedisRateLimiter:
             self._log_at = now + _LOG_INTERVAL
             fields = {"error": type(error.storage_error).__name__}  # the error's text may contain the URL's password
             _log.warning("Redis unavailable, using per-process rate limits", extra={"fields": fields})
+
+
+def _create_strategy(url: str) -> MovingWindowRateLimiter:
+    try:
+        storage = storage_from_string(
+            url, wrap_exceptions=True, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
+        )
+    except MissingDependency:
+        raise ConfigurationError(["limits.storage: needs the extra `redis`, which is not installed"]) from None
+    return MovingWindowRateLimiter(storage)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from gateway.domain.backend import Backend, CallContext, ConnectionState
+from gateway.domain.capabilities import ConnectionMode
 from gateway.domain.errors import BackendTimeout, BackendUnavailable, GatewayError, RateLimited
 from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Page
@@ -60,8 +62,13 @@ class RetryingBackend:
         *,
         record_seen: Callable[[Iterable[Module]], None] = lambda _modules: None,
         random: Callable[[], float] = random.random,
+        mode: ConnectionMode = "read_write",
+        read_only_retry_after: float = 60.0,
     ) -> None:
-        """`record_seen` is called with the modules of each read before it returns; `random` returns 0 up to 1."""
+        """`record_seen` is called with the modules of each read before it returns; `random` returns 0 up to 1.
+
+        The last two are settings of the connection that its adapter does not know; they become capabilities.
+        """
         self.name: Final = backend.name
         # These methods are not retried.
         self.scope_of: Final = backend.scope_of
@@ -69,7 +76,7 @@ class RetryingBackend:
         self.create: Final = backend.create
         self.descendants: Final = backend.descendants
         self.delete: Final = backend.delete
-        self.capabilities: Final = backend.capabilities
+        self.capabilities: Final = replace(backend.capabilities, mode=mode, read_only_retry_after=read_only_retry_after)
         self._backend: Final = backend
         self._clock: Final = clock
         self._record_seen: Final = record_seen

@@ -27,6 +27,7 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
         self.idle_connections: set[Any] = set()  # gevent's sockets on which no request is being served
         # After SIGTERM, for `deregister_seconds`: /readyz answers 503 and everything else is served as before.
         self.deregistering = False
+        self.has_closed_idle = False
         self.deregister_seconds = read_environment(os.environ).deregister_seconds
 
     def init_process(self) -> None:
@@ -75,17 +76,27 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
             gevent.spawn_later(self.deregister_seconds, self.start_drain)
 
     def start_drain(self) -> None:
-        """Refuse new creates and end gunicorn's main loop, which closes the listening sockets."""
-        self.wsgi.extensions["provisioner"].draining = True
+        """End gunicorn's main loop, which closes the listening sockets within a second.
+
+        Until then everything is served as before: after a reload the new workers share these sockets, and a create that
+        comes to this one must not fail.
+        """
         self.alive = False
 
     def notify(self) -> None:
-        """Report to gunicorn that the worker is alive (every second); while it ends, close idle connections."""
+        """Report to gunicorn that the worker is alive (every second).
+
+        While it ends, with its listening sockets closed, close idle connections; a second later, refuse new creates.
+        """
         super().notify()
-        if not self.alive:
-            for client in self.idle_connections:
-                with suppress(OSError):  # the client may have closed it in the meantime
-                    _shut_down_input(client)
+        if self.alive:
+            return
+        for client in self.idle_connections:
+            with suppress(OSError):  # the client may have closed it in the meantime
+                _shut_down_input(client)
+        if self.has_closed_idle:
+            self.wsgi.extensions["provisioner"].draining = True
+        self.has_closed_idle = True
 
 
 def _shut_down_input(client: Any) -> None:

@@ -12,11 +12,14 @@ from typing import Any, ClassVar, Final
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validate
 from marshmallow.experimental.context import Context
 
+from gateway.settings.secret import FileSecret, Secret
+
 _ErrorMessages = dict[str, str | list[Any] | dict[Any, Any]]
 #: How long after a lost reply a backend may still apply a create: a transaction of CMDB is committed within 120 s. For
 #: ProjectMan no time is documented, and the same is assumed.
 _COMMIT_SECONDS: Final = 120
-_REFERENCE_PREFIXES: Final = ("env:", "file:")
+_FILE_PREFIX: Final = "file:"
+_REFERENCE_PREFIXES: Final = ("env:", _FILE_PREFIX)
 _PORT_PATTERN: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
 _URL_PATTERN: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/[A-Za-z0-9._~/-]*)?"
 
@@ -32,13 +35,6 @@ class ConfigurationError(Exception):
 def _escape_unprintable(text: str) -> str:
     """Return the text as one line: characters that cannot be printed are replaced by escape sequences."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A string that `repr` does not show."""
-
-    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +191,10 @@ def _check_ca_file(path: str) -> None:
 
 
 class SecretText(fields.Field[Secret]):
-    """A text that is loaded as a Secret; with `warn_if_literal`, one that is no reference causes a warning."""
+    """A text that is loaded as a Secret; with `warn_if_literal`, one that is no reference causes a warning.
+
+    A reference to a file is loaded as a FileSecret, which applies the field's rules to each new content of the file.
+    """
 
     default_error_messages: _ErrorMessages = Text.default_error_messages
 
@@ -212,11 +211,21 @@ class SecretText(fields.Field[Secret]):
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ARG002 - marshmallow's signature
+        context = LoadContext.current()
+        if isinstance(value, str) and value.startswith(_FILE_PREFIX):
+            return FileSecret(value.removeprefix(_FILE_PREFIX), lambda: self._load(value, context))
         secret = Secret(self._text_field.deserialize(value))
         if self._warn_if_literal and not value.startswith(_REFERENCE_PREFIXES):
-            context = LoadContext.current()
             context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")
         return secret
+
+    def _load(self, reference: str, context: LoadContext) -> str:
+        """Return the text that a reference stands for now; raises ValidationError if the field refuses it."""
+        with context.activate():
+            text = self._text_field.deserialize(reference)
+            for validator in self.validators:
+                validator(Secret(text))
+        return str(text)
 
 
 class SettleSeconds(fields.Field[float]):

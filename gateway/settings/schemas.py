@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, fields, missing, validates_schema
 
+from gateway.domain.capabilities import ConnectionMode
 from gateway.settings.callers import AuthConfig, AuthSchema, CallerSchema, bind_address
 from gateway.settings.fields import (
     Choice,
@@ -21,12 +22,12 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
-    Secret,
     SecretText,
     SettingsSchema,
     Table,
     Text,
 )  # fmt: skip
+from gateway.settings.secret import Secret
 
 _CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 #: Browsers leave out the default port of the scheme.
@@ -43,6 +44,8 @@ class BackendConfig:
 
     name: str
     type: str
+    mode: ConnectionMode = "read_write"
+    retry_after_seconds: float = 60.0  # of a write while the mode is read_only
     options: Any
 
 
@@ -124,6 +127,13 @@ class _RateLimitSchema(SettingsSchema):
     )
 
 
+class _ConnectionSchema(SettingsSchema):
+    """The settings that a connection of every type has."""
+
+    mode = Choice(("read_write", "read_only"))
+    retry_after_seconds = Number()
+
+
 class _BackendTables(NamedItems):
     """The tables [backends.NAME], each loaded by the schema of its type."""
 
@@ -131,8 +141,10 @@ class _BackendTables(NamedItems):
         """Return one connection; raises ValidationError with the errors of its name and its settings together."""
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        options: Any = None
+        options, common = None, dict[str, Any]()
         errors: dict[str | None, Any] = {}  # by key; None: of the whole table
+        settings = {key: setting for key, setting in value.items() if key != "type"}
+        common_settings = {key: settings.pop(key) for key in _ConnectionSchema().fields.keys() & settings.keys()}
         if not _CONNECTION_NAME.fullmatch(name):
             errors[None] = ["a connection's name is a lower-case letter, then at most 31 of a-z 0-9 -"]
         context = LoadContext.current()
@@ -141,14 +153,17 @@ class _BackendTables(NamedItems):
         except ValidationError as error:
             raise ValidationError({**errors, "type": error.messages}) from None
         try:
+            common = _ConnectionSchema().load(common_settings)
+        except ValidationError as error:
+            errors.update(error.messages_dict)
+        try:
             with replace(context, path=f"backends.{name}.").activate():  # for the warnings
-                schema = context.option_schemas[backend_type]()
-                options = schema.load({key: setting for key, setting in value.items() if key != "type"})
+                options = context.option_schemas[backend_type]().load(settings)
         except ValidationError as error:
             errors.update(error.messages_dict)
         if errors:
             raise ValidationError(errors)
-        return BackendConfig(name=name, type=backend_type, options=options)
+        return BackendConfig(name=name, type=backend_type, options=options, **common)
 
 
 class _ConfigurationSchema(SettingsSchema):

@@ -35,6 +35,8 @@ _PREFIX_LENGTH: Final = 2 * _WORD_LENGTH - 1
 _ENCODED_LENGTH: Final = 2 * _PREFIX_LENGTH
 #: The value of a secret extends to the first of these.
 _VALUE_TERMINATORS: Final = r"\s\"'\\<>,;&"
+#: How long a value that a secret no longer has is redacted, in seconds: a backend may still accept it.
+_OLD_VALUE_TTL: Final = 7 * 86_400.0
 _PASSWORD: Final = re.compile(r"://[^/?#\s@:]*:([^/?#\s@]+)@|\bpassword=([^&\s]+)")
 
 
@@ -60,6 +62,19 @@ class Redactor:
                 self._uses[secret] += 1
                 if self._uses[secret] == 1:
                     self._index_encodings(secret, 1)
+
+    def follow(self, secret: Secret) -> None:
+        """Redact a configured secret and each new value that it gets; an old value stays redacted for a week."""
+        for part in _secret_parts(secret.value):
+            self.add(part)
+        secret.on_change(self._replace)
+
+    def _replace(self, old: str, new: str) -> None:
+        for part in _secret_parts(new):
+            self.add(part)
+        for part in _secret_parts(old):
+            self.add_temporary(part, _OLD_VALUE_TTL)
+            self.remove(part)
 
     def remove(self, secret: str) -> None:
         """Undo one `add`; without one, do nothing."""
@@ -152,17 +167,23 @@ class Redactor:
 
 
 def collect_secrets(settings: Any) -> Iterator[str]:
-    """Yield the secrets in settings (dataclasses, sequences, mappings); of a URL, only the password."""
+    """Yield the values of the secrets in settings; of a URL, only the password."""
+    for secret in find_secrets(settings):
+        yield from _secret_parts(secret.value)
+
+
+def find_secrets(settings: Any) -> Iterator[Secret]:
+    """Yield the secrets in settings (dataclasses, sequences, mappings)."""
     if isinstance(settings, Secret):
-        yield from _secret_parts(settings.value)
+        yield settings
     elif is_dataclass(settings):
         for field in fields(settings):
-            yield from collect_secrets(getattr(settings, field.name))
+            yield from find_secrets(getattr(settings, field.name))
     elif isinstance(settings, Mapping):
-        yield from collect_secrets(tuple(settings.values()))
+        yield from find_secrets(tuple(settings.values()))
     elif isinstance(settings, tuple | list | set | frozenset):
         for item in settings:
-            yield from collect_secrets(item)
+            yield from find_secrets(item)
 
 
 def _secret_parts(value: str) -> Iterator[str]:

@@ -77,7 +77,7 @@ def test_a_name_that_a_template_would_replace_is_refused(build: Callable[..., Fl
                 }
             ]
         preview = create(client, "?validate_only=true", attributes={"service_template_id": 100}).get_json()
-        assert (preview["would"], preview["checks"][-1]["code"]) == ("conflict", "validation_failed")
+        assert (preview["would"], preview["checks"][-1]["code"]) == ("refuse", "validation_failed")
         assert client.get("/modules?backend=cmdb&scope=1&parent=10").get_json()["modules"] == []
         created = create(client, name="st", attributes={"service_template_id": 100})
         assert (created.status_code, created.get_json()["name"]) == (201, "st")

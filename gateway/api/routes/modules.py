@@ -31,7 +31,7 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import Outcome
+from gateway.domain.errors import ModuleAlreadyExists, Outcome
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
 from gateway.provisioning.create import CreateRequest
@@ -192,7 +192,9 @@ def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
 def serialize_preview(checks: tuple[create.PreflightCheck, ...]) -> dict[str, Any]:
     """Return what a create would do in the public format."""
     language = get_language()
-    would = "create" if all(check.error is None for check in checks) else "conflict"
+    errors = [check.error for check in checks if check.error is not None]
+    is_refused = any(not isinstance(error, ModuleAlreadyExists) for error in errors)
+    would = "refuse" if is_refused else "conflict" if errors else "create"
     document: dict[str, Any] = _PREVIEW.dump(
         {"would": would, "checks": [serialize_check(check, language) for check in checks]}
     )

@@ -107,7 +107,7 @@ class ProblemSchema(Schema):
 class CheckSchema(Schema):
     """One check of a preview."""
 
-    check = fields.String(required=True, metadata={"enum": ["rules", "place", "name_free"]})
+    check = fields.String(required=True, metadata={"enum": ["writable", "rules", "place", "name_free"]})
     passed = fields.Boolean(required=True)
     code = fields.String()
     detail = fields.String()
@@ -117,7 +117,7 @@ class CheckSchema(Schema):
 class PreviewSchema(Schema):
     """The expected result of a create."""
 
-    would = fields.String(required=True, metadata={"enum": ["create", "conflict"]})
+    would = fields.String(required=True, metadata={"enum": ["create", "conflict", "refuse"]})
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
@@ -178,6 +178,7 @@ class BackendSummarySchema(Schema):
     type = fields.String(required=True, attribute="capabilities.type")
     title = fields.String(required=True, attribute="capabilities.title")
     state = fields.String(required=True, metadata={"enum": ["unused", "reachable", "unreachable", "circuit_open"]})
+    mode = fields.String(required=True, attribute="capabilities.mode", metadata={"enum": ["read_write", "read_only"]})
 
 
 class BackendsSchema(Schema):

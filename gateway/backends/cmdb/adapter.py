@@ -44,18 +44,24 @@ _REF: Final = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([1-9][0-9]{0
 
 def create_backend(name: str, options: Options, clock: Clock, services: BackendServices = NO_SERVICES) -> Backend:
     """Create a connection to one CMDB."""
-    return CmdbBackend(name, options, UpstreamClient(options.limits, clock, name, services), services.metrics)
+    transport = UpstreamClient(options.limits, clock, name, services)
+    return CmdbBackend(name, options, transport, clock, services.metrics)
 
 
 class CmdbBackend:
     """One CMDB; implements Backend."""
 
     def __init__(
-        self, name: str, options: Options, transport: UpstreamClient, metrics: UpstreamMetrics | None = None
+        self,
+        name: str,
+        options: Options,
+        transport: UpstreamClient,
+        clock: Clock,
+        metrics: UpstreamMetrics | None = None,
     ) -> None:
         self.name: Final = name
         self.capabilities: Final = build_capabilities(options)
-        self._client = CmdbClient(name, options, transport, metrics)
+        self._client = CmdbClient(name, options, transport, clock, metrics)
         self._schema = build_module_schema(self.capabilities.attributes)
         self._search_fields = list(dict.fromkeys(field.data_key for field in self._schema.load_fields.values()))
 

@@ -16,7 +16,6 @@ class AuthHeaders:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._app_credentials = {"bk_app_code": options.app_code, "bk_app_secret": options.app_secret.value}
         self._common_headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -24,15 +23,22 @@ class AuthHeaders:
             "X-Bkcmdb-Language": "en",  # passed on by the API gateway
             **({"X-Bk-Tenant-Id": options.tenant_id} if options.tenant_id else {}),
         }
-        self._default_headers = self._build_headers({"bk_username": options.username})
+        self._default: tuple[str, Mapping[str, str]] = ("", {})  # a secret, and the headers for the connection's user
 
-    def headers(self, call: CallContext) -> Mapping[str, str]:
+    def headers(self, call: CallContext, app_secret: str) -> Mapping[str, str]:
         """Return the headers of a request; raises Unauthenticated if the caller's token is needed and missing."""
         if self._options.passthrough:
             if call.credential is None:
                 raise Unauthenticated(message("passthrough_credential_missing"))
-            return self._build_headers({"bk_token": call.credential})
-        return self._default_headers if call.user is None else self._build_headers({"bk_username": call.user})
+            return self._build_headers(app_secret, bk_token=call.credential)
+        if call.user is not None:
+            return self._build_headers(app_secret, bk_username=call.user)
+        secret, headers = self._default
+        if secret != app_secret:
+            headers = self._build_headers(app_secret, bk_username=self._options.username)
+            self._default = app_secret, headers
+        return headers
 
-    def _build_headers(self, user: Mapping[str, str]) -> Mapping[str, str]:
-        return {**self._common_headers, "X-Bkapi-Authorization": json.dumps({**self._app_credentials, **user})}
+    def _build_headers(self, app_secret: str, **user: str) -> Mapping[str, str]:
+        identity = {"bk_app_code": self._options.app_code, "bk_app_secret": app_secret, **user}
+        return {**self._common_headers, "X-Bkapi-Authorization": json.dumps(identity)}

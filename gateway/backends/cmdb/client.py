@@ -9,14 +9,18 @@ from typing import Any, Final, NamedTuple
 
 from gateway import json_codec
 from gateway.backends.cmdb.auth import AuthHeaders
-from gateway.backends.cmdb.errors import ERRORS, parse_failure
+from gateway.backends.cmdb.errors import ERRORS, is_app_rejected, parse_failure
 from gateway.backends.cmdb.options import Options
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import FieldError, ValidationFailed
 from gateway.domain.messages import message
+from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.transport.credentials import RotatingCredentials, Version
 
+#: How long a refused app secret is not sent again, in seconds; no lock is known that more attempts would cause.
+_REJECTED_BACKOFF: Final = 10.0
 _WRITES: Final = frozenset({"create", "update", "delete"})
 #: What topo_server answers to a path that it does not know; with IAM off the HTTP status is 200.
 _PLAIN_TEXT: Final = re.compile(rb"404: Page Not Found|405: Method Not Allowed")
@@ -101,12 +105,20 @@ class CmdbClient:
     """Sends the operations of one connection; raises a GatewayError for every response that is not a success."""
 
     def __init__(
-        self, name: str, options: Options, transport: UpstreamClient, metrics: UpstreamMetrics | None = None
+        self,
+        name: str,
+        options: Options,
+        transport: UpstreamClient,
+        clock: Clock,
+        metrics: UpstreamMetrics | None = None,
     ) -> None:
         self.transport: Final = transport
         self._name = name
         self._base_url = options.base_url
         self._auth = AuthHeaders(options)
+        self._credentials = RotatingCredentials(
+            (options.app_secret,), clock, backoff_seconds=_REJECTED_BACKOFF, is_rejection=is_app_rejected
+        )
         self._request_builders = _REQUEST_BUILDERS[options.route]
         self._metrics = metrics
 
@@ -115,15 +127,20 @@ class CmdbClient:
     ) -> tuple[UpstreamResponse, Any]:
         """Send one request; return the response and the `data` of its envelope."""
         parts = self._request_builders[operation](path, payload)
-        request = UpstreamRequest(
-            method=parts.method,
-            url=self._base_url + parts.path,
-            headers={**self._auth.headers(call), "X-Request-Id": call.request_id},
-            body=None if parts.body is None else json_codec.dumps(parts.body),
-            is_write=operation in _WRITES,
-        )
-        response = self.transport.send(request, call)
-        return response, unwrap_envelope(response, self._name, operation, self._metrics)
+        body = None if parts.body is None else json_codec.dumps(parts.body)
+
+        def exchange(secrets: Version) -> tuple[UpstreamResponse, Any]:
+            request = UpstreamRequest(
+                method=parts.method,
+                url=self._base_url + parts.path,
+                headers={**self._auth.headers(call, secrets[0]), "X-Request-Id": call.request_id},
+                body=body,
+                is_write=operation in _WRITES,
+            )
+            response = self.transport.send(request, call)
+            return response, unwrap_envelope(response, self._name, operation, self._metrics)
+
+        return self._credentials.run(exchange, call)
 
 
 def unwrap_envelope(

@@ -111,6 +111,8 @@ _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
         BackendError
     ),  # forms, authentication, components and non-JSON responses share this code
     "1306000:APP authentication failed": BackendRejectedCredentials,
+    "1306000:APP Secret verification failed": BackendRejectedCredentials,  # esb/bkcore/… validators.py
+    "1306000:Invalid APP Code": BackendRejectedCredentials,
     "1306000:User authentication failed": BackendRejectedCredentials,
     "1306000:bk_app_code": BackendRejectedCredentials,  # APP Code [bk_app_code] cannot be empty
     "1306000:bk_app_secret": BackendRejectedCredentials,
@@ -137,7 +139,8 @@ _ESB: Final[dict[str, type[GatewayError] | ErrorRule]] = {
 }
 
 _API_GATEWAY: Final[dict[str, type[GatewayError] | ErrorRule]] = {
-    "1640001": BackendRejectedCredentials,  # INVALID_ARGS: bk_app_code or bk_app_secret is incorrect
+    "1640001": BackendRejectedCredentials,  # INVALID_ARGS: also for users that cannot be authenticated
+    "1640001:bk_app_secret is incorrect": BackendRejectedCredentials,  # bk_app_code or bk_app_secret is incorrect
     "1640004": BackendRejectedCredentials,  # JWT_VERIFY_FAILED
     "1640100": BackendRejectedCredentials,  # UNAUTHORIZED
     "1640101": BackendRejectedCredentials,  # APP_VERIFY_FAILED
@@ -203,6 +206,19 @@ _NOT_CONNECTED: Final = {
     if code.isdigit() and code != "1306000" and isinstance(rule, ErrorRule) and rule.unknown_on_write
 }
 
+#: The refusals of the application's own credentials; others refuse the user of one request.
+_APP_REJECTED: Final = frozenset(
+    {
+        "1306000:APP authentication failed",
+        "1306000:APP Secret verification failed",
+        "1306000:Invalid APP Code",
+        "1306000:bk_app_code",
+        "1306000:bk_app_secret",
+        "1640001:bk_app_secret is incorrect",
+        "1640101",
+    }
+)
+
 ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD_ERRORS, **_NOT_CONNECTED})
 
 #: The language-independent words of messages: parameter names in quotes (CMDB) or brackets (ESB), and the fixed English
@@ -210,7 +226,7 @@ ERRORS: Final = ErrorTable({**_CMDB, **_ESB, **_API_GATEWAY, **_STATUS, **_FIELD
 _MESSAGE_WORD: Final = re.compile(
     r"\[(bk_\w+|data)\]|'([a-z_]+(?:/[a-z_]+)*)'"
     r"|((?:APP|User) authentication failed|valid user identity|user is not set|app is not verified"
-    r"|rewrite request failed)"
+    r"|rewrite request failed|APP Secret verification failed|Invalid APP Code|bk_app_secret is incorrect)"
 )
 #: The fixed texts of Go, nginx and bk-error-wrapper (API gateway) for a connection that was not established.
 _CONNECTION_REFUSED: Final = re.compile(
@@ -259,6 +275,12 @@ def parse_failure(
         retry_after=_retry_after(response),
         permission=permission if isinstance(permission, dict) else None,
     )
+
+
+def is_app_rejected(error: GatewayError) -> bool:
+    """Return whether CMDB's gateways have refused the application's code and secret; they relayed nothing then."""
+    failure = error.context.failure
+    return failure is not None and not _APP_REJECTED.isdisjoint(failure.lookup_keys())
 
 
 def duplicate_fields(message: str) -> frozenset[str]:

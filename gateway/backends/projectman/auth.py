@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, Final, Protocol
+from functools import lru_cache, partial
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from gateway.backends.projectman.errors import ERRORS, parse_failure
+from gateway.backends.projectman.errors import ERRORS, is_key_rejected, is_token_expired, parse_failure
 from gateway.backends.projectman.options import CREDENTIAL_HEADER, AccessKey, IamPassword, Options, Passthrough
 from gateway.backends.projectman.signature import authorization_header
 from gateway.domain.backend import CallContext
@@ -20,27 +20,34 @@ from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.domain.telemetry import UpstreamMetrics
 from gateway.transport import UpstreamClient, UpstreamRequest
+from gateway.transport.credentials import RotatingCredentials, Version
 
 _JSON_CONTENT_TYPE: Final = {"Content-Type": "application/json"}
 #: A token is replaced this many seconds before it expires, so that no request in flight outlives it.
 _REFRESH_MARGIN: Final = 600.0
 #: The delay before the next attempt, in seconds, if an early replacement fails.
 _RETRY_DELAY: Final = 30.0
-#: How long rejected credentials are not sent again, in seconds: repeated wrong passwords lock the user.
-_REJECTED_BACKOFF: Final = 300.0
+#: How long a refused password is not sent again, in seconds: repeated wrong passwords lock the user.
+_PASSWORD_BACKOFF: Final = 300.0
+#: The same for an access key, which more than five consecutive failures lock for five minutes.
+_KEY_BACKOFF: Final = 60.0
 #: The lifetime of a token without a readable expiry time, in seconds.
 _DEFAULT_LIFETIME: Final = 900.0
+
+
+_Result = TypeVar("_Result")
+#: Returns the headers that authorize a request, by method, URL and body.
+Authorize = Callable[[str, str, bytes], Mapping[str, str]]
 
 
 class UpstreamAuth(Protocol):
     """Authorizes requests to ProjectMan."""
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:
-        """Return the headers that authorize this request."""
-        ...
+    def run(self, exchange: Callable[[Authorize], _Result], call: CallContext) -> _Result:
+        """Return the result of an exchange; repeat it once if its credential is refused and there is another.
 
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:
-        """Replace the expired credential in `headers`; return False if there is no other."""
+        The API gateway refuses a credential before the service receives the request: a write can be sent again.
+        """
         ...
 
 
@@ -56,28 +63,31 @@ def create_auth(
 
 
 class AkSkAuth:
-    """Signs every request with an access key and a secret key, which do not expire."""
+    """Signs every request with an access key and a secret key, which do not expire but may be replaced."""
 
     def __init__(self, credentials: AccessKey, host: str, clock: Clock) -> None:
-        self._credentials = credentials
+        self._project_id = credentials.iam_project_id
         self._host = host
         self._clock = clock
+        secrets = (credentials.access_key, credentials.secret_key, credentials.security_token)
+        self._credentials = RotatingCredentials(
+            tuple(filter(None, secrets)), clock, backoff_seconds=_KEY_BACKOFF, is_rejection=is_key_rejected
+        )
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
+    def run(self, exchange: Callable[[Authorize], _Result], call: CallContext) -> _Result:
+        """Sign the request of an exchange."""
+        return self._credentials.run(lambda secrets: exchange(partial(self._sign, secrets)), call)
+
+    def _sign(self, secrets: Version, method: str, url: str, body: bytes) -> Mapping[str, str]:
         """Sign host, date, content type and, if configured, project and security token."""
-        credentials = self._credentials
+        access_key, secret_key, *security_token = secrets
         signed_headers = {**_JSON_CONTENT_TYPE, "Host": self._host, "X-Sdk-Date": _format_date(int(self._clock.now()))}
-        if credentials.iam_project_id:
-            signed_headers["X-Project-Id"] = credentials.iam_project_id
-        if credentials.security_token is not None:
-            signed_headers["X-Security-Token"] = credentials.security_token.value
-        key = (credentials.access_key, credentials.secret_key.value)
-        authorization = authorization_header(method, url, signed_headers, body, key=key)
+        if self._project_id:
+            signed_headers["X-Project-Id"] = self._project_id
+        if security_token:
+            signed_headers["X-Security-Token"] = security_token[0]
+        authorization = authorization_header(method, url, signed_headers, body, key=(access_key, secret_key))
         return {**signed_headers, "Authorization": authorization}
-
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - the signature is UpstreamAuth's
-        """Return False: a rejected signature means a wrong key."""
-        return False
 
 
 @lru_cache(maxsize=2)
@@ -88,15 +98,15 @@ def _format_date(seconds: int) -> str:
 class PassthroughAuth:
     """Sends the caller's token and stores nothing."""
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
-        """Return the caller's token; raises Unauthenticated if there is none."""
+    def run(self, exchange: Callable[[Authorize], _Result], call: CallContext) -> _Result:
+        """Send the caller's token; raises Unauthenticated if there is none."""
         if call.credential is None:
             raise Unauthenticated(message("passthrough_credential_missing"))
-        return {**_JSON_CONTENT_TYPE, CREDENTIAL_HEADER: call.credential}
+        return exchange(_with_token(call.credential))
 
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:  # noqa: ARG002 - the signature is UpstreamAuth's
-        """Return False: only the caller can obtain another token."""
-        return False
+
+def _with_token(token: str) -> Authorize:
+    return lambda _method, _url, _body: {**_JSON_CONTENT_TYPE, CREDENTIAL_HEADER: token}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +139,25 @@ class IamTokenAuth:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._token = _NO_TOKEN
-        self._credentials_rejected_until = 0.0
+        self._passwords = RotatingCredentials(
+            (credentials.password,),
+            clock,
+            backoff_seconds=_PASSWORD_BACKOFF,
+            is_rejection=lambda error: isinstance(error, BackendRejectedCredentials),
+        )
 
-    def headers(self, method: str, url: str, body: bytes, call: CallContext) -> Mapping[str, str]:  # noqa: ARG002 - the signature is UpstreamAuth's
-        """Return the token, after replacing it if it expires soon."""
+    def run(self, exchange: Callable[[Authorize], _Result], call: CallContext) -> _Result:
+        """Send the token; if it has expired, replace it, unless another request has replaced it already."""
         token = self._token  # read without the lock: it is replaced as a whole
         if token.refresh_at <= self._clock.now():
             token = self._refresh_early(token, call)
-        return {**_JSON_CONTENT_TYPE, CREDENTIAL_HEADER: token.value}
-
-    def refresh_rejected(self, headers: Mapping[str, str], call: CallContext) -> bool:
-        """Fetch a new token, unless another request has already replaced the rejected one; always returns True."""
-        self._refresh(call, lambda cached: cached.value == headers.get(CREDENTIAL_HEADER))
-        return True
+        try:
+            return exchange(_with_token(token.value))
+        except GatewayError as error:
+            if not is_token_expired(error):
+                raise
+        token = self._refresh(call, lambda cached: cached.value == token.value)
+        return exchange(_with_token(token.value))
 
     def _refresh_early(self, token: _CachedToken, call: CallContext) -> _CachedToken:
         """Fetch a new token; if that fails, return the present one while it is valid, and delay the next attempt."""
@@ -164,33 +180,28 @@ class IamTokenAuth:
             raise BackendUnavailable(message("token_wait_exceeded"))
         try:
             if is_stale(self._token):
-                self._token = self._fetch(call)
+                self._token = self._passwords.run(lambda secrets: self._fetch(secrets[0], call), call)
             return self._token
         finally:
             self._lock.release()
 
-    def _fetch(self, call: CallContext) -> _CachedToken:
-        """Request a token from IAM; for a while after IAM has rejected the credentials, raise without a request."""
-        if self._clock.monotonic() < self._credentials_rejected_until:
-            raise BackendRejectedCredentials(message("iam_credentials_rejected"))
-        response = self._transport.send(self._build_token_request(), call)
+    def _fetch(self, password: str, call: CallContext) -> _CachedToken:
+        """Request a token from IAM."""
+        response = self._transport.send(self._build_token_request(password), call)
         value = response.headers.get("X-Subject-Token")
         if response.ok and value:
             self._transport.register_secret(value, replaces=self._token.value)
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
             raise response.invalid_response("no_token")
-        error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
-        if isinstance(error, BackendRejectedCredentials):
-            self._credentials_rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF
-        raise error
+        raise ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
 
-    def _build_token_request(self) -> UpstreamRequest:
+    def _build_token_request(self, password: str) -> UpstreamRequest:
         credentials = self._credentials
         user = {
             "domain": {"name": credentials.domain},
             "name": credentials.user,
-            "password": credentials.password.value,
+            "password": password,
         }
         auth_member = {
             "identity": {"methods": ["password"], "password": {"user": user}},

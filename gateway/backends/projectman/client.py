@@ -1,4 +1,4 @@
-"""ProjectMan's calls: authorized, sent again once if a token has expired, and their errors mapped."""
+"""ProjectMan's calls: authorized, and their errors mapped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from marshmallow import Schema, ValidationError
 
 from gateway import json_codec
-from gateway.backends.projectman.auth import UpstreamAuth
-from gateway.backends.projectman.errors import ERRORS, TOKEN_EXPIRED, contains_error, parse_failure
+from gateway.backends.projectman.auth import Authorize, UpstreamAuth
+from gateway.backends.projectman.errors import ERRORS, contains_error, parse_failure
 from gateway.backends.projectman.schemas import ModuleSource
 from gateway.backends.projectman.tree import NodeFilter, count_nodes, filter_subtrees, flatten_tree, top_level_ids
 from gateway.domain.backend import CallContext
@@ -48,12 +48,12 @@ class ProjectManClient:
     def request(
         self, operation: str, method: str, path: str, call: CallContext, document: Mapping[str, Any] | None = None
     ) -> UpstreamResponse:
-        """Send one request, again if its token has expired; return the response, or raise the error that it means."""
+        """Send one request, again if its authorization was refused; return the response, or raise its error."""
         url = f"{self.base_url}/v4/projects{path if path.startswith('?') else f'/{path}'}"
         body = None if document is None else json_codec.dumps(document)
-        is_repeat = False
-        while True:
-            headers = self.auth.headers(method, url, body or b"", call)
+
+        def exchange(authorize: Authorize) -> UpstreamResponse:
+            headers = authorize(method, url, body or b"")
             request = UpstreamRequest(
                 method=method,
                 url=url,
@@ -65,11 +65,9 @@ class ProjectManClient:
             if response.ok and not contains_error(response.json()):
                 return response
             failure = _without_secrets(parse_failure(response, self.name, operation), headers)
-            # The API gateway rejected the token before the service received the request: a write can be sent again.
-            is_token_expired = not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
-            if is_repeat or not is_token_expired or not self.auth.refresh_rejected(headers, call):
-                raise ERRORS.to_error(failure, self.metrics)
-            is_repeat = True
+            raise ERRORS.to_error(failure, self.metrics)
+
+        return self.auth.run(exchange, call)
 
     def pages(
         self,

@@ -122,6 +122,7 @@ TOKEN_EXPIRED: Final = frozenset(
     {"APIGW.0307", "APIGW.0301:token expires", "APIGW.0301:decrypt token fail", "PM.10001002"}
 )
 
+_AUTHENTICATION_FAILED: Final = "APIGW.0301"
 _MESSAGE_WORD: Final = re.compile(r"(token expires|decrypt token fail|AK access failed)")
 _THROTTLE_LIMIT: Final = re.compile(r"limit:[0-9]+,time:([0-9]{1,6}) ?(second|minute|hour|day)", re.ASCII)
 _UNIT_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -133,6 +134,20 @@ _DEFAULT_RETRY_AFTER: Final = {"PM.02153001": 1.0}
 _CODE: Final = re.compile(r"[A-Z]{2,8}(?:\.[A-Z]{2,8})*\.[A-Z]{0,3}[0-9]{4,9}", re.ASCII)
 #: The keys of code and message, which differ between services.
 _ERROR_KEYS: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
+
+
+def is_token_expired(error: GatewayError) -> bool:
+    """Return whether a new token would be accepted."""
+    failure = error.context.failure
+    return failure is not None and not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
+
+
+def is_key_rejected(error: GatewayError) -> bool:
+    """Return whether the API gateway has refused or locked the access key; the service received nothing then."""
+    failure = error.context.failure
+    if failure is None or failure.code is None:
+        return False
+    return failure.code == _AUTHENTICATION_FAILED or isinstance(error, BackendRejectedCredentials)
 
 
 def contains_error(body: Any) -> bool:

@@ -27,7 +27,7 @@ REGIONS: Final = (
 class AccessKey:
     """An AK/SK pair that signs every request; a temporary one has a `security_token`."""
 
-    access_key: str
+    access_key: Secret  # not secret by itself, but it changes with the secret key
     secret_key: Secret
     security_token: Secret | None = None
     iam_project_id: str = ""  # sent as X-Project-Id if not empty; never the project of a module
@@ -80,7 +80,7 @@ class OptionsSchema(TransportSchema):
     region = Choice(REGIONS, blank=True)
     base_url = Url()
     credentials = Choice(_CREDENTIALS, load_default="aksk")
-    access_key = Text(r"[\x21-\x7e]+", "visible ASCII")
+    access_key = SecretText(r"[\x21-\x7e]+", "visible ASCII", warn_if_literal=False)
     secret_key = SecretText()
     security_token = SecretText()
     iam_project_id = Text("[0-9a-f]{32}", "32 hexadecimal digits", blank=True)

@@ -5,6 +5,7 @@ Source of the faults: facts, sections 0, 4, 5 and 9.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 from typing import Any, Final
@@ -98,6 +99,7 @@ def create_twin(seed: Mapping[str, object] | None = None, *, clock: Callable[[],
     app.add_url_rule("/twin/ledger", "ledger", views.ledger)
     app.add_url_rule("/twin/requests", "requests", views.requests)
     app.add_url_rule("/twin/reset", "reset", views.reset, methods=["POST"])
+    app.add_url_rule("/twin/apps", "apps", views.set_apps, methods=["PUT"])
     app.add_url_rule("/twin/hosts/<int:module_id>/<int:count>", "hosts", views.set_host_count, methods=["PUT"])
     return app
 
@@ -157,6 +159,11 @@ class _Views:
     def reset(self) -> Response:
         """Return to the state of the seed."""
         self._store.reset()
+        return self._respond("", HTTPStatus.NO_CONTENT)
+
+    def set_apps(self) -> Response:
+        """Replace the applications and their secrets, as in the seed; they stay after a reset."""
+        self._store.seed = replace(self._store.seed, apps=request.get_json(force=True))
         return self._respond("", HTTPStatus.NO_CONTENT)
 
     def set_host_count(self, module_id: int, count: int) -> Response:

@@ -1,7 +1,7 @@
 """Authentication of applications and users; source: facts, section 1, Auth."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -48,7 +48,7 @@ def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Ident
         (not code, AuthFailure.APP_MISSING),
         (not secret, AuthFailure.SECRET_MISSING),
         (seed.apps is not None and code not in seed.apps, AuthFailure.APP_UNKNOWN),
-        (seed.apps is not None and seed.apps.get(str(code)) != secret, AuthFailure.SECRET_WRONG),
+        (seed.apps is not None and secret not in _secrets_of(seed, str(code)), AuthFailure.SECRET_WRONG),
     )
     for failed, failure in checks:
         if failed:
@@ -56,6 +56,12 @@ def authenticate(seed: CmdbSeed, credentials: Mapping[str, Any] | None) -> Ident
     if credentials.get("bk_token"):
         return _identify_by_token(seed, credentials["bk_token"])
     return Identity(str(credentials.get("bk_username") or ""))
+
+
+def _secrets_of(seed: CmdbSeed, code: str) -> Sequence[str]:
+    """Return the secrets of an application: one, or two while it is changed (bk-auth: MaxSecretsPreApp = 2)."""
+    secrets = (seed.apps or {}).get(code, ())
+    return [secrets] if isinstance(secrets, str) else secrets
 
 
 def _identify_by_token(seed: CmdbSeed, token: object) -> Identity:

@@ -68,7 +68,7 @@ DEFAULT: Final[dict[str, Any]] = {
     "version": "3.14.8",  # one of VERSIONS
     "apigw_dialect": None,  # "renamed" | "raw"; None: by version
     "iam": True,  # False: permissions are not checked, as in CMDB's own tests
-    "apps": None,  # {"<code>": "<secret>" or "env:NAME"}; None: any code and secret
+    "apps": None,  # {"<code>": "<secret>" or "env:NAME", or a list of secrets}; None: any code and secret
     # {"<name>": {"denied": [biz…], "allowed": [biz…], "token": "…"}}; other users have all permissions
     "users": {"admin": {}, "tom": {}},
     "next_module_id": 37825,
@@ -145,7 +145,7 @@ class CmdbSeed:
     version: Version
     renames_keys: bool
     iam: bool
-    apps: Mapping[str, str] | None
+    apps: Mapping[str, str | list[str]] | None
     users: Mapping[str, Mapping[str, Any]]
     next_module_id: int
     businesses: list[dict[str, Any]]
@@ -172,7 +172,9 @@ def load_seed(seed: Mapping[str, object]) -> CmdbSeed:
         raise ValueError(f"version must be one of {', '.join(VERSIONS)}, apigw_dialect one of {', '.join(DIALECTS)}")
     version = VERSIONS[name]
     if merged["apps"] is not None:
-        merged["apps"] = {code: _read_env(secret) for code, secret in merged["apps"].items()}
+        merged["apps"] = {
+            code: _read_env(secret) if isinstance(secret, str) else secret for code, secret in merged["apps"].items()
+        }
     merged["users"] = {
         user: {key: _read_env(value) if key == "token" else value for key, value in properties.items()}
         for user, properties in merged["users"].items()

@@ -37,8 +37,16 @@ ROUTES: Final[Mapping[str, tuple[str, str]]] = {
     "show_ledger": ("GET", "/twin/ledger"),
     "show_requests": ("GET", "/twin/requests"),
     "reset": ("POST", "/twin/reset"),
+    "set_access_keys": ("PUT", "/twin/access_keys"),
+    "set_passwords": ("PUT", "/twin/passwords"),
 }
-UNCOUNTED_ENDPOINTS: Final = CONTROL_ENDPOINTS | {"show_ledger", "show_requests", "reset"}
+UNCOUNTED_ENDPOINTS: Final = CONTROL_ENDPOINTS | {
+    "show_ledger",
+    "show_requests",
+    "reset",
+    "set_access_keys",
+    "set_passwords",
+}
 PUBLIC_ENDPOINTS: Final = UNCOUNTED_ENDPOINTS | {"issue_token"}
 
 OPERATION_KIND: Final = {

@@ -63,6 +63,11 @@ class AccessKeyStore:
             self._failures.pop(header.access_key, None)
         return self._users[key.user_name] if key.user_name else self._default_user
 
+    def replace_keys(self, keys: Mapping[str, SeedAccessKey]) -> None:
+        """Accept these keys only, from now on and until a reset; locks and failures stay."""
+        with self._lock:
+            self._keys = keys
+
     def _check_not_locked(self, access_key: str) -> None:
         """Raise APIGW.0301 if the key is locked; remove a lock that has expired."""
         locked_until = self._locked_until.get(access_key)

@@ -46,6 +46,11 @@ class TokenService:
             raise token_expired()
         return issued.user
 
+    def replace_passwords(self, passwords: Mapping[str, str]) -> None:
+        """Change the passwords of users, by their names, until a reset."""
+        users = (replace(user, password=passwords.get(user.user_name, user.password)) for user in self._seed.iam_users)
+        self._seed = replace(self._seed, iam_users=tuple(users))
+
     def expire_all(self) -> None:
         """Expire every token issued so far."""
         with self._lock:

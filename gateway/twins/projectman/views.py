@@ -8,6 +8,7 @@ from flask import Response, g, request
 from gateway.twins.projectman.commands import Command, Delete
 from gateway.twins.projectman.errors import Body, IamError
 from gateway.twins.projectman.iam import INVALID_BODY
+from gateway.twins.projectman.seed import load_seed
 from gateway.twins.projectman.serializers import (
     serialize_member,
     serialize_page,
@@ -106,6 +107,16 @@ class Views:
     def reset(self) -> Response:
         """Return to the state of the seed; the real service has no such operation."""
         self._store.reset()
+        return _no_content()
+
+    def set_access_keys(self) -> Response:
+        """Replace the access keys, as in the seed; an IAM user has two at most (IAM's user guide, access keys)."""
+        self._store.access_keys.replace_keys(load_seed({"access_keys": json.loads(request.get_data())}).access_keys)
+        return _no_content()
+
+    def set_passwords(self) -> Response:
+        """Replace the passwords of IAM users, by their names; the tokens that they have stay valid."""
+        self._store.tokens.replace_passwords(json.loads(request.get_data()))
         return _no_content()
 
     def _commit(self, command: Command) -> Body:

@@ -148,13 +148,13 @@ def test_would_conflict(client: FlaskClient, cmdb: FakeBackend) -> None:
         ({}, {"check_target": TemplateManaged()}, "template_managed"),
     ],
 )
-def test_would_conflict_target(
+def test_would_refuse_target(
     client: FlaskClient, cmdb: FakeBackend, change: dict[str, Any], fails: dict[str, Exception], code: str
 ) -> None:
-    """A missing or protected target is a conflict; the name is then not checked."""
+    """With a missing or protected target the create would be refused; the name is then not checked."""
     cmdb.fails |= fails
     document = client.post("/modules?validate_only=true", json=body(cmdb, **change)).get_json()
-    assert document["would"] == "conflict"
+    assert document["would"] == "refuse"
     assert [check.get("code") for check in document["checks"]] == [None, code]
     assert _operations(cmdb) == ["check_target"]
 

@@ -79,8 +79,14 @@ def test_backends(client: FlaskClient, cmdb: FakeBackend) -> None:
     cmdb.state = "reachable"
     document = client.get("/backends").get_json()["backends"]
     assert document == [
-        {"name": "cmdb", "type": "cmdb", "title": "BlueKing CMDB", "state": "reachable"},
-        {"name": "projectman", "type": "projectman", "title": "Huawei Cloud ProjectMan", "state": "unused"},
+        {"name": "cmdb", "type": "cmdb", "title": "BlueKing CMDB", "state": "reachable", "mode": "read_write"},
+        {
+            "name": "projectman",
+            "type": "projectman",
+            "title": "Huawei Cloud ProjectMan",
+            "state": "unused",
+            "mode": "read_write",
+        },
     ]
     assert cmdb.sent == []
 

@@ -13,6 +13,7 @@ CONTRACT = {
     "backend_error": (502, "not_applied", False),
     "backend_misconfigured": (502, "not_applied", False),
     "backend_permission_denied": (403, "not_applied", False),
+    "backend_read_only": (503, "not_applied", True),
     "backend_rejected_credentials": (502, "not_applied", False),
     "backend_reply_invalid": (502, "not_applied", False),
     "backend_timeout": (504, "not_applied", True),

@@ -60,7 +60,7 @@ def cmdb_options(base_url: str, route: Any = "esb", **changes: Any) -> cmdb.Opti
 
 def access_key(**changes: Any) -> projectman.AccessKey:
     identity = projectman.AccessKey(
-        access_key="AKTEST", secret_key=Secret("SKTEST"), security_token=None, iam_project_id=""
+        access_key=Secret("AKTEST"), secret_key=Secret("SKTEST"), security_token=None, iam_project_id=""
     )
     return replace(identity, **changes)
 

@@ -58,7 +58,7 @@ def dumps(document: Any) -> bytes:
 
 
 def cmdb(transport: Canned) -> Backend:
-    return CmdbBackend("cmdb", cmdb_options("http://cmdb"), cast("Any", transport))
+    return CmdbBackend("cmdb", cmdb_options("http://cmdb"), cast("Any", transport), VirtualClock())
 
 
 def projectman(transport: Canned, **options: Any) -> Backend:

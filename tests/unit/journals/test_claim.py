@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.errors import Outcome
 from gateway.domain.journal import Journal
 from gateway.domain.operation import ClaimResult, State
 from gateway.journals import row_mapping
-from tests.unit.journals.records import make_claim, make_settlement, sending_operation
+from tests.unit.journals.records import make_change, make_claim, make_settlement, sending_operation
 
 FINAL_STATES = [State.SUCCEEDED, State.AMBIGUOUS, State.REFUSED, State.NOT_APPLIED]
 DEDUPLICATED_STATES = {State.SUCCEEDED, State.AMBIGUOUS}
@@ -59,6 +60,23 @@ IDENTITIES: dict[str, dict[str, Any]] = {
     "memory": {"request_id": "request", "fingerprint": "f"},
     "name": {"natural_key": ("2", "7", "same")},
 }
+
+
+@pytest.mark.parametrize("match", IDENTITIES)
+def test_a_conflict_is_found_without_a_claim(journal: Journal, match: str) -> None:
+    """`find_conflict` returns what `claim` would return, and stores nothing; a void request is no conflict."""
+    first, second = make_claim(**IDENTITIES[match]), make_claim(**IDENTITIES[match])
+    assert journal.find_conflict(first) is None
+    assert journal.get(first.id) is None
+    journal.claim(first)
+    assert journal.find_conflict(second) == ClaimResult(match, sending_operation(first))  # type: ignore[arg-type]  # ClaimMatch
+    assert journal.find_conflict(first) == ClaimResult("claimed", sending_operation(first))
+    journal.settle(first.id, make_settlement(module_id="cmdb-main.1"))
+    journal.begin_change(change := make_change("cmdb-main.1"))
+    journal.end_change(change.id, Outcome.APPLIED)
+    found = journal.find_conflict(second)
+    assert (found and found.match) == ("key" if match == "key" else None)
+    assert journal.get(second.id) is None
 
 
 @pytest.mark.parametrize("match", IDENTITIES)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -24,6 +24,8 @@ from gateway.domain.operation import Operation
 from gateway.journals import pg_pool, queries
 from gateway.journals import postgres as postgres_module
 from gateway.journals.postgres import PostgresJournal
+from gateway.settings import FileSecret, Secret
+from tests.conftest import VirtualClock
 from tests.unit.journals.records import expire, make_change, make_claim, make_settlement, sending_operation
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def journal(postgres_url: str) -> Iterator[PostgresJournal]:
-    journal = PostgresJournal(postgres_url)
+    journal = PostgresJournal(Secret(postgres_url))
     yield journal
     journal.close()
 
@@ -291,7 +293,7 @@ def wait_for_server(url: str) -> None:
 
 def test_pooler_in_transaction_mode(pgbouncer_url: str) -> None:
     """Through PgBouncer in transaction mode 200 of 200 claims of 20 threads are written, and every method works."""
-    journal = PostgresJournal(pgbouncer_url)
+    journal = PostgresJournal(Secret(pgbouncer_url))
     with ThreadPoolExecutor(20) as pool:
         results = [pool.submit(journal.claim, make_claim()) for _ in range(200)]
     assert [result.result().match for result in results] == ["claimed"] * 200
@@ -345,3 +347,28 @@ def test_greenlets_are_not_blocked(postgres_url: str) -> None:
     claimed, refused, ticks = result.stdout.split()
     assert (claimed, refused) == ("1", "49")
     assert int(ticks) >= 10
+
+
+def test_new_connections_use_the_login_in_the_file(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """User and password are read again, at once if the server refuses them; host and database stay those of the start.
+
+    With an unchanged password there is one attempt.
+    """
+    logins: list[dict[str, Any]] = []
+
+    def connect(conninfo: str, **_options: Any) -> Any:
+        logins.append(conninfo_to_dict(conninfo))
+        raise psycopg.OperationalError("password authentication failed")
+
+    monkeypatch.setattr(pg_pool.TimeoutConnection, "connect", connect)
+    (path := tmp_path / "url").write_text("postgresql://one:first@db/gateway")
+    url = FileSecret(str(path), path.read_text, monotonic=clock.monotonic, sleep=clock.sleep)
+    journal = PostgresJournal(url)
+    path.write_text("postgresql://two:second@other/elsewhere?connect_timeout=9")
+    for _ in range(2):
+        with pytest.raises(JournalUnavailable):
+            journal.counts()
+    assert [(login["user"], login["password"]) for login in logins] == [("one", "first"), *[("two", "second")] * 2]
+    assert {(login["host"], login["dbname"], login["connect_timeout"]) for login in logins} == {("db", "gateway", "3")}

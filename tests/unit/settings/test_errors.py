@@ -64,6 +64,12 @@ credentials = "token"
         (_PM + "circuit_failures = true", "backends.pm.circuit_failures: must be a number"),
         (_PM + "requests_per_second = -0.5", "backends.pm.requests_per_second: must be at least 0 and at most 1000000"),
         (_PM + "requests_per_second = 2e6", "backends.pm.requests_per_second: must be at least 0 and at most 1000000"),
+        (
+            CMDB + "retry_after_seconds = 0",
+            "backends.cmdb.retry_after_seconds: must be greater than 0 and at most 86400",
+        ),
+        (CMDB + "mode = 'closed'", "backends.cmdb.mode: must be one of read_write, read_only"),
+        (_PM + "mode = true", "backends.pm.mode: must be a string"),
         # missing
         (CMDB.replace('username = "gateway"', ""), "backends.cmdb.username: is missing"),
         (CMDB.replace('app_secret = "env:SECRET"', ""), "backends.cmdb.app_secret: is missing"),

@@ -83,6 +83,14 @@ def test_two_connections_of_one_type(read: Read) -> None:
     assert [connection.name for connection in settings.backends] == ["cmdb", "cmdb-2"]
 
 
+def test_the_mode_of_a_connection(read: Read) -> None:
+    """Every connection has it, whatever its type; by default it accepts writes."""
+    said = "mode = 'read_only'\nretry_after_seconds = 90\n"
+    settings = read(_CMDB + said + _PM + "region = 'cn-north-4'", SECRET="hush")
+    modes = [(connection.mode, connection.retry_after_seconds) for connection in settings.backends]
+    assert modes == [("read_only", 90.0), ("read_write", 60.0)]
+
+
 def test_env_and_file_are_resolved_everywhere(read: Read, tmp_path: Path) -> None:
     """Any string can be a reference; line feeds at the end of a file are removed."""
     (tmp_path / "secret").write_text("hush, \n quiet\r\n", encoding="utf-8")
@@ -96,7 +104,9 @@ def test_a_region_determines_the_addresses(read: Read) -> None:
     """documented: projectman.md §7: the service's and IAM's addresses follow from the region."""
     signed = read(_PM + "region = 'cn-north-4'", SECRET="hush").backends[0].options
     assert signed.base_url == "https://projectman-ext.cn-north-4.myhuaweicloud.com"
-    assert signed.auth == AccessKey(access_key="AK", secret_key=Secret("hush"), security_token=None, iam_project_id="")
+    assert signed.auth == AccessKey(
+        access_key=Secret("AK"), secret_key=Secret("hush"), security_token=None, iam_project_id=""
+    )
     token = """
         [backends.pm]
         type = "projectman"

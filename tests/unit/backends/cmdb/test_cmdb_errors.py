@@ -169,6 +169,8 @@ def test_a_list_raises_the_error_of_every_row(
         (1306000, "set id [bk_set_id] This field is required.", "validation_failed", "/parent"),
         (1306000, "data [data] Must be the specified parameter data type dict", "validation_failed", None),
         (1306000, "APP Code [bk_app_code] cannot be empty", "backend_rejected_credentials", None),
+        (1306000, "APP Secret verification failed, pelase confirm …", "backend_rejected_credentials", None),
+        (1306000, "Invalid APP Code [bk_app_code=x], please …", "backend_rejected_credentials", None),
         (1306000, "User authentication failed, please check", "backend_rejected_credentials", None),
         (1306000, "Component error, …", "outcome_unknown", None),
         (1306201, "…, response time exceeds 30 seconds", "outcome_unknown", None),

@@ -12,6 +12,7 @@ from gateway.backends.cmdb.adapter import CmdbBackend
 from gateway.domain.backend import CallContext
 from gateway.domain.module import ModuleDraft, ModulePatch
 from gateway.transport import UpstreamRequest, UpstreamResponse
+from tests.conftest import VirtualClock
 from tests.unit.backends.connections import CMDB_MODULE, cmdb_options, envelope, search_response
 
 #: documented: cmdb.md §2, "never send", "never forward", and the attributes that only the server writes
@@ -44,7 +45,7 @@ class Recorder:
 
 def create(route: Any) -> tuple[CmdbBackend, Recorder]:
     recorder = Recorder()
-    return CmdbBackend("cmdb", cmdb_options("http://cmdb", route), cast("Any", recorder)), recorder
+    return CmdbBackend("cmdb", cmdb_options("http://cmdb", route), cast("Any", recorder), VirtualClock()), recorder
 
 
 RULES: Final = create("esb")[0].capabilities

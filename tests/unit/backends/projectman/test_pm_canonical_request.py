@@ -116,10 +116,10 @@ def test_the_date_follows_the_clock(token: str | None, project: str, clock: Virt
     signed = AkSkAuth(identity, "h", clock)
     for tick in (0.0, 0.75, 0.25, 86_400.5):
         clock.seconds += tick
-        headers = dict(signed.headers("GET", "http://h/a", b"", call))
+        headers = dict(signed.run(lambda authorize: authorize("GET", "http://h/a", b""), call))
         signature_header = headers.pop("Authorization")
         assert headers["X-Sdk-Date"] == datetime.fromtimestamp(int(clock.now()), UTC).strftime("%Y%m%dT%H%M%SZ")
         assert headers.get("X-Security-Token") == token
         assert headers.get("X-Project-Id", "") == project
-        key = (identity.access_key, identity.secret_key.value)
+        key = (identity.access_key.value, identity.secret_key.value)
         assert signature_header == authorization_header("GET", "http://h/a", headers, b"", key=key)

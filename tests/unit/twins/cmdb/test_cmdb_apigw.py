@@ -83,3 +83,11 @@ def test_an_invalid_id_in_the_path(path: str) -> None:
 def test_a_body_that_is_not_a_json_object(body: str) -> None:
     """Item 28: 1199000."""
     assert create_client().post("/api/v3/module/1/10", data=body).get_json()["code"] == 1199000
+
+
+def test_two_secrets_of_an_application() -> None:
+    """bk-auth allows two (MaxSecretsPreApp); one that is removed is refused."""
+    client = create_client(APPS)
+    for secrets, status in ((["t", "s"], 200), ("s", 200), (["t"], 400)):
+        assert client.put("/twin/apps", json={"portal": secrets}).status_code == 204
+        assert client.post("/api/v3/module/search/0/1/10", json={}).status_code == status

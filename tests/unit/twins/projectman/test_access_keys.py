@@ -74,3 +74,10 @@ def test_an_invalid_signature_beside_a_valid_token(client: FlaskClient, sign: Si
     """The signature is checked, the token is not."""
     response = client.get(MODULES, headers=sign(MODULES, secret="wrong"))
     assert_unauthenticated(response, "verify aksk signature fail")
+
+
+def test_keys_that_are_replaced(anonymous: FlaskClient, sign: Sign) -> None:
+    """A user has two keys while they are rotated; a key that is not in the list any more is unknown."""
+    for keys, status in (({"AKTEST": "SKTEST", "AKNEW": "SKNEW"}, 200), ({"AKNEW": "SKNEW"}, 401)):
+        assert anonymous.put("/twin/access_keys", json=keys).status_code == 204
+        assert anonymous.get(MODULES, headers=sign(MODULES)).status_code == status

@@ -164,3 +164,13 @@ def test_a_token_of_20_kilobytes(client_with: ClientWith) -> None:
 def test_iam_projects_by_region(client: FlaskClient, query: str, names: list[str]) -> None:
     """Section 6b: the vendor's client looks up the project of its region if it has none."""
     assert [project["name"] for project in client.get(f"/v3/projects{query}").get_json()["projects"]] == names
+
+
+def test_a_password_that_is_changed(anonymous: FlaskClient, login: dict[str, Any]) -> None:
+    """The old one is refused at once; a token that was issued for it stays valid."""
+    token = anonymous.post(TOKENS, json=login).headers["X-Subject-Token"]
+    assert anonymous.put("/twin/passwords", json={"demo_user_name_06": "new"}).status_code == 204
+    assert anonymous.post(TOKENS, json=login).status_code == 401
+    (changed := deepcopy(login))["auth"]["identity"]["password"]["user"]["password"] = "new"
+    assert anonymous.post(TOKENS, json=changed).status_code == 201
+    assert anonymous.get(MODULES, headers={"X-Auth-Token": token}).status_code == 200
