@@ -19,7 +19,7 @@ from gateway.api import AppDependencies, WsgiApp, create_api
 from gateway.backends import discover
 from gateway.domain.backend import BackendServices, RateLimiter
 from gateway.domain.runtime import Clock, Event
-from gateway.journals import check_url, create_journal
+from gateway.journals import NativeThreads, check_url, create_journal
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
@@ -57,6 +57,37 @@ class SystemRuntime(SystemClock):
         return threading.Event()
 
 
+class GeventNativeThreads(NativeThreads):
+    """Threads of the operating system in a process in which gevent has replaced Python's own by greenlets.
+
+    Half the cost of gevent's thread pool, which makes a watcher of the event loop for each piece of work.
+    """
+
+    def __init__(self) -> None:
+        from gevent import get_hub, monkey  # noqa: PLC0415 - loaded by the server only
+
+        self._loop = get_hub().loop
+        self._start_new_thread = monkey.get_original("_thread", "start_new_thread")
+        self.create_queue = monkey.get_original("queue", "SimpleQueue")
+        self.sleep = monkey.get_original("time", "sleep")
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread."""
+        self._start_new_thread(work, ())
+
+    def create_notifier(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that makes the event loop call `callback`; libev may call it once for several calls."""
+        watcher = self._loop.async_()
+        watcher.start(callback)
+        notify: Callable[[], None] = watcher.send
+        return notify
+
+
+def _native_threads() -> NativeThreads:
+    monkey = sys.modules.get("gevent.monkey")
+    return GeventNativeThreads() if monkey and monkey.is_module_patched("threading") else NativeThreads()
+
+
 def _uuid7() -> str:
     """Return a UUID of version 7: ids made together are adjacent in an index, because they start with the time."""
     milliseconds = time.time_ns() // 1_000_000
@@ -88,7 +119,7 @@ def create_app(settings: Settings) -> WsgiApp:
     tracer = create_tracer(os.environ)
     runtime = SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage.value, runtime)
-    journal = create_journal(settings.journal_url.value)
+    journal = create_journal(settings.journal_url.value, _native_threads())
     metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,8 +17,10 @@ class Journal(Protocol):
     What a method wrote is on disk when it returns.
     """
 
-    def claim(self, claim: Claim) -> ClaimResult:
+    def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, unless another operation conflicts with it.
+
+        Raises JournalUnavailable if it is not committed within `seconds`; it may be committed later.
 
         Conflicts are checked in this order. *key*: the caller has used this idempotency key before, for any
         request. *memory*: without a key, the same caller, request id and fingerprint within the deduplication

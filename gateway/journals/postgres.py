@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -16,10 +17,11 @@ from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.journals import queries
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.pg_pool import ConnectionPool, Cursor, TimeoutConnection
+from gateway.journals.pg_pool import RESPONSE_TIMEOUT, ConnectionPool, Cursor, TimeoutConnection
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 
+_T = TypeVar("_T")
 # Defaults that a URL can override.
 _SETTINGS: Final = {
     "application_name": "module-gateway",
@@ -71,15 +73,14 @@ class PostgresJournal(SqlJournal):
         with self._connection() as connection:
             return _fetch(_execute(connection, statement, parameters))
 
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
-        with self._connection() as connection:
+    def _execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
+        with self._connection() as connection, connection.response_timeout(min(seconds, RESPONSE_TIMEOUT)):
             return _execute(connection, statement, parameters).rowcount
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Execute]:
+    def _run_transaction(self, work: Callable[[Execute], _T]) -> _T:
         with self._connection() as connection, connection.transaction():
             connection.execute(_BEGIN)
-            yield _executor(connection)
+            return work(_executor(connection))
 
     @contextmanager
     def _connection(self) -> Iterator[TimeoutConnection]:

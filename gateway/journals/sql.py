@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from gateway import json_codec
 from gateway.domain.errors import JournalUnavailable, Outcome
@@ -14,6 +14,7 @@ from gateway.domain.messages import message
 from gateway.domain.operation import Change, Claim, ClaimMatch, ClaimResult, Operation, Settlement, State
 from gateway.journals import queries, row_mapping
 
+_T = TypeVar("_T")
 Parameters = Mapping[str, Any]
 Execute = Callable[[str, Parameters], Sequence[row_mapping.Row]]
 
@@ -38,11 +39,11 @@ class SqlJournal(ABC):
     last_number: ClassVar[str]  # an expression: the highest number given so far; later operations get a higher one
     lock_clause: ClassVar[str] = ""  # keeps other transactions from leasing the rows of a SELECT
 
-    def claim(self, claim: Claim) -> ClaimResult:
+    def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, and search for conflicts only if that fails: usually one statement is enough."""
         statement, parameters = queries.CLAIM.format(next_number=self.next_number), row_mapping.claim_params(claim)
         for _ in range(_MAX_ATTEMPTS):
-            if self._execute_write(statement, parameters):
+            if self._execute_write(statement, parameters, seconds):
                 return ClaimResult("claimed", row_mapping.new_operation(claim))
             conflict = self._find_conflict(claim, parameters)
             if conflict is not None:
@@ -88,9 +89,12 @@ class SqlJournal(ABC):
             "ids": row_mapping.ids_json(except_backends),
             "limit": limit,
         }
-        with self._transaction() as execute:
-            due = execute(queries.FIND_DUE.format(json_array_table=self.json_array_table) + self.lock_clause, selection)
-            leased = [execute(queries.LEASE, {**parameters, "id": row[0]})[0] for row in due]
+        find_due = queries.FIND_DUE.format(json_array_table=self.json_array_table) + self.lock_clause
+        leased = self._run_transaction(
+            lambda execute: [
+                execute(queries.LEASE, {**parameters, "id": row[0]})[0] for row in execute(find_due, selection)
+            ]
+        )
         return [row_mapping.operation_from_row(row) for row in leased]
 
     def reschedule(
@@ -171,12 +175,18 @@ class SqlJournal(ABC):
         """Return the rows of one statement. Raises JournalUnavailable if it fails."""
 
     @abstractmethod
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
-        """Commit one statement and return how many rows it changed. Raises JournalUnavailable if it fails."""
+    def _execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
+        """Commit one statement and return how many rows it changed.
+
+        Raises JournalUnavailable if it fails, or if it takes longer than `seconds`; it may be committed all the same.
+        """
 
     @abstractmethod
-    def _transaction(self) -> AbstractContextManager[Execute]:
-        """Execute several statements in one transaction. Raises JournalUnavailable if it fails."""
+    def _run_transaction(self, work: Callable[[Execute], _T]) -> _T:
+        """Return the result of work that executes several statements in one transaction; they may be in a thread.
+
+        Raises JournalUnavailable if it fails.
+        """
 
     def _find_conflict(self, claim: Claim, parameters: dict[str, Any]) -> ClaimResult | None:
         """Return the first conflict of a claim, or None if the insert can be tried again.

@@ -109,7 +109,7 @@ class Provisioner:
             send_deadline = self.runtime.monotonic() + backend.capabilities.hard_timeout_seconds
             existing = probe(backend, request, call)
             claim = self._new_claim(backend, request, call)
-            result = self._claim(claim)
+            result = self._claim(claim, call.deadline)
             operation = result.operation
             if result.match == "claimed":
                 self._refuse_if_late(claim, min(call.deadline, send_deadline))
@@ -124,11 +124,11 @@ class Provisioner:
             if operation.state.is_active:
                 raise CreateInProgress
 
-    def _claim(self, claim: Claim) -> ClaimResult:
+    def _claim(self, claim: Claim, deadline: float) -> ClaimResult:
         """Claim; if the journal fails, the claim may be committed all the same, and is withdrawn in the background."""
         self.known_modules.flush()
         try:
-            return self.journal.claim(claim)
+            return self.journal.claim(claim, max(deadline - self.runtime.monotonic(), 0.0))
         except JournalUnavailable:
             self.runtime.spawn(lambda: self._withdraw(claim))
             raise

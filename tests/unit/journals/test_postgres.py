@@ -69,7 +69,7 @@ def test_restart_between_calls(journal: PostgresJournal, postgres: PostgresServe
 
 def test_server_that_does_not_respond(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server process that stops responding fails the call after the timeout; the next call opens a new connection."""
-    monkeypatch.setattr(pg_pool, "_RESPONSE_TIMEOUT", 0.2)
+    monkeypatch.setattr(pg_pool, "RESPONSE_TIMEOUT", 0.2)
     pid = journal._read("SELECT pg_backend_pid()", {})[0][0]
     os.kill(pid, signal.SIGSTOP)
     try:

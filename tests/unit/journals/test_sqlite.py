@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -159,16 +160,17 @@ def test_directory_cannot_be_created(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_broken_connection_is_replaced(journal: SqliteJournal) -> None:
+@pytest.mark.parametrize("attribute", ["reader", "writer"])
+def test_broken_connection_is_replaced(journal: SqliteJournal, attribute: str) -> None:
     """A closed connection makes one call fail; the next call opens a new one."""
     claim = make_claim()
     journal.claim(claim)
-    connection = journal._state().connection
-    assert connection is not None
-    connection.close()
-    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
-        journal.get(claim.id)
     assert journal.get(claim.id) == sending_operation(claim)
+    getattr(journal._state(), attribute).close()
+    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
+        journal.get(claim.id) if attribute == "reader" else journal.claim(make_claim())
+    assert journal.get(claim.id) == sending_operation(claim)
+    assert journal.claim(make_claim()).match == "claimed"
 
 
 def test_journal_in_memory_survives_a_failed_statement() -> None:
@@ -202,11 +204,11 @@ class JournalWithPhantomConflicts(SqliteJournal):
         super().__init__(None)
         self.times = times
 
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
+    def _execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
         if "INSERT INTO operations" in statement and self.times:
             self.times -= 1
             return 0
-        return super()._execute_write(statement, parameters)
+        return super()._execute_write(statement, parameters, seconds)
 
 
 @pytest.mark.parametrize(("times", "written"), [(3, True), (1000, False)])
