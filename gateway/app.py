@@ -120,7 +120,10 @@ def create_app(settings: Settings) -> WsgiApp:
     runtime = SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage.value, runtime)
     journal = create_journal(settings.journal_url.value, _native_threads())
-    metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
+    metrics = Metrics(
+        journal.unsettled_counts, journal.next_due, backends=[backend.name for backend in settings.backends]
+    )
+    journal.on_ended = metrics.record_ended
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
     backends = _create_backends(settings, runtime, services, known_modules)

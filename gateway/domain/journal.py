@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.domain.errors import Outcome
@@ -16,6 +16,9 @@ class Journal(Protocol):
     Every method raises JournalUnavailable if the database cannot be reached or written, and none waits long.
     What a method wrote is on disk when it returns.
     """
+
+    on_ended: Callable[[str], None]
+    """Is called with the state of each operation that this process ends."""
 
     def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, unless another operation conflicts with it.
@@ -125,8 +128,12 @@ class Journal(Protocol):
         """Do maintenance that would otherwise delay a write; call it about once a second."""
         ...
 
+    def unsettled_counts(self) -> Mapping[str, int]:
+        """Return the number of active and ambiguous operations by state; it does not depend on how many have ended."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
-        """Return the number of operations by state."""
+        """Return the number of operations by state; it reads every operation, so no request may call it."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.journals.sqlite import SqliteJournal
-from gateway.journals.sqlite_writer import NativeThreads
+from gateway.journals.sqlite_writer import NATIVE_THREADS, NativeThreads
 
 if TYPE_CHECKING:
     from gateway.domain.journal import Journal
@@ -24,7 +24,7 @@ _POSTGRES: Final = "postgresql://"
 __all__ = ["NativeThreads", "check_url", "create_journal"]
 
 
-def create_journal(url: str, threads: NativeThreads = NativeThreads()) -> Journal:
+def create_journal(url: str, threads: NativeThreads = NATIVE_THREADS) -> Journal:
     """Return the journal of a URL; it connects at its first use. Raises ValueError if `check_url` finds an error.
 
     An embedded journal writes in one of `threads`; psycopg waits for its server in a way that suits gevent.

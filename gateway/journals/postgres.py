@@ -49,6 +49,7 @@ _ADDITIONS: Final = (
         *queries.ADDITIONS,
         "ALTER TABLE operations ALTER COLUMN number SET DEFAULT nextval('operation_numbers')",
     ),
+    queries.INDEX_ADDITIONS,
 )
 _IS_FSYNC_OFF: Final = "SELECT 1 WHERE current_setting('fsync') = 'off'"
 
@@ -62,6 +63,7 @@ class PostgresJournal(SqlJournal):
     last_number: ClassVar[str] = "(SELECT last_value FROM operation_numbers)"
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._conninfo = make_conninfo("", **{**_SETTINGS, **conninfo_to_dict(url)})
         self._states: dict[int, _ProcessState] = {}
 

@@ -39,6 +39,9 @@ class SqlJournal(ABC):
     last_number: ClassVar[str]  # an expression: the highest number given so far; later operations get a higher one
     lock_clause: ClassVar[str] = ""  # keeps other transactions from leasing the rows of a SELECT
 
+    def __init__(self) -> None:
+        self.on_ended: Callable[[str], None] = lambda _state: None  # is called with the state of each that ends
+
     def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, and search for conflicts only if that fails: usually one statement is enough."""
         statement, parameters = queries.CLAIM.format(next_number=self.next_number), row_mapping.claim_params(claim)
@@ -57,7 +60,8 @@ class SqlJournal(ABC):
 
     def settle(self, operation_id: str, settlement: Settlement) -> None:
         """End an active operation; one that has ended is left unchanged."""
-        self._execute_write(queries.SETTLE, row_mapping.settlement_params(operation_id, settlement))
+        if self._execute_write(queries.SETTLE, row_mapping.settlement_params(operation_id, settlement)):
+            self.on_ended(settlement.state.value)
 
     def add_alias(self, claim: Claim, operation_id: str) -> None:
         """Insert an alias; an operation or a valid alias that holds the same name continues to hold it."""
@@ -142,25 +146,41 @@ class SqlJournal(ABC):
         return None
 
     def expire(self, *, settled_before: float, limit: int) -> int:
-        """Delete operations that ended before a time, the oldest first, then aliases without one, and old changes.
+        """Delete operations that ended before a time, the oldest first, with their aliases, and old changes.
 
         The ids of their modules stay, as seen: they are not the result of a later create.
         """
         parameters = {"settled_before": settled_before, "limit": limit}
         native_ids: dict[tuple[str, str], list[str]] = {}
-        for (text,) in self._read(queries.FIND_EXPIRED_MODULES, parameters):
-            module = json_codec.loads(text).get("module") or {}
+        expired = self._read(queries.FIND_EXPIRED, parameters)
+        for _, text in expired:
+            module = (json_codec.loads(text).get("module") if text else None) or {}
             if native_id := module.get("native_id"):
                 native_ids.setdefault((module["backend"], module["scope"]), []).append(native_id)
         for (backend, scope), ids in native_ids.items():
             self.record_seen(backend, scope, ids, at=settled_before)
-        deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)
-        self._execute_write(queries.EXPIRE_ALIASES, {})
+        deleted = self._delete_operations(row_mapping.ids_json([row[0] for row in expired])) if expired else 0
         self._execute_write(queries.EXPIRE_CHANGES, parameters)
         return deleted
 
+    def _delete_operations(self, ids: str) -> int:
+        fragments, parameters = {"json_array_table": self.json_array_table}, {"ids": ids}
+
+        def work(execute: Execute) -> int:
+            execute(queries.EXPIRE_ALIASES.format(**fragments), parameters)
+            return len(execute(queries.EXPIRE_OPERATIONS.format(**fragments), parameters))
+
+        return self._run_transaction(work)
+
     def checkpoint(self) -> None:  # noqa: B027 - optional in a subclass
         """Do nothing."""
+
+    def unsettled_counts(self) -> Mapping[str, int]:
+        """Return the number of operations that a process or a person has to settle, by state, 0 included."""
+        rows = self._read(queries.UNSETTLED_COUNTS, {})
+        return {state.value: 0 for state in State if state.is_active or state is State.AMBIGUOUS} | {
+            row[0]: row[1] for row in rows
+        }
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of operations by state, 0 included."""

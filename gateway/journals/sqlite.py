@@ -19,7 +19,7 @@ from gateway.journals import queries
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import Execute, Parameters, SqlJournal
 from gateway.journals.sqlite_connection import RetryingConnection, immediate_transaction, initialize, is_busy
-from gateway.journals.sqlite_writer import NativeThreads, Work, WriterThread, WriteTask
+from gateway.journals.sqlite_writer import NATIVE_THREADS, NativeThreads, WriterThread, WriteTask
 
 _T = TypeVar("_T")
 _BUSY_TIMEOUT: Final = 2.0  # seconds
@@ -62,7 +62,8 @@ class SqliteJournal(SqlJournal):
     next_number: ClassVar[str] = f"{_LAST_NUMBER} + 1"
     last_number: ClassVar[str] = _LAST_NUMBER
 
-    def __init__(self, path: Path | None, threads: NativeThreads = NativeThreads()) -> None:
+    def __init__(self, path: Path | None, threads: NativeThreads = NATIVE_THREADS) -> None:
+        super().__init__()
         self._path = str(path.absolute()) if path else None  # a str: converting a Path at each write costs time
         self._threads = threads
         self._states: dict[int, _ProcessState] = {}
@@ -93,8 +94,7 @@ class SqliteJournal(SqlJournal):
 
     def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
         if self._path is None:
-            rows: Sequence[Row] = self._run(lambda connection: connection.execute(statement, parameters).fetchall())
-            return rows
+            return self._run(lambda connection: connection.execute(statement, parameters).fetchall())
         state, deadline = self._state(), time.monotonic() + _BUSY_TIMEOUT
         if state.inode is None:
             self._run(lambda _connection: None)  # creates the file and its tables
@@ -110,29 +110,34 @@ class SqliteJournal(SqlJournal):
                 raise _unavailable(error) from error
 
     def _execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
-        count: int = self._run(
+        return self._run(
             lambda connection: connection.execute(statement, parameters).rowcount,
             seconds,
             shares_commit=True,
             finish_late=statement in _FINAL_STATEMENTS,
         )
-        return count
 
     def _run_transaction(self, work: Callable[[Execute], _T]) -> _T:
         def run(connection: RetryingConnection) -> _T:
             with immediate_transaction(connection) as execute:
                 return work(execute)
 
-        result: _T = self._run(run)
-        return result
+        return self._run(run)
 
     def _run(
-        self, work: Work, seconds: float = math.inf, *, shares_commit: bool = False, finish_late: bool = False
-    ) -> object:
+        self,
+        work: Callable[[RetryingConnection], _T],
+        seconds: float = math.inf,
+        *,
+        shares_commit: bool = False,
+        finish_late: bool = False,
+    ) -> _T:
         """Do work in the writer thread; raises JournalUnavailable after `seconds` or the busy timeout."""
         deadline = time.monotonic() + min(seconds, _BUSY_TIMEOUT)
         task = WriteTask(work, deadline=deadline, shares_commit=shares_commit)
-        return self._state().thread.run(task, min(seconds, _BUSY_TIMEOUT + _BUSY_MARGIN), finish_late=finish_late)
+        wait_seconds = min(seconds, _BUSY_TIMEOUT + _BUSY_MARGIN)
+        result: _T = self._state().thread.run(task, wait_seconds, finish_late=finish_late)
+        return result
 
     def _run_group(self, state: _ProcessState, group: Sequence[WriteTask]) -> None:
         """Run tasks in one transaction; if that fails, each in its own. This is the writer thread."""

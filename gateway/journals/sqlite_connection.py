@@ -16,6 +16,7 @@ _RETRY_DELAY: Final = 0.002  # seconds
 _HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = :table"
 _ADDITIONS: Final = (
     (*queries.ADDITIONS, "CREATE INDEX met_last_number ON met (last_number) WHERE last_number IS NOT NULL"),
+    queries.INDEX_ADDITIONS,
 )
 #: Size of the write-ahead log, in pages, from which SQLite copies it into the file inside a commit.
 _AUTOCHECKPOINT_PAGES: Final = 4000

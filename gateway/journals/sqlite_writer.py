@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
@@ -18,7 +18,7 @@ Work = Callable[[RetryingConnection], Any]
 
 
 class NativeThreads:
-    """Threads of the operating system, for work that blocks them; gevent needs a subclass: its threads are greenlets."""
+    """Threads of the operating system, for work that blocks; gevent needs a subclass: its threads are greenlets."""
 
     create_queue: Callable[[], SimpleQueue[Any]] = SimpleQueue  # in which such a thread can wait
     sleep: Callable[[float], None] = staticmethod(time.sleep)  # suspends such a thread
@@ -30,6 +30,9 @@ class NativeThreads:
     def create_notifier(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Return a function for such a thread, which makes `callback` run where those that submit work are running."""
         return callback
+
+
+NATIVE_THREADS: Final = NativeThreads()
 
 
 class WriteTask:

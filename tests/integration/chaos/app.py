@@ -48,8 +48,9 @@ def _call(method: Callable[..., Any], before: str, after: str, name_of: Callable
 
 def _create_journal(*args: Any) -> Any:
     names: dict[str, str] = {}  # by operation
+    journal = create_journal(*args)
     return WithPoints(
-        create_journal(*args),
+        journal,
         claim=("before-claim", "after-claim", lambda claim: names.setdefault(claim.id, claim.natural_key[-1])),
         settle=("before-settle", "after-result-stored", lambda operation_id: names.get(operation_id, "")),
     )
