@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 from gateway import identity
 from gateway.api import AppDependencies, WsgiApp, create_api
 from gateway.backends import discover
-from gateway.domain.backend import BackendServices, RateLimiter
+from gateway.domain.backend import NO_SERVICES, BackendServices, RateLimiter
+from gateway.domain.module import Module
 from gateway.domain.runtime import Clock, Event
 from gateway.journals import NativeThreads, check_url, create_journal
+from gateway.provisioning.journal_health import JournalHealth
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
@@ -126,7 +128,7 @@ def create_app(settings: Settings) -> WsgiApp:
     journal.on_ended = metrics.record_ended
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
-    backends = _create_backends(settings, runtime, services, known_modules)
+    backends = create_backends(settings, runtime, services, known_modules.record)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     reconciler = Reconciler(
         journal=journal,
@@ -134,6 +136,7 @@ def create_app(settings: Settings) -> WsgiApp:
         backends=backends,
         worker_id=worker_id,
         on_lookup=metrics.record_lookup,
+        on_journal=(health := JournalHealth()).record,
     )
     provisioner = Provisioner(
         journal=journal,
@@ -152,6 +155,7 @@ def create_app(settings: Settings) -> WsgiApp:
             provisioner=provisioner,
             changes=ChangeService(journal, runtime, _uuid7, reconciler.settle_before_change),
             render_metrics=metrics.render,
+            journal_error=lambda: health.error,
             telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,
             new_id=_uuid7,
@@ -168,8 +172,11 @@ def create_app(settings: Settings) -> WsgiApp:
     return app
 
 
-def _create_backends(
-    settings: Settings, clock: Clock, services: BackendServices, known_modules: KnownModules
+def create_backends(
+    settings: Settings,
+    clock: Clock,
+    services: BackendServices = NO_SERVICES,
+    record_seen: Callable[[Iterable[Module]], None] = lambda _modules: None,
 ) -> dict[str, RetryingBackend]:
     """Return the backend of each configured connection, by the connection's name."""
     backend_types = discover()
@@ -177,7 +184,7 @@ def _create_backends(
         config.name: RetryingBackend(
             backend_types[config.type].create_backend(config.name, config.options, clock, services),
             clock,
-            record_seen=known_modules.record,
+            record_seen=record_seen,
         )
         for config in settings.backends
     }
@@ -188,17 +195,20 @@ def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) 
     return identity.create_authenticator(auth, clock, fetch_keys, limiter)
 
 
-def _start_fields(settings: Settings) -> dict[str, Any]:
-    """Return the version, the connections and the journal, without its password, for the log line at start."""
+def describe_journal(settings: Settings) -> str:
+    """Return the kind and the place of the journal, without its password."""
     url = settings.journal_url.value
     if url.startswith("sqlite:"):
-        journal = f"SQLite at {url.removeprefix('sqlite:///')}"
-    else:
-        journal = f"PostgreSQL at {urlsplit(url).hostname or 'the local socket'}"
+        return f"SQLite at {url.removeprefix('sqlite:///')}"
+    return f"PostgreSQL at {urlsplit(url).hostname or 'the local socket'}"
+
+
+def _start_fields(settings: Settings) -> dict[str, Any]:
+    """Return the version, the connections and the journal for the log line at start."""
     return {
         "version": version("module-gateway"),
         "connections": [backend.name for backend in settings.backends],
-        "journal": journal,
+        "journal": describe_journal(settings),
     }
 
 

@@ -124,6 +124,10 @@ class Journal(Protocol):
         """Delete at most `limit` operations that ended before a time; return how many. Active ones never expire."""
         ...
 
+    def check(self) -> Sequence[str]:
+        """Connect, create the tables if they are missing, and return what is not as safe as it could be."""
+        ...
+
     def checkpoint(self) -> None:
         """Do maintenance that would otherwise delay a write; call it about once a second."""
         ...

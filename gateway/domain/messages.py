@@ -100,6 +100,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "response_no_deletion": "Invalid backend response: it does not confirm the deletion.",
     # operations and journal
     "create_not_applied": "The module was not found within the settle window: the create was not applied.",
+    "journal_not_asked": "The journal has not answered yet.",
     "journal_failed": "The journal cannot be used: {reason}.",
     "claim_too_late": "The journal stored the claim after the deadline; nothing was sent.",
     "journal_not_durable": "The database server does not write commits to the disk (fsync = off).",

@@ -71,6 +71,12 @@ class PostgresJournal(SqlJournal):
         """Close this process's idle connections; the next use opens others."""
         self._state().pool.close()
 
+    def check(self) -> Sequence[str]:
+        """Raise JournalUnavailable if the server accepts no writes; warn of commits that a failover may lose."""
+        super().check()
+        standbys = self._read("SELECT current_setting('synchronous_standby_names')", {})[0][0]
+        return () if standbys else ("there is no synchronous standby: a failover may lose the last commits",)
+
     def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
         with self._connection() as connection:
             return _fetch(_execute(connection, statement, parameters))

@@ -172,6 +172,11 @@ class SqlJournal(ABC):
 
         return self._run_transaction(work)
 
+    def check(self) -> Sequence[str]:
+        """Begin a transaction that writes; a subclass adds warnings about its database."""
+        self._run_transaction(lambda _execute: None)
+        return ()
+
     def checkpoint(self) -> None:  # noqa: B027 - optional in a subclass
         """Do nothing."""
 

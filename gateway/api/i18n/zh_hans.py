@@ -193,6 +193,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "response_no_deletion": "后端的应答无效：其中没有对删除的确认。",
     # operations and journal
     "create_not_applied": "在结算窗口内未找到该模块：创建未生效。",
+    "journal_not_asked": "操作日志尚未应答。",
     "journal_failed": "操作日志无法使用：{reason}。",
     "claim_too_late": "操作日志在截止时间之后才保存该操作；未向后端发送任何内容。",
     "journal_not_durable": "数据库服务器不会把提交写入磁盘（fsync = off）。",
