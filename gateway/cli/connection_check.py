@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class CheckResult:
 
 def check_connections(settings: Settings) -> Iterator[CheckResult]:
     """Yield a result for the journal, the issuer and each connection."""
+    logging.getLogger("gateway").addHandler(logging.NullHandler())  # the results say what the log would
     redactor = Redactor(collect_secrets(settings))
     checks: dict[str, Callable[[], Sequence[str]]] = {
         f"journal {describe_journal(settings)}": partial(_check_journal, settings)
@@ -89,7 +91,7 @@ def _check_backend(backend: Backend) -> Sequence[str]:
     runtime = SystemRuntime()
     call = CallContext("check", runtime.monotonic() + _TIMEOUT)
     try:
-        backend.list(ModuleQuery(_SCOPE), 1, None, call)
+        backend.list(ModuleQuery(scope=_SCOPE), 1, None, call)
     except _PROOFS as error:
         return (f"accepts the credentials, answers {error.code}",)
     return ("accepts the credentials",)

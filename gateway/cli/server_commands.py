@@ -40,8 +40,11 @@ def check(config_path: str, *, connect: bool) -> None:
     connections, callers = (_count(settings.backends, "connection"), _count(settings.auth.callers, "caller"))
     click.echo(f"{connections}, {callers}, journal {describe_journal(settings)}")
     if connect:
-        results = [click.echo(result) or result.ok for result in check_connections(settings)]  # type: ignore[func-returns-value]
-        raise SystemExit(0 if all(results) else 1)
+        has_failed = False
+        for result in check_connections(settings):
+            click.echo(result)
+            has_failed |= not result.ok
+        raise SystemExit(int(has_failed))
 
 
 def _count(items: Sized, noun: str) -> str:

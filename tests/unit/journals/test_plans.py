@@ -24,7 +24,7 @@ STATEMENTS: Final = {
     for name, value in vars(queries).items()
     if name.isupper() and isinstance(value, str) and name not in _EXCEPTIONS and not name.startswith("_")
 }
-_VALUES: Final = defaultdict(lambda: "1")
+_VALUES: Final[defaultdict[str, str]] = defaultdict(lambda: "1")
 
 
 def _statement(name: str, journal: type[SqlJournal]) -> str:
