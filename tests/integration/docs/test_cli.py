@@ -80,7 +80,7 @@ def test_check_asks_what_the_file_names(tmp_path: Path) -> None:
         wrong = "postgresql://gateway:hush-hush@127.0.0.1:1/gateway"
         failed = CliRunner().invoke(cli.main, ["check", write(tmp_path, text.format(wrong)), "--connect"])
     down = CliRunner().invoke(
-        cli.main, ["check", write(tmp_path, f"{VALID}{JWT}[journal]\nurl = '{journal}'\n"), "--connect"]
+        cli.main, ["check", write(tmp_path, f"{JWT}{VALID}[journal]\nurl = '{journal}'\n"), "--connect"]
     )
     assert (failed.exit_code, down.exit_code) == (1, 1)
     line = failed.stdout.splitlines()[1]

@@ -168,6 +168,76 @@ def test_server_without_fsync_is_refused(journal: PostgresJournal, postgres: Pos
     assert journal.claim(make_claim()).match == "claimed"
 
 
+@pytest.fixture
+def standby_url(postgres: PostgresServer) -> Iterator[tuple[str, Path]]:
+    """The URL of a primary and its standby, and the standby's folder."""
+    folder = Path(tempfile.mkdtemp(prefix="standby-"))
+    shutil.chown(folder, postgres.system_user)
+    folder.chmod(0o700)
+    data, primary = folder / "data", conninfo_to_dict(postgres.get_uri())
+    assert isinstance(primary["host"], str)
+    run_as_server(postgres, "pg_basebackup", "-D", data, "-R", "-h", primary["host"], "-U", primary["user"])
+    options = f"-k {folder} -c listen_addresses=''"
+    run_as_server(postgres, "pg_ctl", "-w", "-D", data, "-l", folder / "log", "-o", options, "start")
+    yield f"postgresql://{primary['user']}@/postgres?host={primary['host']},{folder}", data
+    run_as_server(postgres, "pg_ctl", "-w", "-m", "immediate", "-D", data, "stop")
+    shutil.rmtree(folder)
+
+
+def run_as_server(postgres: PostgresServer, program: str, *arguments: object) -> None:
+    """Run a program of PostgreSQL as the user of the server."""
+    command = [str(postgres.bin_path / program), *map(str, arguments)]
+    subprocess.run(command, check=True, user=postgres.system_user, stdout=subprocess.DEVNULL, cwd="/")
+
+
+def test_promoted_standby_is_used(postgres: PostgresServer, standby_url: tuple[str, Path]) -> None:
+    """After a failover the first calls fail, and the journal goes on with the promoted standby, without a restart."""
+    url, data = standby_url
+    journal = PostgresJournal(url)
+    claim = make_claim(id="before-failover", natural_key=("1", "before failover"))
+    journal.claim(claim)
+    with psycopg.connect(make_conninfo(url, host=str(data.parent))) as standby:
+        for _ in range(200):
+            if (
+                standby.execute("SELECT 1 FROM pg_class WHERE relname = 'operations'").fetchall()
+                and standby.execute("SELECT 1 FROM operations WHERE id = 'before-failover'").fetchall()
+            ):
+                break
+            standby.rollback()
+            time.sleep(0.05)
+    postgres.stop()
+    try:
+        with pytest.raises(JournalUnavailable):
+            journal.check()
+        run_as_server(postgres, "pg_ctl", "-w", "-D", data, "promote")
+        assert journal.check() == ("there is no synchronous standby: a failover may lose the last commits",)
+        assert journal.get(claim.id) == sending_operation(claim)
+        assert journal.claim(make_claim(natural_key=("1", "after failover"))).match == "claimed"
+    finally:
+        journal.close()
+        postgres.ensure_postgres_running()
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            for table in ("operations", "met", "aliases", "changes", "schema_version", "schema_additions"):
+                connection.execute(f"DROP TABLE IF EXISTS {table}".encode())
+            connection.execute("DROP SEQUENCE IF EXISTS operation_numbers")
+
+
+def test_check_warns_without_a_synchronous_standby(journal: PostgresJournal, postgres: PostgresServer) -> None:
+    """With one there is no warning."""
+    assert len(journal.check()) == 1
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'other'")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        wait_for_setting(postgres, "synchronous_standby_names", "other")
+        assert journal.check() == ()
+    finally:
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+    wait_for_setting(postgres, "synchronous_standby_names", "")
+
+
 def wait_for_setting(postgres: PostgresServer, name: str, value: str) -> None:
     """Wait until new sessions have a value of a setting."""
     for _ in range(200):
