@@ -239,3 +239,13 @@ def test_moved_file_is_refused(tmp_path: Path) -> None:
             journal.counts()
         moved.rename(path)
         assert journal.counts()["sending"] == 1
+
+
+def test_reader_is_kept_when_the_file_is_locked(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another process holds is no reason to open the file again."""
+    journal.counts()
+    reader = journal._state().reader
+    monkeypatch.setattr(sqlite, "is_busy", lambda _error: True)
+    with pytest.raises(JournalUnavailable):
+        journal._read("SELECT nonsense", {})
+    assert journal._state().reader is reader
