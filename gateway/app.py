@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 from gateway import identity
 from gateway.api import AppDependencies, WsgiApp, create_api
 from gateway.backends import discover
-from gateway.domain.backend import BackendServices, RateLimiter
+from gateway.domain.backend import NO_SERVICES, BackendServices, RateLimiter
+from gateway.domain.module import Module
 from gateway.domain.runtime import Clock, Event
-from gateway.journals import check_url, create_journal
+from gateway.journals import NativeThreads, check_url, create_journal
 from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.change_reconciler import ChangeReconciler
+from gateway.provisioning.journal_health import JournalHealth
 from gateway.provisioning.known_modules import BackendClocks, KnownModules
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
@@ -60,6 +62,37 @@ class SystemRuntime(SystemClock):
         return threading.Event()
 
 
+class GeventNativeThreads(NativeThreads):
+    """Threads of the operating system in a process in which gevent has replaced Python's own by greenlets.
+
+    Half the cost of gevent's thread pool, which makes a watcher of the event loop for each piece of work.
+    """
+
+    def __init__(self) -> None:
+        from gevent import get_hub, monkey  # noqa: PLC0415 - loaded by the server only
+
+        self._loop = get_hub().loop
+        self._start_new_thread = monkey.get_original("_thread", "start_new_thread")
+        self.create_queue = monkey.get_original("queue", "SimpleQueue")
+        self.sleep = monkey.get_original("time", "sleep")
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread."""
+        self._start_new_thread(work, ())
+
+    def create_notifier(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that makes the event loop call `callback`; libev may call it once for several calls."""
+        watcher = self._loop.async_()
+        watcher.start(callback)
+        notify: Callable[[], None] = watcher.send
+        return notify
+
+
+def _native_threads() -> NativeThreads:
+    monkey = sys.modules.get("gevent.monkey")
+    return GeventNativeThreads() if monkey and monkey.is_module_patched("threading") else NativeThreads()
+
+
 def _uuid7() -> str:
     """Return a UUID of version 7: ids made together are adjacent in an index, because they start with the time."""
     milliseconds = time.time_ns() // 1_000_000
@@ -93,11 +126,14 @@ def create_app(settings: Settings) -> WsgiApp:
     tracer = create_tracer(os.environ)
     runtime = SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage, runtime)
-    journal = create_journal(settings.journal_url)
-    metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
+    journal = create_journal(settings.journal_url, _native_threads())
+    metrics = Metrics(
+        journal.unsettled_counts, journal.next_due, backends=[backend.name for backend in settings.backends]
+    )
+    journal.on_ended = metrics.record_ended
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
-    backends = _create_backends(settings, runtime, services, known_modules)
+    backends = create_backends(settings, runtime, services, known_modules.record)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     reconciler = Reconciler(
         journal=journal,
@@ -105,6 +141,7 @@ def create_app(settings: Settings) -> WsgiApp:
         backends=backends,
         worker_id=worker_id,
         on_lookup=metrics.record_lookup,
+        on_journal=(health := JournalHealth()).record,
     )
     provisioner = Provisioner(
         journal=journal,
@@ -133,6 +170,7 @@ def create_app(settings: Settings) -> WsgiApp:
             change_feed=change_feed,
             resolver=ResolveService(journal, runtime, reconciler.observed_seconds),
             render_metrics=metrics.render,
+            journal_error=lambda: health.error,
             telemetry=RequestTelemetry(metrics, tracer, redactor),
             clock=runtime,
             new_id=_uuid7,
@@ -149,8 +187,11 @@ def create_app(settings: Settings) -> WsgiApp:
     return app
 
 
-def _create_backends(
-    settings: Settings, clock: Clock, services: BackendServices, known_modules: KnownModules
+def create_backends(
+    settings: Settings,
+    clock: Clock,
+    services: BackendServices = NO_SERVICES,
+    record_seen: Callable[[Iterable[Module]], None] = lambda _modules: None,
 ) -> dict[str, RetryingBackend]:
     """Return the backend of each configured connection, by the connection's name."""
     backend_types = discover()
@@ -158,7 +199,7 @@ def _create_backends(
         config.name: RetryingBackend(
             backend_types[config.type].create_backend(config.name, config.options, clock, services),
             clock,
-            record_seen=known_modules.record,
+            record_seen=record_seen,
             mode=config.mode,
             read_only_retry_after=config.retry_after_seconds,
         )
@@ -171,17 +212,20 @@ def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) 
     return identity.create_authenticator(auth, clock, fetch_keys, limiter)
 
 
-def _start_fields(settings: Settings) -> dict[str, Any]:
-    """Return the version, the connections and the journal, without its password, for the log line at start."""
+def describe_journal(settings: Settings) -> str:
+    """Return the kind and the place of the journal, without its password."""
     url = settings.journal_url.value
     if url.startswith("sqlite:"):
-        journal = f"SQLite at {url.removeprefix('sqlite:///')}"
-    else:
-        journal = f"PostgreSQL at {urlsplit(url).hostname or 'the local socket'}"
+        return f"SQLite at {url.removeprefix('sqlite:///')}"
+    return f"PostgreSQL at {urlsplit(url).hostname or 'the local socket'}"
+
+
+def _start_fields(settings: Settings) -> dict[str, Any]:
+    """Return the version, the connections and the journal for the log line at start."""
     return {
         "version": version("module-gateway"),
         "connections": [backend.name for backend in settings.backends],
-        "journal": journal,
+        "journal": describe_journal(settings),
     }
 
 

@@ -10,7 +10,7 @@ from flask import current_app, g
 
 from gateway.domain.backend import Backend, CallContext
 from gateway.domain.callers import ANONYMOUS, Caller
-from gateway.domain.errors import Outcome
+from gateway.domain.errors import JournalUnavailable, Outcome
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.provisioning.change_feed import ChangeFeed
@@ -34,6 +34,8 @@ class AppDependencies:
     change_feed: ChangeFeed
     resolver: ResolveService
     render_metrics: Callable[[], bytes]
+    #: Returns why the journal does not answer, or None.
+    journal_error: Callable[[], JournalUnavailable | None] = lambda: None
     clock: Clock
     new_id: Callable[[], str]
     deadline_seconds: float

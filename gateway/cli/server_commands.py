@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Sized
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import click
 
 from gateway.api import openapi as openapi_document
-from gateway.app import load_settings
+from gateway.app import describe_journal, load_settings
+from gateway.cli.connection_check import check_connections
 from gateway.journals import check_url
 from gateway.settings import ConfigurationError
 from gateway.twins import server
@@ -20,7 +22,8 @@ from gateway.twins import server
 
 @click.command()
 @click.argument("config_path", metavar="CONFIG", type=click.Path(dir_okay=False))
-def check(config_path: str) -> None:
+@click.option("--connect", is_flag=True, help="Also ask the journal, the issuer of tokens and the backends.")
+def check(config_path: str, *, connect: bool) -> None:
     """Read a configuration as the service does, and report every error."""
     try:
         settings = load_settings(os.environ, config_path)
@@ -34,8 +37,18 @@ def check(config_path: str) -> None:
         raise SystemExit(1)
     for line in settings.warnings:
         click.echo(f"warning: {line}", err=True)
-    for backend in settings.backends:
-        click.echo(f"{backend.name}: {backend.type}")
+    connections, callers = (_count(settings.backends, "connection"), _count(settings.auth.callers, "caller"))
+    click.echo(f"{connections}, {callers}, journal {describe_journal(settings)}")
+    if connect:
+        has_failed = False
+        for result in check_connections(settings):
+            click.echo(result)
+            has_failed |= not result.ok
+        raise SystemExit(int(has_failed))
+
+
+def _count(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 @click.command()

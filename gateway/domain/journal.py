@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.domain.change import Change, ChangedFields, ChangeFilter, ChangePage
@@ -68,8 +69,13 @@ class Journal(ChangeJournal, Protocol):
     What a method wrote is on disk when it returns.
     """
 
-    def claim(self, claim: Claim) -> ClaimResult:
+    on_ended: Callable[[str], None]
+    """Is called with the state of each operation that this process ends."""
+
+    def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, unless another operation conflicts with it.
+
+        Raises JournalUnavailable if it is not committed within `seconds`; it may be committed later.
 
         Conflicts are checked in this order. *key*: the caller has used this idempotency key before, for any
         request. *memory*: without a key, the same caller, request id and fingerprint within the deduplication
@@ -174,12 +180,20 @@ class Journal(ChangeJournal, Protocol):
         """Delete at most `limit` operations that ended before a time; return how many. Active ones never expire."""
         ...
 
+    def check(self) -> Sequence[str]:
+        """Connect, create the tables if they are missing, and return what is not as safe as it could be."""
+        ...
+
     def checkpoint(self) -> None:
         """Do maintenance that would otherwise delay a write; call it about once a second."""
         ...
 
+    def unsettled_counts(self) -> Mapping[str, int]:
+        """Return the number of active and ambiguous operations by state; it does not depend on how many have ended."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
-        """Return the number of operations by state."""
+        """Return the number of operations by state; it reads every operation, so no request may call it."""
         ...
 
     def close(self) -> None:

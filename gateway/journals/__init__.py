@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.journals.sqlite import SqliteJournal
+from gateway.journals.sqlite_writer import NATIVE_THREADS, NativeThreads
 from gateway.settings import Secret
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ _MEMORY: Final = ":memory:"
 _POSTGRES: Final = "postgresql://"
 
 
-def create_journal(secret: Secret | str) -> Journal:
-    """Return the journal of a URL; it connects at its first use. Raises ValueError if `check_url` finds an error."""
+__all__ = ["NativeThreads", "check_url", "create_journal"]
+
+
+def create_journal(secret: Secret | str, threads: NativeThreads = NATIVE_THREADS) -> Journal:
+    """Return the journal of a URL; it connects at its first use. Raises ValueError if `check_url` finds an error.
+
+    An embedded journal writes in one of `threads`; psycopg waits for its server in a way that suits gevent.
+    """
     url = secret if isinstance(secret, str) else secret.value
     if error := check_url(url):
         raise ValueError(error)
     if url.startswith(_SQLITE):
         path = url.removeprefix(_SQLITE)
-        return SqliteJournal(None if path == _MEMORY else Path(path))
+        return SqliteJournal(None if path == _MEMORY else Path(path), threads)
     journal: Journal = import_module("gateway.journals.postgres").PostgresJournal(
         Secret(secret) if isinstance(secret, str) else secret
     )

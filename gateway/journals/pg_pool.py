@@ -18,7 +18,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
 _CHECKOUT_TIMEOUT: Final = 2.0  # seconds, if all connections are in use
-_RESPONSE_TIMEOUT: Final = 4.0  # seconds; longer than the server's own timeouts, for a server that hangs
+RESPONSE_TIMEOUT: Final = 4.0  # seconds; longer than the server's own timeouts, for a server that hangs
 _MAX_SIZE: Final = 10
 
 
@@ -28,7 +28,7 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 class TimeoutConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that does not wait forever for a server that keeps the connection open but does not respond."""
 
-    _response_timeout = _RESPONSE_TIMEOUT
+    _response_timeout = RESPONSE_TIMEOUT
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for a response."""
@@ -39,7 +39,7 @@ class TimeoutConnection(psycopg.Connection[tuple[Any, ...]]):
         """Wait longer than usual for the responses within the context."""
         self._response_timeout = seconds
         yield
-        self._response_timeout = _RESPONSE_TIMEOUT
+        self._response_timeout = RESPONSE_TIMEOUT
 
 
 class ConnectionPool:

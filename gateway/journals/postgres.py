@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -16,12 +17,13 @@ from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.journals import change_queries, queries
 from gateway.journals.migrations import is_current, migrate
-from gateway.journals.pg_pool import ConnectionPool, Cursor, TimeoutConnection
+from gateway.journals.pg_pool import RESPONSE_TIMEOUT, ConnectionPool, Cursor, TimeoutConnection
 from gateway.journals.row_mapping import Row
 from gateway.journals.sql import SqlJournal
 from gateway.journals.sql_changes import Execute, Parameters
 from gateway.settings import Secret
 
+_T = TypeVar("_T")
 # Defaults that a URL can override.
 _SETTINGS: Final = {
     "application_name": "module-gateway",
@@ -55,6 +57,7 @@ _ADDITIONS: Final = (
         )
         for statement in (*change_queries.ADDITIONS, *queries.LIST_ADDITIONS)
     ),
+    queries.INDEX_ADDITIONS,
 )
 _IS_FSYNC_OFF: Final = "SELECT 1 WHERE current_setting('fsync') = 'off'"
 
@@ -69,6 +72,7 @@ class PostgresJournal(SqlJournal):
     last_number: ClassVar[str] = "(SELECT last_value FROM operation_numbers)"
 
     def __init__(self, url: Secret) -> None:
+        super().__init__()
         self._url = url
         self._settings = {**_SETTINGS, **conninfo_to_dict(url.value)}
         self._states: dict[int, _ProcessState] = {}
@@ -77,19 +81,27 @@ class PostgresJournal(SqlJournal):
         """Close this process's idle connections; the next use opens others."""
         self._state().pool.close()
 
-    def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+    def check(self) -> Sequence[str]:
+        """Raise JournalUnavailable if the server accepts no writes; warn of commits that a failover may lose."""
+        super().check()
+        standbys = self.read("SELECT current_setting('synchronous_standby_names')", {})[0][0]
+        return () if standbys else ("there is no synchronous standby: a failover may lose the last commits",)
+
+    def read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+        """Return the rows of one statement."""
         with self._connection() as connection:
             return _fetch(_execute(connection, statement, parameters))
 
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
-        with self._connection() as connection:
+    def execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
+        """Commit one statement and return how many rows it changed."""
+        with self._connection() as connection, connection.response_timeout(min(seconds, RESPONSE_TIMEOUT)):
             return _execute(connection, statement, parameters).rowcount
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Execute]:
+    def run_transaction(self, work: Callable[[Execute], _T]) -> _T:
+        """Return the result of work that executes several statements in one transaction."""
         with self._connection() as connection, connection.transaction():
             connection.execute(_BEGIN)
-            yield _executor(connection)
+            return work(_executor(connection))
 
     @contextmanager
     def _connection(self) -> Iterator[TimeoutConnection]:

@@ -102,6 +102,12 @@ LIST_ADDITIONS: Final[tuple[str, ...]] = (
     "CREATE INDEX operations_unusual ON operations (state, id) WHERE state NOT IN ('sending', 'succeeded')",
 )
 
+# Later additions, the same for both databases.
+INDEX_ADDITIONS: Final[tuple[str, ...]] = (
+    "CREATE INDEX aliases_operation ON aliases (operation_id)",
+    "CREATE INDEX operations_ambiguous ON operations (updated_at) WHERE state = 'ambiguous'",
+)
+
 CREATE_VERSION: Final = "CREATE TABLE {table} (version INTEGER NOT NULL)"
 GET_VERSION: Final = "SELECT max(version) FROM {table}"
 SET_VERSION: Final = "INSERT INTO {table} (version) VALUES (:version)"
@@ -262,18 +268,22 @@ WAS_SEEN_BEFORE: Final = """
 """
 
 # An ambiguous operation waits for a person, however long.
-_EXPIRED: Final = """
-    SELECT id FROM operations
+FIND_EXPIRED: Final = """
+    SELECT id, module FROM operations
     WHERE holds_name IS NULL AND updated_at < :settled_before AND state <> 'ambiguous' AND unpublished IS NULL
     ORDER BY updated_at LIMIT :limit
 """
-FIND_EXPIRED_MODULES: Final = f"""
-    SELECT module FROM operations WHERE id IN ({_EXPIRED}) AND module IS NOT NULL
-"""  # noqa: S608  # the condition is a constant, here and below
-EXPIRE_OPERATIONS: Final = f"DELETE FROM operations WHERE id IN ({_EXPIRED})"  # noqa: S608
-EXPIRE_ALIASES: Final = "DELETE FROM aliases WHERE NOT EXISTS (SELECT 1 FROM operations WHERE id = operation_id)"
+EXPIRE_OPERATIONS: Final = "DELETE FROM operations WHERE id IN (SELECT value FROM {json_array_table}) RETURNING id"
+EXPIRE_ALIASES: Final = "DELETE FROM aliases WHERE operation_id IN (SELECT value FROM {json_array_table})"
 
-# Each half reads one small index instead of the table.
+# Each half reads one small index, however many operations have ended.
+UNSETTLED_COUNTS: Final = """
+    SELECT state, count(*) FROM operations WHERE holds_name IS NOT NULL GROUP BY state
+    UNION ALL
+    SELECT state, count(*) FROM operations WHERE state = 'ambiguous' GROUP BY state
+"""
+
+# Reads every operation, from two indexes.
 COUNTS: Final = """
     SELECT state, count(*) FROM operations WHERE holds_name IS NULL GROUP BY state
     UNION ALL

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from gateway import json_codec
@@ -11,7 +12,7 @@ from gateway.domain.errors import JournalUnavailable
 from gateway.domain.messages import message
 from gateway.domain.operation import Claim, ClaimMatch, ClaimResult, Operation, OperationFilter, Settlement, State
 from gateway.journals import change_queries, queries, row_mapping
-from gateway.journals.sql_changes import SqlChangeJournal
+from gateway.journals.sql_changes import Execute, Parameters, SqlChangeJournal
 
 # A further attempt follows a conflict that ended between two statements, and one that _find_conflict removes.
 _MAX_ATTEMPTS: Final = 8
@@ -36,11 +37,14 @@ class SqlJournal(SqlChangeJournal):
     next_number: ClassVar[str]  # an expression: the number of an operation that is inserted, higher than all before
     last_number: ClassVar[str]  # an expression: the highest number given so far; later operations get a higher one
 
-    def claim(self, claim: Claim) -> ClaimResult:
+    def __init__(self) -> None:
+        self.on_ended: Callable[[str], None] = lambda _state: None  # is called with the state of each that ends
+
+    def claim(self, claim: Claim, seconds: float = math.inf) -> ClaimResult:
         """Insert a claim, and search for conflicts only if that fails: usually one statement is enough."""
         statement, parameters = queries.CLAIM.format(next_number=self.next_number), row_mapping.claim_params(claim)
         for _ in range(_MAX_ATTEMPTS):
-            if self._execute_write(statement, parameters):
+            if self.execute_write(statement, parameters, seconds):
                 return ClaimResult("claimed", row_mapping.new_operation(claim))
             conflict = self._find_conflict(claim, parameters)
             if conflict is not None:
@@ -53,7 +57,7 @@ class SqlJournal(SqlChangeJournal):
 
     def get(self, operation_id: str) -> Operation | None:
         """Return an operation, or None if it does not exist."""
-        rows = self._read(queries.GET, {"id": operation_id})
+        rows = self.read(queries.GET, {"id": operation_id})
         return row_mapping.operation_from_row(rows[0]) if rows else None
 
     def list_operations(
@@ -65,25 +69,26 @@ class SqlJournal(SqlChangeJournal):
             texts = ["id < :before", *(f"{name} = :{name}" for name in conditions)]
             statement = queries.LIST.format(conditions=" AND ".join(texts))
             parameters = {**conditions, "before": before or _AFTER_ALL_IDS, "limit": limit}
-            rows |= {row[0]: row for row in self._read(statement, parameters)}
+            rows |= {row[0]: row for row in self.read(statement, parameters)}
         return [row_mapping.operation_from_row(rows[id_]) for id_ in sorted(rows, reverse=True)[:limit]]
 
     def resolve(self, operation_id: str, settlement: Settlement) -> bool:
         """Settle an ambiguous or reconciling operation."""
-        return bool(self._execute_write(queries.RESOLVE, row_mapping.settlement_params(operation_id, settlement)))
+        return bool(self.execute_write(queries.RESOLVE, row_mapping.settlement_params(operation_id, settlement)))
 
     def settle(self, operation_id: str, settlement: Settlement) -> None:
         """End an active operation; one that has ended is left unchanged."""
-        self._execute_write(queries.SETTLE, row_mapping.settlement_params(operation_id, settlement))
+        if self.execute_write(queries.SETTLE, row_mapping.settlement_params(operation_id, settlement)):
+            self.on_ended(settlement.state.value)
 
     def add_alias(self, claim: Claim, operation_id: str) -> None:
         """Insert an alias; an operation or a valid alias that holds the same name continues to hold it."""
-        self._execute_write(queries.ADD_ALIAS, row_mapping.alias_params(claim, operation_id))
+        self.execute_write(queries.ADD_ALIAS, row_mapping.alias_params(claim, operation_id))
 
     def mark_unknown(self, operation_id: str, *, at: float, due_at: float, evidence: Mapping[str, Any]) -> None:
         """Change a sending operation to reconciling; any other is left unchanged."""
         note = row_mapping.evidence_line(evidence)
-        self._execute_write(queries.MARK_UNKNOWN, {"id": operation_id, "at": at, "due_at": due_at, "note": note})
+        self.execute_write(queries.MARK_UNKNOWN, {"id": operation_id, "at": at, "due_at": due_at, "note": note})
 
     def lease_due(
         self,
@@ -106,9 +111,12 @@ class SqlJournal(SqlChangeJournal):
             "ids": row_mapping.ids_json(except_backends),
             "limit": limit,
         }
-        with self._transaction() as execute:
-            due = execute(queries.FIND_DUE.format(json_array_table=self.json_array_table) + self.lock_clause, selection)
-            leased = [execute(queries.LEASE, {**parameters, "id": row[0]})[0] for row in due]
+        find_due = queries.FIND_DUE.format(json_array_table=self.json_array_table) + self.lock_clause
+        leased = self.run_transaction(
+            lambda execute: [
+                execute(queries.LEASE, {**parameters, "id": row[0]})[0] for row in execute(find_due, selection)
+            ]
+        )
         return [row_mapping.operation_from_row(row) for row in leased]
 
     def reschedule(
@@ -116,61 +124,82 @@ class SqlJournal(SqlChangeJournal):
     ) -> None:
         """Record a lookup that settled nothing, at the time in its evidence."""
         parameters = {"id": operation_id, "due_at": due_at, "observed_seconds": observed_seconds, "at": evidence["at"]}
-        self._execute_write(queries.RESCHEDULE, {**parameters, "note": row_mapping.evidence_line(evidence)})
+        self.execute_write(queries.RESCHEDULE, {**parameters, "note": row_mapping.evidence_line(evidence)})
 
     def active_operations(self, backend: str) -> Sequence[Operation]:
         """Return active operations of a connection."""
-        return [row_mapping.operation_from_row(row) for row in self._read(queries.FIND_ACTIVE, {"backend": backend})]
+        return [row_mapping.operation_from_row(row) for row in self.read(queries.FIND_ACTIVE, {"backend": backend})]
 
     def next_due(self) -> float | None:
         """Return the earliest due time of an active operation."""
-        due_at: float | None = self._read(queries.NEXT_DUE, {})[0][0]
+        due_at: float | None = self.read(queries.NEXT_DUE, {})[0][0]
         return due_at
 
     def record_seen(self, backend: str, scope: str, native_ids: Sequence[str], *, at: float) -> None:
         """Record ids; nothing is written if all are recorded already, as with most listings."""
         parameters = {"backend": backend, "scope": scope, "ids": row_mapping.ids_json(native_ids)}
         fragments = {"json_array_table": self.json_array_table, "last_number": self.last_number}
-        if self._read(queries.FIND_UNSEEN.format(**fragments), parameters):
-            self._execute_write(queries.INSERT_SEEN.format(**fragments), {**parameters, "at": at})
+        if self.read(queries.FIND_UNSEEN.format(**fragments), parameters):
+            self.execute_write(queries.INSERT_SEEN.format(**fragments), {**parameters, "at": at})
 
     def was_seen_before(self, claim: Claim, scope: str, native_id: str, *, clock_skew_seconds: float) -> bool:
         """Return whether an id was recorded before an operation was claimed."""
         parameters = {"backend": claim.backend, "scope": scope, "native_id": native_id, "id": claim.id}
         before = claim.claimed_at - clock_skew_seconds
-        return bool(self._read(queries.WAS_SEEN_BEFORE, {**parameters, "before": before}))
+        return bool(self.read(queries.WAS_SEEN_BEFORE, {**parameters, "before": before}))
 
     def find_creator(self, module_id: str) -> str | None:
         """Return the id of the first operation that created the module."""
-        for operation_id, module in self._read(queries.FIND_BY_MODULE, {"module_id": module_id}):
+        for operation_id, module in self.read(queries.FIND_BY_MODULE, {"module_id": module_id}):
             if not json_codec.loads(module)["adopted"]:
                 return str(operation_id)
         return None
 
     def expire(self, *, settled_before: float, limit: int) -> int:
-        """Delete operations that ended before a time, the oldest first, then aliases without one, and old changes.
+        """Delete operations that ended before a time, the oldest first, with their aliases, and old changes.
 
         The ids of their modules stay, as seen: they are not the result of a later create.
         """
         parameters = {"settled_before": settled_before, "limit": limit}
         native_ids: dict[tuple[str, str], list[str]] = {}
-        for (text,) in self._read(queries.FIND_EXPIRED_MODULES, parameters):
-            module = json_codec.loads(text).get("module") or {}
+        expired = self.read(queries.FIND_EXPIRED, parameters)
+        for _, text in expired:
+            module = (json_codec.loads(text).get("module") if text else None) or {}
             if native_id := module.get("native_id"):
                 native_ids.setdefault((module["backend"], module["scope"]), []).append(native_id)
         for (backend, scope), ids in native_ids.items():
             self.record_seen(backend, scope, ids, at=settled_before)
-        deleted = self._execute_write(queries.EXPIRE_OPERATIONS, parameters)
-        self._execute_write(queries.EXPIRE_ALIASES, {})
-        self._execute_write(change_queries.EXPIRE_ENDED, parameters)
+        deleted = self._delete_operations(row_mapping.ids_json([row[0] for row in expired])) if expired else 0
+        self.execute_write(change_queries.EXPIRE_ENDED, parameters)
         return deleted
+
+    def _delete_operations(self, ids: str) -> int:
+        fragments, parameters = {"json_array_table": self.json_array_table}, {"ids": ids}
+
+        def work(execute: Execute) -> int:
+            execute(queries.EXPIRE_ALIASES.format(**fragments), parameters)
+            return len(execute(queries.EXPIRE_OPERATIONS.format(**fragments), parameters))
+
+        return self.run_transaction(work)
+
+    def check(self) -> Sequence[str]:
+        """Begin a transaction that writes; a subclass adds warnings about its database."""
+        self.run_transaction(lambda _execute: None)
+        return ()
 
     def checkpoint(self) -> None:
         """Do nothing."""
 
+    def unsettled_counts(self) -> Mapping[str, int]:
+        """Return the number of operations that a process or a person has to settle, by state, 0 included."""
+        rows = self.read(queries.UNSETTLED_COUNTS, {})
+        return {state.value: 0 for state in State if state.is_active or state is State.AMBIGUOUS} | {
+            row[0]: row[1] for row in rows
+        }
+
     def counts(self) -> Mapping[str, int]:
         """Return the number of operations by state, 0 included."""
-        return {state.value: 0 for state in State} | {row[0]: row[1] for row in self._read(queries.COUNTS, {})}
+        return {state.value: 0 for state in State} | {row[0]: row[1] for row in self.read(queries.COUNTS, {})}
 
     @abstractmethod
     def close(self) -> None:
@@ -184,17 +213,17 @@ class SqlJournal(SqlChangeJournal):
         """
         conflict, void_ids = self._read_conflicts(claim, parameters)
         for operation_id in void_ids:
-            self._execute_write(queries.CLEAR_DEDUP, {"id": operation_id})
-            self._execute_write(queries.DELETE_MEMORY_ALIAS, parameters)
+            self.execute_write(queries.CLEAR_DEDUP, {"id": operation_id})
+            self.execute_write(queries.DELETE_MEMORY_ALIAS, parameters)
         if conflict is None:
-            self._execute_write(queries.DELETE_INVALID_ALIASES, parameters)
+            self.execute_write(queries.DELETE_INVALID_ALIASES, parameters)
         return conflict
 
     def _read_conflicts(self, claim: Claim, parameters: Parameters) -> tuple[ClaimResult | None, Sequence[str]]:
         """Return the first conflict of a claim, and the operations whose request deduplication entry is void."""
         conflicts: dict[ClaimMatch, Operation] = {}
         void_ids: list[str] = []
-        for row in self._read(queries.FIND_CONFLICTS, parameters):
+        for row in self.read(queries.FIND_CONFLICTS, parameters):
             digests, is_memory_void, operation = row[:3], row[3], row_mapping.operation_from_row(row[4:])
             if operation.claim.id == claim.id:  # inserted by an earlier attempt whose response was lost
                 return ClaimResult("claimed", operation), ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, ClassVar, Final, TypeVar
 
 from gateway import json_codec
 from gateway.domain.change import Change, ChangedFields, ChangeEntry, ChangeFilter, ChangePage
@@ -14,6 +15,7 @@ from gateway.domain.operation import State
 from gateway.journals import change_queries as queries
 from gateway.journals.row_mapping import Row
 
+_T = TypeVar("_T")
 Parameters = Mapping[str, Any]
 Execute = Callable[[str, Parameters], Sequence[Row]]
 
@@ -29,70 +31,77 @@ class SqlChangeJournal(ABC):
 
     def begin_change(self, change: Change) -> bool:
         """Insert a change that holds its module, unless another one holds it."""
-        return bool(self._execute_write(queries.BEGIN, _change_params(change)))
+        return bool(self.execute_write(queries.BEGIN, _change_params(change)))
 
     def end_change(self, change_id: str, outcome: Outcome, *, at: float, fields: ChangedFields | None = None) -> None:
         """Set the outcome of a change that has none, or an unknown one."""
         text = None if fields is None else _to_json(fields)
-        self._execute_write(queries.END, {"id": change_id, "outcome": outcome.value, "at": at, "fields": text})
+        self.execute_write(queries.END, {"id": change_id, "outcome": outcome.value, "at": at, "fields": text})
 
     def held_changes(self) -> Sequence[Change]:
         """Return the changes that hold a module."""
-        return [_change_from_row(row) for row in self._read(queries.FIND_HELD, {})]
+        return [_change_from_row(row) for row in self.read(queries.FIND_HELD, {})]
 
     def lease_change(self, change_id: str, *, now: float, due_at: float) -> bool:
         """Move the due time of a held change, if it is reached."""
-        return bool(self._execute_write(queries.LEASE, {"id": change_id, "now": now, "due_at": due_at}))
+        return bool(self.execute_write(queries.LEASE, {"id": change_id, "now": now, "due_at": due_at}))
 
     def release_change(self, change_id: str) -> None:
         """Release the module of a change."""
-        self._execute_write(queries.RELEASE, {"id": change_id})
+        self.execute_write(queries.RELEASE, {"id": change_id})
 
     def publish_changes(self, limit: int) -> int:
         """Copy what is unpublished into the log, in the order of its time; usually there is nothing."""
-        if not self._read(queries.IS_UNPUBLISHED, {}):
+        if not self.read(queries.IS_UNPUBLISHED, {}):
             return 0
-        with self._transaction() as execute:
-            if not execute(self.publisher_lock, {})[0][0]:
-                return 0
-            entries: list[tuple[str, dict[str, Any]]] = []
-            for table, statement, to_entry in _SOURCES:
-                rows = execute(statement + self.lock_clause, {"limit": limit})
-                entries += ((table, to_entry(row)) for row in rows)
-            entries.sort(key=lambda item: item[1]["at"])
-            for table, entry in entries[:limit]:
-                execute(queries.PUBLISH, entry)
-                execute(queries.MARK_PUBLISHED.format(table=table), {"id": entry["id"]})
+        return self.run_transaction(partial(self._publish, limit))
+
+    def _publish(self, limit: int, execute: Execute) -> int:
+        if not execute(self.publisher_lock, {})[0][0]:
+            return 0
+        entries: list[tuple[str, dict[str, Any]]] = []
+        for table, statement, to_entry in _SOURCES:
+            entries += ((table, to_entry(row)) for row in execute(statement + self.lock_clause, {"limit": limit}))
+        entries.sort(key=lambda item: item[1]["at"])
+        for table, entry in entries[:limit]:
+            execute(queries.PUBLISH, entry)
+            execute(queries.MARK_PUBLISHED.format(table=table), {"id": entry["id"]})
         return min(len(entries), limit)
 
     def list_changes(self, change_filter: ChangeFilter, *, after: int, limit: int) -> ChangePage:
         """Read the bounds of the log first: entries up to the newest of that moment are visible to the second read."""
-        ((first, newest),) = self._read(queries.BOUNDS, {})
+        ((first, newest),) = self.read(queries.BOUNDS, {})
         if 0 < after < first - 1:
             raise ChangesExpired
         after = max(after, first - 1)
         last = newest if change_filter.module else min(newest, after + _MAX_SCAN)
         conditions, parameters = _conditions(change_filter)
         statement = queries.LIST.format(conditions=" AND ".join(conditions))
-        rows = self._read(statement, {**parameters, "after": after, "last": last, "limit": limit})
+        rows = self.read(statement, {**parameters, "after": after, "last": last, "limit": limit})
         entries = [_entry_from_row(row) for row in rows]
         return ChangePage(entries, entries[-1].seq if len(entries) == limit else max(after, last))
 
     def expire_changes(self, *, published_before: float, limit: int) -> int:
         """Delete the oldest entries of the log."""
-        return self._execute_write(queries.EXPIRE, {"before": published_before, "limit": limit})
+        return self.execute_write(queries.EXPIRE, {"before": published_before, "limit": limit})
 
     @abstractmethod
-    def _read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+    def read(self, statement: str, parameters: Parameters) -> Sequence[Row]:
         """Return the rows of one statement. Raises JournalUnavailable if it fails."""
 
     @abstractmethod
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
-        """Commit one statement and return how many rows it changed. Raises JournalUnavailable if it fails."""
+    def execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
+        """Commit one statement and return how many rows it changed.
+
+        Raises JournalUnavailable if it fails, or if it takes longer than `seconds`; it may be committed all the same.
+        """
 
     @abstractmethod
-    def _transaction(self) -> AbstractContextManager[Execute]:
-        """Execute several statements in one transaction. Raises JournalUnavailable if it fails."""
+    def run_transaction(self, work: Callable[[Execute], _T]) -> _T:
+        """Return the result of work that executes several statements in one transaction; they may be in a thread.
+
+        Raises JournalUnavailable if it fails.
+        """
 
 
 def _change_params(change: Change) -> dict[str, Any]:

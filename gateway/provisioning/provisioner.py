@@ -111,7 +111,7 @@ class Provisioner:
                 return self._join_only(backend, self._new_claim(backend, request, call))
             existing = probe(backend, request, call)
             claim = self._new_claim(backend, request, call)
-            result = self._claim(claim)
+            result = self._claim(claim, call.deadline)
             operation = result.operation
             if result.match == "claimed":
                 self._refuse_if_late(claim, min(call.deadline, send_deadline))
@@ -140,11 +140,11 @@ class Provisioner:
             self.journal.add_alias(claim, operation_id)
         return result, self._in_flight.get(operation_id)
 
-    def _claim(self, claim: Claim) -> ClaimResult:
+    def _claim(self, claim: Claim, deadline: float) -> ClaimResult:
         """Claim; if the journal fails, the claim may be committed all the same, and is withdrawn in the background."""
         self.known_modules.flush()
         try:
-            return self.journal.claim(claim)
+            return self.journal.claim(claim, max(deadline - self.runtime.monotonic(), 0.0))
         except JournalUnavailable:
             self.runtime.spawn(lambda: self._withdraw(claim))
             raise

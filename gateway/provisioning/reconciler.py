@@ -43,6 +43,8 @@ class Reconciler:
     backends: Mapping[str, Backend]
     worker_id: str
     on_lookup: Callable[[str, str], None] = lambda _backend, _verdict: None  # for metrics
+    #: Is called with None when the journal was read and written, and with the error when it was not.
+    on_journal: Callable[[JournalUnavailable | None], None] = lambda _error: None
     poll_interval: float = 1.0  # seconds; operations that another process left behind wait no longer than this
     stopped: bool = False
     _expired_at: float = 0.0
@@ -56,7 +58,9 @@ class Reconciler:
         while not self.stopped:
             try:
                 has_more = self.run_once()
-            except JournalUnavailable:  # tried again after the pause
+                self.on_journal(None)
+            except JournalUnavailable as error:  # tried again after the pause
+                self.on_journal(error)
                 has_more = False
             except Exception:
                 _log.exception("reconciler iteration failed")

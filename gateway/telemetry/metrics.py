@@ -63,6 +63,9 @@ class Metrics:
         self._lookup_counter = cache(
             self._create_counter("gateway_reconciler_looks", "Lookups of the reconciler.", "backend", "verdict").labels
         )
+        self._ended_counter = cache(
+            self._create_counter("gateway_operations_ended", "Operations that this process ended.", "state").labels
+        )
         self._request_counter = cache(
             self._create_counter("gateway_requests", "Requests answered.", "route", "method", *_OUTCOME_LABELS).labels
         )
@@ -91,6 +94,10 @@ class Metrics:
     def record_lookup(self, backend: str, verdict: str) -> None:
         """Count a lookup of the reconciler; `verdict` is an operation state, or why the lookup settled nothing."""
         self._lookup_counter(backend, verdict).inc()
+
+    def record_ended(self, state: str) -> None:
+        """Count an operation that ended in a state."""
+        self._ended_counter(state).inc()
 
     def record_request(self, fields: Mapping[str, Any], seconds: float) -> None:
         """Count an answered request and its duration; `fields` are the fields of its access log line."""
@@ -179,7 +186,7 @@ class JournalCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the metrics; while the journal is unavailable, only `gateway_journal_up` 0 and the version."""
         journal_up = GaugeMetricFamily("gateway_journal_up", "1 if the journal could be read at this scrape.")
-        operations = GaugeMetricFamily("gateway_operations", "Operations in the journal.", labels=["state"])
+        operations = GaugeMetricFamily("gateway_operations", "Active and ambiguous operations.", labels=["state"])
         overdue = GaugeMetricFamily(
             "gateway_operation_overdue_seconds", "How long the earliest due operation has been waiting for a lookup."
         )

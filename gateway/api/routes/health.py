@@ -24,9 +24,11 @@ def livez() -> Response:
 @blueprint.get("/readyz")
 @describe(summary="Does it take requests?", responses={200: ("Yes.", [StatusSchema])})
 def readyz() -> Response:
-    """Return 200, or raise Draining while the process shuts down."""
+    """Return 200; raise Draining while the process shuts down, and the journal's error while it does not answer."""
     if dependencies().provisioner.draining:
         raise Draining
+    if error := dependencies().journal_error():
+        raise error.with_traceback(None)
     return json_response({"status": "ready"})
 
 

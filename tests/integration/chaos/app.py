@@ -46,10 +46,11 @@ def _call(method: Callable[..., Any], before: str, after: str, name_of: Callable
     return result
 
 
-def _create_journal(url: str) -> Any:
+def _create_journal(*args: Any) -> Any:
     names: dict[str, str] = {}  # by operation
+    journal = create_journal(*args)
     return WithPoints(
-        create_journal(url),
+        journal,
         claim=("before-claim", "after-claim", lambda claim: names.setdefault(claim.id, claim.natural_key[-1])),
         settle=("before-settle", "after-result-stored", lambda operation_id: names.get(operation_id, "")),
     )

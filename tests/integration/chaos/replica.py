@@ -22,13 +22,20 @@ class Replica:
     """One gunicorn; it can be started again on the same address after `kill` or `terminate`."""
 
     def __init__(
-        self, environ: Mapping[str, str], log: Path, *, application: str, command_prefix: Sequence[str] = ()
+        self,
+        environ: Mapping[str, str],
+        log: Path,
+        *,
+        application: str,
+        command_prefix: Sequence[str] = (),
+        ready_path: str = "/readyz",
     ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self._environ = {**os.environ, **environ, "GATEWAY_BIND": self.address}
         self._log = log
+        self._ready_path = ready_path
         gunicorn = (sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", application)
         self._command = [*command_prefix, *gunicorn]
 
@@ -38,7 +45,7 @@ class Replica:
         return self._process.pid
 
     def start(self) -> None:
-        """Start and wait until ready."""
+        """Start and wait until the probe succeeds."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -51,7 +58,7 @@ class Replica:
         deadline = monotonic() + _START_TIMEOUT
         while monotonic() < deadline and self._process.poll() is None:
             with suppress(*CONNECTION_ERRORS):
-                if send(self.address, "GET", "/readyz").status == 200:
+                if send(self.address, "GET", self._ready_path).status == 200:
                     return
             sleep(0.05)
         raise AssertionError(f"the gateway did not start: {self._log.read_text(errors='replace')[-4000:]}")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,14 +110,44 @@ def test_reads_do_not_wait_for_the_journal(tmp_path: Path) -> None:
 
 
 def test_journal_that_cannot_be_opened_is_retried(tmp_path: Path) -> None:
-    """A folder at the path of the journal stops creates but not reads; after it is removed, creates work."""
+    """A folder at the path of the journal stops creates but not reads; after it is removed, creates work.
+
+    Until then the process is not ready, and the log says why, once.
+    """
     (obstacle := tmp_path / "testbed" / "journal" / "journal.db").mkdir(parents=True)
-    with run_testbed(tmp_path / "testbed", TOPOLOGY) as testbed:
+    with run_testbed(tmp_path / "testbed", replace(TOPOLOGY, ready_path="/livez")) as testbed:
         assert _is_unavailable(_create(testbed, "one"))
+        assert eventually(lambda: len(_log_lines(testbed, "journal unavailable")) == 1, 10)
+        assert _readiness(testbed) == (503, "journal_unavailable")
         assert testbed.sent("cmdb") == 0
         assert send(testbed.addresses[0], "GET", "/modules?backend=cmdb&scope=1").status == 200
         obstacle.rmdir()
+        assert eventually(lambda: _readiness(testbed)[0] == 200, 10)
         assert _create(testbed, "one").status == 201
+        (unavailable,) = _log_lines(testbed, "journal unavailable")
+        assert "unable to open database file" in unavailable["cause"]
+        assert len(_log_lines(testbed, "journal available")) == 1
+
+
+def _readiness(testbed: GatewayTestbed) -> tuple[int, str | None]:
+    response = send(testbed.addresses[0], "GET", "/readyz")
+    return response.status, response.code
+
+
+def _log_lines(testbed: GatewayTestbed, message: str) -> list[Mapping[str, Any]]:
+    lines = (testbed.folder / "gateway-0.log").read_text().splitlines()
+    return [entry for line in lines if line.startswith("{") and (entry := json.loads(line))["message"] == message]
+
+
+def test_wrong_database(tmp_path: Path) -> None:
+    """With a wrong URL of the database the process is not ready, and the log names the cause without the password."""
+    url = "postgresql://gateway:hush-hush@127.0.0.1:1/gateway"
+    with run_testbed(tmp_path / "testbed", replace(TOPOLOGY, ready_path="/livez"), url) as testbed:
+        assert eventually(lambda: bool(_log_lines(testbed, "journal unavailable")), 10)
+        assert _readiness(testbed) == (503, "journal_unavailable")
+        (line,) = _log_lines(testbed, "journal unavailable")
+        assert "Connection refused" in line["cause"]
+        assert "hush-hush" not in (testbed.folder / "gateway-0.log").read_text()
 
 
 def test_full_disk_stops_creates_but_not_reads(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ class Topology:
     application: str = "wsgi:app"
     command_prefix: Sequence[str] = ()
     auth: str = ""
+    ready_path: str = "/readyz"  # what a start waits for
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,6 +79,7 @@ class GatewayTestbed:
             "cmdb": stack.enter_context(running(cmdb.create_twin())),
             "projectman": stack.enter_context(running(projectman.create_twin())),
         }
+        self.folder = folder
         self._stack = stack
         self._topology = topology
         self._configuration = folder / "gateway.toml"
@@ -94,6 +96,7 @@ class GatewayTestbed:
                 folder / f"gateway-{number}.log",
                 application=topology.application,
                 command_prefix=topology.command_prefix,
+                ready_path=topology.ready_path,
             )
             for number in range(topology.replicas)
         ]

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import cli
+from gateway.twins import cmdb
+from gateway.twins.server import running
 from tests.integration.deploy.charts import ROOT
 from tests.integration.deploy.server_process import CONFIGURED, SERVE, run_until_exit
 
@@ -32,10 +34,10 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_check_names_the_connections_and_warns(tmp_path: Path) -> None:
-    """A valid configuration lists its connections; a literal secret causes a warning, which does not contain it."""
+    """A valid configuration is summed up; a literal secret causes a warning, which does not contain it."""
     result = CliRunner().invoke(cli.main, ["check", write(tmp_path, VALID)])
     assert result.exit_code == 0
-    assert result.stdout == "cmdb: cmdb\n"
+    assert result.stdout == "1 connection, 0 callers, journal SQLite at var/journal.db\n"
     assert "backends.cmdb.app_secret" in result.stderr
     assert "written out in the file" in result.stderr
     assert "literal secret" not in result.stderr
@@ -63,6 +65,47 @@ def test_check_validates_the_url_of_the_journal(tmp_path: Path) -> None:
     assert result.stderr == "journal.url: is not a URL that PostgreSQL understands\n"
 
 
+@pytest.mark.loopback
+@pytest.mark.timeout(60)
+def test_check_asks_what_the_file_names(tmp_path: Path) -> None:
+    """With --connect each of them is a line, without the password; one that fails makes the exit status 1."""
+    journal = f"sqlite:///{tmp_path}/journal.db"
+    with running(cmdb.create_twin()) as url:
+        text = VALID.replace("http://127.0.0.1:1", url) + "\n[journal]\nurl = '{}'\n"
+        good = CliRunner().invoke(cli.main, ["check", write(tmp_path, text.format(journal)), "--connect"])
+        assert (good.exit_code, good.stdout.splitlines()[1:]) == (
+            0,
+            [f"journal SQLite at {tmp_path}/journal.db: ok", "backend cmdb: ok, accepts the credentials"],
+        )
+        wrong = "postgresql://gateway:hush-hush@127.0.0.1:1/gateway"
+        failed = CliRunner().invoke(cli.main, ["check", write(tmp_path, text.format(wrong)), "--connect"])
+    down = CliRunner().invoke(
+        cli.main, ["check", write(tmp_path, f"{JWT}{VALID}[journal]\nurl = '{journal}'\n"), "--connect"]
+    )
+    assert (failed.exit_code, down.exit_code) == (1, 1)
+    line = failed.stdout.splitlines()[1]
+    assert line.startswith("journal PostgreSQL at 127.0.0.1: failed, journal_unavailable: ")
+    assert "Connection refused" in line
+    assert "hush-hush" not in failed.output
+    assert [line.partition(", ")[0] for line in down.stdout.splitlines()[2:]] == [
+        "issuer http://127.0.0.1:1/jwks: failed",
+        "backend cmdb: failed",
+    ]
+
+
+JWT = """
+[auth]
+mode = "required"
+[auth.jwt]
+issuer = "https://issuer.example"
+audience = "gateway"
+jwks_url = "http://127.0.0.1:1/jwks"
+algorithms = ["RS256"]
+[[callers]]
+name = "portal"
+api_key_sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+allow = ["read:cmdb:*"]
+"""
 MEMORY = "journal.url: sqlite:///:memory: serves one worker process, not 2; use the path of a file\n"
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.api.context import EXTENSION_KEY
+from gateway.domain.errors import JournalUnavailable
+from gateway.domain.messages import message
 from gateway.domain.module import ModuleQuery
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
@@ -104,6 +108,16 @@ def test_health(client: FlaskClient, cmdb: FakeBackend, path: str, status: str) 
     for accept in ("*/*", "text/plain", "application/json;q=0"):
         assert client.get(path, headers={"Accept": accept}).get_json() == {"status": status}
     assert cmdb.sent == []
+
+
+def test_not_ready_without_a_journal(build: Any, cmdb: FakeBackend) -> None:
+    """While the journal does not answer, the process is alive and not ready, and reads work."""
+    app = build({"cmdb": cmdb})
+    error = JournalUnavailable(message("journal_failed", reason="25006"))
+    app.extensions[EXTENSION_KEY] = replace(app.extensions[EXTENSION_KEY], journal_error=lambda: error)
+    client = app.test_client()
+    assert_problem(client.get("/readyz"), 503, "journal_unavailable")
+    assert [client.get(path).status_code for path in ("/livez", "/modules?backend=cmdb&scope=1")] == [200, 200]
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,6 @@ def test_alias_expires_with_its_operation(journal: Journal, match: str) -> None:
     other = {name: f"{value} 2" for name, value in IDENTITIES[match].items()}
     add_alias(journal, second, **other)
     assert expire(journal, settled_before=201.0, limit=10) == 1
-    assert journal._read("SELECT operation_id FROM aliases", {})[0][0] == second.id  # type: ignore[attr-defined]
+    assert journal.read("SELECT operation_id FROM aliases", {})[0][0] == second.id  # type: ignore[attr-defined]
     assert match_of(journal, **IDENTITIES[match])[0] == "claimed"
     assert match_of(journal, **other) == (match, second.id)

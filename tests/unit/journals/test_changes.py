@@ -253,13 +253,13 @@ def test_only_an_unsettled_operation_is_resolved(journal: Journal, state: State)
 def test_lists_use_an_index(journal: Journal) -> None:
     """The pages of operations, the held changes and what is unpublished are found without reading the table."""
     statements: list[tuple[str, Any]] = []
-    read = journal._read  # type: ignore[attr-defined]
+    read = journal.read  # type: ignore[attr-defined]
 
     def record(statement: str, parameters: Any) -> Any:
         statements.append((statement, parameters))
         return read(statement, parameters)
 
-    journal._read = record  # type: ignore[attr-defined]
+    journal.read = record  # type: ignore[attr-defined]
     for values in ({}, {"places": [("b", None), ("c", "s")]}, {"states": [State.REFUSED, State.AMBIGUOUS]}):
         journal.list_operations(OperationFilter(caller="a", **values), before=None, limit=10)
     journal.held_changes()

@@ -73,7 +73,7 @@ def test_a_conflict_is_found_without_a_claim(journal: Journal, match: str) -> No
     assert journal.find_conflict(first) == ClaimResult("claimed", sending_operation(first))
     journal.settle(first.id, make_settlement(module_id="cmdb-main.1"))
     journal.begin_change(change := make_change("cmdb-main.1"))
-    journal.end_change(change.id, Outcome.APPLIED)
+    journal.end_change(change.id, Outcome.APPLIED, at=1.0)
     found = journal.find_conflict(second)
     assert (found and found.match) == ("key" if match == "key" else None)
     assert journal.get(second.id) is None

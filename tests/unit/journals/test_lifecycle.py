@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -317,8 +318,8 @@ def test_old_changes_expire(journal: Journal) -> None:
         journal.begin_change(change)
         journal.end_change(change.id, Outcome.APPLIED, at=201.0)
     assert expire(journal, settled_before=200.0, limit=10) == 0
-    assert journal._read("SELECT id FROM changes", {})[0][0] == changes[1].id  # type: ignore[attr-defined]
-    assert len(journal._read("SELECT id FROM changes", {})) == 1  # type: ignore[attr-defined]
+    assert journal.read("SELECT id FROM changes", {})[0][0] == changes[1].id  # type: ignore[attr-defined]
+    assert len(journal.read("SELECT id FROM changes", {})) == 1  # type: ignore[attr-defined]
 
 
 def was_seen(journal: Journal, claim: Claim, native_id: str, scope: str = "2") -> bool:
@@ -394,3 +395,31 @@ def test_ambiguous_operation_does_not_expire(journal: Journal) -> None:
     journal.settle(claim.id, make_settlement(State.AMBIGUOUS))
     assert expire(journal, settled_before=1e12, limit=10) == 0
     assert journal.get(claim.id) is not None
+
+
+def test_unsettled_operations_and_ends_are_counted(journal: Journal) -> None:
+    """The gauge has what a process or a person has to settle; the end of an operation is reported once."""
+    ended: list[str] = []
+    journal.on_ended = ended.append
+    claim_operation(journal)
+    claim_with_unknown_outcome(journal)
+    for state in (State.SUCCEEDED, State.AMBIGUOUS):
+        claim = claim_operation(journal)
+        for _ in range(2):
+            journal.settle(claim.id, make_settlement(state))
+    assert journal.unsettled_counts() == {"sending": 1, "reconciling": 1, "ambiguous": 1}
+    assert ended == ["succeeded", "ambiguous"]
+    with closing(create_journal("sqlite:///:memory:")) as empty:
+        assert empty.unsettled_counts() == {"sending": 0, "reconciling": 0, "ambiguous": 0}
+
+
+def test_aliases_expire_with_their_operation(journal: Journal) -> None:
+    """The aliases of an expired operation are deleted with it, those of others stay."""
+    expired, kept = claim_operation(journal), claim_operation(journal)
+    for claim, key in ((expired, "old"), (kept, "new")):
+        journal.add_alias(make_claim(idempotency_key=key), claim.id)
+    journal.settle(expired.id, make_settlement(at=105.0))
+    journal.settle(kept.id, make_settlement(at=205.0))
+    assert journal.expire(settled_before=200.0, limit=10) == 1
+    results = [journal.claim(make_claim(idempotency_key=key)).match for key in ("old", "new")]
+    assert results == ["claimed", "key"]

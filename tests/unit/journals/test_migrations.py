@@ -113,7 +113,7 @@ def test_database_of_the_older_version_is_upgraded(older: OlderVersion, journal:
     assert (result.match, result.operation.claim.id, result.operation.observed_seconds) == ("memory", settled.id, 0.0)
     journal.settle(sending.id, make_settlement(at=106.0))
     assert expire(journal, settled_before=200.0, limit=10) == 2
-    assert older.execute("SELECT version FROM schema_additions").fetchall() == [(1,)]
+    assert older.execute("SELECT version FROM schema_additions").fetchall() == [(1,), (2,), (3,)]
     assert older.execute(old.GET_VERSION).fetchall() == [(1,)]
 
 

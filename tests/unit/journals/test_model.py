@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Empty the journal for the next example."""
         for table in ("operations", "aliases", "changes"):
-            self.journal._execute_write(f"DELETE FROM {table}", {})  # type: ignore[attr-defined]  # noqa: S608
+            self.journal.execute_write(f"DELETE FROM {table}", {})  # type: ignore[attr-defined]  # noqa: S608
 
     def _nth(self, nth: int) -> list[str]:
         """Return the nth latest operation id that the model contains, if there is one."""

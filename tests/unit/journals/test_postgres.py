@@ -71,8 +71,8 @@ def test_restart_between_calls(journal: PostgresJournal, postgres: PostgresServe
 
 def test_server_that_does_not_respond(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server process that stops responding fails the call after the timeout; the next call opens a new connection."""
-    monkeypatch.setattr(pg_pool, "_RESPONSE_TIMEOUT", 0.2)
-    pid = journal._read("SELECT pg_backend_pid()", {})[0][0]
+    monkeypatch.setattr(pg_pool, "RESPONSE_TIMEOUT", 0.2)
+    pid = journal.read("SELECT pg_backend_pid()", {})[0][0]
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(JournalUnavailable):
@@ -127,8 +127,8 @@ def test_transactions_do_not_depend_on_defaults(journal: PostgresJournal, postgr
     journal.settle(claims[0].id, make_settlement())
     assert len(lease(journal, 200.0)) == 1
     expected = [value for value, _ in TRANSACTION_SETTINGS.values()]
-    assert journal._read("SELECT settings FROM recorded", {}) == [(" ".join(expected),)] * 4
-    assert [journal._read(f"SHOW {name}", {})[0][0] for name in TRANSACTION_SETTINGS] == expected
+    assert journal.read("SELECT settings FROM recorded", {}) == [(" ".join(expected),)] * 4
+    assert [journal.read(f"SHOW {name}", {})[0][0] for name in TRANSACTION_SETTINGS] == expected
     with psycopg.connect(postgres_url) as connection:  # a session with the defaults has them
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
 
@@ -138,7 +138,7 @@ def test_slow_statement_fails(journal: PostgresJournal, monkeypatch: pytest.Monk
     journal.counts()
     monkeypatch.setattr(postgres_module, "_BEGIN", postgres_module._BEGIN.replace(b"= 3000", b"= 50"))
     with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: 57014\.$"):
-        journal._read("SELECT pg_sleep(2)", {})
+        journal.read("SELECT pg_sleep(2)", {})
 
 
 def test_lock_timeout(journal: PostgresJournal, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +170,77 @@ def test_server_without_fsync_is_refused(journal: PostgresJournal, postgres: Pos
     assert journal.claim(make_claim()).match == "claimed"
 
 
+@pytest.fixture
+def standby_url(postgres: PostgresServer) -> Iterator[tuple[str, Path]]:
+    """The URL of a primary and its standby, and the standby's folder."""
+    folder = Path(tempfile.mkdtemp(prefix="standby-"))
+    if postgres.system_user is not None:  # the tests run as root, the server does not
+        shutil.chown(folder, postgres.system_user)
+    folder.chmod(0o700)
+    data, primary = folder / "data", conninfo_to_dict(postgres.get_uri())
+    assert isinstance(primary["host"], str)
+    run_as_server(postgres, "pg_basebackup", "-D", data, "-R", "-h", primary["host"], "-U", primary["user"])
+    options = f"-k {folder} -c listen_addresses=''"
+    run_as_server(postgres, "pg_ctl", "-w", "-D", data, "-l", folder / "log", "-o", options, "start")
+    yield f"postgresql://{primary['user']}@/postgres?host={primary['host']},{folder}", data
+    run_as_server(postgres, "pg_ctl", "-w", "-m", "immediate", "-D", data, "stop")
+    shutil.rmtree(folder)
+
+
+def run_as_server(postgres: PostgresServer, program: str, *arguments: object) -> None:
+    """Run a program of PostgreSQL as the user of the server."""
+    command = [str(postgres.bin_path / program), *map(str, arguments)]
+    subprocess.run(command, check=True, user=postgres.system_user, stdout=subprocess.DEVNULL, cwd="/")
+
+
+def test_promoted_standby_is_used(postgres: PostgresServer, standby_url: tuple[str, Path]) -> None:
+    """After a failover the first calls fail, and the journal goes on with the promoted standby, without a restart."""
+    url, data = standby_url
+    journal = PostgresJournal(Secret(url))
+    claim = make_claim(id="before-failover", natural_key=("1", "before failover"))
+    journal.claim(claim)
+    with psycopg.connect(make_conninfo(url, host=str(data.parent))) as standby:
+        for _ in range(200):
+            if (
+                standby.execute("SELECT 1 FROM pg_class WHERE relname = 'operations'").fetchall()
+                and standby.execute("SELECT 1 FROM operations WHERE id = 'before-failover'").fetchall()
+            ):
+                break
+            standby.rollback()
+            time.sleep(0.05)
+    postgres.stop()
+    try:
+        with pytest.raises(JournalUnavailable):
+            journal.check()
+        run_as_server(postgres, "pg_ctl", "-w", "-D", data, "promote")
+        assert journal.check() == ("there is no synchronous standby: a failover may lose the last commits",)
+        assert journal.get(claim.id) == sending_operation(claim)
+        assert journal.claim(make_claim(natural_key=("1", "after failover"))).match == "claimed"
+    finally:
+        journal.close()
+        postgres.ensure_postgres_running()
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            for table in ("operations", "met", "aliases", "changes", "schema_version", "schema_additions"):
+                connection.execute(f"DROP TABLE IF EXISTS {table}".encode())
+            connection.execute("DROP SEQUENCE IF EXISTS operation_numbers")
+
+
+def test_check_warns_without_a_synchronous_standby(journal: PostgresJournal, postgres: PostgresServer) -> None:
+    """With one there is no warning."""
+    assert len(journal.check()) == 1
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'other'")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        wait_for_setting(postgres, "synchronous_standby_names", "other")
+        assert journal.check() == ()
+    finally:
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+    wait_for_setting(postgres, "synchronous_standby_names", "")
+
+
 def wait_for_setting(postgres: PostgresServer, name: str, value: str) -> None:
     """Wait until new sessions have a value of a setting."""
     for _ in range(200):
@@ -182,13 +253,13 @@ def wait_for_setting(postgres: PostgresServer, name: str, value: str) -> None:
 
 def test_read_only_session_is_replaced(journal: PostgresJournal) -> None:
     """A session that has become read-only, as on a server that is a standby now, is used once: the next claim works."""
-    before = journal._read("SELECT pg_backend_pid()", {})
+    before = journal.read("SELECT pg_backend_pid()", {})
     with journal._connection() as connection:
         connection.execute("SET default_transaction_read_only = on")
     with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: 25006\.$"):
         journal.claim(make_claim())
     assert journal.claim(make_claim()).match == "claimed"
-    assert journal._read("SELECT pg_backend_pid()", {}) != before
+    assert journal.read("SELECT pg_backend_pid()", {}) != before
 
 
 def test_read_only_server_is_not_used(journal: PostgresJournal, postgres_url: str) -> None:
@@ -210,8 +281,8 @@ def test_error_closes_every_idle_connection(journal: PostgresJournal) -> None:
     with journal._connection() as first, journal._connection() as second:
         pids = {connection.info.backend_pid for connection in (first, second)}
     with pytest.raises(JournalUnavailable, match="22012"):
-        journal._read("SELECT 1 / 0", {})
-    assert journal._read("SELECT pg_backend_pid()", {})[0][0] not in pids
+        journal.read("SELECT 1 / 0", {})
+    assert journal.read("SELECT pg_backend_pid()", {})[0][0] not in pids
     assert first.closed
     assert second.closed
 
@@ -240,7 +311,7 @@ def use_every_method(journal: PostgresJournal, times: int) -> None:
 def test_sessions_keep_no_state(journal: PostgresJournal) -> None:
     """No statement is prepared and no setting of the session changed, which a pooler in transaction mode requires."""
     use_every_method(journal, 8)
-    assert journal._read("SELECT name FROM pg_prepared_statements", {}) == []
+    assert journal.read("SELECT name FROM pg_prepared_statements", {}) == []
     with journal._connection() as connection:
         settings = connection.execute("SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session')")
         names = {name for name, _ in settings.fetchall()}

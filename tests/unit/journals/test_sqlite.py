@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def writer(path: Path, journal: SqliteJournal) -> Iterator[sqlite3.Connection]:
 def test_every_commit_is_on_disk(journal: SqliteJournal) -> None:
     """The write-ahead log is synchronized at every commit; SQLite's own busy timeout is off."""
     settings = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 0}
-    assert {name: journal._read(f"PRAGMA {name}", {})[0][0] for name in settings} == settings
+    assert {name: journal.read(f"PRAGMA {name}", {})[0][0] for name in settings} == settings
 
 
 def count_in_main_file(path: Path) -> int:
@@ -159,16 +160,17 @@ def test_directory_cannot_be_created(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_broken_connection_is_replaced(journal: SqliteJournal) -> None:
+@pytest.mark.parametrize("attribute", ["reader", "writer"])
+def test_broken_connection_is_replaced(journal: SqliteJournal, attribute: str) -> None:
     """A closed connection makes one call fail; the next call opens a new one."""
     claim = make_claim()
     journal.claim(claim)
-    connection = journal._state().connection
-    assert connection is not None
-    connection.close()
-    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
-        journal.get(claim.id)
     assert journal.get(claim.id) == sending_operation(claim)
+    getattr(journal._state(), attribute).close()
+    with pytest.raises(JournalUnavailable, match=r"^The journal cannot be used: misuse\.$"):
+        journal.get(claim.id) if attribute == "reader" else journal.claim(make_claim())
+    assert journal.get(claim.id) == sending_operation(claim)
+    assert journal.claim(make_claim()).match == "claimed"
 
 
 def test_journal_in_memory_survives_a_failed_statement() -> None:
@@ -177,7 +179,7 @@ def test_journal_in_memory_survives_a_failed_statement() -> None:
     claim = make_claim()
     journal.claim(claim)
     with pytest.raises(JournalUnavailable, match="SQLITE_ERROR"):
-        journal._read("SELECT nonsense", {})
+        journal.read("SELECT nonsense", {})
     assert journal.get(claim.id) == sending_operation(claim)
     journal.close()
 
@@ -202,11 +204,11 @@ class JournalWithPhantomConflicts(SqliteJournal):
         super().__init__(None)
         self.times = times
 
-    def _execute_write(self, statement: str, parameters: Parameters) -> int:
+    def execute_write(self, statement: str, parameters: Parameters, seconds: float = math.inf) -> int:
         if "INSERT INTO operations" in statement and self.times:
             self.times -= 1
             return 0
-        return super()._execute_write(statement, parameters)
+        return super().execute_write(statement, parameters, seconds)
 
 
 @pytest.mark.parametrize(("times", "written"), [(3, True), (1000, False)])
@@ -237,3 +239,13 @@ def test_moved_file_is_refused(tmp_path: Path) -> None:
             journal.counts()
         moved.rename(path)
         assert journal.counts()["sending"] == 1
+
+
+def test_reader_is_kept_when_the_file_is_locked(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another process holds is no reason to open the file again."""
+    journal.counts()
+    reader = journal._state().reader
+    monkeypatch.setattr(sqlite, "is_busy", lambda _error: True)
+    with pytest.raises(JournalUnavailable):
+        journal.read("SELECT nonsense", {})
+    assert journal._state().reader is reader

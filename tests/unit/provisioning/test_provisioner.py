@@ -309,7 +309,7 @@ class LateJournal:
         self.failures = 0  # how many reads fail before the journal has recovered
         self.pending: list[Claim] = []
 
-    def claim(self, claim: Claim) -> ClaimResult:
+    def claim(self, claim: Claim, _seconds: float) -> ClaimResult:
         self._clock.sleep(self._takes)
         if self._commits:
             return self._journal.claim(claim)

@@ -36,9 +36,11 @@ def metrics() -> Metrics:
 
 def test_operations_and_lookups_are_counted() -> None:
     """Operation states come from the journal, lookups from this process."""
-    metrics = Metrics(lambda: {"succeeded": 3, "reconciling": 1})
+    metrics = Metrics(lambda: {"ambiguous": 3, "reconciling": 1})
     metrics.record_lookup("cmdb", "nothing_found")
-    assert samples(metrics, "gateway_operations") == {("succeeded",): 3.0, ("reconciling",): 1.0}
+    metrics.record_ended("succeeded")
+    assert samples(metrics, "gateway_operations") == {("ambiguous",): 3.0, ("reconciling",): 1.0}
+    assert samples(metrics, "gateway_operations_ended_total") == {("succeeded",): 1.0}
     assert samples(metrics, "gateway_journal_up") == {(): 1.0}
     assert samples(metrics, "gateway_reconciler_looks_total") == {("cmdb", "nothing_found"): 1.0}
 

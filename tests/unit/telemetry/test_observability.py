@@ -58,6 +58,7 @@ def exposed() -> dict[str, set[str]]:
     metrics.record_request(fields, 0.1)
     metrics.record_exchange("cmdb", "2xx", 0.1)
     metrics.record_lookup("cmdb", "succeeded")
+    metrics.record_ended("succeeded")
     metrics.record_unmapped_code("cmdb", "1")
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
