@@ -296,7 +296,7 @@ def test_errors_of_an_item(
 
 def test_an_item_that_does_not_end(client: FlaskClient, clock: VirtualClock) -> None:
     """At the deadline the answer says what is known, and the rest is unknown."""
-    clock.spawn = lambda work: None  # type: ignore[method-assign] # noqa: ARG005
+    clock.spawn = lambda work: None  # type: ignore[method-assign]
     clock.event = type("Never", (), {"wait": lambda *_: False, "set": lambda *_: None})  # type: ignore[method-assign]
     assert summary(post(client, [{"name": "a"}])) == {"unknown": 1}
 
