@@ -52,6 +52,8 @@ class RequestContext:
     replayed: bool = False
     problem_code: str | None = None
     language: str | None = None  # None unless the response depends on Accept-Language
+    module: str | None = None  # its id
+    values: dict[str, object] = field(default_factory=dict)  # of the request, for the details of errors, by name
 
 
 def dependencies() -> AppDependencies:

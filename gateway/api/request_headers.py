@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.domain.errors import IdempotencyKeyInvalid
+from gateway.domain.messages import message
 
 _IDEMPOTENCY_KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
 #: How long a proxy or the caller waits, in milliseconds; named as in the WSGI environment.
@@ -45,7 +46,7 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
         return None
     match = _IDEMPOTENCY_KEY.fullmatch(value.strip(" \t"))
     if match is None:
-        raise IdempotencyKeyInvalid
+        raise IdempotencyKeyInvalid(message("idempotency_key_invalid", value=value))
     return match[1] or match[2]
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from gateway.domain.messages import Message
+from gateway.domain.messages import ENGLISH, Message
 
 if TYPE_CHECKING:
     from gateway.domain.error_mapping import UpstreamFailure
@@ -48,14 +48,24 @@ class FieldError:
     """An error in one field of a request, located by a JSON pointer (RFC 6901)."""
 
     pointer: str
-    code: str  # machine-readable: required, type, pattern, too_long …
+    code: str  # machine-readable: one of FIELD_ERROR_CODES, or the code of an error
     message: Message | None = None  # None stands for the title of the error that `code` names
     allowed: Message | None = None  # the values that the field accepts
+    in_query: bool = False  # the pointer is that of a parameter of the query
 
     @property
     def detail(self) -> str:
         """The message in English."""
-        return str(self.message) if self.message else REGISTRY[self.code].title
+        if self.message is None:
+            return REGISTRY[self.code].title
+        return self.message.text(ENGLISH, **({} if self.allowed is None else {"allowed": str(self.allowed)}))
+
+
+#: The codes of field errors that are not codes of errors; `/errors` publishes them with the message `field_code_…`.
+FIELD_ERROR_CODES: Final = (
+    "choice", "duplicate", "not_kept", "null", "pattern", "range", "repeated", "required", "too_long", "too_many",
+    "type", "unknown_field",
+)  # fmt: skip
 
 
 class ErrorContext(NamedTuple):

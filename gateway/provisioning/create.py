@@ -61,6 +61,7 @@ class PreflightCheck:
 
     name: str
     error: GatewayError | None = None
+    would_adopt: bool = False  # the module exists, and a create would return it
 
 
 @contextmanager
@@ -138,18 +139,23 @@ def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_i
         )
 
 
-def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
+def preview(
+    backend: Backend, draft: ModuleDraft, call: CallContext, if_exists: IfExists = "error"
+) -> tuple[PreflightCheck, ...]:
     """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
     with unavailable_before_write():
         error = _check_target(backend, draft, call)
         if error is not None:
             return (PreflightCheck("rules"), PreflightCheck("place", error))
         existing = next(iter(backend.find_by_natural_key(draft, call)), None)
-    return (
-        PreflightCheck("rules"),
-        PreflightCheck("place"),
-        PreflightCheck("name_free", _already_exists_error(existing) if existing else None),
-    )
+    name_check = PreflightCheck("name_free")
+    if existing is not None and if_exists == "error":
+        name_check = PreflightCheck("name_free", _already_exists_error(existing))
+    elif existing is not None:
+        diff = find_differences(backend.capabilities.normalize(draft), existing)
+        error = ModuleExistsDifferently(diff=diff, existing=existing.id) if diff else None
+        name_check = PreflightCheck("name_free", error, would_adopt=not diff)
+    return (PreflightCheck("rules"), PreflightCheck("place"), name_check)
 
 
 def probe(backend: Backend, request: CreateRequest, call: CallContext) -> Module | None:

@@ -32,7 +32,7 @@ def list_backends() -> Response:
 def get_backend(name: str) -> Response:
     """Return the capabilities of a connection."""
     if (backend := visible_backends().get(name)) is None:
-        raise NotFound(message("no_such_connection"))
+        raise NotFound(message("no_such_connection", name=name, connections=list(visible_backends())))
     return json_response(serialize_capabilities(backend))
 
 

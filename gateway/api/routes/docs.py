@@ -40,7 +40,7 @@ _REGISTRY: Final = RegistrySchema()
 @describe(summary="List the codes of errors", responses={200: ("The registry.", [RegistrySchema])})
 def list_errors() -> Response:
     """Return every public error code."""
-    return json_response(_REGISTRY.dump({"errors": error_catalog()}))
+    return json_response(_REGISTRY.dump(error_catalog()))
 
 
 @blueprint.get("/openapi.json")

@@ -33,12 +33,18 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import FieldError, Outcome, ValidationFailed
+from gateway.domain.errors import (
+    FieldError,
+    ModuleAlreadyExists,
+    ModuleExistsDifferently,
+    Outcome,
+    ValidationFailed,
+)
 from gateway.domain.messages import message
 from gateway.domain.module import ModuleQuery
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
-from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.create import CreateRequest, unavailable_before_write
 from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
@@ -69,7 +75,7 @@ def create_module() -> Response:
         authorize("read", backend, draft.scope)  # the response shows a module that another caller may have created
     attach_passthrough_credential(backend)
     if query["validate_only"]:
-        return preview_response(create.preview(backend, draft, ctx.call))
+        return preview_response(create.preview(backend, draft, ctx.call, query["if_exists"]))
     create_request = CreateRequest(
         draft=draft,
         if_exists=query["if_exists"],
@@ -122,8 +128,9 @@ def update_module(module_id: str) -> Response:
     """Change a module and return it."""
     parse_query(request, NO_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="update")
-    patch = parse_patch(request, backend)
     ctx = request_context()
+    with unavailable_before_write():
+        patch = parse_patch(request, backend, lambda: backend.get(ref, ctx.call))
     module = dependencies().changes.update(backend, ref, patch, ctx.call)
     ctx.outcome = Outcome.NOT_APPLIED if patch.is_empty else Outcome.APPLIED
     return json_response(serialize_module(module))
@@ -147,7 +154,10 @@ def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
     Also attaches a passed-through credential to the call. Raises ModuleNotFound, Forbidden or Unauthenticated.
     """
     backend, ref = split_module_id(module_id, visible_backends())
-    authorize(action, backend, backend.scope_of(ref))
+    scope = backend.scope_of(ref)
+    ctx = request_context()
+    ctx.module, ctx.values["scope"] = module_id, scope
+    authorize(action, backend, scope)
     attach_passthrough_credential(backend)
     return backend, ref
 
@@ -175,7 +185,11 @@ def accepted_response(operation: Operation) -> Response:
 def preview_response(checks: tuple[create.PreflightCheck, ...]) -> Response:
     """Return the response of a create with `validate_only`."""
     language = get_language()
-    would = "create" if all(check.error is None for check in checks) else "conflict"
+    errors = [check.error for check in checks if check.error is not None]
+    if errors:
+        would = "conflict" if isinstance(errors[0], ModuleAlreadyExists | ModuleExistsDifferently) else "refuse"
+    else:
+        would = "adopt" if any(check.would_adopt for check in checks) else "create"
     request_context().outcome = Outcome.NOT_APPLIED
     preview = {"would": would, "checks": [serialize_check(check, language) for check in checks]}
     return json_response(_PREVIEW.dump(preview))
@@ -185,7 +199,7 @@ def serialize_check(check: create.PreflightCheck, language: Language) -> dict[st
     """Return a check in the public format."""
     members: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        members |= {"code": check.error.code, "detail": language.detail(check.error)}
+        members |= {"code": check.error.code, "detail": language.detail(check.error, request_context().values)}
         if check.error.existing:
             members["existing"] = check.error.existing
     return members
@@ -207,7 +221,9 @@ def decode_page_token(token: str, backend: str, query: ModuleQuery) -> str:
     except (ValueError, TypeError):
         cursor, digest = None, None
     if not isinstance(cursor, str) or digest != _filter_digest(backend, query) or len(token) > _MAX_PAGE_TOKEN_LENGTH:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
+        raise ValidationFailed(
+            errors=[FieldError("/page_token", "pattern", message("page_token_invalid", value=token))]
+        )
     return cursor
 
 

@@ -246,5 +246,7 @@ def _parse_ref(ref: str) -> ModulePath:
 def _parse_cursor(cursor: str) -> int:
     """Return the id in a cursor; raises ValidationFailed if it is no id."""
     if re.fullmatch(r"[1-9][0-9]{0,18}", cursor, re.ASCII) is None or int(cursor) > INT64_MAX:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
+        raise ValidationFailed(
+            errors=[FieldError("/page_token", "pattern", message("page_token_invalid", value=cursor))]
+        )
     return int(cursor)

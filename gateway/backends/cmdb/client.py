@@ -121,11 +121,12 @@ class CmdbClient:
             is_write=operation in _WRITES,
         )
         response = self.transport.send(request, call)
-        return response, unwrap_envelope(response, self._name, operation, self._metrics)
+        name = str(payload.get("bk_module_name", ""))
+        return response, unwrap_envelope(response, self._name, operation, self._metrics, name)
 
 
 def unwrap_envelope(
-    response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None
+    response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None, name: str = ""
 ) -> Any:
     """Return the `data` of an envelope of success; raise the error that any other response means.
 
@@ -145,6 +146,6 @@ def unwrap_envelope(
     failure = parse_failure(response, body, backend=backend, operation=operation, fallback_code=fallback_code)
     error = ERRORS.to_error(failure, metrics)
     if failure.code == _NAME_TOO_LONG and (limit_match := _LAST_NUMBER.search(failure.message)):
-        detail = message("too_long", maximum=int(limit_match[1]))
+        detail = message("too_long", value=name, maximum=int(limit_match[1]))
         raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
     raise error

@@ -190,5 +190,7 @@ def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     """Return the offset of a page and an index in it, 0 and 0 without a cursor; raises ValidationFailed."""
     match = _CURSOR.fullmatch(cursor or "0.0")
     if match is None or int(match[1]) % PAGE_SIZE:
-        raise ValidationFailed(errors=[FieldError("/page_token", "pattern", message("page_token_invalid"))])
+        raise ValidationFailed(
+            errors=[FieldError("/page_token", "pattern", message("page_token_invalid", value=cursor))]
+        )
     return int(match[1]), int(match[2])
