@@ -124,6 +124,7 @@ def create_app(settings: Settings) -> WsgiApp:
             deadline_seconds=settings.deadline_seconds,
             authenticator=_create_authenticator(settings.auth, runtime, limiter),
             cors=settings.cors,
+            trusted_proxies=identity.TrustedProxies(settings.trusted_proxies),
         )
     )
     # The server checks its listening sockets and the number of its workers, and logs what it has started with.

@@ -12,7 +12,7 @@ from gateway.domain.backend import Backend, CallContext
 from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import Outcome
 from gateway.domain.runtime import Clock
-from gateway.identity import Authenticator
+from gateway.identity import Authenticator, TrustedProxies
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.update_delete import ChangeService
 from gateway.settings import CorsConfig
@@ -35,6 +35,7 @@ class AppDependencies:
     deadline_seconds: float
     authenticator: Authenticator
     cors: CorsConfig = field(default_factory=CorsConfig)
+    trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
 
 
@@ -45,6 +46,7 @@ class RequestContext:
     started_at: float  # on Clock.monotonic()
     call: CallContext
     span: RequestSpan
+    mount_point: str = ""  # the path, as callers see it, under which the service is mounted
     caller: Caller = ANONYMOUS
     backend: str | None = None
     operation: str | None = None  # its id

@@ -211,10 +211,10 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
         "permission": error.context.permission,
         "existing": error.existing,
         "diff": error.diff,
-        "instance": f"/operations/{error.operation}" if error.operation else None,
+        "instance": f"{ctx.mount_point}/operations/{error.operation}" if error.operation else None,
     }
     return {
-        "type": f"/errors#{error.code}",
+        "type": f"{ctx.mount_point}/errors#{error.code}",
         "title": language.titles[error.code],
         "status": status,
         "detail": detail,

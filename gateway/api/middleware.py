@@ -13,10 +13,10 @@ from gateway.api.authorization import authenticate, check_local_address
 from gateway.api.context import RequestContext, request_context
 from gateway.api.cors import is_preflight
 from gateway.api.error_handlers import check_accept
-from gateway.api.request_headers import request_timeout
+from gateway.api.request_headers import mount_point, request_timeout
 from gateway.domain.backend import CallContext
 from gateway.domain.runtime import Clock
-from gateway.identity import Authenticator
+from gateway.identity import Authenticator, TrustedProxies
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.tracing import get_trace_id
 
@@ -40,6 +40,7 @@ class RequestHooksConfig:
     deadline_seconds: float
     authenticator: Authenticator
     telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
+    trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
 
 
 def init_app(app: Flask, config: RequestHooksConfig) -> None:
@@ -58,7 +59,9 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
             started_at + request_timeout(environ, config.deadline_seconds),
             trace=span.trace,
         )
-        ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span)
+        ctx = g.request_context = RequestContext(
+            started_at=started_at, call=call, span=span, mount_point=mount_point(environ, config.trusted_proxies)
+        )
         check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):

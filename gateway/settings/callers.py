@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -17,6 +16,7 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
+    ProxyList,
     SettingsSchema,
     Table,
     Text,
@@ -26,7 +26,6 @@ from gateway.settings.fields import (
 #: Asymmetric signatures only: the verifier of an HMAC could also sign.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _DEFAULT_BIND: Final = "127.0.0.1:8000"
-_UNIX_SOCKET: Final = "unix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,19 +148,10 @@ class JwtSchema(SettingsSchema):
     ca_file = CaFile()
 
 
-def _check_proxy(text: str) -> None:
-    if text == _UNIX_SOCKET:
-        return
-    try:
-        ip_network(text)
-    except ValueError:
-        raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None
-
-
 class MeshSchema(SettingsSchema):
     """The table [auth.mesh]."""
 
-    trusted_hops = ListOf(Text(blank=True, validate=[_check_proxy]), attribute="trusted_proxies")
+    trusted_hops = ProxyList(attribute="trusted_proxies")
 
 
 class AuthSchema(SettingsSchema):

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -286,3 +287,18 @@ class ListOf(fields.List[Any]):
         if self._accept_single and isinstance(value, str):
             return [self.inner.deserialize(value)]
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class ProxyList(ListOf):
+    """The clients that are trusted as proxies: addresses, networks, or "unix" for a Unix socket."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Text(blank=True, validate=[_check_proxy]), **kwargs)
+
+
+def _check_proxy(text: str) -> None:
+    try:
+        if text != "unix":
+            ip_network(text)
+    except ValueError:
+        raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None

@@ -20,6 +20,7 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
+    ProxyList,
     Secret,
     SecretText,
     SettingsSchema,
@@ -66,6 +67,7 @@ class Settings:
 
     bind: str
     deadline_seconds: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Prefix is the mount point
     journal_url: Secret = _DEFAULT_JOURNAL  # it may contain a password
     backends: tuple[BackendConfig, ...]
     auth: AuthConfig
@@ -86,6 +88,7 @@ def _check_redis_installed(storage: Secret) -> None:
 
 class _ServerSchema(SettingsSchema):
     deadline_seconds = Number(maximum=600.0)
+    trusted_proxies = ProxyList()
 
 
 class _JournalSchema(SettingsSchema):

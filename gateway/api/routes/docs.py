@@ -11,6 +11,7 @@ from typing import Any, Final
 import flask_swagger_ui
 from flask import Blueprint, Response, request, send_from_directory
 
+from gateway.api.context import request_context
 from gateway.api.endpoint_spec import describe
 from gateway.api.error_handlers import error_catalog
 from gateway.api.responses import json_response
@@ -46,7 +47,8 @@ def list_errors() -> Response:
 @blueprint.get("/openapi.json")
 def openapi_document() -> Response:
     """Return the OpenAPI document."""
-    return json_response(_build_document())
+    mount_point = request_context().mount_point
+    return json_response({**_build_document(), "servers": [{"url": mount_point or "/"}]})
 
 
 @blueprint.get("/docs")

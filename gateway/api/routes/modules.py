@@ -168,7 +168,7 @@ def created_response(result: CreateResult) -> Response:
     ctx = request_context()
     ctx.operation, ctx.replayed = result.operation_id, result.replayed
     ctx.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
-    headers = {"Location": f"/modules/{quote(module.id)}"}
+    headers = {"Location": f"{ctx.mount_point}/modules/{quote(module.id)}"}
     if result.replayed:
         headers["Idempotency-Replayed"] = "true"
     return json_response(serialize_module(module), 200 if adopted else 201, headers)
@@ -178,7 +178,7 @@ def accepted_response(operation: Operation) -> Response:
     """Return the response of a create that is stored but not complete; record it for the access log."""
     ctx, operation_id = request_context(), operation.claim.id
     ctx.operation, ctx.outcome = operation_id, operation.state.outcome
-    headers = {"Location": f"/operations/{operation_id}", "Preference-Applied": "respond-async"}
+    headers = {"Location": f"{ctx.mount_point}/operations/{operation_id}", "Preference-Applied": "respond-async"}
     return json_response(serialize_operation(operation), 202, headers)
 
 
