@@ -25,7 +25,7 @@ from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.reconciler import Reconciler
 from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend, create_rate_limiter
-from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
+from gateway.settings import AuthConfig, ConfigurationError, JwtConfig, Settings, load_toml, parse_settings
 from gateway.telemetry import logging_config
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor, collect_secrets
@@ -151,8 +151,10 @@ def _create_backends(
 
 
 def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
-    fetch_keys = None if auth.jwt is None else create_json_fetcher(auth.jwt.jwks_url, auth.jwt.ca_file or None, clock)
-    return identity.create_authenticator(auth, clock, fetch_keys, limiter)
+    def create_fetcher(issuer: JwtConfig) -> Callable[[], Any]:
+        return create_json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
+
+    return identity.create_authenticator(auth, clock, create_fetcher, limiter)
 
 
 def _start_fields(settings: Settings) -> dict[str, Any]:

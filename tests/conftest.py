@@ -165,8 +165,7 @@ def build(
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
-            authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
-            **others,
+            **{"authenticator": identity.create_authenticator(auth, clock, limiter=limiter), **others},
         )
         return serve_locally(create_api(dependencies))
 

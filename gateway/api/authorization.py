@@ -61,6 +61,7 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden unless the caller's allow-list covers the action; record the backend for the access log."""
     ctx = request_context()
     caller, ctx.backend = ctx.caller, backend.name
+    ctx.user = caller.user or backend.capabilities.acting_user
     if not caller.is_allowed(action, backend.name, scope):
         raise Forbidden(
             message("caller_not_allowed", caller=caller.name, action=action, scope=scope, backend=backend.name)

@@ -48,6 +48,7 @@ class RequestContext:
     span: RequestSpan
     mount_point: str = ""  # the path, as callers see it, under which the service is mounted
     caller: Caller = ANONYMOUS
+    user: str | None = None  # on whose behalf the backend acts
     backend: str | None = None
     operation: str | None = None  # its id
     outcome: Outcome | None = None  # None unless the request is a write

@@ -179,7 +179,7 @@ def problem_response(error: GatewayError) -> Response:
     # The rejected credential is the caller's own, not the gateway's.
     if isinstance(error, BackendRejectedCredentials) and ctx.call.credential is not None:
         error = Unauthenticated(message("passthrough_credential_rejected"), context=error.context)
-    ctx.problem_code, ctx.operation = error.code, error.operation
+    ctx.problem_code, ctx.operation, ctx.module = error.code, error.operation, ctx.module or error.existing
     if request.method in _WRITE_METHODS:
         ctx.outcome = error.outcome
     status = 404 if _refers_to_path(error) else HTTP_STATUS[error.code]

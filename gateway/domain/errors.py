@@ -99,11 +99,12 @@ class GatewayError(Exception):
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
         outcome: Outcome | None = None,
+        reason: Mapping[str, object] | None = None,
     ) -> None:
         """Without a message the title is the detail.
 
         `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow;
-        `outcome` replaces that of the class.
+        `outcome` replaces that of the class; `reason` is for the log only.
         """
         self.message = message
         self.detail = str(message) if message else self.title  # in English
@@ -113,6 +114,7 @@ class GatewayError(Exception):
         self.existing = existing
         self.diff = diff
         self.operation = operation
+        self.reason = reason
         if outcome is not None:
             self.outcome = outcome
 

@@ -62,7 +62,8 @@ class XfccAuthenticator:
         uris = last_element_uris(client_cert)
         matches = {caller.name: caller for uri in uris if (caller := self._callers_by_uri.get(uri)) is not None}
         if len(matches) != 1:
-            raise Unauthenticated(message("certificate_unknown"))
+            reason = {"refused": "client certificate", "uris": uris, "callers": sorted(matches)}
+            raise Unauthenticated(message("certificate_unknown"), reason=reason)
         return next(iter(matches.values()))
 
 

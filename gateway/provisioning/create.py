@@ -96,6 +96,7 @@ def send(
     reconciler settles the operation.
     """
     result: CreatedModule | GatewayError | None = None
+    fields = {"backend": backend.name, "request_id": call.request_id, "operation": operation_id}
     reason, clock = "internal", clocks.clock
     sent_at = clock.monotonic()
     try:
@@ -107,7 +108,7 @@ def send(
     except GatewayError as error:
         result = error
     except Exception:  # a bug: the request may have been sent
-        _log.exception("a create failed unexpectedly", extra={"fields": {"operation": operation_id}})
+        _log.exception("a create failed unexpectedly", extra={"fields": fields})
     now = clock.now()
     try:
         if result is None:
@@ -119,7 +120,7 @@ def send(
             journal.settle(operation_id, succeeded(result.module, adopted=result.adopted, at=now))
     except JournalUnavailable:
         message = "failed to persist unknown outcome" if result is None else "failed to persist result"
-        _log.warning(message, extra={"fields": {"operation": operation_id}})
+        _log.warning(message, extra={"fields": fields})
     return result
 
 

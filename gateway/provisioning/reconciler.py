@@ -86,8 +86,13 @@ class Reconciler:
 
     def _look_up_and_settle(self, operation: Operation) -> None:
         """Look up one operation; after a failure its lease ends, and it is due again."""
-        call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
-        fields = {"operation": operation.claim.id, "backend": operation.claim.backend}
+        deadline = self.runtime.monotonic() + _LOOKUP_TIMEOUT
+        call = CallContext(operation.claim.request_id, deadline, operation.claim.id)
+        fields = {
+            "backend": operation.claim.backend,
+            "request_id": operation.claim.request_id,
+            "operation": operation.claim.id,
+        }
         try:
             self._settle(operation, self._lookup(operation, call))
         except JournalUnavailable:
@@ -181,6 +186,7 @@ class Reconciler:
         fields = {
             "operation": operation_id,
             "backend": operation.claim.backend,
+            "request_id": operation.claim.request_id,
             "verdict": result,
             "evidence": verdict.evidence,
             "looks": operation.lookups + 1,

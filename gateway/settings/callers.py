@@ -60,7 +60,7 @@ class AuthConfig:
 
     required: bool = False
     callers: tuple[CallerConfig, ...] = ()
-    jwt: JwtConfig | None = None
+    jwt: tuple[JwtConfig, ...] = ()  # the issuers of tokens
     trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Client-Cert is trusted
 
 
@@ -148,6 +148,21 @@ class JwtSchema(SettingsSchema):
     ca_file = CaFile()
 
 
+class _IssuerList(ListOf):
+    """One issuer as the table [auth.jwt], or several as tables [[auth.jwt]]."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(fields.Nested(JwtSchema), error_messages={"invalid": "must be a table, or tables"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[JwtConfig]:
+        if isinstance(value, dict):
+            return [self.inner.deserialize(value)]
+        issuers: list[JwtConfig] = super()._deserialize(value, attr, data, **kwargs)
+        if len({issuer.issuer for issuer in issuers}) < len(issuers):
+            raise ValidationError("must have different issuers")
+        return issuers
+
+
 class MeshSchema(SettingsSchema):
     """The table [auth.mesh]."""
 
@@ -158,7 +173,7 @@ class AuthSchema(SettingsSchema):
     """The table [auth]."""
 
     mode = Choice(("none", "required"), load_default="none")
-    jwt = fields.Nested(JwtSchema)
+    jwt = _IssuerList(load_default=())
     mesh = Table(MeshSchema)
 
     @validates_schema(skip_on_field_errors=False)
@@ -173,9 +188,21 @@ class AuthSchema(SettingsSchema):
                 f"is none, which is allowed on a loopback address only, and GATEWAY_BIND is {bind}", "mode"
             )
 
+    @validates_schema
+    def check_claims(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        """Warn of callers that tokens of every issuer can match."""
+        context = LoadContext.current()
+        callers = context.document.get("callers", ())
+        for caller in callers if isinstance(callers, list) and len(data["jwt"]) > 1 else ():
+            claims = caller.get("jwt_claims") if isinstance(caller, dict) else None
+            if isinstance(claims, dict) and "iss" not in claims:
+                context.warnings.append(
+                    f"callers: jwt_claims of {caller.get('name')} name no iss: every issuer's tokens match"
+                )
+
     def build(self, values: dict[str, Any]) -> AuthConfig:
         """Return the configuration; its callers, which are another table of the file, are added later."""
-        return AuthConfig(required=values["mode"] == "required", jwt=values.get("jwt"), **values["mesh"])
+        return AuthConfig(required=values["mode"] == "required", jwt=values["jwt"], **values["mesh"])
 
 
 def bind_address(environ: Mapping[str, str]) -> str:

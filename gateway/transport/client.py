@@ -51,6 +51,7 @@ class UpstreamResponse:
     headers: Mapping[str, str]
     body: bytes
     is_write: bool
+    log_fields: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)  # name the exchange
     _document: Any = field(default=_NOT_PARSED, init=False, repr=False, compare=False)
 
     @property
@@ -156,7 +157,7 @@ class UpstreamClient:
             self._state = "unreachable"
             self._admission.on_failure(permit, error, started_at, timeout=seconds)
             fields = {"method": request.method, "error": _exception_names(error)}
-            _log.warning("exchange failed", extra={"fields": fields})
+            _log.warning("exchange failed", extra={"fields": {**self._log_fields(call), **fields}})
             raise to_gateway_error(error, is_write=request.is_write) from error
         except BaseException:
             self._admission.on_abort(permit, started_at)
@@ -165,8 +166,13 @@ class UpstreamClient:
             if span is not None:
                 span.end(result)
         self._state = "reachable"
+        response.log_fields = self._log_fields(call)
         self._admission.on_response(permit, response.status, started_at)
         return response
+
+    def _log_fields(self, call: CallContext) -> Mapping[str, object]:
+        """Return the fields that name an exchange in the log."""
+        return {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
 
     def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], deadline: float) -> UpstreamResponse:
         """Send a request with trace headers and return the response before a deadline on time.monotonic()."""

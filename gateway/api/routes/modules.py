@@ -166,7 +166,7 @@ def created_response(result: CreateResult) -> Response:
     """Return the response of a create, marked if it repeats an earlier response; record it for the access log."""
     module, adopted = result.created.module, result.created.adopted
     ctx = request_context()
-    ctx.operation, ctx.replayed = result.operation_id, result.replayed
+    ctx.operation, ctx.replayed, ctx.module = result.operation_id, result.replayed, module.id
     ctx.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
     headers = {"Location": f"{ctx.mount_point}/modules/{quote(module.id)}"}
     if result.replayed:

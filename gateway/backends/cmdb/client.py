@@ -144,7 +144,7 @@ def unwrap_envelope(
     elif body.get("result") is True and fallback_code is None and response.ok:
         return body.get("data")
     failure = parse_failure(response, body, backend=backend, operation=operation, fallback_code=fallback_code)
-    error = ERRORS.to_error(failure, metrics)
+    error = ERRORS.to_error(failure, metrics, response.log_fields)
     if failure.code == _NAME_TOO_LONG and (limit_match := _LAST_NUMBER.search(failure.message)):
         detail = message("too_long", value=name, maximum=int(limit_match[1]))
         raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)

@@ -180,7 +180,9 @@ class IamTokenAuth:
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
             raise response.invalid_response("no_token")
-        error: GatewayError = ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
+        error: GatewayError = ERRORS.to_error(
+            parse_failure(response, self._name, "token"), self._metrics, response.log_fields
+        )
         if isinstance(error, BackendRejectedCredentials):
             self._credentials_rejected_until = self._clock.monotonic() + _REJECTED_BACKOFF
         raise error

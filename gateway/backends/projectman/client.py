@@ -59,7 +59,7 @@ class ProjectManClient:
             # The API gateway rejected the token before the service received the request: a write can be sent again.
             is_token_expired = not TOKEN_EXPIRED.isdisjoint(failure.lookup_keys())
             if is_repeat or not is_token_expired or not self.auth.refresh_rejected(headers, call):
-                raise ERRORS.to_error(failure, self.metrics)
+                raise ERRORS.to_error(failure, self.metrics, response.log_fields)
             is_repeat = True
 
     def pages(

@@ -47,7 +47,7 @@ def test_the_prefix_of_a_trusted_proxy(prefix: str, address: str) -> None:
         "/" + "a" * 5_000,
         "javascript:alert(1)",
         "/<script>",
-    ],  # fmt: skip
+    ],
 )
 def test_a_malformed_prefix(prefix: str) -> None:
     """A prefix that is no plain path is ignored: no scheme, no second slash, no control character."""

@@ -176,4 +176,5 @@ def test_an_error_is_logged_with_its_message(fail: Fail, caplog: pytest.LogCaptu
     assert "internals" not in str(error)
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")
     assert record.getMessage() == "backend returned an error"
+    assert {"backend", "request_id", "operation"} <= record.__dict__["fields"].keys()
     assert len(record.__dict__["fields"]["upstream_message"]) == 500
