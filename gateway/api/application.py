@@ -32,7 +32,7 @@ def create_api(dependencies: AppDependencies) -> Flask:
             trusted_proxies=dependencies.trusted_proxies,
         ),
     )
-    cors.init_app(app, dependencies.cors.origins, dependencies.cors.max_age_seconds)  # after the hooks above
+    cors.init_app(app, dependencies.cors)  # after the hooks above
     error_handlers.init_app(app)
     register_blueprints(app)
     return app

@@ -137,7 +137,7 @@ class JwtSchema(SettingsSchema):
 
     issuer = Text(required=True)
     audience = Text(required=True)
-    jwks_url = Url(required=True)
+    jwks_url = Url(query=True, required=True)
     algorithms = ListOf(
         Choice(ALGORITHMS),
         required=True,

@@ -19,7 +19,10 @@ _ErrorMessages = dict[str, str | list[Any] | dict[Any, Any]]
 _COMMIT_SECONDS: Final = 120
 _REFERENCE_PREFIXES: Final = ("env:", "file:")
 _PORT_PATTERN: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
-_URL_PATTERN: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/[A-Za-z0-9._~/-]*)?"
+_PATH_CHARACTER: Final = r"(?:[A-Za-z0-9._~/!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_URL_PATTERN: Final = (
+    rf"[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/{_PATH_CHARACTER}*)?"
+)
 
 
 class ConfigurationError(Exception):
@@ -170,13 +173,18 @@ class Choice(Text):
 
 
 class Url(Text):
-    """An HTTP address without credentials, query and fragment; loaded without a slash at the end."""
+    """An HTTP address without credentials and fragment, and without a query unless `query`.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(_URL_PATTERN, "an address such as https://host/path", **kwargs)
+    Loaded with the scheme in lower case; without a query also without a slash at the end.
+    """
+
+    def __init__(self, *, query: bool = False, **kwargs: Any) -> None:
+        pattern = rf"{_URL_PATTERN}(\?(?:{_PATH_CHARACTER}|\?)*)?" if query else _URL_PATTERN
+        super().__init__(pattern, "an address such as https://host/path", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return super()._deserialize(value, attr, data, **kwargs).rstrip("/")
+        scheme, separator, rest = super()._deserialize(value, attr, data, **kwargs).partition("://")
+        return f"{scheme.lower()}{separator}{rest if '?' in rest else rest.rstrip('/')}"
 
 
 class CaFile(Text):

@@ -32,15 +32,15 @@ _SETTING_NAMES: Final = frozenset(field.name for field in dataclasses.fields(Tra
 class TransportSchema(SettingsSchema):
     """The base class of a backend's OptionsSchema, whose `target` has a field `limits` for the TransportSettings."""
 
-    connect_seconds = Number(maximum=60.0)
-    hard_timeout_seconds = Number(maximum=600.0)
+    connect_seconds = Number()
+    hard_timeout_seconds = Number()
     ca_file = CaFile()
-    idle_seconds = Number(maximum=600.0)
+    idle_seconds = Number(allow_zero=True)
     requests_per_second = Number(maximum=1e6, allow_zero=True)
     concurrent_calls = Integer(maximum=100_000)
     queued_calls = Integer(maximum=100_000, allow_zero=True)
     circuit_failures = Integer(maximum=100_000, allow_zero=True)
-    circuit_seconds = Number(maximum=600.0)
+    circuit_seconds = Number()
 
     def build(self, values: dict[str, Any]) -> Any:
         """Return the backend's options, with the settings of this class as their `limits`."""

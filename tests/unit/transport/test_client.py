@@ -120,8 +120,10 @@ def test_the_state_is_that_of_the_last_exchange(
         states.append(client.state)
     assert states == ["unused", "reachable", "unreachable"]
     (record,) = (record for record in caplog.records if record.name == "gateway.transport")
-    assert {"backend", "request_id", "operation"} <= record.__dict__["fields"].keys()
     assert record.__dict__["fields"] == {
+        "backend": "",
+        "request_id": "test-request",
+        "operation": None,
         "method": "GET",
         "error": "ConnectionResetError",
     }
