@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from gateway.settings import Secret
+from gateway.telemetry.redaction import collect_secrets
 from tests.unit.settings.conftest import CMDB, Errors, Read
 
 _PM: Final = """
@@ -141,3 +142,32 @@ def test_other_origins_are_refused(errors: Errors, origin: str) -> None:
     """Only what browsers send is an origin; `null` stands for any page without one."""
     (line,) = errors(CMDB + f'[cors]\norigins = ["{origin}"]\n', SECRET="hush")
     assert line.startswith("cors.origins[1]: must be an origin as browsers send it")
+
+
+@pytest.mark.parametrize(
+    ("value", "warns"),
+    [
+        ("http://proxy:3128", False),
+        ("http://[::1]:8080/", False),
+        ("HTTP://proxy", False),
+        ("http://user:canary-password@proxy.example:3128", True),
+        ("env:PROXY", False),
+    ],
+)
+def test_a_proxy(read: Read, value: str, warns: bool) -> None:
+    """The password is a secret, and one that is written out in the file causes a warning."""
+    settings = read(CMDB + f'proxy_url = "{value}"\n', SECRET="hush", PROXY="http://u:canary-password@h:1")
+    assert bool(settings.warnings) == warns
+    assert "canary" not in repr(settings)
+    assert ("canary-password" in set(collect_secrets(settings))) == ("@" in value or value == "env:PROXY")
+
+
+@pytest.mark.parametrize("value", ["proxy:3128", "https://proxy", "socks5://proxy", "http://", "http://h/path", ""])
+def test_an_invalid_proxy(errors: Errors, value: str) -> None:
+    """Only a plain HTTP proxy is supported."""
+    assert errors(CMDB + f'proxy_url = "{value}"\n', SECRET="hush") == [
+        "backends.cmdb.proxy_url: must be a URL such as http://user:password@proxy:3128"
+    ]
+    assert errors(CMDB + 'proxy_url = "http://h:70000"\n', SECRET="hush") == [
+        "backends.cmdb.proxy_url: must have a port of at most 65535"
+    ]
