@@ -78,12 +78,9 @@ class JwtAuthenticator:
         now = self._clock.now()
         # The conditions are negated because every comparison with NaN is false. The leeway is added to `now` because a
         # claim may be an integer that is too large for a sum with a float.
-        for name, default, is_valid in (
-            ("exp", None, lambda time: time > now - _LEEWAY),
-            ("nbf", 0, lambda time: time <= now + _LEEWAY),
-        ):
-            time = claims.get(name, default)
-            if isinstance(time, bool) or not isinstance(time, int | float) or not is_valid(time):
+        for name, time in (("exp", claims["exp"]), ("nbf", claims.get("nbf", 0))):
+            is_number = isinstance(time, int | float) and not isinstance(time, bool)
+            if not is_number or not (time > now - _LEEWAY if name == "exp" else time <= now + _LEEWAY):
                 raise _refused(name, value=time, now=now)
 
 

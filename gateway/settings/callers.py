@@ -154,10 +154,10 @@ class _IssuerList(ListOf):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(fields.Nested(JwtSchema), error_messages={"invalid": "must be a table, or tables"}, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[JwtConfig]:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, dict):
             return [self.inner.deserialize(value)]
-        issuers: list[JwtConfig] = super()._deserialize(value, attr, data, **kwargs)
+        issuers: list[Any] = super()._deserialize(value, attr, data, **kwargs)
         if len({issuer.issuer for issuer in issuers}) < len(issuers):
             raise ValidationError("must have different issuers")
         return issuers

@@ -52,7 +52,7 @@ def _object(**kwargs: Any) -> fields.Dict:
     return fields.Dict(keys=_text(), error_messages={**_MESSAGES, "invalid": "must be an object"}, **kwargs)
 
 
-def _list(item: type[Schema], **kwargs: Any) -> fields.List:
+def _list(item: type[Schema], **kwargs: Any) -> fields.List[Any]:
     return fields.List(
         fields.Nested(item), error_messages={**_MESSAGES, "invalid": "must be a list of objects"}, **kwargs
     )
@@ -190,7 +190,7 @@ class _Options(_Part):
 
 
 class _ProjectManSeed(_Part):
-    options = fields.Nested(_Options, error_messages=_MESSAGES)
+    options = fields.Nested(_Options, error_messages={**_MESSAGES})
     domains = _object(values=_text())
     access_keys = _object()
     iam_users = _list(_IamUser)

@@ -161,7 +161,7 @@ def test_language(client: FlaskClient) -> None:
 @pytest.mark.parametrize("origins", [[], ["*"]])
 def test_disabled(app: Flask, origins: list[str]) -> None:
     """Without origins, CORS is off; a wildcard is not interpreted."""
-    cors.init_app(app, CorsConfig(origins))
+    cors.init_app(app, CorsConfig(tuple(origins)))
     client = app.test_client()
     assert _cors_headers(client.get("/livez", headers={"Origin": PORTAL})) == {}
     assert _cors_headers(_preflight(client)) == {}

@@ -75,11 +75,10 @@ def send(
         method="POST" if is_write else "GET", url=url, headers={}, body=b"{}" if is_write else None, is_write=is_write
     )
     try:
-        for _ in range(times):
-            response = client.send(request, CallContext("r", clock.monotonic() + seconds))
+        responses = [client.send(request, CallContext("r", clock.monotonic() + seconds)) for _ in range(times)]
     finally:
         client.close()
-    return response
+    return responses[-1]
 
 
 def test_a_tunnel_for_https(tunnel: Any, certificate: Path) -> None:
