@@ -14,8 +14,8 @@ import pytest
 from flask import Flask
 
 from gateway.api import cors
-from gateway.twins.server import running
 from gateway.settings import CorsConfig
+from gateway.twins.server import running
 from tests.integration.browser.chromium import needs_chromium, open_page
 from tests.unit.api.callers import auth, caller
 from tests.unit.api.conftest import capabilities

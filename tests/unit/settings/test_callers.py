@@ -251,7 +251,10 @@ def test_several_issuers(read: Read, errors: Errors) -> None:
     """One issuer is a table, several are tables; issuers are different, and a caller should name one of them."""
     second = _JWT.replace("login.example.com", "second.example.com")
     both = (_JWT + second).replace("[auth.jwt]", "[[auth.jwt]]")
-    settings = read(both + CMDB + '[[callers]]\nname = "a"\njwt_claims = { azp = "a" }\n', SECRET="hush")
+    callers = (
+        '[[callers]]\nname = "a"\njwt_claims = { azp = "a" }\n[[callers]]\nname = "b"\njwt_claims = { iss = "i" }\n'
+    )
+    settings = read(both + CMDB + callers, SECRET="hush")
     assert [issuer.issuer for issuer in settings.auth.jwt] == [
         "https://login.example.com/",
         "https://second.example.com/",
