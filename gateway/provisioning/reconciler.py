@@ -114,7 +114,8 @@ class Reconciler:
     def reconcile_now(self, operation: Operation, call: CallContext) -> None:
         """Look up an operation once with a caller's own credential, which is never stored."""
         deadline = min(call.deadline, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
-        self._settle(operation, self._lookup(operation, replace(call, deadline=deadline)))
+        lookup_call = replace(call, deadline=deadline, operation_id=operation.claim.id)
+        self._settle(operation, self._lookup(operation, lookup_call))
 
     def _lookup(self, operation: Operation, call: CallContext) -> Settlement | Retry:
         # A module may be created while the response is on its way, so the time before the request counts.
