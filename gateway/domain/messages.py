@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from unicodedata import category
 
 ENGLISH: Final[Mapping[str, str]] = {
     "verbatim": "{text}",
@@ -201,7 +202,8 @@ def printable(value: object) -> object:
         value = "{…}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     clipped = text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in clipped)
+    # Spaces other than the ASCII one (category Zs), which Python does not call printable, stay as they are.
+    return "".join(char if char.isprintable() or category(char) == "Zs" else ascii(char)[1:-1] for char in clipped)
 
 
 def verbatim(text: str) -> Message:

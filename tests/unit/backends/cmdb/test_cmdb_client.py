@@ -132,7 +132,7 @@ def test_a_code_in_digits_is_a_code(fail: Fail) -> None:
         ({"Retry_After": "7"}, 7.0),
         ({"X_Bkapi_RateLimit_Reset": "3"}, 3.0),
         ({"Retry_After": "7", "X_Bkapi_RateLimit_Reset": "3"}, 7.0),
-        ({"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),  # past
         ({"Retry_After": "-1"}, None),
         ({}, None),
     ],
