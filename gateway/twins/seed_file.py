@@ -1,4 +1,4 @@
-"""The file that `module-gateway twin --seed` reads: its format, and every mistake in it.
+"""The file that `module-gateway twin --seed` reads: its format, and every error in it.
 
 The file holds one JSON object: the seed of a twin, or the seeds of both under the keys `cmdb` and `projectman`. A
 member replaces that of the default seed as a whole (`cmdb/seed.py`, `projectman/default_seed.py`).
@@ -17,7 +17,7 @@ _MESSAGES: Final = {"required": "is missing", "null": "must not be null", "inval
 
 
 class InvalidSeedFile(Exception):
-    """The file cannot be used; `errors` has a line for each mistake."""
+    """The file cannot be used; `errors` has a line for each error."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
@@ -202,7 +202,7 @@ _SCHEMAS: Final[Mapping[str, type[Schema]]] = {"cmdb": _CmdbSeed, "projectman": 
 
 
 def read_seed_file(path: str, twin: str) -> dict[str, Any]:
-    """Return the seed of a twin; raises InvalidSeedFile with every mistake."""
+    """Return the seed of a twin; raises InvalidSeedFile with every error."""
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

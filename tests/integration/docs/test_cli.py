@@ -167,10 +167,10 @@ def test_the_example_of_a_seed(backend: str, names: set[str]) -> None:
         ("projectman", '{"access_keys": {"AK": "env:NOWHERE"}}', ["the environment variable NOWHERE is not set"]),
     ],
 )
-def test_a_twin_reports_every_mistake_of_a_seed(
+def test_a_twin_reports_every_error_of_a_seed(
     tmp_path: Path, backend: str, content: str | None, expected: list[str]
 ) -> None:
-    """A file that is missing, no JSON, of the wrong shape or with wrong values is one line a mistake, and status 2."""
+    """A file that is missing, no JSON, of the wrong shape or with wrong values is one line an error, and status 2."""
     path = tmp_path / "seed.json"
     if content is not None:
         path.write_text(content, encoding="utf-8")

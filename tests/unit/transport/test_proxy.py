@@ -132,7 +132,7 @@ def test_a_proxy_that_refuses_the_connection(scheme: str, is_write: bool) -> Non
     ids=["502", "403", "407", "surplus", "nonsense", "endless", "closes", "resets", "no-handshake", "silent"],
 )
 def test_a_tunnel_that_is_refused(script: Any, error: type[Exception]) -> None:
-    """Without a tunnel nothing was sent, whatever the proxy did; refused credentials are the operator's mistake."""
+    """Without a tunnel nothing was sent, whatever the proxy did; refused credentials are the operator's error."""
     with RawServer(script) as proxy, pytest.raises(error):
         send("https://backend.invalid/", proxy.url, seconds=0.5)
 
