@@ -62,9 +62,9 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
             started_at + request_timeout(environ, config.deadline_seconds),
             trace=span.trace,
         )
-        ctx = g.request_context = RequestContext(
-            started_at=started_at, call=call, span=span, mount_point=mount_point(environ, config.trusted_proxies)
-        )
+        is_mounted = "HTTP_X_FORWARDED_PREFIX" in environ or environ.get("SCRIPT_NAME")
+        prefix = mount_point(environ, config.trusted_proxies) if is_mounted else ""
+        ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span, mount_point=prefix)
         check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):

@@ -69,7 +69,9 @@ def parse_create(request: Request, backends: Mapping[str, Backend]) -> tuple[Bac
         if isinstance(name, str):
             errors.append(_unknown_backend(name, backends))
         raise _validation_error(errors)
-    _raise_if_any(_merge_errors(errors, backend.capabilities.validate(data, "create")))
+    rule_errors = backend.capabilities.validate(data, "create")
+    if errors or rule_errors:
+        raise _validation_error(_merge_errors(errors, rule_errors))
     return backend, ModuleDraft(**{"parent": None, **data, "attributes": _drop_nulls(data.get("attributes", {}))})
 
 

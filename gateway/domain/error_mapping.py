@@ -11,7 +11,6 @@ from gateway.domain.errors import ErrorContext, FieldError, GatewayError, Outcom
 from gateway.domain.telemetry import UpstreamMetrics
 
 _log: Final = logging.getLogger("gateway.backends")
-_NO_FIELDS: Final[Mapping[str, object]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +74,13 @@ class ErrorTable:
         self,
         failure: UpstreamFailure,
         metrics: UpstreamMetrics | None = None,
-        exchange: Mapping[str, object] = _NO_FIELDS,
+        exchange: Mapping[str, object] | None = None,
     ) -> GatewayError:
         """Return the error that a failure means; log the failure, and count a code that the table does not contain.
 
         `exchange` are the fields that name the exchange in the log: UpstreamResponse.log_fields.
         """
-        log_fields = {**exchange, **_log_fields(failure)}
+        log_fields = {**(exchange or {}), **_log_fields(failure)}
         key = next(key for key in failure.lookup_keys() if key in self.rows)
         is_key_without_code = key.rpartition(":")[2].startswith("@")  # "@…" or "<operation>:@…"
         if failure.code is not None and is_key_without_code:

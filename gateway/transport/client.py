@@ -57,7 +57,7 @@ class UpstreamResponse:
     headers: Mapping[str, str]
     body: bytes
     is_write: bool
-    log_fields: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)  # name the exchange
+    log_fields: Mapping[str, object] | None = field(default=None, repr=False, compare=False)  # name the exchange
     received_at: float | None = field(default=None, repr=False, compare=False)  # on Clock.now()
     _document: Any = field(default=_NOT_PARSED, init=False, repr=False, compare=False)
 
@@ -179,7 +179,8 @@ class UpstreamClient:
             self._state = "unreachable"
             self._admission.on_failure(permit, error, started_at, timeout=seconds)
             fields = {"method": request.method, "error": _exception_names(error)}
-            _log.warning("exchange failed", extra={"fields": {**self._log_fields(call), **fields}})
+            exchange = {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
+            _log.warning("exchange failed", extra={"fields": {**exchange, **fields}})
             raise to_gateway_error(error, is_write=request.is_write) from error
         except BaseException:
             self._admission.on_abort(permit, started_at)
@@ -188,13 +189,10 @@ class UpstreamClient:
             if span is not None:
                 span.end(result)
         self._state = "reachable"
-        response.log_fields, response.received_at = self._log_fields(call), self._clock.now()
+        response.log_fields = {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
+        response.received_at = self._clock.now()
         self._admission.on_response(permit, response.status, started_at)
         return response
-
-    def _log_fields(self, call: CallContext) -> Mapping[str, object]:
-        """Return the fields that name an exchange in the log."""
-        return {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
 
     def _exchange(self, request: UpstreamRequest, trace: Mapping[str, str], deadline: float) -> UpstreamResponse:
         """Send a request with trace headers and return the response before a deadline on time.monotonic()."""
