@@ -76,7 +76,9 @@ def test_every_address(build: Callable[..., Flask], cmdb: FakeBackend, environ: 
     accepted = send("POST", "/modules", json=body(cmdb, name="b"), headers=prefer)
     assert accepted.headers["Location"].startswith(f"{expected}/operations/")
     cmdb.fails["create"] = OutcomeUnknown()
-    problem = send("POST", "/modules", json=body(cmdb, name="c")).get_json()
+    unknown = send("POST", "/modules", json=body(cmdb, name="c"))
+    assert unknown.headers["Retry-After"] == "1"
+    problem = unknown.get_json()
     assert problem["type"] == f"{expected}/errors#outcome_unknown"
     assert problem["instance"].startswith(f"{expected}/operations/")
     assert send("GET", "/openapi.json").get_json()["servers"] == [{"url": expected}]
