@@ -30,7 +30,7 @@ from gateway.provisioning.reconciler import Reconciler
 from gateway.provisioning.resolve import ResolveService
 from gateway.provisioning.update_delete import ChangeService
 from gateway.resilience import RetryingBackend, create_rate_limiter
-from gateway.settings import AuthConfig, ConfigurationError, Settings, load_toml, parse_settings
+from gateway.settings import AuthConfig, ConfigurationError, JwtConfig, Settings, load_toml, parse_settings
 from gateway.telemetry import logging_config
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor, find_secrets
@@ -177,6 +177,7 @@ def create_app(settings: Settings) -> WsgiApp:
             deadline_seconds=settings.deadline_seconds,
             authenticator=_create_authenticator(settings.auth, runtime, limiter),
             cors=settings.cors,
+            trusted_proxies=identity.TrustedProxies(settings.trusted_proxies),
         )
     )
     # The server checks its listening sockets and the number of its workers, and logs what it has started with.
@@ -208,8 +209,10 @@ def create_backends(
 
 
 def _create_authenticator(auth: AuthConfig, clock: Clock, limiter: RateLimiter) -> identity.Authenticator:
-    fetch_keys = None if auth.jwt is None else create_json_fetcher(auth.jwt.jwks_url, auth.jwt.ca_file or None, clock)
-    return identity.create_authenticator(auth, clock, fetch_keys, limiter)
+    def create_fetcher(issuer: JwtConfig) -> Callable[[], Any]:
+        return create_json_fetcher(issuer.jwks_url, issuer.ca_file or None, clock)
+
+    return identity.create_authenticator(auth, clock, create_fetcher, limiter)
 
 
 def describe_journal(settings: Settings) -> str:

@@ -172,7 +172,7 @@ def build(
     ids = itertools.count(1)
 
     def build_service(
-        backends: Mapping[str, Backend], auth: AuthConfig = NO_AUTH, limiter: RateLimiter | None = None
+        backends: Mapping[str, Backend], auth: AuthConfig = NO_AUTH, limiter: RateLimiter | None = None, **others: Any
     ) -> Flask:
         dependencies = AppDependencies(
             backends=backends,
@@ -184,7 +184,7 @@ def build(
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
-            authenticator=identity.create_authenticator(auth, clock, limiter=limiter),
+            **{"authenticator": identity.create_authenticator(auth, clock, limiter=limiter), **others},
         )
         return serve_locally(create_api(dependencies))
 

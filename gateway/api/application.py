@@ -29,9 +29,10 @@ def create_api(dependencies: AppDependencies) -> Flask:
             deadline_seconds=dependencies.deadline_seconds,
             authenticator=dependencies.authenticator,
             telemetry=dependencies.telemetry,
+            trusted_proxies=dependencies.trusted_proxies,
         ),
     )
-    cors.init_app(app, dependencies.cors.origins, dependencies.cors.max_age_seconds)  # after the hooks above
+    cors.init_app(app, dependencies.cors)  # after the hooks above
     error_handlers.init_app(app)
     register_blueprints(app)
     return app

@@ -60,7 +60,7 @@ def visible_backends() -> Mapping[str, Backend]:
 def get_visible_backend(name: str) -> Backend:
     """Return a connection; raises NotFound for one that is unknown or that the caller's allow-list does not name."""
     if (backend := visible_backends().get(name)) is None:
-        raise NotFound(message("no_such_connection"))
+        raise NotFound(message("no_such_connection", name=name, connections=list(visible_backends())))
     return backend
 
 
@@ -68,6 +68,7 @@ def authorize(action: Action, backend: Backend, scope: str) -> None:
     """Raise Forbidden unless the caller's allow-list covers the action; record the backend for the access log."""
     ctx = request_context()
     caller, ctx.backend = ctx.caller, backend.name
+    ctx.user = caller.user or backend.capabilities.acting_user
     if not caller.is_allowed(action, backend.name, scope):
         raise Forbidden(
             message("caller_not_allowed", caller=caller.name, action=action, scope=scope, backend=backend.name)

@@ -9,10 +9,11 @@ from typing import Any
 from flask import Request
 
 from gateway.api.json_body import JSON_TYPE, MAX_BATCH_BYTES, parse_json_body
-from gateway.api.request_parsing import build_draft, field_error, load, validation_error
+from gateway.api.request_parsing import build_draft, load, unknown_backend, validation_error
 from gateway.api.schemas.requests import BATCH_SCHEMA, default_values
 from gateway.domain.backend import Backend
 from gateway.domain.errors import FieldError
+from gateway.domain.messages import message
 from gateway.domain.module import ModuleDraft
 
 
@@ -37,7 +38,7 @@ def parse_batch(request: Request, backends: Mapping[str, Backend], *, refs_requi
         item, item_errors = _parse_item(values, backends)
         errors += [replace(error, pointer=f"/items/{index}{error.pointer}") for error in item_errors]
         if refs_required and "ref" not in document["items"][index]:
-            errors.append(field_error(f"/items/{index}/ref", "required"))
+            errors.append(FieldError(f"/items/{index}/ref", "required", message("required", name="ref")))
         if item is not None:
             items.append(item)
     if not errors:
@@ -52,14 +53,16 @@ def _parse_item(values: dict[str, Any], backends: Mapping[str, Backend]) -> tupl
     ref, parent_ref, name = values.pop("ref"), values.pop("parent_ref", None), values.pop("backend")
     backend = backends.get(name)
     if backend is None:
-        return None, [field_error("/backend", "backend_unknown")]
+        return None, [unknown_backend(name, backends)]
     errors = backend.capabilities.validate(values, "create")
     if parent_ref is not None:
         errors = [error for error in errors if (error.pointer, error.code) != ("/parent", "required")]
         if "parent" in values:
-            errors.append(field_error("/parent_ref", "parent_twice"))
+            errors.append(FieldError("/parent_ref", "repeated", message("parent_twice")))
         elif not backend.capabilities.parent_is_module:
-            errors.append(field_error("/parent_ref", "unsupported_field"))
+            errors.append(
+                FieldError("/parent_ref", "unsupported_field", message("field_unsupported", name="parent_ref"))
+            )
     return (None if errors else ParsedItem(ref, backend, build_draft(values), parent_ref)), errors
 
 
@@ -69,21 +72,23 @@ def _relation_errors(items: Sequence[ParsedItem]) -> Iterator[FieldError]:
     places: set[tuple[Any, ...]] = set()
     for index, item in enumerate(items):
         if item.ref in by_ref:
-            yield field_error(f"/items/{index}/ref", "duplicate")
+            yield FieldError(f"/items/{index}/ref", "duplicate", message("duplicate_item", value=item.ref))
         by_ref.setdefault(item.ref, item)
         parent = item.draft.parent if item.parent_ref is None else f"ref:{item.parent_ref}"
         place = (item.backend.name, *item.backend.natural_key(replace(item.draft, parent=parent)))
         if place in places:
-            yield field_error(f"/items/{index}/name", "duplicate")
+            yield FieldError(f"/items/{index}/name", "duplicate", message("duplicate_item", value=item.draft.name))
         places.add(place)
     for index, item in enumerate(items):
         if item.parent_ref is None:
             continue
         parent_item = by_ref.get(item.parent_ref)
         if parent_item is None or (parent_item.backend, parent_item.draft.scope) != (item.backend, item.draft.scope):
-            yield field_error(f"/items/{index}/parent_ref", "parent_ref")
+            yield FieldError(
+                f"/items/{index}/parent_ref", "choice", message("parent_ref_unknown", value=item.parent_ref)
+            )
         elif _depth(item, by_ref) > len(items):
-            yield field_error(f"/items/{index}/parent_ref", "cycle")
+            yield FieldError(f"/items/{index}/parent_ref", "choice", message("parent_cycle", value=item.ref))
 
 
 def in_order(items: Sequence[ParsedItem]) -> list[ParsedItem]:

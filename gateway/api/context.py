@@ -12,7 +12,7 @@ from gateway.domain.backend import Backend, CallContext
 from gateway.domain.callers import ANONYMOUS, Caller
 from gateway.domain.errors import JournalUnavailable, Outcome
 from gateway.domain.runtime import Clock
-from gateway.identity import Authenticator
+from gateway.identity import Authenticator, TrustedProxies
 from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.provisioner import Provisioner
 from gateway.provisioning.resolve import ResolveService
@@ -41,6 +41,7 @@ class AppDependencies:
     deadline_seconds: float
     authenticator: Authenticator
     cors: CorsConfig = field(default_factory=CorsConfig)
+    trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
 
 
@@ -51,13 +52,17 @@ class RequestContext:
     started_at: float  # on Clock.monotonic()
     call: CallContext
     span: RequestSpan
+    mount_point: str = ""  # the path, as callers see it, under which the service is mounted
     caller: Caller = ANONYMOUS
+    user: str | None = None  # on whose behalf the backend acts
     backend: str | None = None
     operation: str | None = None  # its id
     outcome: Outcome | None = None  # None unless the request is a write
     replayed: bool = False
     problem_code: str | None = None
     language: str | None = None  # None unless the response depends on Accept-Language
+    module: str | None = None  # its id
+    values: dict[str, object] = field(default_factory=dict)  # of the request, for the details of errors, by name
 
 
 def dependencies() -> AppDependencies:

@@ -6,12 +6,13 @@ answers the preflight of an unknown path with 404, and reads an origin with a br
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Flask, Response, request
 
 from gateway.api.responses import empty_response
+from gateway.settings import CorsConfig
 
 _METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
 #: Request headers that a page may send besides those that browsers always permit.
@@ -27,9 +28,15 @@ _ALLOWED_HEADERS: Final = (
     "X-Bk-Token",
     "X-Request-Id",
     "X-Request-Timeout-Ms",
-    "traceparent",
-    "tracestate",
-)
+    # What the tracing and monitoring SDKs of browsers add: W3C, Zipkin, Jaeger, Sentry, Datadog, New Relic, Elastic,
+    # Application Insights, Dynatrace, Instana, SkyWalking, and the clouds' own.
+    "traceparent", "tracestate", "baggage",
+    "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "uber-trace-id",
+    "sentry-trace",
+    "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin", "x-datadog-tags",
+    "newrelic", "elastic-apm-traceparent", "request-id", "request-context", "x-correlation-id",
+    "x-dtpc", "x-dtc", "x-instana-t", "x-instana-s", "x-instana-l", "sw8", "x-amzn-trace-id", "x-cloud-trace-context",
+)  # fmt: skip
 #: Response headers that a page may read besides those that browsers always permit (Content-Type, Content-Language).
 _EXPOSED_HEADERS: Final = (
     "ETag",
@@ -43,19 +50,19 @@ _EXPOSED_HEADERS: Final = (
 )
 
 
-def init_app(app: Flask, origins: Sequence[str], max_age_seconds: float) -> None:
+def init_app(app: Flask, config: CorsConfig) -> None:
     """Permit requests from the pages of exactly these origins; without origins, register nothing.
 
     Credentials in the sense of the Fetch standard (cookies) are never permitted: a page sets the header that
     authenticates it.
     """
-    if not origins:
+    if not config.origins:
         return
-    allowed_origins = frozenset(origins)
+    allowed_origins = frozenset(config.origins)
     preflight_headers = {
         "Access-Control-Allow-Methods": ", ".join(_METHODS),
-        "Access-Control-Allow-Headers": ", ".join(_ALLOWED_HEADERS),
-        "Access-Control-Max-Age": str(int(max_age_seconds)),
+        "Access-Control-Allow-Headers": ", ".join((*_ALLOWED_HEADERS, *config.allow_headers)),
+        "Access-Control-Max-Age": str(int(config.max_age_seconds)),
     }
     response_headers = {"Access-Control-Expose-Headers": ", ".join(_EXPOSED_HEADERS)}
 

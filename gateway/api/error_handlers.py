@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Flask, Request, Response, got_request_exception, request
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_accept_header
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.http import parse_list_header, parse_options_header
 
 from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Language, get_language
-from gateway.api.json_body import JSON_TYPE
+from gateway.api.json_body import JSON_TYPE, MAX_BODY_BYTES
 from gateway.api.responses import json_response
 from gateway.api.schemas.responses import ProblemSchema
 from gateway.domain.errors import (
+    FIELD_ERROR_CODES,
     REGISTRY,
     BackendRejectedCredentials,
     FieldError,
@@ -98,14 +98,19 @@ _STATUS_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Bearer realm="module-gateway"'},
     429: {"x-envoy-ratelimited": "true"},
 }
-_RETRY_AFTER_STATUSES: Final = frozenset({409, 429, 503})
+_RETRY_AFTER_STATUSES: Final = frozenset({409, 429, 503, 504})
 #: Retry-After of a retryable error without a time of its own, in seconds.
 _DEFAULT_RETRY_AFTER: Final = 1.0
 #: Accept headers that need no parsing.
 _COMMON_ACCEPT_HEADERS: Final = frozenset({"*/*", JSON_TYPE})
-#: Media types and ranges that include JSON; `*` alone is sent by old Java clients.
-_ACCEPTABLE: Final = frozenset({JSON_TYPE, PROBLEM_TYPE, "application/*", "*/*", "*"})
+#: For both media types of responses, the ranges that include them, the most specific first (RFC 9110, section 12.5.1);
+#: `*` alone is sent by old Java clients.
+_RANGES: Final = (
+    (JSON_TYPE, "application/*+json", "application/*", "*/*", "*"),
+    (PROBLEM_TYPE, "application/*+json", "application/*", "*/*", "*"),
+)
 _ACCEPT_EXEMPT_PATHS: Final = ("/docs", "/livez", "/metrics", "/readyz")
+_METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE"})
 _WRITE_METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _ERROR_BY_HTTP_STATUS: Final[Mapping[int | None, type[GatewayError]]] = {
     400: InvalidJson,
@@ -125,9 +130,15 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def handle_http_exception(error: HTTPException) -> Response:
-        response = problem_response(_ERROR_BY_HTTP_STATUS.get(error.code, Internal)())
-        if (methods := getattr(error, "valid_methods", None)) is not None:
-            response.headers["Allow"] = ", ".join(sorted(methods))
+        methods = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        detail = None
+        if methods:
+            detail = message("method_not_allowed", path=request.path, method=request.method, methods=methods)
+        elif isinstance(error, RequestEntityTooLarge):
+            detail = message("payload_too_large", maximum=MAX_BODY_BYTES)
+        response = problem_response(_ERROR_BY_HTTP_STATUS.get(error.code, Internal)(detail))
+        if methods:
+            response.headers["Allow"] = methods
         return response
 
     @app.errorhandler(Exception)
@@ -144,21 +155,35 @@ def check_accept(incoming: Request) -> None:
     header = incoming.environ.get("HTTP_ACCEPT")
     if header is None or header in _COMMON_ACCEPT_HEADERS:
         return
-    accepted = parse_accept_header(
-        header.replace("=.", "=0."), MIMEAccept
-    )  # old Java clients send q=.2, invalid for Werkzeug
-    if not accepted or incoming.path.startswith(_ACCEPT_EXEMPT_PATHS):
+    if incoming.path.startswith(_ACCEPT_EXEMPT_PATHS):
         return
-    media_types = {value.partition(";")[0].strip().lower() for value, quality in accepted if quality > 0}
-    if media_types.isdisjoint(_ACCEPTABLE):
-        raise NotAcceptable
+    qualities: dict[str, float] = {}
+    for item in parse_list_header(header):
+        media_type, parameters = parse_options_header(item)
+        quality = _parse_quality(parameters.get("q", "1"))
+        qualities[media_type.lower()] = max(quality, qualities.get(media_type.lower(), 0.0))
+    if qualities and not any(_quality_of(ranges, qualities) for ranges in _RANGES):
+        raise NotAcceptable(message("accept_expected", accept=header, media_types=f"{JSON_TYPE}, {PROBLEM_TYPE}"))
+
+
+def _parse_quality(text: str) -> float:
+    """Return a quality; a malformed one counts as 1, and `.2`, which old Java clients send, as 0.2."""
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
+def _quality_of(ranges: Sequence[str], qualities: Mapping[str, float]) -> float:
+    """Return the quality of the most specific range that the header contains; 0 if it contains none."""
+    return next((qualities[media_range] for media_range in ranges if media_range in qualities), 0.0)
 
 
 def problem_response(error: GatewayError) -> Response:
     """Return the response of an error, and record the error for the access log."""
     ctx = request_context()
     error = to_public_error(error, has_credential=ctx.call.credential is not None)
-    ctx.problem_code, ctx.operation = error.code, error.operation
+    ctx.problem_code, ctx.operation, ctx.module = error.code, error.operation, ctx.module or error.existing
     if request.method in _WRITE_METHODS:
         ctx.outcome = error.outcome
     status = 404 if _refers_to_path(error) else HTTP_STATUS[error.code]
@@ -184,21 +209,29 @@ def to_public_error(error: GatewayError, *, has_credential: bool) -> GatewayErro
 def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> dict[str, Any]:
     """Return the values of the problem document; it never contains a backend's message."""
     language = get_language()
-    field_errors = () if _refers_to_path(error) else error.errors or _default_field_errors(error)
+    refers_to_path = _refers_to_path(error)
+    field_errors = () if refers_to_path else error.errors or _default_field_errors(error)
+    values = _detail_values(ctx)
+    errors = [_serialize_field_error(field_error, language, values) for field_error in field_errors]
+    if refers_to_path:
+        detail = language.text(message("path_not_found", id=values["id"]))
+    else:
+        names = [field_error.get("pointer") or field_error["parameter"] for field_error in errors]
+        detail = language.detail(error, {**values, "count": len(names), "fields": names} if names else values)
     optional_members = {
-        "errors": [_serialize_field_error(field_error, language) for field_error in field_errors],
+        "errors": errors,
         "upstream": _serialize_upstream(error),
         "permission": error.context.permission,
         "existing": error.existing,
         "etag": error.etag,
         "diff": error.diff,
-        "instance": f"/operations/{error.operation}" if error.operation else None,
+        "instance": f"{ctx.mount_point}/operations/{error.operation}" if error.operation else None,
     }
     return {
-        "type": f"/errors#{error.code}",
+        "type": f"{ctx.mount_point}/errors#{error.code}",
         "title": language.titles[error.code],
         "status": status,
-        "detail": language.detail(error),
+        "detail": detail,
         "code": error.code,
         "outcome": _request_outcome(error).value,
         "retryable": error.retryable,
@@ -207,10 +240,13 @@ def problem_document(error: GatewayError, status: int, ctx: RequestContext) -> d
     }
 
 
-def error_catalog() -> list[dict[str, Any]]:
-    """Return the description of every public error, sorted by code."""
+def error_catalog() -> dict[str, list[dict[str, Any]]]:
+    """Return the description of every public error and of every code of `errors[]`, sorted by code."""
     language = get_language()
-    return [
+    field_errors = [
+        {"code": code, "meaning": language.messages[f"field_code_{code}"]} for code in sorted(FIELD_ERROR_CODES)
+    ]
+    errors = [
         {
             "code": code,
             "status": HTTP_STATUS[code],
@@ -221,6 +257,7 @@ def error_catalog() -> list[dict[str, Any]]:
         }
         for code, error_class in sorted(REGISTRY.items())
     ]
+    return {"errors": errors, "field_errors": field_errors}
 
 
 def _refers_to_path(error: GatewayError) -> bool:
@@ -238,8 +275,24 @@ def _default_field_errors(error: GatewayError) -> tuple[FieldError, ...]:
     return (FieldError(error.pointer, error.code),) if error.pointer else ()
 
 
-def _serialize_field_error(error: FieldError, language: Language) -> dict[str, str]:
-    members = {"pointer": error.pointer, "code": error.code, "detail": language.detail(error)}
+def _detail_values(ctx: RequestContext) -> Mapping[str, object]:
+    """Return the values of the request that details of errors name."""
+    return {
+        "path": request.path,
+        "key": request.headers.get("Idempotency-Key", ""),
+        "id": next(iter((request.view_args or {}).values()), ""),
+        **ctx.values,
+    }
+
+
+def _serialize_field_error(error: FieldError, language: Language, values: Mapping[str, object]) -> dict[str, str]:
+    """Return a field error; without a body, the values are those of the query."""
+    name = error.pointer.partition("/")[2]
+    if error.in_query or request.method in _METHODS_WITHOUT_BODY:
+        place = {"in": "query", "parameter": name.replace("~1", "/").replace("~0", "~")}
+    else:
+        place = {"pointer": error.pointer}
+    members = {**place, "code": error.code, "detail": language.detail(error, values)}
     return members if error.allowed is None else {**members, "allowed": language.text(error.allowed)}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
@@ -24,20 +26,24 @@ def parse_json_body(request: Request, *media_types: str, max_bytes: int = MAX_BO
     environ = request.environ
     # The usual header needs no parsing.
     if environ.get("CONTENT_TYPE") not in media_types and not _has_media_type(request, media_types):
-        raise UnsupportedMediaType(message("content_type_expected", media_types=" or ".join(media_types)))
-    if environ.get("HTTP_CONTENT_ENCODING"):
-        raise UnsupportedMediaType(message("content_encoding_unsupported"))
+        content_type = environ.get("CONTENT_TYPE", "")
+        raise UnsupportedMediaType(
+            message("content_type_expected", content_type=content_type, media_types=" or ".join(media_types))
+        )
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedMediaType(message("content_encoding_unsupported", encoding=encoding))
     request.max_content_length = max_bytes + 1  # of a body of unknown length, one byte more shows that it is too large
     body = request.get_data(cache=False)
     if len(body) > max_bytes:
-        raise PayloadTooLarge
+        raise PayloadTooLarge(message("payload_too_large", maximum=max_bytes))
     return parse_json_object(body)
 
 
 def _has_media_type(request: Request, media_types: Sequence[str]) -> bool:
-    """Return whether the Content-Type is one of the media types, in UTF-8 or without a charset."""
-    charset = request.mimetype_params.get("charset", "utf-8")
-    return request.mimetype in media_types and charset.lower() in {"utf-8", "utf8"}
+    """Return whether the Content-Type is one of the media types, in UTF-8 or ASCII, or without a charset."""
+    charset = request.mimetype_params.get("charset", "").strip("'").lower().replace("_", "-")
+    return request.mimetype in media_types and charset in {"", "utf-8", "utf8", "us-ascii", "ascii"}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -54,7 +60,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidJson(_syntax_error_detail(error)) from None
     if not isinstance(document, dict):
-        raise InvalidJson(message("json_not_an_object"))
+        raise InvalidJson(message("json_not_an_object", value=_shape(document)))
     # Most bodies have fewer brackets than the permitted levels: counting them is faster than walking the document.
     if text.count("{") + text.count("[") > _MAX_DEPTH and _exceeds_depth([document], _MAX_DEPTH):
         raise InvalidJson(message("json_too_deep", levels=_MAX_DEPTH))
@@ -64,8 +70,14 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 def _reject_duplicate_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise InvalidJson(message("json_duplicate_key"))
+        repeated_name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise InvalidJson(message("json_duplicate_key", name=repeated_name))
     return members
+
+
+def _shape(document: Any) -> str:
+    """Return how a document that is no object is called, without its content, which may be a secret."""
+    return "[…]" if isinstance(document, list) else "null" if document is None else type(document).__name__
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -76,7 +88,7 @@ def _reject_constant(name: str) -> NoReturn:
 def _parse_finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise InvalidJson(message("json_number_too_large"))
+        raise InvalidJson(message("json_number_too_large", value=digits))
     return number
 
 
@@ -106,4 +118,5 @@ def _syntax_error_detail(error: ValueError) -> Message:
     """Return where the syntax is wrong; the body, which may contain a secret, is not repeated."""
     if isinstance(error, json.JSONDecodeError):
         return message("json_syntax", line=error.lineno, column=error.colno, reason=error.msg)
-    return message("json_number_too_long")  # the only other ValueError: CPython limits the digits of an int
+    # The only other ValueError: CPython limits the digits of an int.
+    return message("json_number_too_long", maximum=sys.get_int_max_str_digits())

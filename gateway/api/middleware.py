@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from gateway.api.authorization import authenticate, check_local_address
 from gateway.api.context import RequestContext, request_context
 from gateway.api.cors import is_preflight
 from gateway.api.error_handlers import check_accept
-from gateway.api.request_headers import request_timeout
+from gateway.api.request_headers import mount_point, request_timeout
 from gateway.domain.backend import CallContext
+from gateway.domain.errors import Unauthenticated
 from gateway.domain.runtime import Clock
-from gateway.identity import Authenticator
+from gateway.identity import Authenticator, TrustedProxies
 from gateway.telemetry.request_log import RequestTelemetry
 from gateway.telemetry.tracing import get_trace_id
 
+_log: Final = logging.getLogger("gateway.api")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
 _SECURITY_HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
@@ -40,6 +43,7 @@ class RequestHooksConfig:
     deadline_seconds: float
     authenticator: Authenticator
     telemetry: RequestTelemetry = field(default_factory=RequestTelemetry)
+    trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
 
 
 def init_app(app: Flask, config: RequestHooksConfig) -> None:
@@ -58,11 +62,19 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
             started_at + request_timeout(environ, config.deadline_seconds),
             trace=span.trace,
         )
-        ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span)
+        is_mounted = "HTTP_X_FORWARDED_PREFIX" in environ or environ.get("SCRIPT_NAME")
+        prefix = mount_point(environ, config.trusted_proxies) if is_mounted else ""
+        ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span, mount_point=prefix)
         check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):
-            ctx.caller = caller = authenticate(request, config.authenticator)
+            try:
+                ctx.caller = caller = authenticate(request, config.authenticator)
+            except Unauthenticated as error:
+                if error.reason:  # its values come from an unverified credential
+                    facts = {name: str(value)[:200] for name, value in error.reason.items()}
+                    _log.warning("credential refused", extra={"fields": {"request_id": call.request_id, **facts}})
+                raise
             call.user, call.caller = caller.user, caller.principal
 
     @app.after_request
@@ -106,7 +118,9 @@ def _access_log_fields(ctx: RequestContext, response: Response, seconds: float) 
         "request_id": call.request_id,
         "trace_id": get_trace_id(call.trace) if call.trace else None,
         "caller": ctx.caller.name,
+        "user": ctx.user,
         "backend": ctx.backend,
+        "module": ctx.module and ctx.module[:200],
         "operation": ctx.operation,
         "replayed": ctx.replayed,
         "milliseconds": round(seconds * 1e3, 1),

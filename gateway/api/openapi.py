@@ -52,6 +52,7 @@ def build() -> dict[str, Any]:
         title="module-gateway",
         version=version("module-gateway"),
         openapi_version="3.1.0",
+        servers=[{"url": "/"}],
         info={"description": "One API for modules in BlueKing CMDB and Huawei Cloud ProjectMan."},
         plugins=[plugin],
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from flask import Request
 
 from gateway.domain.errors import IdempotencyKeyInvalid
+from gateway.domain.messages import message
+from gateway.identity import TrustedProxies
 
 _IDEMPOTENCY_KEY: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
 #: How long a proxy or the caller waits, in milliseconds; named as in the WSGI environment.
@@ -18,6 +21,8 @@ _MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _RESPONSE_MARGIN_SECONDS: Final = 0.05
 #: The longest wait for new changes.
 _MAX_WAIT_SECONDS: Final = 60.0
+#: Segments of a path, none of them empty, "." or "..".
+_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+;=:@%-]{1,128}){1,16}/?|/", re.ASCII)
 #: The headers that only a create reads, as OpenAPI parameters.
 CREATE_HEADERS: Final = tuple(
     {"in": "header", "name": name, "description": description, "schema": schema}
@@ -68,8 +73,20 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
         return None
     match = _IDEMPOTENCY_KEY.fullmatch(value.strip(" \t"))
     if match is None:
-        raise IdempotencyKeyInvalid
+        raise IdempotencyKeyInvalid(message("idempotency_key_invalid", value=value))
     return match[1] or match[2]
+
+
+def mount_point(environ: Mapping[str, Any], trusted_proxies: TrustedProxies) -> str:
+    """Return the path under which callers see the service, without a slash at the end; mostly the empty string.
+
+    It is the X-Forwarded-Prefix of a trusted proxy if that is a plain path, or else the server's own SCRIPT_NAME.
+    """
+    prefix = environ.get("HTTP_X_FORWARDED_PREFIX")
+    if prefix and _PREFIX.fullmatch(prefix) and environ.get("REMOTE_ADDR", "") in trusted_proxies:
+        return str(prefix.rstrip("/"))
+    script_name = environ.get("SCRIPT_NAME")
+    return quote(script_name.encode("latin-1")).rstrip("/") if script_name else ""
 
 
 def request_timeout(environ: Mapping[str, Any], max_seconds: float) -> float:

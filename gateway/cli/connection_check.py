@@ -49,14 +49,14 @@ class CheckResult:
 
 
 def check_connections(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for the journal, the issuer and each connection."""
+    """Yield a result for the journal, each issuer and each connection."""
     logging.getLogger("gateway").addHandler(logging.NullHandler())  # the results say what the log would
     redactor = Redactor(collect_secrets(settings))
     checks: dict[str, Callable[[], Sequence[str]]] = {
         f"journal {describe_journal(settings)}": partial(_check_journal, settings)
     }
-    if settings.auth.jwt:
-        checks[f"issuer {settings.auth.jwt.jwks_url}"] = partial(_check_issuer, settings.auth.jwt)
+    for jwt in settings.auth.jwt:
+        checks[f"issuer {jwt.jwks_url}"] = partial(_check_issuer, jwt)
     for backend in create_backends(settings, SystemRuntime()).values():
         checks[f"backend {backend.name}"] = partial(_check_backend, backend)
     for name, check in checks.items():

@@ -59,7 +59,21 @@ Ctrl-C ends all three.
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT of the gateway.")
 def sandbox(config_path: str | None, bind: str) -> None:
     """Start both twins and a gateway that uses them, and print commands to try."""
+    host, port = parse_address(bind)
+    try:  # another process on this address would answer in the gateway's place
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise click.ClickException(f"{bind}: {os.strerror(error.errno or 0)}") from None
     raise SystemExit(run(config_path or str(_CONFIG_PATH), bind))
+
+
+def parse_address(bind: str) -> tuple[str, int]:
+    """Return the host and the port of HOST:PORT; raises click.BadParameter."""
+    host, _, port = bind.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - TCP's ports
+        raise click.BadParameter("must be HOST:PORT", param_hint="--bind")
+    return host.strip("[]"), int(port)
 
 
 def run(config_path: str, bind: str) -> int:

@@ -8,16 +8,17 @@ import secrets
 from collections.abc import Sized
 from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
 
 import click
 
 from gateway.api import openapi as openapi_document
 from gateway.app import describe_journal, load_settings
 from gateway.cli.connection_check import check_connections
+from gateway.cli.sandbox import parse_address
 from gateway.journals import check_url
 from gateway.settings import ConfigurationError
 from gateway.twins import server
+from gateway.twins.seed_file import InvalidSeedFile, read_seed_file
 
 
 @click.command()
@@ -68,13 +69,23 @@ def openapi() -> None:
 @click.command()
 @click.argument("backend", type=click.Choice(["cmdb", "projectman"]))
 @click.option("--bind", default="127.0.0.1:8001", show_default=True, help="HOST:PORT to listen on.")
-@click.option(
-    "--seed", "seed_path", type=click.Path(exists=True, dir_okay=False), help="JSON file with the initial state."
-)
+@click.option("--seed", "seed_path", type=click.Path(), help="JSON file with the initial state.")
 def twin(backend: str, bind: str, seed_path: str | None) -> None:
-    """Run a stateful stand-in for one backend, for development and for tests of clients."""
-    host, _, port = bind.rpartition(":")
-    if not (host and port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - TCP's ports
-        raise click.BadParameter("must be HOST:PORT", param_hint="--bind")
-    seed = None if seed_path is None else json.loads(Path(seed_path).read_text(encoding="utf-8"))
-    server.serve(import_module(f"gateway.twins.{backend}").create_twin(seed), host.strip("[]"), int(port))
+    """Run a stateful stand-in for one backend, for development and for tests of clients.
+
+    The file of --seed is a JSON object; config/twin-seed.example.json of the repository is an example.
+    """
+    host, port = parse_address(bind)
+    try:
+        seed = None if seed_path is None else read_seed_file(seed_path, backend)
+        app = import_module(f"gateway.twins.{backend}").create_twin(seed)
+    except InvalidSeedFile as error:
+        errors = error.errors
+    except (ValueError, KeyError, TypeError) as error:  # of a value, such as a version, that the twin does not have
+        errors = [f"{seed_path}: {error.args[0] if error.args else error}"]
+    else:
+        server.serve(app, host, port)  # Werkzeug ends the process if the address cannot be bound
+        return
+    for line in errors:
+        click.echo(line, err=True)
+    raise SystemExit(2)

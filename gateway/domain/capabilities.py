@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from gateway.domain.errors import BackendReadOnly, ErrorContext, FieldError
 from gateway.domain.lookup import LookupKind
-from gateway.domain.messages import Message, message
+from gateway.domain.messages import Message, message, verbatim
 from gateway.domain.module import Module, ModuleDraft, ModulePatch
 
 #: Stripped from both ends of a name: the characters that both Go's unicode.IsSpace and Python treat as white space.
@@ -55,6 +55,7 @@ class FieldSpec:
     writable: Sequence[WriteOperation] = ("create", "update")
     pattern: str | None = None  # matches the whole value; for owners, each id
     allowed_description: Message | None = None  # describes the pattern
+    update_rule: tuple[str, Message] | None = None  # pattern and description of an update, if they differ
     max_length: int | None = None
     max_bytes: int | None = None  # in UTF-8; for owners, of the comma-joined ids
     maximum: int | None = None  # of an integer, or of a string of digits
@@ -64,12 +65,27 @@ class FieldSpec:
     def _compiled_pattern(self) -> re.Pattern[str]:
         return re.compile(self.pattern or r"(?s:.*)", re.ASCII)
 
-    def validate(self, value: Any, pointer: str) -> Sequence[FieldError]:
+    @property
+    def _allowed(self) -> Message:
+        return self.allowed_description or verbatim(self.pattern or "")
+
+    @cached_property
+    def _updated(self) -> FieldSpec:
+        """The same field with the rule of an update, if that is another one."""
+        pattern, allowed_description = self.update_rule or (self.pattern, self.allowed_description)
+        return replace(self, pattern=pattern, allowed_description=allowed_description, update_rule=None)
+
+    def validate(self, value: Any, pointer: str, operation: WriteOperation = "create") -> Sequence[FieldError]:
         """Return an error for each rule that a value breaks; null is valid if the field is not required."""
         if value is None:
-            return [FieldError(pointer, "required", message("must_not_be_null"))] if self.required else ()
+            return (
+                [FieldError(pointer, "required", message("must_not_be_null", name=self.name))] if self.required else ()
+            )
         if type(value) not in _PYTHON_TYPES[self.kind]:
-            return [FieldError(pointer, "type", message("type_expected", type=self.kind))]
+            expected = message("type_expected", value=value, type=_TYPE_NAMES.get(self.kind, self.kind))
+            return [FieldError(pointer, "type", expected)]
+        if operation == "update" and self.update_rule is not None:
+            return self._updated.validate(value, pointer)
         if self.kind == "string":
             return self._validate_string(value, pointer)
         if self.kind == "integer":
@@ -80,21 +96,21 @@ class FieldSpec:
         maximum = self.maximum or INT64_MAX
         if 0 <= number <= maximum:
             return ()
-        return [FieldError(pointer, "range", message("range", minimum=0, maximum=maximum))]
+        return [FieldError(pointer, "range", message("range", value=number, minimum=0, maximum=maximum))]
 
     def _validate_string(self, text: str, pointer: str) -> Sequence[FieldError]:
         if text == "" and self.required:
-            return [FieldError(pointer, "required", message("must_not_be_empty"))]
+            return [FieldError(pointer, "required", message("must_not_be_empty", name=self.name))]
         errors = []
         if self.max_length is not None and len(text) > self.max_length:
-            errors.append(FieldError(pointer, "too_long", message("too_long", maximum=self.max_length)))
+            errors.append(FieldError(pointer, "too_long", message("too_long", value=text, maximum=self.max_length)))
         if self.max_bytes is not None and len(text.encode()) > self.max_bytes:
-            errors.append(FieldError(pointer, "too_long", message("too_long_bytes", maximum=self.max_bytes)))
+            detail = message("too_long_bytes", value=text, maximum=self.max_bytes)
+            errors.append(FieldError(pointer, "too_long", detail))
         if not self._compiled_pattern.fullmatch(text):
-            detail = message("pattern")
-            errors.append(FieldError(pointer, "pattern", detail, self.allowed_description))
+            errors.append(FieldError(pointer, "pattern", message("pattern", value=text), self._allowed))
         elif self.maximum is not None and int(text) > self.maximum:
-            errors.append(FieldError(pointer, "range", message("at_most", maximum=self.maximum)))
+            errors.append(FieldError(pointer, "range", message("at_most", value=text, maximum=self.maximum)))
         return errors
 
     def _validate_owners(self, owners: Sequence[str], pointer: str) -> Sequence[FieldError]:
@@ -102,13 +118,16 @@ class FieldSpec:
         if self.required and not owners:
             errors.append(FieldError(pointer, "required", message("owner_required")))
         if self.max_items is not None and len(owners) > self.max_items:
-            errors.append(FieldError(pointer, "too_many", message("too_many_items", maximum=self.max_items)))
+            detail = message("too_many_items", count=len(owners), maximum=self.max_items)
+            errors.append(FieldError(pointer, "too_many", detail))
         for index, owner in enumerate(owners):
             if not self._compiled_pattern.fullmatch(owner):
-                detail = message("not_a_backend_id")
-                errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self.allowed_description))
-        if self.max_bytes is not None and len(",".join(owners).encode()) > self.max_bytes:
-            errors.append(FieldError(pointer, "too_long", message("owners_too_long", maximum=self.max_bytes)))
+                detail = message("not_a_backend_id", value=owner)
+                errors.append(FieldError(f"{pointer}/{index}", "pattern", detail, self._allowed))
+        joined_ids = ",".join(owners)
+        if self.max_bytes is not None and len(joined_ids.encode()) > self.max_bytes:
+            detail = message("owners_too_long", value=joined_ids, maximum=self.max_bytes)
+            errors.append(FieldError(pointer, "too_long", detail))
         return errors
 
 
@@ -120,6 +139,8 @@ _PYTHON_TYPES: Final[Mapping[FieldType, tuple[type, ...]]] = {
     "scalar": (str, int, float, bool),
     "owners": (tuple,),
 }
+#: How a type is called in a detail, if not by its own name.
+_TYPE_NAMES: Final[Mapping[FieldType, str]] = {"scalar": "string, number, boolean", "owners": "list of ids"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,12 +220,12 @@ class Capabilities:
             if name == "attributes":
                 errors += self._validate_attributes(value, operation)
             elif (spec := self.fields.get(name)) is not None:
-                errors += spec.validate(value, f"/{name}")
+                errors += spec.validate(value, f"/{name}", operation)
             elif value is not None:  # null is what a read returns for a field that the backend does not have
                 errors.append(_unsupported_error(f"/{name}"))
         if operation == "create":
             missing = (name for name, spec in self.fields.items() if spec.required and name not in values)
-            errors += (FieldError(f"/{name}", "required", message("required")) for name in missing)
+            errors += (FieldError(f"/{name}", "required", message("required", name=name)) for name in missing)
         return errors
 
     def _validate_attributes(self, attributes: Mapping[str, Any], operation: WriteOperation) -> Iterator[FieldError]:
@@ -216,15 +237,15 @@ class Capabilities:
             elif operation not in spec.writable:
                 yield _immutable_error(pointer) if operation == "update" else _unsupported_error(pointer)
             else:
-                yield from spec.validate(value, pointer)
+                yield from spec.validate(value, pointer, operation)
 
 
 def _unsupported_error(pointer: str) -> FieldError:
-    return FieldError(pointer, "unsupported_field", message("field_unsupported"))
+    return FieldError(pointer, "unsupported_field", message("field_unsupported", name=pointer[1:]))
 
 
 def _immutable_error(pointer: str) -> FieldError:
-    return FieldError(pointer, "immutable_field", message("field_immutable"))
+    return FieldError(pointer, "immutable_field", message("field_immutable", name=pointer[1:]))
 
 
 def strip_whitespace(text: str) -> str:

@@ -70,16 +70,25 @@ class ErrorTable:
     def __init__(self, rows: Mapping[str, type[GatewayError] | ErrorRule]) -> None:
         self.rows: Final = {key: row if isinstance(row, ErrorRule) else ErrorRule(row) for key, row in rows.items()}
 
-    def to_error(self, failure: UpstreamFailure, metrics: UpstreamMetrics | None = None) -> GatewayError:
-        """Return the error that a failure means; log the failure, and count a code that the table does not contain."""
+    def to_error(
+        self,
+        failure: UpstreamFailure,
+        metrics: UpstreamMetrics | None = None,
+        exchange: Mapping[str, object] | None = None,
+    ) -> GatewayError:
+        """Return the error that a failure means; log the failure, and count a code that the table does not contain.
+
+        `exchange` are the fields that name the exchange in the log: UpstreamResponse.log_fields.
+        """
+        log_fields = {**(exchange or {}), **_log_fields(failure)}
         key = next(key for key in failure.lookup_keys() if key in self.rows)
         is_key_without_code = key.rpartition(":")[2].startswith("@")  # "@…" or "<operation>:@…"
         if failure.code is not None and is_key_without_code:
-            _log.warning("unmapped backend code", extra={"fields": _log_fields(failure)})
+            _log.warning("unmapped backend code", extra={"fields": log_fields})
             if metrics is not None:
                 metrics.record_unmapped_code(failure.backend, failure.code)
         else:
-            _log.info("backend returned an error", extra={"fields": _log_fields(failure)})
+            _log.info("backend returned an error", extra={"fields": log_fields})
         return _build_error(self.rows[key], failure)
 
 
@@ -96,7 +105,7 @@ def _build_error(rule: ErrorRule, failure: UpstreamFailure) -> GatewayError:
 def _log_fields(failure: UpstreamFailure) -> dict[str, Any]:
     return {
         "backend": failure.backend,
-        "operation": failure.operation,
+        "call": failure.operation,
         "status": failure.status,
         "code": failure.code,
         "upstream_message": failure.message[:500],

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from gateway.domain.messages import Message
+from gateway.domain.messages import ENGLISH, Message
 
 if TYPE_CHECKING:
     from gateway.domain.error_mapping import UpstreamFailure
@@ -48,14 +48,24 @@ class FieldError:
     """An error in one field of a request, located by a JSON pointer (RFC 6901)."""
 
     pointer: str
-    code: str  # machine-readable: required, type, pattern, too_long …
+    code: str  # machine-readable: one of FIELD_ERROR_CODES, or the code of an error
     message: Message | None = None  # None stands for the title of the error that `code` names
     allowed: Message | None = None  # the values that the field accepts
+    in_query: bool = False  # the pointer is that of a parameter of the query
 
     @property
     def detail(self) -> str:
         """The message in English."""
-        return str(self.message) if self.message else REGISTRY[self.code].title
+        if self.message is None:
+            return REGISTRY[self.code].title
+        return self.message.text(ENGLISH, **({} if self.allowed is None else {"allowed": str(self.allowed)}))
+
+
+#: The codes of field errors that are not codes of errors; `/errors` publishes them with the message `field_code_…`.
+FIELD_ERROR_CODES: Final = (
+    "choice", "duplicate", "not_kept", "null", "pattern", "range", "repeated", "required", "too_long", "too_many",
+    "type", "unknown_field",
+)  # fmt: skip
 
 
 class ErrorContext(NamedTuple):
@@ -77,6 +87,7 @@ class GatewayError(Exception):
     outcome: Outcome = Outcome.NOT_APPLIED
     outcomes: ClassVar[Sequence[Outcome]] = ()  # what `outcome` can be, if that depends on the error
     retryable: ClassVar[bool] = False
+    etag: str | None = None  # the current one of a module that an update did not find as it expected
     pointer: ClassVar[str | None] = None  # the field that the error always refers to, if there is one
 
     def __init__(
@@ -88,13 +99,13 @@ class GatewayError(Exception):
         existing: str | None = None,
         diff: Mapping[str, Any] | None = None,
         operation: str | None = None,
-        etag: str | None = None,
         outcome: Outcome | None = None,
+        reason: Mapping[str, object] | None = None,
     ) -> None:
         """Without a message the title is the detail.
 
-        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow, `etag` the
-        module's current one; `outcome` replaces that of the class.
+        `existing` is the id of the conflicting module, `diff` how it differs, `operation` the id to follow;
+        `outcome` replaces that of the class; `reason` is for the log only.
         """
         self.message = message
         self.detail = str(message) if message else self.title  # in English
@@ -104,7 +115,7 @@ class GatewayError(Exception):
         self.existing = existing
         self.diff = diff
         self.operation = operation
-        self.etag = etag
+        self.reason = reason
         if outcome is not None:
             self.outcome = outcome
 
@@ -368,6 +379,11 @@ class PreconditionFailed(Conflict):
 
     code = "precondition_failed"
     title = "The module was changed in the meantime"
+
+    def __init__(self, message: Message | None = None, *, etag: str | None = None, **values: Any) -> None:
+        """`etag` is the module's current one."""
+        super().__init__(message, **values)
+        self.etag = etag
 
 
 class OperationNotResolvable(Conflict):

@@ -2,39 +2,40 @@
 
 The key is the stable part: each language has its own table with the same keys and the same values (the Chinese table
 is in `gateway.api.i18n`). A new backend may use `verbatim` until its texts are in the tables.
+
+A text whose key is an error code is the detail of an error without a message. Its values come from the request; without
+one of them, the title of the error is used.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from unicodedata import category
 
 ENGLISH: Final[Mapping[str, str]] = {
     "verbatim": "{text}",
     # request body
-    "content_type_expected": "Send Content-Type: {media_types}, in UTF-8.",
-    "content_encoding_unsupported": "Content-Encoding is not supported.",
+    "content_type_expected": "Content-Type '{content_type}' is not accepted. Send {media_types}, in UTF-8.",
+    "content_encoding_unsupported": "Content-Encoding '{encoding}' is not supported. Send the body without it.",
+    "accept_expected": "Accept '{accept}' excludes what this resource has: {media_types}.",
+    "payload_too_large": "The body is longer than {maximum} bytes.",
     "json_too_deep": "The body is nested deeper than {levels} levels.",
     "json_not_utf8": "The body is not well-formed UTF-8, or contains half of a surrogate pair.",
-    "json_not_an_object": "The body must be a JSON object.",
-    "json_duplicate_key": "The body contains the same key twice in one object.",
+    "json_not_an_object": "The body must be a JSON object, not {value}.",
+    "json_duplicate_key": "The body contains the key '{name}' twice in one object.",
     "json_not_a_number": "{name} is not a JSON number.",
-    "json_number_too_large": "The body contains a number that is too large.",
-    "json_number_too_long": "The body contains a number with too many digits.",
+    "json_number_too_large": "The body contains the number {value}, which is too large.",
+    "json_number_too_long": "The body contains a number with more than {maximum} digits.",
     "json_syntax": "The JSON syntax is invalid at line {line}, column {column}: {reason}.",
     # authentication and authorization
     "no_credential": "The request carries no credential.",
     "api_key_unknown": "The API key belongs to no caller.",
     "bearer_expected": "The Authorization header must be Bearer followed by an API key or a token.",
     "certificate_unknown": "The client certificate belongs to no caller.",
-    "token_invalid": "The token cannot be verified.",
-    "token_expired": "The token has expired.",
-    "token_not_yet_valid": "The token is not valid yet.",
-    "token_algorithm_not_allowed": "The token is signed with an algorithm that is not allowed.",
-    "token_key_unknown": "The token is signed with a key that its issuer does not publish.",
-    "token_user_missing": "The token's claim {claim} contains no user name.",
-    "token_claims_unmatched": "The token's claims match no caller, or more than one.",
+    "token_invalid": "The token is not accepted; the log of the gateway says why.",
     "jwks_unavailable": "The keys that verify tokens could not be fetched.",
     "jwks_unusable": "The issuer publishes no usable key.",
     "caller_not_allowed": "The caller {caller} is not allowed to {action} modules in scope {scope} of {backend}.",
@@ -45,41 +46,71 @@ ENGLISH: Final[Mapping[str, str]] = {
     "passthrough_credential_missing": "This connection uses the caller's own token, and the request carries none.",
     "passthrough_credential_rejected": "The backend rejected the credential that the request carries.",
     # fields
-    "unknown_field": "There is no such field.",
-    "required": "This field is required.",
-    "must_not_be_null": "Must not be null.",
-    "must_not_be_empty": "Must not be empty.",
-    "wrong_type": "Has the wrong type.",
-    "type_expected": "Must be of type {type}.",
-    "not_a_choice": "Is not one of the allowed values.",
-    "batch_size": "A batch has {minimum} to {maximum} items.",
-    "ref_pattern": "Must be 1 to 64 letters, digits and . _ -",
-    "parent_ref_unknown": "Must be the ref of another item with the same backend and scope.",
-    "parent_cycle": "The item is below itself.",
-    "parent_twice": "An item has either parent or parent_ref.",
-    "given_twice": "Is given more than once.",
-    "duplicate_item": "Is already in the list.",
-    "range": "Must be between {minimum} and {maximum}.",
-    "at_most": "Must be at most {maximum}.",
-    "length_between": "Must have {minimum} to {maximum} characters.",
-    "too_long": "Is longer than {maximum} characters.",
-    "too_long_bytes": "Is longer than {maximum} bytes in UTF-8.",
-    "owners_too_long": "The owner ids together are longer than {maximum} bytes.",
-    "too_many_items": "At most {maximum} can be given.",
+    "unknown_field": "There is no field '{name}'. There are: {fields}.",
+    "no_parameters": "There is no parameter '{name}': this endpoint has none.",
+    "required": "'{name}' is required.",
+    "must_not_be_null": "'{name}' must not be null.",
+    "must_not_be_empty": "'{name}' must not be empty.",
+    "type_expected": "'{value}' has the wrong type. Expected: {type}.",
+    "not_a_choice": "'{value}' is not one of the allowed values: {choices}.",
+    "given_twice": "'{name}' is given more than once; give it once.",
+    "duplicate_item": "'{value}' is in the list twice; give it once.",
+    "range": "'{value}' must be between {minimum} and {maximum}.",
+    "at_most": "'{value}' must be at most {maximum}.",
+    "too_long": "'{value}' is longer than {maximum} characters.",
+    "too_long_bytes": "'{value}' is longer than {maximum} bytes in UTF-8.",
+    "owners_too_long": "The owner ids '{value}' together are longer than {maximum} bytes.",
+    "too_many_items": "{count} are given, but at most {maximum} are allowed.",
     "owner_required": "At least one owner is required.",
     "description_required": "The description is required: the backend replaces it and the old one cannot be read.",
-    "owner_missing": "The module has no owner that an update could keep.",
-    "pattern": "Contains characters, or has a form, that the backend refuses.",
-    "not_a_backend_id": "Is not an id of this backend.",
-    "page_token_invalid": "Is not a page token of this list with these filters.",
-    "field_unsupported": "The backend does not support this field.",
-    "field_immutable": "The field cannot be changed after the module was created.",
-    "no_such_connection": "There is no connection of this name; see /backends.",
+    "owner_missing": "The module has no owner that an update could keep. Send one in owners.",
+    "pattern": "'{value}' has characters, or a form, that the backend refuses. Allowed: {allowed}.",
+    "not_a_backend_id": "'{value}' is not an id of this backend. Allowed: {allowed}.",
+    "page_token_invalid": "'{value}' is not a page token of this list with these filters; send its next_page_token.",
+    "field_unsupported": "The backend does not support the field '{name}'.",
+    "field_immutable": "The field '{name}' cannot be changed after the module was created.",
+    "no_such_connection": "There is no connection '{name}'. There are: {connections}.",
+    "batch_size": "A batch has 1 to 100 items.",
+    "ref_pattern": "'{value}' is not a name of 1 to 64 letters, digits and . _ -",
+    "parent_ref_unknown": "'{value}' is not the ref of another item with the same backend and scope.",
+    "parent_cycle": "The item '{value}' is below itself.",
+    "parent_twice": "An item has either parent or parent_ref.",
+    "length_between": "Must have 1 to 500 characters.",
     "lookup_not_supported": "The backend {backend} has no call that lists {kind}.",
+    # details by error code
+    "validation_failed": "{count} values are refused: {fields}.",
+    "module_not_found": "There is no module with the id '{id}'.",
+    "operation_not_found": "There is no operation with the id '{id}' that the caller may read.",
+    "not_found": "There is no path '{path}'; /openapi.json lists all.",
+    "method_not_allowed": "'{path}' does not accept {method}. It accepts: {methods}.",
+    "idempotency_key_invalid": "'{value}' is not a key of 1 to 255 visible ASCII characters, bare or quoted.",
+    "idempotency_key_reused": "The key '{key}' belongs to an earlier request with other content. Use a new key.",
+    "scope_not_found": "{backend} has no scope '{scope}', or the gateway cannot see it.",
+    "parent_not_found": "Scope '{scope}' of {backend} has no parent '{parent}'.",
+    "path_not_found": "There is no module with the id '{id}': its scope or parent does not exist.",
+    "owner_not_found": "Scope '{scope}' of {backend} has no user or member '{owners}'.",
+    "module_already_exists": "A module named '{name}' already exists in scope {scope}.",
+    "module_exists_differently": "A module named '{name}' already exists with other values; diff lists them.",
+    "create_in_progress": "Another request is creating a module named '{name}'; this one changed nothing.",
+    "module_busy": "Another change of the module '{id}' is under way; this one changed nothing.",
+    "module_not_empty": "The module '{id}' has children, hosts or associations.",
+    # codes of errors[]
+    "field_code_choice": "The value is not one of the allowed values.",
+    "field_code_duplicate": "The list contains the value already.",
+    "field_code_not_kept": "The backend did not keep the value that was sent.",
+    "field_code_null": "The value must not be null.",
+    "field_code_pattern": "The value has a form or characters that are not allowed; `allowed` says which are.",
+    "field_code_range": "The number is too small or too large.",
+    "field_code_repeated": "The parameter is given more than once.",
+    "field_code_required": "The value is missing or empty.",
+    "field_code_too_long": "The value is too long.",
+    "field_code_too_many": "The list has too many items.",
+    "field_code_type": "The value has the wrong type.",
+    "field_code_unknown_field": "There is no such field or parameter.",
     # state of the module
     "name_taken_in_parent": "A module named '{name}' already exists under parent {parent} of scope {scope}.",
     "name_taken_in_scope": "A module named '{name}' already exists in scope {scope}.",
-    "value_not_kept": "The backend stored another value.",
+    "value_not_kept": "'{value}' was sent, and the backend has '{stored}'.",
     "name_of_template": "The service template {template} gives its modules the name '{name}'.",
     "name_taken_by_another": "Another module of this name exists; it is not the result of this create.",
     "etag_differs": "The module {module} has none of the etags in If-Match; its current one is in ETag.",
@@ -131,6 +162,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "accepts_cmdb_short_name": (
         '1 to {maximum} characters without white space, control characters and \\ | / : * , < > " ? #'
     ),
+    "accepts_cmdb_updated_name": 'no white space and none of \\ | / : * , < > " ? #',
     "accepts_id": "a positive integer, in digits",
     "accepts_cmdb_user": "letters, digits and @ . _ -, a letter or digit first",
     "accepts_cmdb_users": (
@@ -138,9 +170,21 @@ ENGLISH: Final[Mapping[str, str]] = {
     ),
     "accepts_cmdb_enum": "an enum id such as 1 or 2",
     "accepts_projectman_name": "1 to 30 letters, digits, Chinese characters (U+4E00 to U+9FA5), - and _",
+    "accepts_projectman_updated_name": "1 to 30 characters without / \\ : * ?",
     "accepts_projectman_user": "32 digits and lower-case letters",
     "accepts_projectman_project": "32 letters and digits",
 }
+
+
+#: Longer values of a caller or a backend are cut, so that a text stays readable.
+_MAX_VALUE_LENGTH: Final = 200
+
+
+class _Values(dict[str, object]):
+    """The values of a text; one that is missing, as in a message that an older version stored, is a question mark."""
+
+    def __missing__(self, _name: str) -> str:
+        return "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +195,33 @@ class Message:
     values: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ENGLISH[self.key].format_map(self.values)
+        return self.text(ENGLISH)
+
+    def text(self, texts: Mapping[str, str], **more_values: object) -> str:
+        """Return the text in the language of `texts`."""
+        return texts[self.key].format_map(_Values(self.values, **more_values))
 
 
-def message(key: str, **values: object) -> Message:
-    """Return the message of a key with its named values."""
-    return Message(key, values)
+def message(key: str, /, **values: object) -> Message:
+    """Return the message of a key with its named values, each printable and of limited length."""
+    return Message(key, {name: printable(value) for name, value in values.items()})
+
+
+def printable(value: object) -> object:
+    """Return a number as it is; anything else as a text of one line and limited length, objects and lists as {…}, […].
+
+    Of a container only a list of texts is written out: another may be anything, such as a credential.
+    """
+    if type(value) in {int, float} and len(str(value)) <= _MAX_VALUE_LENGTH:
+        return value
+    if isinstance(value, list | tuple):
+        value = ", ".join(value) if all(isinstance(item, str) for item in value) else "[…]"
+    elif isinstance(value, dict):
+        value = "{…}"
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    clipped = text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"
+    # Spaces other than the ASCII one (category Zs), which Python does not call printable, stay as they are.
+    return "".join(char if char.isprintable() or category(char) == "Zs" else ascii(char)[1:-1] for char in clipped)
 
 
 def verbatim(text: str) -> Message:

@@ -15,7 +15,7 @@ from gateway.domain.errors import ErrorContext, RateLimited, Unauthenticated
 from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.identity.xfcc import XfccAuthenticator
-from gateway.settings import AuthConfig, CallerConfig
+from gateway.settings import AuthConfig, CallerConfig, JwtConfig
 
 if TYPE_CHECKING:
     from gateway.identity.jwt import JwtAuthenticator
@@ -90,7 +90,10 @@ class Authenticator:
             return self._find_bearer_caller(credentials.authorization[len(_BEARER_PREFIX) :].strip(" "), self.jwt)
         caller = self.xfcc.find_caller(credentials.client_cert, credentials.remote_addr)
         if caller is None:
-            raise Unauthenticated(message("no_credential"))
+            reason = (
+                {"refused": "client certificate", "hop": credentials.remote_addr} if credentials.client_cert else None
+            )
+            raise Unauthenticated(message("no_credential"), reason=reason)
         return caller
 
     def _find_bearer_caller(self, bearer: str, jwt: JwtAuthenticator | None) -> Caller:
@@ -106,14 +109,21 @@ class Authenticator:
 
 
 def create_authenticator(
-    auth: AuthConfig, clock: Clock, fetch_keys: Callable[[], Any] | None = None, limiter: RateLimiter | None = None
+    auth: AuthConfig,
+    clock: Clock,
+    create_fetcher: Callable[[JwtConfig], Callable[[], Any]] | None = None,
+    limiter: RateLimiter | None = None,
 ) -> Authenticator:
-    """Return the authenticator of a configuration; `fetch_keys` is called when the first token arrives."""
+    """Return the authenticator of a configuration.
+
+    `create_fetcher` returns the function that fetches an issuer's keys; it is called when its first token arrives.
+    """
     jwt = None
-    if auth.jwt is not None and fetch_keys is not None:
+    if auth.jwt and create_fetcher is not None:
         # Importing PyJWT and cryptography takes a tenth of the start, so they are imported only if there is an issuer.
-        keys = import_module("gateway.identity.jwks").JwksCache(auth.jwt, fetch_keys, clock)
-        jwt = import_module("gateway.identity.jwt").JwtAuthenticator(auth.jwt, auth.callers, keys, clock)
+        jwks_cache = import_module("gateway.identity.jwks").JwksCache
+        issuers = [(issuer, jwks_cache(issuer, create_fetcher(issuer), clock)) for issuer in auth.jwt]
+        jwt = import_module("gateway.identity.jwt").JwtAuthenticator(issuers, auth.callers, clock)
     return Authenticator(
         required=auth.required,
         api_keys=ApiKeyStore((digest, to_caller(config)) for config in auth.callers for digest in config.key_digests),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import jwt
 
-from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, GatewayError, Unauthenticated
+from gateway.domain.errors import BackendReplyInvalid, BackendUnavailable, GatewayError
 from gateway.domain.messages import message
 from gateway.domain.runtime import Clock
 from gateway.settings import JwtConfig
@@ -19,6 +19,8 @@ _log: Final = logging.getLogger("gateway.identity")
 _FETCH_TIMEOUT: Final = 5.0
 #: In seconds. Unknown key ids and failed fetches cause no second fetch within this time.
 _MIN_REFRESH_INTERVAL: Final = 10.0
+#: Of the keys without an id, so many are tried; each costs the verification of a signature.
+_MAX_TRIED_KEYS: Final = 16
 _ASYMMETRIC_KEY_TYPES: Final = ("RSA", "EC", "OKP")
 
 
@@ -30,38 +32,40 @@ class JwksCache:
         self._fetch_key_set = fetch_key_set
         self._clock = clock
         self._fetch_lock = threading.Lock()
-        self._jwks: Mapping[str | None, Mapping[str, Any]] = {}  # JSON Web Keys (RFC 7517) as fetched, by key id
-        self._pyjwks: dict[tuple[str | None, str], jwt.PyJWK] = {}  # parsed, by key id and algorithm
+        self._jwks: Sequence[Mapping[str, Any]] = ()  # JSON Web Keys (RFC 7517) as fetched
+        self._pyjwks: dict[tuple[int, str], jwt.PyJWK | None] = {}  # parsed, by position and algorithm
         self._fetched_at = self._attempted_at = float("-inf")
 
-    def get_key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
-        """Return the key with an id for an algorithm; without an id, the issuer's only key.
+    def get_keys(self, key_id: str | None, algorithm: str, *, refresh: bool = False) -> Sequence[jwt.PyJWK]:
+        """Return the keys that may have signed with an algorithm; all, if the token or the keys have no id.
 
-        Fetches the keys if they are old or the id is unknown. Raises Unauthenticated, BackendUnavailable if no keys
-        could be fetched, or PyJWT's error if the key is not one for this algorithm.
+        Fetches the keys if they are old, if none fits, or with `refresh`. Raises BackendUnavailable if no keys could be
+        fetched.
         """
         now = self._clock.monotonic()
-        if now - self._fetched_at >= self._config.refresh_seconds or self._find_jwk(key_id) is None:
+        is_old = now - self._fetched_at >= self._config.refresh_seconds
+        if is_old or refresh or not self._find_keys(key_id, algorithm):
             self._refresh_keys(now)
-        jwk = self._find_jwk(key_id)
-        if jwk is None and not self._jwks:
+        if not self._jwks:
             raise BackendUnavailable(message("jwks_unavailable"))
-        if jwk is None or jwk.get("alg", algorithm) != algorithm:
-            raise Unauthenticated(message("token_key_unknown"))
-        return self._to_pyjwk(jwk, algorithm)
+        return self._find_keys(key_id, algorithm)
 
-    def _to_pyjwk(self, jwk: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
-        """Return a key parsed by PyJWT, from the cache if it was parsed before; raises PyJWT's error."""
-        cache_key = (jwk.get("kid"), algorithm)
-        if cache_key not in self._pyjwks:
-            self._pyjwks[cache_key] = jwt.PyJWK(dict(jwk), algorithm)
-        return self._pyjwks[cache_key]
+    def _find_keys(self, key_id: str | None, algorithm: str) -> Sequence[jwt.PyJWK]:
+        named = [index for index, jwk in enumerate(self._jwks) if key_id is not None and jwk.get("kid") == key_id]
+        others = [index for index, jwk in enumerate(self._jwks) if key_id is None or jwk.get("kid") is None]
+        keys = [self._parse(index, algorithm) for index in named or others[:_MAX_TRIED_KEYS]]
+        return [key for key in keys if key is not None]
 
-    def _find_jwk(self, key_id: str | None) -> Mapping[str, Any] | None:
-        """Return the fetched key with an id; without an id, the only key, None if there are several."""
-        if key_id is None and len(self._jwks) == 1:
-            return next(iter(self._jwks.values()))
-        return self._jwks.get(key_id)
+    def _parse(self, index: int, algorithm: str) -> jwt.PyJWK | None:
+        """Return a key parsed by PyJWT, from the cache if it was parsed before; None if it is not for the algorithm."""
+        if (index, algorithm) not in self._pyjwks:
+            jwk = self._jwks[index]
+            try:
+                key = jwt.PyJWK(dict(jwk), algorithm) if jwk.get("alg", algorithm) == algorithm else None
+            except jwt.PyJWTError:
+                key = None
+            self._pyjwks[index, algorithm] = key
+        return self._pyjwks[index, algorithm]
 
     def _refresh_keys(self, now: float) -> None:
         """Fetch the keys unless the last attempt is recent.
@@ -76,15 +80,18 @@ class JwksCache:
                 self._jwks, self._pyjwks = _parse_key_set(self._fetch_key_set()), {}
                 self._fetched_at = now
         except GatewayError as error:  # the cached keys, if any, stay in use
-            _log.warning("fetching the issuer's keys failed", extra={"fields": {"code": error.code}})
+            _log.warning(
+                "fetching the issuer's keys failed",
+                extra={"fields": {"issuer": self._config.issuer, "code": error.code}},
+            )
         finally:
             self._fetch_lock.release()
 
 
-def _parse_key_set(key_set: Any) -> Mapping[str | None, Mapping[str, Any]]:
-    """Return the signing keys of a JWK Set by key id; raises BackendReplyInvalid if it has none."""
+def _parse_key_set(key_set: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the signing keys of a JWK Set; raises BackendReplyInvalid if it has none."""
     keys = key_set.get("keys") if isinstance(key_set, dict) else None
-    signing_keys = {key.get("kid"): key for key in keys if _is_signing_key(key)} if isinstance(keys, list) else {}
+    signing_keys = [key for key in keys if _is_signing_key(key)] if isinstance(keys, list) else []
     if not signing_keys:
         raise BackendReplyInvalid(message("jwks_unusable"))
     return signing_keys

@@ -23,13 +23,33 @@ _PAIR_RE: Final = re.compile(_PAIR)
 _ELEMENT: Final = re.compile(rf"{_PAIR}(?:;{_PAIR})*")
 
 
+class TrustedProxies:
+    """The clients whose headers about the request's origin are trusted; judged by the connection, never by a header."""
+
+    def __init__(self, proxies: Sequence[str]) -> None:
+        """`proxies` are IP addresses, networks, or "unix" for a Unix socket."""
+        self._trusts_unix_socket = _UNIX_SOCKET in proxies
+        self._networks = tuple(ip_network(proxy) for proxy in proxies if proxy != _UNIX_SOCKET)
+
+    def __contains__(self, remote_addr: str) -> bool:
+        """Return whether the address of a connected client, empty on a Unix socket, is that of a trusted proxy."""
+        if not remote_addr:
+            return self._trusts_unix_socket
+        try:
+            address = ip_address(remote_addr)
+        except ValueError:
+            return False
+        # A socket that listens on IPv6 and IPv4 tells an IPv4 address as ::ffff:a.b.c.d.
+        plain_address = getattr(address, "ipv4_mapped", None) or address
+        return any(plain_address in network for network in self._networks)
+
+
 class XfccAuthenticator:
     """Authenticates callers by the URI of their certificate."""
 
     def __init__(self, trusted_proxies: Sequence[str], callers_by_uri: Mapping[str, Caller]) -> None:
         """`trusted_proxies` are IP networks or "unix"; `callers_by_uri` has the SPIFFE ids of the callers."""
-        self._trusts_unix_socket = _UNIX_SOCKET in trusted_proxies
-        self._trusted_networks = tuple(ip_network(proxy) for proxy in trusted_proxies if proxy != _UNIX_SOCKET)
+        self._trusted_proxies = TrustedProxies(trusted_proxies)
         self._callers_by_uri = callers_by_uri
 
     def find_caller(self, client_cert: str, remote_addr: str) -> Caller | None:
@@ -37,22 +57,14 @@ class XfccAuthenticator:
 
         Raises Unauthenticated unless exactly one caller has a URI of the certificate.
         """
-        if not client_cert or not self._is_trusted_proxy(remote_addr):
+        if not client_cert or remote_addr not in self._trusted_proxies:
             return None
         uris = last_element_uris(client_cert)
         matches = {caller.name: caller for uri in uris if (caller := self._callers_by_uri.get(uri)) is not None}
         if len(matches) != 1:
-            raise Unauthenticated(message("certificate_unknown"))
+            reason = {"refused": "client certificate", "uris": uris, "callers": sorted(matches)}
+            raise Unauthenticated(message("certificate_unknown"), reason=reason)
         return next(iter(matches.values()))
-
-    def _is_trusted_proxy(self, remote_addr: str) -> bool:
-        if not remote_addr:
-            return self._trusts_unix_socket
-        try:
-            address = ip_address(remote_addr)
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted_networks)
 
 
 def last_element_uris(header: str) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ class PreflightCheck:
 
     name: str
     error: GatewayError | None = None
+    would_adopt: bool = False  # the module exists, and a create would return it
 
 
 @contextmanager
@@ -95,6 +96,7 @@ def send(
     reconciler settles the operation.
     """
     result: CreatedModule | GatewayError | None = None
+    fields = {"backend": backend.name, "request_id": call.request_id, "operation": operation_id}
     reason, clock = "internal", clocks.clock
     sent_at = clock.monotonic()
     try:
@@ -106,7 +108,7 @@ def send(
     except GatewayError as error:
         result = error
     except Exception:  # a bug: the request may have been sent
-        _log.exception("a create failed unexpectedly", extra={"fields": {"operation": operation_id}})
+        _log.exception("a create failed unexpectedly", extra={"fields": fields})
     now = clock.now()
     try:
         if result is None:
@@ -118,7 +120,7 @@ def send(
             journal.settle(operation_id, succeeded(result.module, adopted=result.adopted, at=now))
     except JournalUnavailable:
         message = "failed to persist unknown outcome" if result is None else "failed to persist result"
-        _log.warning(message, extra={"fields": {"operation": operation_id}})
+        _log.warning(message, extra={"fields": fields})
     return result
 
 
@@ -138,7 +140,9 @@ def check_kept(backend: Backend, draft: ModuleDraft, module: Module, operation_i
         )
 
 
-def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[PreflightCheck, ...]:
+def preview(
+    backend: Backend, draft: ModuleDraft, call: CallContext, if_exists: IfExists = "error"
+) -> tuple[PreflightCheck, ...]:
     """Return the checks of a create that is not sent; the draft has been validated against the capabilities."""
     checks = (*_check_mode(backend), PreflightCheck("rules"))
     with unavailable_before_write():
@@ -146,11 +150,14 @@ def preview(backend: Backend, draft: ModuleDraft, call: CallContext) -> tuple[Pr
         if error is not None:
             return (*checks, PreflightCheck("place", error))
         existing = next(iter(backend.find_by_natural_key(draft, call)), None)
-    return (
-        *checks,
-        PreflightCheck("place"),
-        PreflightCheck("name_free", _already_exists_error(existing) if existing else None),
-    )
+    name_check = PreflightCheck("name_free")
+    if existing is not None and if_exists == "error":
+        name_check = PreflightCheck("name_free", _already_exists_error(existing))
+    elif existing is not None:
+        diff = find_differences(backend.capabilities.normalize(draft), existing)
+        error = ModuleExistsDifferently(diff=diff, existing=existing.id) if diff else None
+        name_check = PreflightCheck("name_free", error, would_adopt=not diff)
+    return (*checks, PreflightCheck("place"), name_check)
 
 
 def probe(backend: Backend, request: CreateRequest, call: CallContext) -> Module | None:

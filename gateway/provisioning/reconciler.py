@@ -90,8 +90,13 @@ class Reconciler:
 
     def _look_up_and_settle(self, operation: Operation) -> None:
         """Look up one operation; after a failure its lease ends, and it is due again."""
-        call = CallContext(operation.claim.request_id, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
-        fields = {"operation": operation.claim.id, "backend": operation.claim.backend}
+        deadline = self.runtime.monotonic() + _LOOKUP_TIMEOUT
+        call = CallContext(operation.claim.request_id, deadline, operation.claim.id)
+        fields = {
+            "backend": operation.claim.backend,
+            "request_id": operation.claim.request_id,
+            "operation": operation.claim.id,
+        }
         try:
             self._settle(operation, self._lookup(operation, call))
         except JournalUnavailable:
@@ -113,7 +118,8 @@ class Reconciler:
     def reconcile_now(self, operation: Operation, call: CallContext) -> None:
         """Look up an operation once with a caller's own credential, which is never stored."""
         deadline = min(call.deadline, self.runtime.monotonic() + _LOOKUP_TIMEOUT)
-        self._settle(operation, self._lookup(operation, replace(call, deadline=deadline)))
+        lookup_call = replace(call, deadline=deadline, operation_id=operation.claim.id)
+        self._settle(operation, self._lookup(operation, lookup_call))
 
     def _lookup(self, operation: Operation, call: CallContext) -> Settlement | Retry:
         # A module may be created while the response is on its way, so the time before the request counts.
@@ -185,6 +191,7 @@ class Reconciler:
         fields = {
             "operation": operation_id,
             "backend": operation.claim.backend,
+            "request_id": operation.claim.request_id,
             "verdict": result,
             "evidence": verdict.evidence,
             "looks": operation.lookups + 1,

@@ -117,7 +117,10 @@ def find_differences(change: ModuleDraft | ModulePatch, module: Module) -> Mappi
 
 def not_kept_errors(diff: Mapping[str, Any]) -> list[FieldError]:
     """Return an error for each value that a backend did not keep."""
-    return [FieldError(pointer, "not_kept", message("value_not_kept")) for pointer in diff]
+    return [
+        FieldError(pointer, "not_kept", message("value_not_kept", value=pair["wanted"], stored=pair["found"]))
+        for pointer, pair in diff.items()
+    ]
 
 
 def _comparable(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -17,6 +16,7 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
+    ProxyList,
     SettingsSchema,
     Table,
     Text,
@@ -26,7 +26,6 @@ from gateway.settings.fields import (
 #: Asymmetric signatures only: the verifier of an HMAC could also sign.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _DEFAULT_BIND: Final = "127.0.0.1:8000"
-_UNIX_SOCKET: Final = "unix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class AuthConfig:
 
     required: bool = False
     callers: tuple[CallerConfig, ...] = ()
-    jwt: JwtConfig | None = None
+    jwt: tuple[JwtConfig, ...] = ()  # the issuers of tokens
     trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Client-Cert is trusted
 
 
@@ -138,7 +137,7 @@ class JwtSchema(SettingsSchema):
 
     issuer = Text(required=True)
     audience = Text(required=True)
-    jwks_url = Url(required=True)
+    jwks_url = Url(query=True, required=True)
     algorithms = ListOf(
         Choice(ALGORITHMS),
         required=True,
@@ -149,26 +148,32 @@ class JwtSchema(SettingsSchema):
     ca_file = CaFile()
 
 
-def _check_proxy(text: str) -> None:
-    if text == _UNIX_SOCKET:
-        return
-    try:
-        ip_network(text)
-    except ValueError:
-        raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None
+class _IssuerList(ListOf):
+    """One issuer as the table [auth.jwt], or several as tables [[auth.jwt]]."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(fields.Nested(JwtSchema), error_messages={"invalid": "must be a table, or tables"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, dict):
+            return [self.inner.deserialize(value)]
+        issuers: list[Any] = super()._deserialize(value, attr, data, **kwargs)
+        if len({issuer.issuer for issuer in issuers}) < len(issuers):
+            raise ValidationError("must have different issuers")
+        return issuers
 
 
 class MeshSchema(SettingsSchema):
     """The table [auth.mesh]."""
 
-    trusted_hops = ListOf(Text(blank=True, validate=[_check_proxy]), attribute="trusted_proxies")
+    trusted_hops = ProxyList(attribute="trusted_proxies")
 
 
 class AuthSchema(SettingsSchema):
     """The table [auth]."""
 
     mode = Choice(("none", "required"), load_default="none")
-    jwt = fields.Nested(JwtSchema)
+    jwt = _IssuerList(load_default=())
     mesh = Table(MeshSchema)
 
     @validates_schema(skip_on_field_errors=False)
@@ -183,9 +188,21 @@ class AuthSchema(SettingsSchema):
                 f"is none, which is allowed on a loopback address only, and GATEWAY_BIND is {bind}", "mode"
             )
 
+    @validates_schema
+    def check_claims(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        """Warn of callers that tokens of every issuer can match."""
+        context = LoadContext.current()
+        callers = context.document.get("callers", ())
+        for caller in callers if isinstance(callers, list) and len(data["jwt"]) > 1 else ():
+            claims = caller.get("jwt_claims") if isinstance(caller, dict) else None
+            if isinstance(claims, dict) and "iss" not in claims:
+                context.warnings.append(
+                    f"callers: jwt_claims of {caller.get('name')} name no iss: every issuer's tokens match"
+                )
+
     def build(self, values: dict[str, Any]) -> AuthConfig:
         """Return the configuration; its callers, which are another table of the file, are added later."""
-        return AuthConfig(required=values["mode"] == "required", jwt=values.get("jwt"), **values["mesh"])
+        return AuthConfig(required=values["mode"] == "required", jwt=values["jwt"], **values["mesh"])
 
 
 def bind_address(environ: Mapping[str, str]) -> str:

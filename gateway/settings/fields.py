@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,7 +22,10 @@ _COMMIT_SECONDS: Final = 120
 _FILE_PREFIX: Final = "file:"
 _REFERENCE_PREFIXES: Final = ("env:", _FILE_PREFIX)
 _PORT_PATTERN: Final = r"6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4}"
-_URL_PATTERN: Final = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/[A-Za-z0-9._~/-]*)?"
+_PATH_CHARACTER: Final = r"(?:[A-Za-z0-9._~/!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_URL_PATTERN: Final = (
+    rf"[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:({_PORT_PATTERN}))?(/{_PATH_CHARACTER}*)?"
+)
 
 
 class ConfigurationError(Exception):
@@ -165,13 +169,18 @@ class Choice(Text):
 
 
 class Url(Text):
-    """An HTTP address without credentials, query and fragment; loaded without a slash at the end."""
+    """An HTTP address without credentials and fragment, and without a query unless `query`.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(_URL_PATTERN, "an address such as https://host/path", **kwargs)
+    Loaded with the scheme in lower case; without a query also without a slash at the end.
+    """
+
+    def __init__(self, *, query: bool = False, **kwargs: Any) -> None:
+        pattern = rf"{_URL_PATTERN}(\?(?:{_PATH_CHARACTER}|\?)*)?" if query else _URL_PATTERN
+        super().__init__(pattern, "an address such as https://host/path", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return super()._deserialize(value, attr, data, **kwargs).rstrip("/")
+        scheme, separator, rest = super()._deserialize(value, attr, data, **kwargs).partition("://")
+        return f"{scheme.lower()}{separator}{rest if '?' in rest else rest.rstrip('/')}"
 
 
 class CaFile(Text):
@@ -295,3 +304,18 @@ class ListOf(fields.List[Any]):
         if self._accept_single and isinstance(value, str):
             return [self.inner.deserialize(value)]
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class ProxyList(ListOf):
+    """The clients that are trusted as proxies: addresses, networks, or "unix" for a Unix socket."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Text(blank=True, validate=[_check_proxy]), **kwargs)
+
+
+def _check_proxy(text: str) -> None:
+    try:
+        if text != "unix":
+            ip_network(text)
+    except ValueError:
+        raise ValidationError("must be an address, a network such as 10.0.0.0/8, or unix") from None

@@ -22,6 +22,7 @@ from gateway.settings.fields import (
     LoadContext,
     NamedItems,
     Number,
+    ProxyList,
     SecretText,
     SettingsSchema,
     Table,
@@ -30,9 +31,10 @@ from gateway.settings.fields import (
 from gateway.settings.secret import Secret
 
 _CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-#: Browsers leave out the default port of the scheme.
-_ORIGIN_PATTERN: Final = r"http://(?!.*:80$)HOST|https://(?!.*:443$)HOST".replace(
-    "HOST", r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
+#: Browsers leave out the default port of the scheme. Other schemes are those of extensions and packaged applications.
+_ORIGIN_PATTERN: Final = (
+    r"(http://(?!.*:80$)|https://(?!.*:443$)|(?!https?:|file:)[a-z][a-z0-9+.-]*://)"
+    r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 )
 _DEFAULT_JOURNAL: Final = Secret("sqlite:///var/journal.db")
 _DEFAULT_STORAGE: Final = Secret("memory://")
@@ -55,6 +57,7 @@ class CorsConfig:
 
     origins: tuple[str, ...] = ()
     max_age_seconds: float = 600.0  # how long a browser caches the permission
+    allow_headers: tuple[str, ...] = ()  # headers that pages may send besides those that the gateway knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Settings:
 
     bind: str
     deadline_seconds: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()  # networks or "unix"; their X-Forwarded-Prefix is the mount point
     journal_url: Secret = _DEFAULT_JOURNAL  # it may contain a password
     changes_days: int = 90  # how long entries of the change log are kept
     backends: tuple[BackendConfig, ...]
@@ -90,7 +94,8 @@ def _check_redis_installed(storage: Secret) -> None:
 
 
 class _ServerSchema(SettingsSchema):
-    deadline_seconds = Number(maximum=600.0)
+    deadline_seconds = Number()
+    trusted_proxies = ProxyList()
 
 
 class _JournalSchema(SettingsSchema):
@@ -113,7 +118,8 @@ class _CorsSchema(SettingsSchema):
             "an origin as browsers send it: scheme, lower-case host, port if not the default; no path, no *",
         )
     )
-    max_age_seconds = Number()
+    max_age_seconds = Number(allow_zero=True)
+    allow_headers = ListOf(Text(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a header"))
 
 
 class _RateLimitSchema(SettingsSchema):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import mktime_tz, parsedate_tz
 from http.client import HTTPException
 from typing import Any, Final
 
@@ -30,6 +32,10 @@ _DEFAULT_HEADERS: Final = {"User-Agent": "module-gateway", "Accept-Encoding": "i
 #: In seconds; short, because a request may be waiting for the document.
 _DOCUMENT_TIMEOUT: Final = 5.0
 _MAX_DOCUMENT_BYTES: Final = 256 * 1024
+_SECONDS: Final = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?", re.ASCII)
+#: A longer time is cut to this: a day, in seconds.
+_MAX_RETRY_AFTER: Final = 86_400.0
+_MAX_DATE_LENGTH: Final = 64
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +57,8 @@ class UpstreamResponse:
     headers: Mapping[str, str]
     body: bytes
     is_write: bool
+    log_fields: Mapping[str, object] | None = field(default=None, repr=False, compare=False)  # name the exchange
+    received_at: float | None = field(default=None, repr=False, compare=False)  # on Clock.now()
     _document: Any = field(default=_NOT_PARSED, init=False, repr=False, compare=False)
 
     @property
@@ -63,6 +71,21 @@ class UpstreamResponse:
         if self._document is _NOT_PARSED:
             self._document = _parse_json(self.body)
         return self._document
+
+    def retry_after(self, *names: str) -> float | None:
+        """Return the seconds that the first usable header tells to wait: a number, or a date (RFC 9110, 10.2.3).
+
+        A date is compared with the response's own Date, which is on the same clock, or else with the gateway's clock.
+        """
+        for name in names or ("Retry-After",):
+            text = self.headers.get(name, "").strip()
+            if _SECONDS.fullmatch(text):
+                return min(float(text), _MAX_RETRY_AFTER)
+            time, sent_at = _parse_date(text), _parse_date(self.headers.get("Date", ""))
+            now = self.received_at if sent_at is None else sent_at
+            if time is not None and now is not None:
+                return min(max(time - now, 0.0), _MAX_RETRY_AFTER)
+        return None
 
     def invalid_response(self, reason: str) -> GatewayError:
         """Return the error for a response that is not in the backend's format; `reason` completes a message key."""
@@ -156,7 +179,8 @@ class UpstreamClient:
             self._state = "unreachable"
             self._admission.on_failure(permit, error, started_at, timeout=seconds)
             fields = {"method": request.method, "error": _exception_names(error)}
-            _log.warning("exchange failed", extra={"fields": fields})
+            exchange = {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
+            _log.warning("exchange failed", extra={"fields": {**exchange, **fields}})
             raise to_gateway_error(error, is_write=request.is_write) from error
         except BaseException:
             self._admission.on_abort(permit, started_at)
@@ -165,6 +189,8 @@ class UpstreamClient:
             if span is not None:
                 span.end(result)
         self._state = "reachable"
+        response.log_fields = {"backend": self._name, "request_id": call.request_id, "operation": call.operation_id}
+        response.received_at = self._clock.now()
         self._admission.on_response(permit, response.status, started_at)
         return response
 
@@ -209,6 +235,15 @@ def _parse_json(body: bytes) -> Any:
     try:
         return json_codec.loads(body)
     except (ValueError, RecursionError):
+        return None
+
+
+def _parse_date(text: str) -> float | None:
+    """Return an HTTP date of any of the three forms as seconds since the epoch, None if it is none."""
+    parts = parsedate_tz(text) if len(text) <= _MAX_DATE_LENGTH else None
+    try:
+        return None if parts is None else float(mktime_tz(parts))
+    except (ValueError, OverflowError):  # such as the 40th of a month
         return None
 
 

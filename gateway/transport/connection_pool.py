@@ -19,6 +19,7 @@ from urllib3.util import parse_url
 
 from gateway.transport.deadline_socket import ConnectError, DeadlineSocket, connect
 from gateway.transport.http1 import HttpResponse, encode_request, read_response
+from gateway.transport.proxy import PROXY_AUTHENTICATION_REQUIRED, Proxy, ProxyAuthenticationRequired
 from gateway.transport.settings import TransportSettings
 
 
@@ -40,7 +41,7 @@ class _ServerPool(NamedTuple):
 
 
 class PooledAdapter(BaseAdapter):
-    """Sends a prepared request once: it follows no redirect, repeats nothing and uses no proxy.
+    """Sends a prepared request once: it follows no redirect, repeats nothing and uses no proxy but the configured one.
 
     A backend may close an idle connection at the moment a write is sent on it, and the outcome of that write would be
     unknown. So a connection that was idle for too long is not used again; a new handshake costs less than an operation
@@ -50,6 +51,7 @@ class PooledAdapter(BaseAdapter):
     def __init__(self, settings: TransportSettings) -> None:
         super().__init__()
         self._settings = settings
+        self._proxy = None if settings.proxy_url is None else Proxy.parse(settings.proxy_url.value)
         self._pools: dict[str, _ServerPool] = {}  # by the URL of the server, without a path
         weakref.finalize(self, _close_idle_connections, self._pools)  # if nothing calls close()
 
@@ -66,7 +68,7 @@ class PooledAdapter(BaseAdapter):
 
         Raises ResponseTooLarge, HTTPException or OSError; failures.py classifies them.
         """
-        del stream, verify, cert, proxies  # always complete, always verified, always direct
+        del stream, verify, cert, proxies  # always complete, always verified; the proxy is a setting
         deadline = timeout.at if isinstance(timeout, Deadline) else time.monotonic() + timeout
         url = request.url or ""
         # The path starts behind the scheme and the host; "http://" and a host are at least as long as "https://".
@@ -74,8 +76,12 @@ class PooledAdapter(BaseAdapter):
         server_url, path = (url, "/") if path_start < 0 else (url[:path_start], url[path_start:])
         pool = self._get_pool(server_url)
         body = _body_bytes(request)
+        headers, target = _final_headers(request, pool.host_header, body), path
+        is_forwarded = self._proxy is not None and pool.tls_context is None  # the proxy reads and forwards the request
+        if self._proxy is not None and is_forwarded:
+            headers, target = {**headers, **self._proxy.headers}, server_url + path
         try:
-            data = encode_request(request.method or "", path, _final_headers(request, pool.host_header, body), body)
+            data = encode_request(request.method or "", target, headers, body)
         except ValueError as error:
             raise requests.exceptions.InvalidHeader from error
         connection = self._checkout(pool) or self._connect(pool, deadline)
@@ -88,6 +94,8 @@ class PooledAdapter(BaseAdapter):
             connection.close()
             raise
         self._release(pool, connection, http_response)
+        if is_forwarded and http_response.status == PROXY_AUTHENTICATION_REQUIRED:  # the proxy has not forwarded it
+            raise ProxyAuthenticationRequired("the proxy requires other credentials")
         response = requests.Response()
         response.status_code, response.headers = http_response.status, http_response.headers
         response.url, response.request = url, request
@@ -132,7 +140,11 @@ class PooledAdapter(BaseAdapter):
 
     def _connect(self, pool: _ServerPool, deadline: float) -> DeadlineSocket:
         deadline = min(deadline, time.monotonic() + self._settings.connect_seconds)
-        return connect(pool.host, pool.port, pool.tls_context, deadline)
+        if self._proxy is None:
+            return connect(pool.host, pool.port, pool.tls_context, deadline)
+        if pool.tls_context is None:
+            return connect(self._proxy.host, self._proxy.port, None, deadline)
+        return self._proxy.open_tunnel(pool.host, pool.port, pool.tls_context, deadline)
 
     def _release(self, pool: _ServerPool, connection: DeadlineSocket, http_response: HttpResponse) -> None:
         """Put a connection into the pool, or close it; also close the connections that have been idle for too long."""

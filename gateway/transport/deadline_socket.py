@@ -48,6 +48,12 @@ class DeadlineSocket:
         """Close the connection."""
         self._sock.close()
 
+    def start_tls(self, tls_context: ssl.SSLContext, hostname: str) -> TlsDeadlineSocket:
+        """Return TLS over this connection, which must not be used any more; raises what a handshake raises."""
+        connection = TlsDeadlineSocket(self._sock, self.deadline, tls_context, hostname)
+        connection.handshake()
+        return connection
+
     def is_reusable(self) -> bool:
         """Return whether an idle connection is open and has received nothing since its last response."""
         self.deadline = None

@@ -20,13 +20,15 @@ from gateway.domain.errors import (
 )
 from gateway.domain.messages import message
 from gateway.transport.deadline_socket import ConnectError
+from gateway.transport.proxy import ProxyAuthenticationRequired
 
-#: The operator must correct these: a certificate that cannot be verified, an invalid address, or a setting that no
-#: header can carry. Nothing was sent.
+#: The operator must correct these: a certificate that cannot be verified, an invalid address, a setting that no
+#: header can carry, or credentials that the egress proxy refuses. Nothing was sent.
 _MISCONFIGURATIONS: Final = (
     ssl.SSLCertVerificationError,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidHeader,
+    ProxyAuthenticationRequired,
 )
 _TIMEOUTS: Final = (TimeoutError, requests.Timeout)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from string import Formatter
 from typing import Final
 
 from flask import request
@@ -13,7 +15,15 @@ from werkzeug.datastructures import LanguageAccept
 from gateway.api.context import request_context
 from gateway.api.i18n import zh_hans
 from gateway.domain.errors import REGISTRY, FieldError, GatewayError
-from gateway.domain.messages import ENGLISH, Message
+from gateway.domain.messages import ENGLISH, Message, message
+
+_NO_VALUES: Final[Mapping[str, object]] = {}
+
+
+@cache
+def placeholders(template: str) -> frozenset[str]:
+    """Return the names of the values that a text needs."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +35,28 @@ class Language:
     descriptions: Mapping[str, str]
     messages: Mapping[str, str]
 
-    def text(self, message: Message) -> str:
+    def text(self, localized: Message) -> str:
         """Return the text of a message, with its values filled in."""
-        return self.messages[message.key].format_map(message.values)
+        return localized.text(self.messages)
 
-    def detail(self, error: GatewayError | FieldError) -> str:
-        """Return what an error says; without a message it is the title of its code."""
-        return self.text(error.message) if error.message else self.titles[error.code]
+    def detail(self, error: GatewayError | FieldError, values: Mapping[str, object] = _NO_VALUES) -> str:
+        """Return what an error says.
+
+        Without a message that is the text of its code, if `values`, which come from the request, has all that the text
+        names; of an error with a single field error, what that one says; otherwise the title of its code.
+        """
+        if isinstance(error, FieldError):
+            allowed = {} if error.allowed is None else {"allowed": self.text(error.allowed)}
+            if error.message:
+                return error.message.text(self.messages, **allowed)
+        elif error.message:
+            return self.text(error.message)
+        elif len(error.errors) == 1:
+            return self.detail(error.errors[0], values)
+        template = self.messages.get(error.code)
+        if template is None or not values.keys() >= placeholders(template):
+            return self.titles[error.code]
+        return message(error.code, **values).text(self.messages)
 
 
 LANGUAGES: Final = (

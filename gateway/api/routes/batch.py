@@ -104,7 +104,7 @@ def _create(provisioner: Provisioner, item: BatchItem) -> CreateResult:
 
 
 def _preview(item: BatchItem) -> tuple[create.PreflightCheck, ...]:
-    return create.preview(item.backend, item.request.draft, item.call)
+    return create.preview(item.backend, item.request.draft, item.call, item.request.if_exists)
 
 
 def _classify(result: ItemResult) -> str | None:
@@ -127,6 +127,14 @@ def _serialize(item: ParsedItem, result: ItemResult) -> dict[str, Any]:
         "module": None,
         "problem": None,
         "operation": None,
+    }
+    draft = item.draft
+    request_context().values = {  # the details of errors name them
+        "backend": item.backend.name,
+        "scope": draft.scope,
+        "parent": draft.parent,
+        "name": draft.name,
+        "owners": draft.owners or (),
     }
     if result.error is not None:
         error = to_public_error(result.error, has_credential=item.backend.capabilities.credential_header is not None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import flask_swagger_ui
 from flask import Blueprint, Response, request, send_from_directory
 
+from gateway.api.context import request_context
 from gateway.api.endpoint_spec import describe
 from gateway.api.error_handlers import error_catalog
 from gateway.api.responses import json_response
@@ -40,13 +41,14 @@ _REGISTRY: Final = RegistrySchema()
 @describe(summary="List the codes of errors", responses={200: ("The registry.", [RegistrySchema])})
 def list_errors() -> Response:
     """Return every public error code."""
-    return json_response(_REGISTRY.dump({"errors": error_catalog()}))
+    return json_response(_REGISTRY.dump(error_catalog()))
 
 
 @blueprint.get("/openapi.json")
 def openapi_document() -> Response:
     """Return the OpenAPI document."""
-    return json_response(_build_document())
+    mount_point = request_context().mount_point
+    return json_response({**_build_document(), "servers": [{"url": mount_point or "/"}]})
 
 
 @blueprint.get("/docs")

@@ -31,10 +31,10 @@ from gateway.api.schemas.requests import (
 from gateway.api.schemas.responses import ModuleSchema, OperationSchema, PageSchema, PreviewSchema
 from gateway.domain.backend import Backend
 from gateway.domain.callers import Action
-from gateway.domain.errors import ModuleAlreadyExists, Outcome
+from gateway.domain.errors import ModuleAlreadyExists, ModuleExistsDifferently, Outcome
 from gateway.domain.operation import Operation
 from gateway.provisioning import create
-from gateway.provisioning.create import CreateRequest
+from gateway.provisioning.create import CreateRequest, unavailable_before_write
 from gateway.provisioning.provisioner import CreateResult
 
 blueprint = Blueprint("modules", __name__)
@@ -64,7 +64,7 @@ def create_module() -> Response:
         authorize("read", backend, draft.scope)  # the response shows a module that another caller may have created
     attach_passthrough_credential(backend)
     if query["validate_only"]:
-        return preview_response(create.preview(backend, draft, ctx.call))
+        return preview_response(create.preview(backend, draft, ctx.call, query["if_exists"]))
     create_request = CreateRequest(
         draft=draft,
         if_exists=query["if_exists"],
@@ -119,8 +119,9 @@ def update_module(module_id: str) -> Response:
     """Change a module and return it."""
     parse_query(request, NO_QUERY_SCHEMA)
     backend, ref = resolve_module(module_id, action="update")
-    patch = parse_patch(request, backend)
     ctx = request_context()
+    with unavailable_before_write():
+        patch = parse_patch(request, backend, lambda: backend.get(ref, ctx.call))
     module = dependencies().changes.update(
         backend, ref, patch, ctx.call, caller=ctx.caller.principal, if_match=if_match(request)
     )
@@ -158,7 +159,10 @@ def resolve_module(module_id: str, *, action: Action) -> tuple[Backend, str]:
     Also attaches a passed-through credential to the call. Raises ModuleNotFound, Forbidden or Unauthenticated.
     """
     backend, ref = split_module_id(module_id, visible_backends())
-    authorize(action, backend, backend.scope_of(ref))
+    scope = backend.scope_of(ref)
+    ctx = request_context()
+    ctx.module, ctx.values["scope"] = module_id, scope
+    authorize(action, backend, scope)
     attach_passthrough_credential(backend)
     return backend, ref
 
@@ -167,9 +171,9 @@ def created_response(result: CreateResult, backend: Backend) -> Response:
     """Return the response of a create, marked if it repeats an earlier response; record it for the access log."""
     module, adopted = result.created.module, result.created.adopted
     ctx = request_context()
-    ctx.operation, ctx.replayed = result.operation_id, result.replayed
+    ctx.operation, ctx.replayed, ctx.module = result.operation_id, result.replayed, module.id
     ctx.outcome = Outcome.NOT_APPLIED if adopted else Outcome.APPLIED
-    headers = {"Location": f"/modules/{quote(module.id)}"}
+    headers = {"Location": f"{ctx.mount_point}/modules/{quote(module.id)}"}
     if result.replayed:
         headers["Idempotency-Replayed"] = "true"
     return module_response(module, backend, 200 if adopted else 201, headers)
@@ -179,7 +183,7 @@ def accepted_response(operation: Operation) -> Response:
     """Return the response of a create that is stored but not complete; record it for the access log."""
     ctx, operation_id = request_context(), operation.claim.id
     ctx.operation, ctx.outcome = operation_id, operation.state.outcome
-    headers = {"Location": f"/operations/{operation_id}", "Preference-Applied": "respond-async"}
+    headers = {"Location": f"{ctx.mount_point}/operations/{operation_id}", "Preference-Applied": "respond-async"}
     return json_response(serialize_operation(operation), 202, headers)
 
 
@@ -193,8 +197,10 @@ def serialize_preview(checks: tuple[create.PreflightCheck, ...]) -> dict[str, An
     """Return what a create would do in the public format."""
     language = get_language()
     errors = [check.error for check in checks if check.error is not None]
-    is_refused = any(not isinstance(error, ModuleAlreadyExists) for error in errors)
-    would = "refuse" if is_refused else "conflict" if errors else "create"
+    if errors:
+        would = "conflict" if isinstance(errors[0], ModuleAlreadyExists | ModuleExistsDifferently) else "refuse"
+    else:
+        would = "adopt" if any(check.would_adopt for check in checks) else "create"
     document: dict[str, Any] = _PREVIEW.dump(
         {"would": would, "checks": [serialize_check(check, language) for check in checks]}
     )
@@ -205,7 +211,7 @@ def serialize_check(check: create.PreflightCheck, language: Language) -> dict[st
     """Return a check in the public format."""
     members: dict[str, Any] = {"check": check.name, "passed": check.error is None}
     if check.error is not None:
-        members |= {"code": check.error.code, "detail": language.detail(check.error)}
+        members |= {"code": check.error.code, "detail": language.detail(check.error, request_context().values)}
         if check.error.existing:
             members["existing"] = check.error.existing
     return members

@@ -153,6 +153,7 @@ def _serialize_error(operation: Operation) -> dict[str, Any] | None:
     error = operation.error
     if error is None:
         return None
-    detail = get_language().detail(error_from_json(error))
+    values = {**operation.claim.draft["draft"], "backend": operation.claim.backend}
+    detail = get_language().detail(error_from_json(error), values)
     members = {"code": error["code"], "detail": detail, "existing": error["existing"]}
     return {name: value for name, value in members.items() if value is not None}

@@ -37,7 +37,8 @@ def build_create_schema(backend: str, capabilities: Capabilities) -> dict[str, A
 def build_field_schema(spec: FieldSpec) -> dict[str, Any]:
     """Return the schema of one field.
 
-    Rules that JSON Schema cannot express are in `x-max-bytes`, `x-maximum` and the description.
+    Rules that JSON Schema cannot express are in `x-max-bytes`, `x-maximum` and the description; a pattern that only
+    updates have is in `x-update-pattern`.
     """
     pattern = f"^(?:{spec.pattern})$" if spec.pattern else None
     schema: dict[str, Any] = {
@@ -48,6 +49,7 @@ def build_field_schema(spec: FieldSpec) -> dict[str, Any]:
         "minimum": 0 if spec.kind == "integer" else None,
         "maximum": (spec.maximum or INT64_MAX) if spec.kind == "integer" else None,
         "x-max-bytes": spec.max_bytes,
+        "x-update-pattern": f"^(?:{spec.update_rule[0]})$" if spec.update_rule else None,
         "x-maximum": spec.maximum if spec.kind == "string" else None,
     }
     if spec.kind == "owners":

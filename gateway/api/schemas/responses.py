@@ -69,7 +69,9 @@ class LookupPageSchema(Schema):
 class FieldErrorSchema(Schema):
     """One error in a request."""
 
-    pointer = fields.String(required=True, metadata={"description": "A JSON pointer; a parameter's name in a query."})
+    pointer = fields.String(metadata={"description": "A JSON pointer into the body; absent for an error in the query."})
+    in_ = fields.String(data_key="in", attribute="in", metadata={"enum": ["query"]})
+    parameter = fields.String(metadata={"description": "The parameter of the query, in place of a pointer."})
     code = fields.String(required=True)
     detail = fields.String(required=True)
     allowed = fields.String()
@@ -117,7 +119,7 @@ class CheckSchema(Schema):
 class PreviewSchema(Schema):
     """The expected result of a create."""
 
-    would = fields.String(required=True, metadata={"enum": ["create", "conflict", "refuse"]})
+    would = fields.String(required=True, metadata={"enum": ["create", "adopt", "conflict", "refuse"]})
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
@@ -165,10 +167,18 @@ class RegisteredErrorSchema(Schema):
     meaning = fields.String(required=True)
 
 
+class FieldErrorCodeSchema(Schema):
+    """One code of `errors[]` that is no code of an error."""
+
+    code = fields.String(required=True)
+    meaning = fields.String(required=True)
+
+
 class RegistrySchema(Schema):
     """All public error codes."""
 
     errors = fields.List(fields.Nested(RegisteredErrorSchema), required=True)
+    field_errors = fields.List(fields.Nested(FieldErrorCodeSchema), required=True)
 
 
 class BackendSummarySchema(Schema):

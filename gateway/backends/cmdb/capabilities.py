@@ -95,6 +95,8 @@ def build_capabilities(options: Options) -> Capabilities:
             # White space is Go's \s. Control characters, which CMDB accepts, are refused: they are invisible.
             pattern=r'[^\\|/:*,<>"?#\x00-\x20\x7f]+',
             allowed_description=_describe_allowed_name(options.name_max_characters),
+            # CMDB's own rule: a module may have, and get, a name that a new one may not have.
+            update_rule=(r'[^\\|/:*,<>"?#\t\n\f\r ]+', message("accepts_cmdb_updated_name")),
             max_length=options.name_max_characters,
             max_bytes=_NAME_MAX_BYTES,
         ),

@@ -129,6 +129,8 @@ class CmdbClient:
         parts = self._request_builders[operation](path, payload)
         body = None if parts.body is None else json_codec.dumps(parts.body)
 
+        name = str(payload.get("bk_module_name", ""))
+
         def exchange(secrets: Version) -> tuple[UpstreamResponse, Any]:
             request = UpstreamRequest(
                 method=parts.method,
@@ -138,13 +140,13 @@ class CmdbClient:
                 is_write=operation in _WRITES,
             )
             response = self.transport.send(request, call)
-            return response, unwrap_envelope(response, self._name, operation, self._metrics)
+            return response, unwrap_envelope(response, self._name, operation, self._metrics, name)
 
         return self._credentials.run(exchange, call)
 
 
 def unwrap_envelope(
-    response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None
+    response: UpstreamResponse, backend: str, operation: str, metrics: UpstreamMetrics | None = None, name: str = ""
 ) -> Any:
     """Return the `data` of an envelope of success; raise the error that any other response means.
 
@@ -162,9 +164,9 @@ def unwrap_envelope(
     elif body.get("result") is True and fallback_code is None and response.ok:
         return body.get("data")
     failure = parse_failure(response, body, backend=backend, operation=operation, fallback_code=fallback_code)
-    error = ERRORS.to_error(failure, metrics)
+    error = ERRORS.to_error(failure, metrics, response.log_fields)
     if failure.code == _NAME_TOO_LONG and (limit_match := _LAST_NUMBER.search(failure.message)):
-        detail = message("too_long", maximum=int(limit_match[1]))
+        detail = message("too_long", value=name, maximum=int(limit_match[1]))
         raise ValidationFailed(errors=[FieldError("/name", "too_long", detail)], context=error.context)
     raise error
 

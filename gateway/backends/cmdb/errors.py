@@ -314,5 +314,4 @@ def _request_id(response: UpstreamResponse, body: Mapping[str, Any]) -> str | No
 
 
 def _retry_after(response: UpstreamResponse) -> float | None:
-    values = (response.headers.get(name, "") for name in _RETRY_AFTER_HEADERS)
-    return next((float(value) for value in values if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII)), None)
+    return response.retry_after(*_RETRY_AFTER_HEADERS)

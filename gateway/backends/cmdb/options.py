@@ -69,7 +69,7 @@ class OptionsSchema(TransportSchema):
     )
     name_max_characters = Integer(maximum=256)
     settle_seconds = SettleSeconds()
-    clock_skew_seconds = Number()
+    clock_skew_seconds = Number(allow_zero=True)
     probe_before_create = Flag()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

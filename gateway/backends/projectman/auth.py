@@ -194,7 +194,8 @@ class IamTokenAuth:
             return _parse_token(value, response.json(), self._clock.now())
         if response.ok:
             raise response.invalid_response("no_token")
-        raise ERRORS.to_error(parse_failure(response, self._name, "token"), self._metrics)
+        failure = parse_failure(response, self._name, "token")
+        raise ERRORS.to_error(failure, self._metrics, response.log_fields)
 
     def _build_token_request(self, password: str) -> UpstreamRequest:
         credentials = self._credentials

@@ -45,6 +45,8 @@ def build_capabilities(options: Options) -> Capabilities:
             required=True,
             pattern=_NAME_PATTERN,
             allowed_description=message("accepts_projectman_name"),
+            # The vendor's page on changing a module has [^/\:*?]{0,30}; that the backslash is meant is inferred.
+            update_rule=(r"[^/\\:*?]{1,30}", message("accepts_projectman_updated_name")),
             max_length=30,
         ),
         description=FieldSpec(

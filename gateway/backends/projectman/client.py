@@ -65,7 +65,7 @@ class ProjectManClient:
             if response.ok and not contains_error(response.json()):
                 return response
             failure = _without_secrets(parse_failure(response, self.name, operation), headers)
-            raise ERRORS.to_error(failure, self.metrics)
+            raise ERRORS.to_error(failure, self.metrics, response.log_fields)
 
         return self.auth.run(exchange, call)
 

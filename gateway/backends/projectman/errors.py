@@ -196,9 +196,8 @@ def _request_id(*values: Any) -> str | None:
 
 def _retry_after(response: UpstreamResponse, code: str | None, message: str) -> float | None:
     """Return the seconds to wait that the header or, without it, the message or the code tell."""
-    header = response.headers.get("Retry-After", "")
-    if re.fullmatch(r"[0-9]{1,6}", header, re.ASCII):
-        return float(header)
+    if (seconds := response.retry_after()) is not None:
+        return seconds
     if (throttle := _THROTTLE_LIMIT.search(message)) is not None:
         return float(throttle[1]) * _UNIT_SECONDS[throttle[2]]
     return _LOCKED_SECONDS if "AK access failed" in message else _DEFAULT_RETRY_AFTER.get(code or "")

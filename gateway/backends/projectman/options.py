@@ -83,7 +83,7 @@ class OptionsSchema(TransportSchema):
     access_key = SecretText(r"[\x21-\x7e]+", "visible ASCII", warn_if_literal=False)
     secret_key = SecretText()
     security_token = SecretText()
-    iam_project_id = Text("[0-9a-f]{32}", "32 hexadecimal digits", blank=True)
+    iam_project_id = Text("[0-9A-Fa-f]{32}", "32 hexadecimal digits", blank=True)
     iam_url = Url()
     domain = Text()
     user = Text()
@@ -92,7 +92,7 @@ class OptionsSchema(TransportSchema):
     default_owner = Text(USER_ID, "32 of 0-9 a-z", blank=True)
     omitted_description = Choice(("refused", "kept"), load_default="refused")
     settle_seconds = SettleSeconds()
-    clock_skew_seconds = Number()
+    clock_skew_seconds = Number(allow_zero=True)
     probe_before_create = Flag()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

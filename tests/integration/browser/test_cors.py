@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from gateway.api import cors
+from gateway.settings import CorsConfig
 from gateway.twins.server import running
 from tests.integration.browser.chromium import needs_chromium, open_page
 from tests.unit.api.callers import auth, caller
@@ -73,7 +74,7 @@ def open_frontend(build: Callable[..., Flask], cmdb: FakeBackend, page: str, tmp
 
     def open_with(origin: str) -> tuple[dict[str, Any], list[str]]:
         service = build({"cmdb": cmdb}, auth(caller("portal", "*:*:*")))
-        cors.init_app(service, [origin], 600.0)
+        cors.init_app(service, CorsConfig((origin,)))
         with running(service) as url:
             document, console = open_page(f"{page}/?{urlencode({'api': url})}", tmp_path)
         match = re.search(r'<pre id="results">(.+)</pre>', document, re.DOTALL)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from click.testing import CliRunner
 
 from gateway import cli
 from gateway.twins import cmdb
+from gateway.twins.seed_file import read_seed_file
 from gateway.twins.server import running
 from tests.integration.deploy.charts import ROOT
 from tests.integration.deploy.server_process import CONFIGURED, SERVE, run_until_exit
@@ -143,6 +147,105 @@ def test_a_twin_refuses_an_invalid_address(bind: str) -> None:
     result = CliRunner().invoke(cli.main, ["twin", "cmdb", "--bind", bind])
     assert result.exit_code == 2
     assert "must be HOST:PORT" in result.stderr
+
+
+EXAMPLE = ROOT / "config" / "twin-seed.example.json"
+
+
+@pytest.mark.parametrize(("backend", "names"), [("cmdb", {"nginx", "php"}), ("projectman", {"checkout", "payment"})])
+def test_the_example_of_a_seed(backend: str, names: set[str]) -> None:
+    """The example is a valid seed of both twins, which then hold its modules."""
+    seed = read_seed_file(str(EXAMPLE), backend)
+    app = import_module(f"gateway.twins.{backend}").create_twin(seed)
+    client, project = app.test_client(), "0792b7d26cb74bd799cbae80063dc74a"
+    if backend == "cmdb":
+        headers = {"X-Bkapi-Authorization": '{"bk_app_code": "a", "bk_app_secret": "s", "bk_username": "admin"}'}
+        response = client.post("/api/bk-cmdb/prod/api/v3/module/search/0/1/10", json={}, headers=headers)
+        assert {row["bk_module_name"] for row in response.get_json()["data"]["info"]} == names
+    else:
+        assert {entry["project_id"] for entry in seed["projects"]} == {project}
+        assert names <= set(re.findall(r"[a-z]+", json.dumps(seed)))
+
+
+@pytest.mark.parametrize(
+    ("backend", "content", "expected"),
+    [
+        ("cmdb", None, ["No such file or directory"]),
+        ("cmdb", "{nope", ["is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"]),
+        ("cmdb", "[]", ["the file must hold a JSON object"]),
+        ("cmdb", '{"cmdb": []}', ["cmdb must hold a JSON object"]),
+        (
+            "cmdb",
+            '{"busineses": 1, "iam": "yes", "businesses": [{"bk_biz_id": "1", "sets": [{"modules": {}}]}], "users": 1}',
+            [
+                "iam: must be true or false",
+                "users: must be an object",
+                "businesses[1].bk_biz_id: must be a whole number",
+                "businesses[1].bk_biz_name: is missing",
+                "businesses[1].sets[1].bk_set_id: is missing",
+                "businesses[1].sets[1].bk_set_name: is missing",
+                "businesses[1].sets[1].modules: must be a list of objects",
+                "busineses: is not a member of a seed here",
+            ],
+        ),
+        ("cmdb", '{"version": "9"}', ["version must be one of 3.9, 3.13, 3.14.7, 3.14.8, 3.14, apigw_dialect one of "]),
+        ("cmdb", '{"faults": [{"fault": "x"}]}', [""]),
+        (
+            "cmdb",
+            '{"apps": {"a": 5}, "businesses": [7]}',
+            ["apps.a: must be a string", "businesses[1]: must be an object"],
+        ),
+        (
+            "projectman",
+            '{"projects": [{"modules": [{"module_name": 1}]}]}',
+            [
+                "projects[1].project_id: is missing",
+                "projects[1].project_num_id: is missing",
+                "projects[1].project_name: is missing",
+                "projects[1].members: is missing",
+                "projects[1].modules[1].module_name: must be a string",
+                "projects[1].modules[1].owner: is missing",
+            ],
+        ),
+        ("projectman", '{"access_keys": {"AK": "env:NOWHERE"}}', ["the environment variable NOWHERE is not set"]),
+    ],
+)
+def test_a_twin_reports_every_error_of_a_seed(
+    tmp_path: Path, backend: str, content: str | None, expected: list[str]
+) -> None:
+    """A file that is missing, no JSON, of the wrong shape or with wrong values is one line an error, and status 2."""
+    path = tmp_path / "seed.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    result = CliRunner().invoke(cli.main, ["twin", backend, "--seed", str(path)])
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(expected), lines
+    assert all(any(line.startswith(f"{path}: {text}") for line in lines) for text in expected), lines
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("command", [["sandbox"], ["twin", "cmdb"]])
+def test_a_port_that_is_taken(socket_enabled: None, command: list[str]) -> None:
+    """A command whose port is taken says so and ends; it never speaks for the process that listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bind = f"127.0.0.1:{listener.getsockname()[1]}"
+        result = CliRunner().invoke(cli.main, [*command, "--bind", bind])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Address already in use" in result.stderr
+    assert bind.rpartition(":")[2] in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_wrong_type_of_a_connection_is_one_error(tmp_path: Path) -> None:
+    """An allow-list that names the connection is no second error."""
+    caller = '[[callers]]\nname = "a"\nspiffe = "spiffe://a/b"\nallow = ["*:cmdb:*"]\n'
+    for text, error in (
+        (VALID.replace('"cmdb"', '"cmbd"'), "backends.cmdb.type: must be one of cmdb, projectman\n"),
+        (VALID.replace('type = "cmdb"', ""), "backends.cmdb.type: is missing\n"),
+    ):
+        result = CliRunner().invoke(cli.main, ["check", write(tmp_path, text + caller)])
+        assert (result.exit_code, result.stderr) == (1, error)
 
 
 def test_a_server_with_an_invalid_configuration_does_not_start(tmp_path: Path) -> None:

@@ -24,5 +24,8 @@ def assert_problem(response: TestResponse, status: int, code: str, outcome: str 
 
 
 def field_errors(problem: dict[str, Any]) -> set[tuple[str, str]]:
-    """Return the pointers and codes of a problem's field errors."""
-    return {(error["pointer"], error["code"]) for error in problem["errors"]}
+    """Return the pointers and codes of a problem's field errors; `?name` stands for a parameter of the query."""
+    places = [(error.keys() & {"in", "parameter", "pointer"}, error) for error in problem["errors"]]
+    assert all(place in ({"pointer"}, {"in", "parameter"}) for place, _ in places)
+    assert {error.get("in", "query") for error in problem["errors"]} == {"query"}
+    return {(error.get("pointer") or f"?{error['parameter']}", error["code"]) for error in problem["errors"]}

@@ -153,8 +153,8 @@ def test_validate_only(client: FlaskClient, cmdb: FakeBackend, projectman: FakeB
 
 
 MISTAKES: list[tuple[Any, set[tuple[str, str]]]] = [
-    ({"items": []}, {("/items", "batch_size")}),
-    ({"items": [{**CMDB, "name": "a"}] * 101}, {("/items", "batch_size")}),
+    ({"items": []}, {("/items", "range")}),
+    ({"items": [{**CMDB, "name": "a"}] * 101}, {("/items", "range")}),
     ({}, {("/items", "required")}),
     ({"items": {}}, {("/items", "type")}),
     ({"items": [1]}, {("/items/0", "type")}),
@@ -172,26 +172,26 @@ MISTAKES: list[tuple[Any, set[tuple[str, str]]]] = [
         {"items": [{"name": "a b"}, {"name": ""}], "defaults": CMDB},
         {("/items/0/name", "pattern"), ("/items/1/name", "required")},
     ),
-    ({"items": [{"name": "a", "ref": "x y"}], "defaults": CMDB}, {("/items/0/ref", "ref")}),
+    ({"items": [{"name": "a", "ref": "x y"}], "defaults": CMDB}, {("/items/0/ref", "pattern")}),
     (
         {"items": [{"name": "a", "ref": "r"}, {"name": "b", "ref": "r"}], "defaults": CMDB},
         {("/items/1/ref", "duplicate")},
     ),
     ({"items": [{"name": "a"}, {"name": "a"}], "defaults": CMDB}, {("/items/1/name", "duplicate")}),
     ({"items": [{"name": "a", "parent_ref": "1"}], "defaults": CMDB}, {("/items/0/parent_ref", "unsupported_field")}),
-    ({"items": [{"name": "a", "parent_ref": "9"}], "defaults": PM}, {("/items/0/parent_ref", "parent_ref")}),
-    ({"items": [{"name": "a", "parent_ref": "0"}], "defaults": PM}, {("/items/0/parent_ref", "cycle")}),
+    ({"items": [{"name": "a", "parent_ref": "9"}], "defaults": PM}, {("/items/0/parent_ref", "choice")}),
+    ({"items": [{"name": "a", "parent_ref": "0"}], "defaults": PM}, {("/items/0/parent_ref", "choice")}),
     (
         {"items": [{"name": "a", "parent_ref": "1"}, {"name": "b", "parent_ref": "0"}], "defaults": PM},
-        {("/items/0/parent_ref", "cycle"), ("/items/1/parent_ref", "cycle")},
+        {("/items/0/parent_ref", "choice"), ("/items/1/parent_ref", "choice")},
     ),
     (
         {"items": [{"name": "a", "parent": "1", "parent_ref": "1"}, {"name": "b"}], "defaults": PM},
-        {("/items/0/parent_ref", "parent_twice")},
+        {("/items/0/parent_ref", "repeated")},
     ),
     (
         {"items": [{"name": "a"}, {**PM, "name": "b", "parent_ref": "0"}], "defaults": CMDB},
-        {("/items/1/parent_ref", "parent_ref")},
+        {("/items/1/parent_ref", "choice")},
     ),
 ]
 

@@ -105,6 +105,10 @@ CHUNKED = {"headers": {"Transfer-Encoding": "chunked"}, "environ_overrides": {"w
             NOT_ACCEPTABLE,
             id="json-excluded",
         ),
+        *(
+            pytest.param({"data": VALID, **AS_JSON, "headers": {"Accept": accept}}, NOT_ACCEPTABLE, id=accept)
+            for accept in ("text/*", "*/*;q=0", "*;q=0.0", "application/*;q=0, text/html", "application/xml;q=.2")
+        ),
     ],
 )
 @pytest.mark.parametrize("target", ["POST /modules", "PATCH /modules/cmdb.1.10.1"])
@@ -132,6 +136,11 @@ def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
         "application/json; charset=UTF-8",
         'Application/JSON;charset="utf-8"',
         "application/json; charset=utf8",
+        "application/json;charset=UTF8",
+        "application/json; charset=utf_8",
+        "application/json; charset=us-ascii",
+        "application/json;",
+        "application/json; odata=verbose; Charset='utf-8'",
     ],
 )
 @pytest.mark.parametrize(
@@ -146,11 +155,23 @@ def test_merge_patch_create(client: FlaskClient, cmdb: FakeBackend) -> None:
         "application/problem+json",
         "text/html, */*;q=0.1",
         "text/html, image/gif, image/jpeg, *; q=.2",
+        "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+        "text/html;q=0.9, *;q=.2",
+        "",
+        " , ",
+        "application/*+json",
+        "application/json;q=high, text/html",
+        'application/json;profile="a, b;q=0"; Q = 0.5',
+        "application/json;charset=utf-8, text/html;q=0",
+        "application/json;q=0, */*;q=0.1",
+        "*/*;q=0, application/json",
+        "application/json;q=2",
+        ", ".join(["text/html"] * 500 + ["*/*"]),
     ],
 )
 def test_headers_accepted(client: FlaskClient, cmdb: FakeBackend, content_type: str, accept: str | None) -> None:
-    """The usual forms of Content-Type and Accept are accepted."""
-    headers = {} if accept is None else {"Accept": accept}
+    """Content-Type and Accept are compared by meaning: case, parameters, aliases, wildcards and malformed qualities."""
+    headers = {"Content-Encoding": "Identity"} if accept is None else {"Accept": accept}
     assert client.post("/modules", data=VALID, content_type=content_type, headers=headers).status_code == 201
     assert len(cmdb.writes) == 1
 

@@ -119,9 +119,9 @@ def test_refused(
     code: str,
     expected: set[tuple[str, str]],
 ) -> None:
-    """The rules of a create apply to a patch: all errors are reported, and nothing is sent."""
+    """All errors of a patch are reported, and nothing is written; a refused value is compared with the old one."""
     assert field_errors(assert_problem(client.patch(module_path, json=patch), 422, code)) == expected
-    assert cmdb.sent == []
+    assert cmdb.writes == []
 
 
 @pytest.mark.parametrize("owners", [None, []])

@@ -25,8 +25,14 @@ PORTAL: Final = "https://portal.example.com"
 LOCAL: Final = "http://localhost:3000"
 LIST: Final = "/modules?backend=cmdb&scope=1"
 ALLOWED: Final = {
-    "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Api-Key",
-    "X-Auth-Token",     "X-Bk-Token", "X-Request-Id", "X-Request-Timeout-Ms", "traceparent", "tracestate",
+    "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Api-Key", "X-Auth-Token",
+    "X-Bk-Token", "X-Request-Id", "X-Request-Timeout-Ms", "If-Match", "X-Own",
+    # added by the tracing SDKs of browsers
+    "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled",
+    "x-b3-flags", "uber-trace-id", "sentry-trace", "x-datadog-trace-id", "x-datadog-parent-id",
+    "x-datadog-sampling-priority", "x-datadog-origin", "x-datadog-tags", "newrelic", "elastic-apm-traceparent",
+    "request-id", "request-context", "x-correlation-id", "x-dtpc", "x-dtc", "x-instana-t", "x-instana-s", "x-instana-l",
+    "sw8", "x-amzn-trace-id", "x-cloud-trace-context",
 }  # fmt: skip
 EXPOSED: Final = {
     "ETag", "Gateway-Outcome", "Idempotency-Replayed", "Location", "Preference-Applied", "Retry-After", "Server-Timing",
@@ -45,7 +51,7 @@ OTHER_ORIGINS: Final = [
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     """The service with two configured origins."""
-    cors.init_app(app, [PORTAL, LOCAL], 600.0)
+    cors.init_app(app, CorsConfig((PORTAL, LOCAL), allow_headers=("X-Own",)))
     return app.test_client()
 
 
@@ -157,7 +163,7 @@ def test_language(client: FlaskClient) -> None:
 @pytest.mark.parametrize("origins", [[], ["*"]])
 def test_disabled(app: Flask, origins: list[str]) -> None:
     """Without origins, CORS is off; a wildcard is not interpreted."""
-    cors.init_app(app, origins, 600.0)
+    cors.init_app(app, CorsConfig(tuple(origins)))
     client = app.test_client()
     assert _cors_headers(client.get("/livez", headers={"Origin": PORTAL})) == {}
     assert _cors_headers(_preflight(client)) == {}

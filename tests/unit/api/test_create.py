@@ -141,6 +141,18 @@ def test_would_conflict(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
+    ("owner", "would", "code"), [(OWNER, "adopt", None), ("x", "conflict", "module_exists_differently")]
+)
+def test_would_adopt(client: FlaskClient, cmdb: FakeBackend, owner: str, would: str, code: str | None) -> None:
+    """With if_exists=adopt, a module of equal values would be adopted, and one of other values is a conflict."""
+    client.post("/modules", json=body(cmdb))
+    query = "?validate_only=true&if_exists=adopt"
+    document = client.post(f"/modules{query}", json=body(cmdb, owners=[owner])).get_json()
+    assert (document["would"], document["checks"][2].get("code")) == (would, code)
+    assert [operation for operation, _ in cmdb.writes] == ["create"]
+
+
+@pytest.mark.parametrize(
     ("change", "fails", "code"),
     [
         ({"scope": "2"}, {}, "scope_not_found"),
@@ -148,10 +160,10 @@ def test_would_conflict(client: FlaskClient, cmdb: FakeBackend) -> None:
         ({}, {"check_target": TemplateManaged()}, "template_managed"),
     ],
 )
-def test_would_refuse_target(
+def test_would_refuse(
     client: FlaskClient, cmdb: FakeBackend, change: dict[str, Any], fails: dict[str, Exception], code: str
 ) -> None:
-    """With a missing or protected target the create would be refused; the name is then not checked."""
+    """A create at a missing or protected target would be refused; the name is then not checked."""
     cmdb.fails |= fails
     document = client.post("/modules?validate_only=true", json=body(cmdb, **change)).get_json()
     assert document["would"] == "refuse"

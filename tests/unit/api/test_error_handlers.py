@@ -121,9 +121,9 @@ def test_default_pointer(client: FlaskClient, cmdb: FakeBackend, error: type[Gat
 
 
 def test_list_unknown_scope(client: FlaskClient, cmdb: FakeBackend) -> None:
-    """Listing an unknown scope is 422 at /scope."""
+    """Listing an unknown scope is 422 at the parameter scope."""
     problem = assert_problem(client.get("/modules?backend=cmdb&scope=2"), 422, "scope_not_found")
-    assert field_errors(problem) == {("/scope", "scope_not_found")}
+    assert field_errors(problem) == {("?scope", "scope_not_found")}
     assert [operation for operation, _ in cmdb.sent] == ["list"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from string import Formatter
 from typing import Any, Final
@@ -11,10 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.api.i18n import LANGUAGES, Language
-from gateway.domain.errors import REGISTRY, GatewayError
+from gateway.api.request_parsing import _MESSAGE_KEYS
+from gateway.domain.errors import FIELD_ERROR_CODES, REGISTRY, FieldError, GatewayError
 from gateway.domain.journal import Journal
 from gateway.domain.messages import ENGLISH as MESSAGES
-from gateway.domain.messages import message, verbatim
+from gateway.domain.messages import Message, message, verbatim
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
@@ -73,17 +75,26 @@ def test_envelope(client: FlaskClient, cmdb: FakeBackend) -> None:
         assert_problem(english, 422, "validation_failed"),
         assert_problem(chinese, 422, "validation_failed"),
     )
-    assert chinese_document["title"] == chinese_document["detail"] == "请求不符合规则"
+    assert chinese_document["title"] == "请求不符合规则"
+    assert chinese_document["detail"].startswith("有 5 个值不被接受：/scope, /surplus")
     assert _localized_texts(chinese_document) == {
         (
             "/name",
-            "含有后端不接受的字符，或格式不被后端接受。",
+            '“a/b”含有后端不接受的字符，或格式不被后端接受。允许：1 至 256 字节，不含空白字符、控制字符和 \\ | / : * , < > " ? #。',  # noqa: E501
             '1 至 256 字节，不含空白字符、控制字符和 \\ | / : * , < > " ? #',
         ),
-        ("/owners/0", "不是此后端的 ID。", "字母、数字和 @ . _ -，以字母或数字开头"),
-        ("/scope", "类型错误。", None),
-        ("/surplus", "没有此字段。", None),
-        ("/attributes/default", "后端不支持此字段。", None),
+        (
+            "/owners/0",
+            "“-”不是此后端的 ID。允许：字母、数字和 @ . _ -，以字母或数字开头。",
+            "字母、数字和 @ . _ -，以字母或数字开头",
+        ),
+        ("/scope", "“1.5”的类型错误，应为 string, integer。", None),
+        (
+            "/surplus",
+            "没有字段“surplus”。可用的字段：backend, scope, parent, name, description, owners, attributes。",
+            None,
+        ),
+        ("/attributes/default", "后端不支持字段“attributes/default”。", None),
     }
     assert _without_localized_texts(english_document) == _without_localized_texts(chinese_document)
     assert (english.headers["Content-Language"], chinese.headers["Content-Language"]) == ("en", "zh-Hans")
@@ -134,11 +145,14 @@ def test_registry(client: FlaskClient, code: str) -> None:
 
 @pytest.mark.parametrize("error", REGISTRY.values())
 def test_every_code(client: FlaskClient, cmdb: FakeBackend, error: type[GatewayError]) -> None:
-    """Every error has a Chinese title, which is also the detail of an error without a message."""
+    """Every error has a Chinese title; without a message, its detail is that of its code, or else the title."""
     cmdb.fails["list"] = error()
     document = client.get("/modules?backend=cmdb&scope=1", headers=ZH).get_json()
-    assert (document["code"], document["detail"]) == (error.code, document["title"])
+    assert document["code"] == error.code
     assert document["title"] != error.title
+    template = LANGUAGES[1].messages.get(error.code, "")
+    values = {"backend": "cmdb", "scope": "1", "path": "/modules", "key": ""}
+    assert document["detail"] in {document["title"], template.format_map(defaultdict(str, values))}
 
 
 def test_internal_error(client: FlaskClient, cmdb: FakeBackend) -> None:
@@ -179,10 +193,84 @@ def test_a_message_has_the_same_values_in_every_language(language: Language, key
     assert language.text(message(key, **dict.fromkeys(_placeholders(MESSAGES[key]), "{0}"))) != ""
 
 
+#: Messages that have no value: the refused value is a body or a credential, which no answer repeats, or the texts
+#: name what happened.
+VALUELESS = re.compile(
+    "json_not_utf8|no_credential|api_key_unknown|bearer_expected|certificate_unknown|token_.*|jwks_.*|loopback_only"
+    "|caller_rate_limited|passthrough_credential_(missing|rejected)|owner_required|owner_missing|description_required"
+    "|field_code_.*|accepts_.*|name_taken_by_another|not_connected|connection_.*|response_.*|deadline_before_send"
+    "|iam_credentials_rejected|backend_rate_limited|read_before_write_failed|update_not_read_back|module_has_children"
+    "|create_not_applied|claim_too_late|journal_.*"
+)
+
+
+@pytest.mark.parametrize("key", [key for key in MESSAGES if not VALUELESS.fullmatch(key)])
+def test_a_detail_names_the_value(key: str) -> None:
+    """A text about a value of the caller names it; a long or unprintable one is cut and escaped."""
+    names = _placeholders(MESSAGES[key])
+    assert names
+    text = str(message(key, **dict.fromkeys(names, "a\n\x1b\u202e" + "x" * 10_000)))
+    assert text.isprintable()
+    assert "a\\n\\x1b\\u202exxx" in text
+    assert len(text) < 250 * (len(names) + 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "arguments", "expected"),
+    [
+        ("GET", "/modules/cmdb.1.10.999", {}, "There is no module with the id 'cmdb.1.10.999'."),
+        ("GET", "/modules/nope", {}, "There is no module with the id 'nope'."),
+        ("GET", "/operations/nope", {}, "There is no operation with the id 'nope' that the caller may read."),
+        ("GET", "/nope%0a", {}, "There is no path '/nope\\n'; /openapi.json lists all."),
+        ("PUT", "/modules", {}, "'/modules' does not accept PUT. It accepts: GET, HEAD, OPTIONS, POST."),
+        ("GET", "/backends/x", {}, "There is no connection 'x'. There are: cmdb, projectman."),
+        ("GET", "/modules?backend=x&scope=1", {}, "There is no connection 'x'. There are: cmdb, projectman."),
+        ("GET", "/modules?backend=cmdb&scope=9", {}, "cmdb has no scope '9', or the gateway cannot see it."),
+        ("GET", "/modules?backend=cmdb&scope=1&page_size=0", {}, "'0' must be between 1 and 200."),
+        ("GET", "/modules?backend=cmdb&scope=1&page_size=x", {}, "'x' has the wrong type. Expected: 1 to 200."),
+        ("GET", "/modules?backend=cmdb&scope=1&include=x", {}, "'x' is not one of the allowed values: built_in."),
+        ("GET", "/modules?backend=cmdb&scope=1&scope=1", {}, "'scope' is given more than once; give it once."),
+        ("GET", "/modules?backend=cmdb&scope=1&page_size=0&x=1", {}, "2 values are refused: page_size, x."),
+        ("GET", "/modules/cmdb.1.10.1?x=1", {}, "There is no parameter 'x': this endpoint has none."),
+        ("POST", "/modules?if_exists=x", {}, "'x' is not one of the allowed values: error, adopt."),
+        ("POST", "/modules", {"name": "a b"}, "'a b' has characters, or a form, that the backend refuses. Allowed:"),
+        ("POST", "/modules", {"name": {"a": 1}}, "'{…}' has the wrong type. Expected: string."),
+        ("POST", "/modules", {"owners": ["a", "a"]}, "'a' is in the list twice; give it once."),
+        ("POST", "/modules", {"owners": [1]}, "'1' has the wrong type. Expected: string."),
+        ("POST", "/modules", {"owners": 5}, "'5' has the wrong type. Expected: list of ids."),
+        ("POST", "/modules", {"scope": "2"}, "cmdb has no scope '2', or the gateway cannot see it."),
+        ("POST", "/modules", {"parent": "12"}, "Scope '1' of cmdb has no parent '12'."),
+        ("POST", "/modules", {"name": "n" * 10_000}, "2 values are refused: /name, /name."),
+        (
+            "PATCH",
+            "/modules/cmdb.1.10.1",
+            {"data": b"[]", "content_type": "application/json"},
+            "The body must be a JSON",
+        ),
+        ("PATCH", "/modules/cmdb.1.10.1", {"scope": "2"}, "The field 'scope' cannot be changed after the module was"),
+    ],
+)
+def test_details(
+    client: FlaskClient, cmdb: FakeBackend, method: str, path: str, arguments: dict[str, Any], expected: str
+) -> None:
+    """The detail says which value was refused, and what would be taken."""
+    if method in {"POST", "PATCH"} and "data" not in arguments:
+        arguments = {"json": body(cmdb, **arguments) if method == "POST" else arguments}
+    assert client.open(path, method=method, **arguments).get_json()["detail"].startswith(expected)
+
+
+def test_an_older_message() -> None:
+    """A message that an older version stored without a value that the text has now is readable."""
+    assert str(Message("at_most", {"maximum": 5})) == "'?' must be at most 5."
+    assert FieldError("/name", "pattern", message("pattern", value="a"), verbatim("b")).detail.endswith("Allowed: b.")
+
+
 def test_every_message_is_used() -> None:
     """Each message key occurs in the source of the gateway, and each key in the source has a text."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
     used = set(re.findall(r'\bmessage\(\s*"(\w+)"', source)) | {"name_taken_in_parent", "name_taken_in_scope"}
+    used |= {f"field_code_{code}" for code in FIELD_ERROR_CODES} | REGISTRY.keys() & MESSAGES.keys()
+    used |= set(_MESSAGE_KEYS.values())
     used |= {f"response_{reason}" for reason in re.findall(r'[._]invalid_response\(f?"(\w+)"', source)}
     nouns = ("modules", "sets", "members", "businesses", "projects")
     used |= {"verbatim", *(f"response_no_{noun}" for noun in nouns)}

@@ -6,13 +6,18 @@ import io
 import json
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from gateway.identity import create_authenticator
+from gateway.settings import JwtConfig
 from gateway.telemetry import logging_config
 from tests.conftest import VirtualClock
+from tests.unit.api.callers import auth, caller
 from tests.unit.api.fake_backend import FakeBackend, body
 from tests.unit.api.problems import assert_problem
 
@@ -161,6 +166,40 @@ def test_access_log(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
         "remote": "127.0.0.1",
     }
     assert "hidden" not in json.dumps(line)
+
+
+def test_access_log_of_a_module(client: FlaskClient, cmdb: FakeBackend, log: Any) -> None:
+    """The line names the connection, the module, its operation and the user on whose behalf the backend acts."""
+    id_ = client.post("/modules", json=body(cmdb)).get_json()["id"]
+    client.post("/modules", json=body(cmdb))
+    client.get(f"/modules/{id_}")
+    names = ("backend", "module", "user", "operation", "code")
+    assert [tuple(line[name] for name in names) for line in log()] == [
+        ("cmdb", id_, "admin", "op-1", None),
+        ("cmdb", id_, "admin", None, "module_already_exists"),
+        ("cmdb", id_, "admin", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "facts"),
+    [
+        ({"X-Forwarded-Client-Cert": "URI=spiffe://a/b"}, {"refused": "client certificate", "hop": "127.0.0.1"}),
+        ({"Authorization": "Bearer a.b.c"}, {"refused": "format"}),
+    ],
+)
+def test_a_refused_credential(
+    build: Callable[..., Flask], caplog: pytest.LogCaptureFixture, headers: dict[str, str], facts: dict[str, str]
+) -> None:
+    """The log says why a credential was refused; the answer does not."""
+    issuer = JwtConfig(issuer="i", audience="a", jwks_url="https://h/keys", algorithms=("RS256",))
+    settings = auth(caller("portal", "*:*:*"), jwt=(issuer,))
+    authenticator = create_authenticator(settings, VirtualClock(), lambda _issuer: dict)
+    response = build({}, authenticator=authenticator).test_client().get("/backends", headers=headers)
+    detail = assert_problem(response, 401, "unauthenticated")["detail"]
+    assert not any(value in detail for value in facts.values())
+    (record,) = [record for record in caplog.records if record.getMessage() == "credential refused"]
+    assert {"request_id": "request-1", **facts}.items() <= record.__dict__["fields"].items()
 
 
 def test_access_log_injection(client: FlaskClient, log: Any) -> None:

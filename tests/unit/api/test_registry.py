@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from flask.testing import FlaskClient
 
 from gateway.api.error_handlers import HTTP_STATUS
+from gateway.api.request_parsing import _MESSAGE_KEYS
+from gateway.domain import errors
 from gateway.domain.errors import REGISTRY
 
 #: code: (status, outcome, retryable), as section 3 of the contract lists them.
@@ -89,8 +94,21 @@ def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
 @pytest.mark.parametrize("code", CONTRACT)
 def test_texts(client: FlaskClient, code: str) -> None:
     """Every code has a title of one line and a distinct, longer meaning."""
-    errors = {error["code"]: error for error in client.get("/errors").get_json()["errors"]}
-    assert errors[code]["title"].strip()
-    assert "\n" not in errors[code]["title"]
-    assert len(errors[code]["meaning"]) > len(errors[code]["title"])
-    assert [error["meaning"] for error in errors.values()].count(errors[code]["meaning"]) == 1
+    entries = {error["code"]: error for error in client.get("/errors").get_json()["errors"]}
+    assert entries[code]["title"].strip()
+    assert "\n" not in entries[code]["title"]
+    assert len(entries[code]["meaning"]) > len(entries[code]["title"])
+    assert [entry["meaning"] for entry in entries.values()].count(entries[code]["meaning"]) == 1
+
+
+def test_codes_of_field_errors(client: FlaskClient) -> None:
+    """/errors lists the codes of errors[]; the source uses no others, besides those of errors."""
+    published = {entry["code"] for entry in client.get("/errors").get_json()["field_errors"]}
+    assert published == {
+        "choice", "duplicate", "not_kept", "null", "pattern", "range", "repeated", "required", "too_long", "too_many",
+        "type", "unknown_field",
+    }  # fmt: skip
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(errors.__file__).parents[1].rglob("*.py"))
+    used = set(re.findall(r'FieldError\(\s*[^,()]+(?:\([^()]*\))?,\s*"(\w+)"', source)) | _MESSAGE_KEYS.keys()
+    assert len(used) > 10
+    assert used <= published | REGISTRY.keys()

@@ -143,4 +143,4 @@ def test_an_unmapped_code_is_logged(
     assert (record.levelname, record.getMessage()) == (level, message)
     logged = record.__dict__["fields"]
     assert logged["upstream_message"] == "x" * 500
-    assert logged.keys() == {"backend", "operation", "status", "code", "upstream_message", "upstream_request_id"}
+    assert logged.keys() == {"backend", "call", "status", "code", "upstream_message", "upstream_request_id"}

@@ -73,7 +73,9 @@ class Login:
 
     def tokens(self, *callers: CallerConfig, issuer: JwtConfig = ISSUER) -> JwtAuthenticator:
         """Return an authenticator for tokens of this issuer."""
-        return JwtAuthenticator(issuer, callers or (PORTAL,), JwksCache(issuer, self.fetch, self.clock), self.clock)
+        return JwtAuthenticator(
+            ((issuer, JwksCache(issuer, self.fetch, self.clock)),), callers or (PORTAL,), self.clock
+        )
 
 
 @pytest.fixture

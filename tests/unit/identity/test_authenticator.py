@@ -24,7 +24,7 @@ AUTH = AuthConfig(
         CallerConfig(name="mesh", allow=ALLOW, spiffe=SPIFFE),
         PORTAL,
     ),
-    jwt=ISSUER,
+    jwt=(ISSUER,),
     trusted_proxies=("127.0.0.1",),
 )
 NOTHING = Credentials(api_key="", authorization="", client_cert="", remote_addr="127.0.0.1")
@@ -32,7 +32,7 @@ NOTHING = Credentials(api_key="", authorization="", client_cert="", remote_addr=
 
 @pytest.fixture
 def authenticator(login: Login, clock: VirtualClock) -> Authenticator:
-    return create_authenticator(AUTH, clock, login.fetch)
+    return create_authenticator(AUTH, clock, lambda _issuer: login.fetch)
 
 
 def test_without_authentication(clock: VirtualClock) -> None:
@@ -76,7 +76,7 @@ def test_a_token_is_no_api_key(authenticator: Authenticator, login: Login) -> No
 
 def test_without_an_issuer_tokens_are_refused(clock: VirtualClock, login: Login) -> None:
     """No keys are fetched."""
-    authenticator = create_authenticator(replace(AUTH, jwt=None), clock, login.fetch)
+    authenticator = create_authenticator(replace(AUTH, jwt=()), clock, lambda _issuer: login.fetch)
     with pytest.raises(Unauthenticated):
         authenticator.authenticate(NOTHING._replace(authorization=f"Bearer {login.token()}"))
     assert login.fetches == 0
@@ -85,7 +85,7 @@ def test_without_an_issuer_tokens_are_refused(clock: VirtualClock, login: Login)
 def test_each_caller_has_its_own_rate_limit(clock: VirtualClock) -> None:
     """One caller has two requests a second, the other no limit; a refusal has a Retry-After."""
     slow = CallerConfig(name="slow", allow=ALLOW, key_digests=(sha256(b"s").hexdigest(),), requests_per_second=2.0)
-    auth = replace(AUTH, callers=(*AUTH.callers, slow), jwt=None)
+    auth = replace(AUTH, callers=(*AUTH.callers, slow), jwt=())
     authenticator = create_authenticator(auth, clock, limiter=create_rate_limiter("memory://", clock))
     asks, other = NOTHING._replace(api_key="s"), NOTHING._replace(api_key="k")
     for _ in range(2):

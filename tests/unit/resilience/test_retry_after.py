@@ -26,6 +26,7 @@ def response(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
         (429, 1642902, {"X-Bkapi-RateLimit-Reset": "7"}, 7.0),
         (429, 1642902, {"Retry-After": "3", "X-Bkapi-RateLimit-Reset": "7"}, 3.0),
         (429, 1642902, {"Retry-After": "Sun, 22 Nov 2026 12:00:00 GMT", "X-Bkapi-RateLimit-Reset": "7"}, 7.0),
+        (429, 1642902, {"Retry-After": "soon", "X-Bkapi-RateLimit-Reset": "7"}, 7.0),
         (200, 1642902, {"X-Bkapi-RateLimit-Reset": "0"}, 0.0),
         (429, 1642904, {}, None),
         (200, 1199997, {}, None),
@@ -56,3 +57,46 @@ def test_projectman_messages(
     """documented: projectman.md §4: the throttle's message, five minutes for a locked key, §6.20 for the service's."""
     body = {} if code is None else {"error_code": code, "error_msg": message}
     assert parse_failure(response(status, body, headers), "pm", "list").retry_after == seconds
+
+
+_NOW = 1_795_348_800.0  # Sunday, 22 November 2026, 12:00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("1.5", 1.5),
+        ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
+        ("Sunday, 22-Nov-26 12:00:30 GMT", 30.0),
+        ("Sun Nov 22 12:00:30 2026", 30.0),
+        ("Sun, 22 Nov 2026 11:59:00 GMT", 0.0),  # past
+        ("Sun, 22 Nov 1926 11:59:00 GMT", 0.0),
+        ("9" * 30, 86_400.0),  # huge
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("-5", None),
+        ("", None),
+        ("soon", None),
+        ("٣", None),
+        ("1e3", None),
+        ("Sun, 22 Nov 99999999999999999999 12:00:00 GMT", None),
+        ("9" * 60_000, None),
+        ("Sun, " * 10_000, None),
+    ],
+)
+@pytest.mark.parametrize("skew", [0.0, -7_200.0])
+def test_every_form_of_the_header(text: str, seconds: float | None, skew: float) -> None:
+    """Seconds and the three forms of a date (RFC 9110, 5.6.7); a date is on the clock of the Date header."""
+    answer = UpstreamResponse(429, {"Retry-After": text}, b"", is_write=False, received_at=_NOW)
+    assert answer.retry_after() == seconds
+    if skew:
+        answer.headers = {**answer.headers, "Date": "Sun, 22 Nov 2026 12:00:00 GMT"}
+        answer.received_at = _NOW + skew
+        assert answer.retry_after() == seconds
+
+
+def test_a_date_without_a_clock() -> None:
+    """Without any time to compare with, a date tells nothing."""
+    answer = UpstreamResponse(429, {"Retry-After": "Sun, 22 Nov 2026 12:00:30 GMT"}, b"", is_write=False)
+    assert answer.retry_after() is None

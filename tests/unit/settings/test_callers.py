@@ -30,7 +30,7 @@ algorithms = ["RS256"]
 def test_without_authentication(read: Read) -> None:
     """The defaults: no authentication, rates counted in memory, no origins."""
     settings = read(CMDB, SECRET="hush")
-    assert (settings.auth.required, settings.auth.callers, settings.auth.jwt) == (False, (), None)
+    assert (settings.auth.required, settings.auth.callers, settings.auth.jwt) == (False, (), ())
     assert (settings.cors.origins, settings.limits.storage.value) == ((), "memory://")
 
 
@@ -69,7 +69,7 @@ def test_callers(read: Read, tmp_path: Path) -> None:
 
 def test_issuer(read: Read) -> None:
     """The issuer of tokens, with the defaults of the optional settings."""
-    issuer = read(_JWT + CMDB, SECRET="hush").auth.jwt
+    (issuer,) = read(_JWT + CMDB, SECRET="hush").auth.jwt
     assert issuer is not None
     assert (issuer.issuer, issuer.audience) == ("https://login.example.com/", "module-gateway")
     assert (issuer.jwks_url, issuer.algorithms) == ("https://login.example.com/keys", ("RS256",))
@@ -245,3 +245,25 @@ def test_addresses_without_authentication(read: Read, errors: Errors, bind: str,
         assert read(CMDB, SECRET="hush", GATEWAY_BIND=bind).bind == bind
     else:
         assert len(errors(CMDB, SECRET="hush", GATEWAY_BIND=bind)) == 1
+
+
+def test_several_issuers(read: Read, errors: Errors) -> None:
+    """One issuer is a table, several are tables; issuers are different, and a caller should name one of them."""
+    second = _JWT.replace("login.example.com", "second.example.com")
+    both = (_JWT + second).replace("[auth.jwt]", "[[auth.jwt]]")
+    callers = (
+        '[[callers]]\nname = "a"\njwt_claims = { azp = "a" }\n[[callers]]\nname = "b"\njwt_claims = { iss = "i" }\n'
+    )
+    settings = read(both + CMDB + callers, SECRET="hush")
+    assert [issuer.issuer for issuer in settings.auth.jwt] == [
+        "https://login.example.com/",
+        "https://second.example.com/",
+    ]
+    assert settings.warnings == ("callers: jwt_claims of a name no iss: every issuer's tokens match",)
+    twice = (_JWT + _JWT).replace("[auth.jwt]", "[[auth.jwt]]")
+    for text, error in (
+        (twice, "auth.jwt: must have different issuers"),
+        (both.replace('audience = "module-gateway"', "", 1), "auth.jwt[1].audience: is missing"),
+        ('[auth]\njwt = "x"\n', "auth.jwt: must be a table, or tables"),
+    ):
+        assert errors(text + CMDB, SECRET="hush") == [error]

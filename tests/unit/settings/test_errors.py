@@ -41,21 +41,27 @@ credentials = "token"
         (CMDB.replace('"gateway"\napp', "1\napp"), "backends.cmdb.app_code: must be a string"),
         (CMDB.replace('"env:SECRET"', "1"), "backends.cmdb.app_secret: must be a string"),
         # out of range
-        ("[server]\ndeadline_seconds = 0" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
+        ("[server]\ndeadline_seconds = 0" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 86400"),
         (
             "[server]\ndeadline_seconds = -1.5" + CMDB,
-            "server.deadline_seconds: must be greater than 0 and at most 600",
+            "server.deadline_seconds: must be greater than 0 and at most 86400",
         ),
-        ("[server]\ndeadline_seconds = nan" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
-        ("[server]\ndeadline_seconds = inf" + CMDB, "server.deadline_seconds: must be greater than 0 and at most 600"),
-        (CMDB + "connect_seconds = 61", "backends.cmdb.connect_seconds: must be greater than 0 and at most 60"),
         (
-            CMDB + "hard_timeout_seconds = 601",
-            "backends.cmdb.hard_timeout_seconds: must be greater than 0 and at most 600",
+            "[server]\ndeadline_seconds = nan" + CMDB,
+            "server.deadline_seconds: must be greater than 0 and at most 86400",
+        ),
+        (
+            "[server]\ndeadline_seconds = inf" + CMDB,
+            "server.deadline_seconds: must be greater than 0 and at most 86400",
+        ),
+        (CMDB + "connect_seconds = 86401", "backends.cmdb.connect_seconds: must be greater than 0 and at most 86400"),
+        (
+            CMDB + "hard_timeout_seconds = 86401",
+            "backends.cmdb.hard_timeout_seconds: must be greater than 0 and at most 86400",
         ),
         (_PM + "settle_seconds = 0", "backends.pm.settle_seconds: must be greater than 0 and at most 86400"),
-        (CMDB + "idle_seconds = 0", "backends.cmdb.idle_seconds: must be greater than 0 and at most 600"),
-        (CMDB + "circuit_seconds = 0", "backends.cmdb.circuit_seconds: must be greater than 0 and at most 600"),
+        (CMDB + "idle_seconds = -1", "backends.cmdb.idle_seconds: must be at least 0 and at most 86400"),
+        (CMDB + "circuit_seconds = 0", "backends.cmdb.circuit_seconds: must be greater than 0 and at most 86400"),
         (CMDB + "concurrent_calls = 0", "backends.cmdb.concurrent_calls: must be greater than 0 and at most 100000"),
         (CMDB + "concurrent_calls = 1.5", "backends.cmdb.concurrent_calls: must be a whole number"),
         (CMDB + "queued_calls = -1", "backends.cmdb.queued_calls: must be at least 0 and at most 100000"),
@@ -175,7 +181,7 @@ def test_all_errors_are_reported_at_once(errors: Errors) -> None:
     """The lines are in the order of the file; missing settings follow."""
     text = "[server]\ndeadline_seconds = 0\nspeed = 1\n[other]\n" + CMDB + "route = 'x'\n" + _TOKEN + "[backends.X]\n"
     assert errors(text) == [
-        "server.deadline_seconds: must be greater than 0 and at most 600",
+        "server.deadline_seconds: must be greater than 0 and at most 86400",
         "server.speed: is not a setting",
         "other: is not a setting",
         "backends.cmdb.app_secret: the environment has no SECRET",

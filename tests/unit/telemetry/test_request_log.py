@@ -99,6 +99,8 @@ def test_access_log_line(view: View, clock: VirtualClock, access_log: pytest.Log
         "trace_id": PARENT[3:35],
         "caller": "anonymous",
         "backend": "cmdb",
+        "user": None,
+        "module": None,
         "operation": "0198",
         "replayed": True,
         "milliseconds": 250.0,

@@ -121,6 +121,9 @@ def test_the_state_is_that_of_the_last_exchange(
     assert states == ["unused", "reachable", "unreachable"]
     (record,) = (record for record in caplog.records if record.name == "gateway.transport")
     assert record.__dict__["fields"] == {
+        "backend": "",
+        "request_id": "test-request",
+        "operation": None,
         "method": "GET",
         "error": "ConnectionResetError",
     }

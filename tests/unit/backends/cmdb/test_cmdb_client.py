@@ -132,7 +132,7 @@ def test_a_code_in_digits_is_a_code(fail: Fail) -> None:
         ({"Retry_After": "7"}, 7.0),
         ({"X_Bkapi_RateLimit_Reset": "3"}, 3.0),
         ({"Retry_After": "7", "X_Bkapi_RateLimit_Reset": "3"}, 7.0),
-        ({"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),  # past
         ({"Retry_After": "-1"}, None),
         ({}, None),
     ],
@@ -176,4 +176,5 @@ def test_an_error_is_logged_with_its_message(fail: Fail, caplog: pytest.LogCaptu
     assert "internals" not in str(error)
     (record,) = (record for record in caplog.records if record.name == "gateway.backends")
     assert record.getMessage() == "backend returned an error"
+    assert {"backend", "request_id", "operation"} <= record.__dict__["fields"].keys()
     assert len(record.__dict__["fields"]["upstream_message"]) == 500
