@@ -15,6 +15,7 @@ from gateway.api.cors import is_preflight
 from gateway.api.error_handlers import check_accept
 from gateway.api.request_headers import request_timeout
 from gateway.domain.backend import CallContext
+from gateway.domain.errors import Outcome
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator
 from gateway.telemetry.request_log import RequestTelemetry
@@ -59,6 +60,11 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
             trace=span.trace,
         )
         ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span)
+        if (refusal := environ.get("gateway.refusal")) is not None:  # the server could not read the request
+            ctx.outcome = None if request.method else Outcome.NOT_APPLIED  # without a method it may be a write
+            raise refusal
+        if (set_deadline := getattr(environ["wsgi.input"], "set_deadline", None)) is not None:
+            set_deadline(call.deadline)  # the gateway's own server then ends a body that stalls
         check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):

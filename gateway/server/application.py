@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ _METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 #: How long requests in flight may take after the worker has started to drain, in seconds: more than a call to a backend
 #: may take (`hard_timeout_seconds`, 35 by default).
 _GRACEFUL_SECONDS: Final = 40
+_MAX_CONNECTIONS: Final = 2000
+_FILE_LIMIT: Final = 8192
 
 
 def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "bind": environment.bind,
         "workers": environment.workers,
         "worker_class": DrainingGeventWorker,
-        "worker_connections": 2000,
+        "worker_connections": _max_connections(),
         "http_parser": "fast",  # gunicorn_h1c
         "timeout": 60,
         # gunicorn's time starts at SIGTERM, when the worker deregisters; it drains after that.
@@ -53,11 +56,25 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "logger_class": hooks.SilentAccessLogger,
         "logconfig_dict": GUNICORN_LOGGING,  # gunicorn's lines are JSON without secrets, like the gateway's
         "pre_fork": hooks.pre_fork,
+        "nworkers_changed": hooks.nworkers_changed,
         "post_fork": hooks.post_fork,
         "post_worker_init": hooks.post_worker_init,
         "worker_exit": hooks.worker_exit,
         "child_exit": hooks.child_exit,
     }
+
+
+def _max_connections() -> int:
+    """Return how many connections one listening socket of a worker may have; raise the limit of open files for them.
+
+    Half of the descriptors remain for connections to backends, the journal and the other listening socket.
+    """
+    limit, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY:
+        wanted = _FILE_LIMIT if maximum == resource.RLIM_INFINITY else min(_FILE_LIMIT, maximum)
+        limit = max(limit, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, maximum))
+    return _MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, limit // 2)
 
 
 def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from gunicorn.glogging import Logger
 
+from gateway.server.environment import read_environment
+
 _log: Final = logging.getLogger("gateway.server")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: How long a stopping worker waits for creates in flight, in seconds; less than application.py's _GRACEFUL_SECONDS.
@@ -27,6 +29,18 @@ class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type h
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Write nothing."""
+
+
+def nworkers_changed(server: Any, _new: int, _old: int | None) -> None:
+    """Add GATEWAY_ADMIN_BIND to the addresses to listen on, as the last one.
+
+    gunicorn calls this hook whenever it has loaded its settings, before it opens sockets. The setting `bind` itself
+    would be lost if the command line has `--bind`.
+    """
+    admin_bind = read_environment(os.environ).admin_bind
+    addresses = [address for address in server.cfg.bind if address != admin_bind]
+    if admin_bind:
+        server.cfg.set("bind", [*addresses, admin_bind])
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
