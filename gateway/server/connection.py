@@ -20,7 +20,6 @@ _SEND_SECONDS: Final = 30.0
 #: How long the rest of a request is received after its response, in seconds.
 _LINGER_SECONDS: Final = 1.0
 _MAX_DISCARDED_BYTES: Final = 1024 * 1024
-_MIN_TIMEOUT: Final = 0.001  # seconds; gevent takes 0 for non-blocking
 
 
 class Connections:
@@ -97,7 +96,9 @@ class Connection:
         if deadline is None:
             waiting, timeout = connections.idle, connections.idle_seconds
         else:
-            waiting, timeout = connections.reading, max(deadline - monotonic(), _MIN_TIMEOUT)
+            waiting, timeout = connections.reading, deadline - monotonic()
+            if timeout <= 0:  # the wait below does not begin if bytes have arrived
+                raise _request_timeout()
         self._client.settimeout(timeout)
         waiting[self] = None
         try:
@@ -136,7 +137,7 @@ class Connection:
             duplicate.shutdown(how)
 
     def close(self) -> None:
-        """Close the socket; receive the rest of a refused request, or a reset could overtake its response (RFC 9112)."""
+        """Close the socket; receive the rest of a refused request first, or a reset could overtake its response."""
         with suppress(Exception):  # it is closed in any case
             if self.lingering:
                 self.shut_down(socket.SHUT_WR)
@@ -164,17 +165,21 @@ class RequestBody:
         """Return up to `size` bytes, b"" at the end; raises InvalidJson, RequestTimeout or Overloaded."""
         try:
             data: bytes = self._body.read(size)
-            self._received += len(data)
-            if data or self._received >= self._length():
-                return data
-            raise NoMoreData
         except BaseException as error:
-            self.failed = True
-            self._request.force_close()
+            self._fail()
             if isinstance(error, NoMoreData | ParseException):
                 key = "body_incomplete" if isinstance(error, NoMoreData) else "body_malformed"
                 raise _invalid_body(key) from None
             raise
+        self._received += len(data)
+        if not data and self._received < self._length():
+            self._fail()
+            raise _invalid_body("body_incomplete")
+        return data
+
+    def _fail(self) -> None:
+        self.failed = True
+        self._request.force_close()
 
     def _length(self) -> int:
         return next((int(value) for name, value in self._request.headers if name == "CONTENT-LENGTH"), 0)

@@ -94,15 +94,13 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
             super().handle_error(req, client, addr, exc)
             return
         remote = addr[0] if isinstance(addr, tuple) else ""
-        if isinstance(exc, http_errors.ParseException):
-            _log.warning("malformed request", extra={"fields": {"error": type(exc).__name__, "remote": remote}})
         req = req or getattr(exc, "req", None)
         method, version = getattr(req, "method", None) or "", getattr(req, "version", None) or (1, 1)
         environ = {"REMOTE_ADDR": remote, "REQUEST_METHOD": method, "PATH_INFO": getattr(req, "path", None) or "/"}
         for name, value in getattr(req, "headers", ()):
             if name in _KEPT_HEADERS:
                 environ[f"HTTP_{name.replace('-', '_')}"] = value
-        environ["gateway.refusal"] = self.refusal(exc)
+        environ["gateway.refusal"] = self.refusal(exc, remote)
         setup_testing_defaults(environ)
         # gunicorn's response asks the request for no more than this.
         answered = SimpleNamespace(method=method, version=version, should_close=lambda: True)
@@ -113,7 +111,7 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
             response.close()
         client.lingering = True
 
-    def refusal(self, exc: BaseException) -> Exception:
+    def refusal(self, exc: BaseException, remote: str) -> Exception:
         """Return the error of the response for an error of gunicorn's, or of the application."""
         from gateway.domain.errors import GatewayError, Internal, MalformedRequest, NotFound  # noqa: PLC0415
         from gateway.domain.messages import message  # noqa: PLC0415
@@ -125,6 +123,7 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
         if isinstance(exc, _APPLICATION_ERRORS) or not isinstance(exc, http_errors.ParseException):
             _log.error("request failed", exc_info=exc)
             return Internal()
+        _log.warning("malformed request", extra={"fields": {"error": type(exc).__name__, "remote": remote}})
         key = next((key for error, key in _REFUSALS.items() if isinstance(exc, error)), "request_line_malformed")
         return MalformedRequest(
             message(

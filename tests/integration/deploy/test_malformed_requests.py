@@ -1,4 +1,4 @@
-"""What the HTTP server refuses, or a caller does not complete, is answered with a problem document by a real process."""
+"""A real process answers what its HTTP server refuses, or a caller does not complete, with a problem document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -56,7 +55,7 @@ REFUSED: Final = {
     "nonsense": ("\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "malformed_request"),
     # a stalled request
     "body stalls": (f"{_HEAD}X-Request-Timeout-Ms: 300\r\nContent-Length: 9\r\n\r\n{{", 408, "request_timeout"),
-    "chunks stall": (f"{_HEAD}X-Request-Timeout-Ms: 300\r\nTransfer-Encoding: chunked\r\n\r\n5", 408, "request_timeout"),
+    "chunks stall": (f"{_CHUNKED}5".replace("Host", "X-Request-Timeout-Ms: 300\r\nHost"), 408, "request_timeout"),
     "head stalls": ("POST /modules HTTP/1.1\r\nHost:", 408, "request_timeout"),
 }  # fmt: skip
 #: Headers that make no difference.
@@ -68,7 +67,7 @@ HARMLESS: Final = {
     "port": f"Host: a:{'1' * 5000}",
     "empty host": "Host:",
     "no host": "X-A: b",
-    "contradicting schemes": "Host: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\nX-Forwarded-Protocol: http",
+    "contradicting schemes": "Host: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off",
     "100-continue": "Host: a\r\nExpect: 100-Continue",
     "folded header": "Host: a\r\nX-A: a\r\n b",
     "underscore": "Host: a\r\nX_Api_Key: b",
@@ -112,9 +111,7 @@ def parse(response: bytes) -> tuple[int, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize(("raw", "status", "code"), REFUSED.values(), ids=REFUSED)
-def test_a_refused_request(
-    socket_enabled: None, address: tuple[str, int], raw: str, status: int, code: str
-) -> None:
+def test_a_refused_request(socket_enabled: None, address: tuple[str, int], raw: str, status: int, code: str) -> None:
     """The only response is a problem document with a request id, and says that nothing was applied."""
     response = exchange(address, raw, half_close=code in {"invalid_json", "payload_too_large"})
     actual, headers, document = parse(response)
