@@ -89,7 +89,12 @@ def create_app(settings: Settings) -> WsgiApp:
     runtime = SystemRuntime()
     limiter = create_rate_limiter(settings.limits.storage.value, runtime)
     journal = create_journal(settings.journal_url.value)
-    metrics = Metrics(journal.counts, journal.next_due, backends=[backend.name for backend in settings.backends])
+    metrics = Metrics(
+        journal.counts,
+        journal.next_due,
+        backends=[backend.name for backend in settings.backends],
+        sleep=runtime.sleep,
+    )
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
     known_modules = KnownModules(journal, runtime)
     backends = _create_backends(settings, runtime, services, known_modules)
@@ -126,6 +131,7 @@ def create_app(settings: Settings) -> WsgiApp:
             cors=settings.cors,
         )
     )
+    app.extensions["share_metrics"] = metrics.share  # the server calls it with the memory that its workers share
     # The server checks its listening sockets and the number of its workers, and logs what it has started with.
     app.extensions["loopback_only"] = not settings.auth.required
     app.extensions["check_workers"] = lambda number: check_url(settings.journal_url.value, processes=number)

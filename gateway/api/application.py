@@ -14,7 +14,7 @@ from gateway.api.json_body import MAX_BODY_BYTES
 from gateway.api.routes import register_blueprints
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: A host name or address, with a port, of a length that name resolution allows.
 _HOST: Final = re.compile(
@@ -22,14 +22,20 @@ _HOST: Final = re.compile(
 )
 
 
-class Application(Flask):
-    """Flask, with any Host: nothing depends on it, and Werkzeug refuses some values before a request has an id."""
+class AnyHost:
+    """WSGI middleware: replaces a Host that no client of this server sends on purpose.
 
-    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Replace a Host header that no client sends to this server on purpose."""
+    Nothing depends on the host, and Werkzeug refuses some values before a request has an id.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the application."""
         if _HOST.fullmatch(environ.get("HTTP_HOST", "")) is None:
             environ.update(HTTP_HOST="localhost", SERVER_NAME="localhost", SERVER_PORT="80")
-        return super().wsgi_app(environ, start_response)
+        return self._application(environ, start_response)
 
 
 #: The type for the layers above, which do not import Flask.
@@ -38,7 +44,8 @@ WsgiApp = Flask
 
 def create_api(dependencies: AppDependencies) -> Flask:
     """Create the application; nothing is sent to a backend."""
-    app = Application("gateway", static_folder=None, template_folder=None)
+    app = Flask("gateway", static_folder=None, template_folder=None)
+    app.wsgi_app = AnyHost(app.wsgi_app)  # type: ignore[method-assign] # Flask's documented way to add middleware
     app.extensions[EXTENSION_KEY] = dependencies
     app.extensions["deadline_seconds"] = dependencies.deadline_seconds  # the server's, for requests that stall
     app.extensions["provisioner"] = dependencies.provisioner  # the server sets `draining` on it

@@ -6,7 +6,6 @@ import math
 import os
 import resource
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +19,6 @@ from gateway.telemetry.logging_config import GUNICORN_LOGGING
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 #: How long requests in flight may take after the worker has started to drain, in seconds: more than a call to a backend
 #: may take (`hard_timeout_seconds`, 35 by default).
 _GRACEFUL_SECONDS: Final = 40
@@ -84,8 +82,6 @@ def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     except InvalidEnvironment as error:
         sys.stderr.writelines(f"configuration: {line}\n" for line in error.errors)
         sys.exit(3)
-    if _METRICS_DIR_VARIABLE not in os.environ:  # must be set before prometheus_client is imported
-        os.environ[_METRICS_DIR_VARIABLE] = tempfile.mkdtemp(prefix="module-gateway-metrics-")
     return gunicorn_settings(environment)
 
 

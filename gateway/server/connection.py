@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from gevent import monkey
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.errors import NoMoreData
 
 #: Python's own socket class, which gevent's patch replaces.
 _original_socket: Final[type[socket.socket]] = monkey.get_original("socket", "socket")
@@ -97,8 +97,8 @@ class Connection:
             waiting, timeout = connections.idle, connections.idle_seconds
         else:
             waiting, timeout = connections.reading, deadline - monotonic()
-            if timeout <= 0:  # the wait below does not begin if bytes have arrived
-                raise _request_timeout()
+            if timeout <= 0:  # gevent does not wait if bytes have arrived
+                raise _refusals().request_timeout()
         self._client.settimeout(timeout)
         waiting[self] = None
         try:
@@ -106,13 +106,13 @@ class Connection:
         except TimeoutError:
             if deadline is None:
                 return b""
-            raise _request_timeout() from None
+            raise _refusals().request_timeout() from None
         finally:
             waiting.pop(self, None)
         if deadline is None:
             self.deadline = monotonic() + connections.request_seconds
         elif not data and self.evicted:
-            raise _too_many_connections()
+            raise _refusals().too_many_connections()
         return data
 
     def sendall(self, data: bytes) -> None:
@@ -166,20 +166,18 @@ class RequestBody:
         try:
             data: bytes = self._body.read(size)
         except BaseException as error:
-            self._fail()
-            if isinstance(error, NoMoreData | ParseException):
-                key = "body_incomplete" if isinstance(error, NoMoreData) else "body_malformed"
-                raise _invalid_body(key) from None
-            raise
+            raise self._fail(error) from None
         self._received += len(data)
         if not data and self._received < self._length():
-            self._fail()
-            raise _invalid_body("body_incomplete")
+            raise self._fail(NoMoreData())
         return data
 
-    def _fail(self) -> None:
+    def _fail(self, error: BaseException) -> BaseException:
+        """Let the response close the connection; return the error for the application."""
         self.failed = True
         self._request.force_close()
+        answer: BaseException = _refusals().body_error(error)
+        return answer
 
     def _length(self) -> int:
         return next((int(value) for name, value in self._request.headers if name == "CONTENT-LENGTH"), 0)
@@ -205,24 +203,8 @@ def discard(read: Any) -> bool:
     return False
 
 
-# gunicorn's master must not load the application's code, so these errors are imported when they occur.
+def _refusals() -> Any:
+    """Return the module of the errors, which gunicorn's master must not load."""
+    from gateway.server import refusals  # noqa: PLC0415
 
-
-def _request_timeout() -> Exception:
-    from gateway.domain.errors import RequestTimeout  # noqa: PLC0415
-
-    return RequestTimeout()
-
-
-def _too_many_connections() -> Exception:
-    from gateway.domain.errors import Overloaded  # noqa: PLC0415
-    from gateway.domain.messages import message  # noqa: PLC0415
-
-    return Overloaded(message("too_many_connections"))
-
-
-def _invalid_body(key: str) -> Exception:
-    from gateway.domain.errors import InvalidJson  # noqa: PLC0415
-    from gateway.domain.messages import message  # noqa: PLC0415
-
-    return InvalidJson(message(key))
+    return refusals

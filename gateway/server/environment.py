@@ -61,7 +61,7 @@ def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
             continue
         address = _ADDRESS.fullmatch(value)
         port = 0 if address is None else int(address[1] or 0)  # only HOST:PORT has a port
-        if address is None or port > _MAX_PORT:
+        if address is None or port > _MAX_PORT or (name == "GATEWAY_ADMIN_BIND" and value.startswith("fd:")):
             errors.append(f"{name}: must be HOST:PORT or unix:PATH")
     if admin_bind == bind:
         errors.append("GATEWAY_ADMIN_BIND: must be another address than GATEWAY_BIND")

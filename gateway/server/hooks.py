@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from gunicorn.glogging import Logger
 
 from gateway.server.environment import read_environment
+from gateway.telemetry.shared_metrics import SharedMetrics
 
 _log: Final = logging.getLogger("gateway.server")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: How long a stopping worker waits for creates in flight, in seconds; less than application.py's _GRACEFUL_SECONDS.
 _DRAIN_TIMEOUT: Final = 36.0
 _POLL_INTERVAL: Final = 0.05  # seconds
+
+
+class _MetricsSlots:
+    """The places of the workers in the memory that they share; the master hands them out."""
+
+    def __init__(self) -> None:
+        self.memory = SharedMetrics()
+        self._taken: set[int] = set()
+
+    def take(self) -> int:
+        """Return the lowest free place."""
+        slot = next(number for number in itertools.count() if number not in self._taken)
+        self._taken.add(slot)
+        return slot
+
+    def release(self, slot: int) -> None:
+        """Make a place free, whose worker has ended."""
+        self._taken.discard(slot)
+        with suppress(OSError):
+            self.memory.mark_ended(slot)
+
+
+_metrics_slots: Final = _MetricsSlots()
 
 
 class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type hints
@@ -43,9 +69,13 @@ def nworkers_changed(server: Any, _new: int, _old: int | None) -> None:
         server.cfg.set("bind", [*addresses, admin_bind])
 
 
-def pre_fork(_server: Any, _worker: Any) -> None:
-    """Block stop signals until the child has its own handlers: the master's handlers would not end the child."""
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Block stop signals until the child has its own handlers: the master's handlers would not end the child.
+
+    The worker also gets its place in the memory in which all workers share their metrics.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    worker.metrics_slot = _metrics_slots.take()
 
 
 def _unblock_stop_signals() -> None:
@@ -84,6 +114,8 @@ def post_worker_init(worker: Any) -> None:
     # default threshold of 700, collections take a percent of its time.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+    if share_metrics := extensions.get("share_metrics"):
+        share_metrics(_metrics_slots.memory, worker.metrics_slot)
     if worker.age == 1:  # the first worker of this master
         fields = {
             **extensions.get("start_fields", {}),
@@ -131,7 +163,5 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Remove a dead worker's gauges from the shared metrics; its counters stay, because counters must not decrease."""
-    from prometheus_client import multiprocess  # noqa: PLC0415 - it reads PROMETHEUS_MULTIPROC_DIR when it is imported
-
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the library has no hint for it
+    """Free a dead worker's place for the next worker; its gauges end, and its counters stay."""
+    _metrics_slots.release(worker.metrics_slot)

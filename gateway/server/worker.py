@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from types import FrameType, SimpleNamespace
@@ -11,30 +10,15 @@ from wsgiref.util import setup_testing_defaults
 
 import gevent
 from gevent import config
-from gunicorn.http import errors as http_errors
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.server.connection import Connections, RequestBody
 from gateway.server.environment import read_environment
 
-_log: Final = logging.getLogger("gateway.server")
 #: What the listening socket of GATEWAY_ADMIN_BIND serves.
 _ADMIN_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _DEFAULT_REQUEST_SECONDS: Final = 10.0
-#: The texts of what gunicorn's parser refuses, by its error; any other one is about the request line.
-_REFUSALS: Final = {
-    http_errors.ExpectationFailed: "expectation_unsupported",
-    http_errors.InvalidHeader: "header_malformed",
-    http_errors.InvalidHeaderName: "header_malformed",
-    http_errors.LimitRequestHeaders: "headers_too_large",
-    http_errors.LimitRequestLine: "request_line_too_long",
-    http_errors.ObsoleteFolding: "header_malformed",
-    http_errors.UnsupportedTransferCoding: "transfer_coding_unsupported",
-}
-
-#: A header of the response is invalid: a bug of the application.
-_APPLICATION_ERRORS: Final = (http_errors.InvalidResponseHeader, http_errors.InvalidResponseHeaderName)
 #: Headers of a malformed request that shape the response.
 _KEPT_HEADERS: Final = frozenset({"X-REQUEST-ID", "ACCEPT-LANGUAGE"})
 #: Only the gateway's own application has this extension.
@@ -88,8 +72,10 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that gunicorn refuses, or cannot complete, with a problem document, and close.
 
-        Neither the answer nor the log contains the error's message, which may quote credentials from the request.
+        The application itself renders it, so that it has a request id, a line in the access log and is counted.
         """
+        from gateway.server.refusals import refusal  # noqa: PLC0415 - the master loads no code of the application
+
         if _APPLICATION_KEY not in _extensions(self.wsgi):
             super().handle_error(req, client, addr, exc)
             return
@@ -100,7 +86,7 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
         for name, value in getattr(req, "headers", ()):
             if name in _KEPT_HEADERS:
                 environ[f"HTTP_{name.replace('-', '_')}"] = value
-        environ["gateway.refusal"] = self.refusal(exc, remote)
+        environ["gateway.refusal"] = refusal(exc, self.cfg, remote)
         setup_testing_defaults(environ)
         # gunicorn's response asks the request for no more than this.
         answered = SimpleNamespace(method=method, version=version, should_close=lambda: True)
@@ -110,29 +96,6 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
                 response.write(item)
             response.close()
         client.lingering = True
-
-    def refusal(self, exc: BaseException, remote: str) -> Exception:
-        """Return the error of the response for an error of gunicorn's, or of the application."""
-        from gateway.domain.errors import GatewayError, Internal, MalformedRequest, NotFound  # noqa: PLC0415
-        from gateway.domain.messages import message  # noqa: PLC0415
-
-        if isinstance(exc, GatewayError):
-            return exc
-        if isinstance(exc, http_errors.ConfigurationProblem):  # the path is outside SCRIPT_NAME
-            return NotFound()
-        if isinstance(exc, _APPLICATION_ERRORS) or not isinstance(exc, http_errors.ParseException):
-            _log.error("request failed", exc_info=exc)
-            return Internal()
-        _log.warning("malformed request", extra={"fields": {"error": type(exc).__name__, "remote": remote}})
-        key = next((key for error, key in _REFUSALS.items() if isinstance(exc, error)), "request_line_malformed")
-        return MalformedRequest(
-            message(
-                key,
-                line_bytes=self.cfg.limit_request_line,
-                fields=self.cfg.limit_request_fields,
-                field_bytes=self.cfg.limit_request_field_size,
-            )
-        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM: withdraw readiness and drain after GATEWAY_LEAVE_SECONDS; a second SIGTERM drains at once."""

@@ -58,9 +58,9 @@ def stalled(port: int, raw: bytes, count: int) -> Iterator[list[socket.socket]]:
 
 @pytest.mark.parametrize("raw", STALLED.values(), ids=STALLED)
 def test_others_are_answered(socket_enabled: None, address: tuple[str, int, int], raw: bytes) -> None:
-    """With 2,500 stalled connections, more than a worker may have, callers, probes and metrics get their responses."""
+    """With 2,100 stalled connections, more than a worker may have, callers, probes and metrics get their responses."""
     host, port, admin_port = address
-    with stalled(port, raw, 2500):
+    with stalled(port, raw, 2100):
         for _ in range(3):
             assert get(host, port, "/backends")[0] == 200
             for path in ("/livez", "/readyz", "/metrics"):
@@ -69,7 +69,7 @@ def test_others_are_answered(socket_enabled: None, address: tuple[str, int, int]
 
 def test_a_connection_that_makes_room_is_answered(socket_enabled: None, address: tuple[str, int, int]) -> None:
     """The longest stalled request gets 503 `overloaded`, which says that nothing was applied."""
-    with stalled(address[1], _BODY, 2500) as connections:
+    with stalled(address[1], _BODY, 2100) as connections:
         connections[0].settimeout(30)
         response = connections[0].recv(65536)
     assert response.startswith(b"HTTP/1.1 503 ")

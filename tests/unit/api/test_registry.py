@@ -80,7 +80,9 @@ def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
         assert outcome == "not_applied"
     if outcome == "unknown":
         assert status in {500, 504}
-    assert not retryable or status in {429, 503, 504} or code in {"create_in_progress", "module_busy", "request_timeout"}
+    assert (
+        not retryable or status in {429, 503, 504} or code in {"create_in_progress", "module_busy", "request_timeout"}
+    )
 
 
 @pytest.mark.parametrize("code", CONTRACT)

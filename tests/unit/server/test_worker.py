@@ -28,8 +28,7 @@ SECRET = "key-4711"
 
 
 @pytest.fixture
-def application(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> BaseApplication:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+def application(monkeypatch: pytest.MonkeyPatch) -> BaseApplication:
     monkeypatch.setenv("GATEWAY_BIND", "127.0.0.1:0")
     return GatewayApplication(lambda: lambda _environ, _start: [])
 
