@@ -53,6 +53,8 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "loglevel": "warning",
         "logger_class": hooks.SilentAccessLogger,
         "logconfig_dict": GUNICORN_LOGGING,  # gunicorn's lines are JSON without secrets, like the gateway's
+        "on_starting": hooks.on_starting,
+        "when_ready": hooks.when_ready,
         "pre_fork": hooks.pre_fork,
         "nworkers_changed": hooks.nworkers_changed,
         "post_fork": hooks.post_fork,

@@ -26,7 +26,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.domain.errors import REGISTRY, JournalUnavailable, Outcome
-from gateway.telemetry.shared_metrics import SharedMetrics, Snapshot
+from gateway.telemetry.shared_memory import SharedMemory, Snapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
@@ -101,7 +101,7 @@ class Metrics:
         self._circuit_gauge = self._create_gauge("gateway_circuit_open", "1 if the circuit breaker is open.", "backend")
         self._in_flight_gauge = self._create_gauge("gateway_requests_in_flight", "Requests in progress.")
         self._sleep = sleep
-        self._shared: SharedMetrics | None = None
+        self._shared: SharedMemory | None = None
         self._slot = 0
         self._inherited: Families = {}  # the counters of earlier workers in the own slot
         self._snapshots: dict[int, Snapshot] = {}  # of the other workers, as last read
@@ -150,7 +150,7 @@ class Metrics:
                 code = "other"
         self._unmapped_code_counter.labels(self._backend_label(backend), code).inc()
 
-    def share(self, shared: SharedMetrics, slot: int) -> None:
+    def share(self, shared: SharedMemory, slot: int) -> None:
         """Publish these metrics in a slot from now on; its earlier worker's counters are continued."""
         self._shared, self._slot = shared, slot
         try:

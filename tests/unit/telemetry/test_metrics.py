@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.telemetry.metrics import HISTOGRAM_BUCKETS, Metrics
-from gateway.telemetry.shared_metrics import SharedMetrics
+from gateway.telemetry.shared_memory import SharedMemory
 
 LABEL_ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
 FIELDS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
@@ -142,14 +142,14 @@ def test_in_flight(metrics: Metrics) -> None:
 
 
 @pytest.fixture
-def shared() -> Iterator[SharedMetrics]:
+def shared() -> Iterator[SharedMemory]:
     """The memory that the workers of a server share."""
-    memory = SharedMetrics()
+    memory = SharedMemory()
     yield memory
     memory.close()
 
 
-def _worker(shared: SharedMetrics, slot: int, **options: Any) -> Metrics:
+def _worker(shared: SharedMemory, slot: int, **options: Any) -> Metrics:
     """Return the metrics of a worker that has counted one request and one lookup, and serves three requests."""
     metrics = Metrics(dict, backends=["cmdb"], **options)
     metrics.share(shared, slot)
@@ -167,7 +167,7 @@ def _totals(metrics: Metrics) -> tuple[float, float, float, float]:
     return lookups, buckets["/modules", "POST", "0.025"], in_flight[()], circuit["cmdb",]
 
 
-def test_one_scrape_covers_all_workers(shared: SharedMetrics) -> None:
+def test_one_scrape_covers_all_workers(shared: SharedMemory) -> None:
     """A scrape has the current counters of all workers; the other ones are asked for them."""
     second = _worker(shared, 1)
     first = _worker(shared, 0, sleep=lambda _seconds: second._publish_if_due())
@@ -177,7 +177,7 @@ def test_one_scrape_covers_all_workers(shared: SharedMetrics) -> None:
     assert _totals(first) == (3.0, 2.0, 6.0, 1.0)
 
 
-def test_a_worker_that_does_not_answer(shared: SharedMetrics) -> None:
+def test_a_worker_that_does_not_answer(shared: SharedMemory) -> None:
     """Its last metrics are used, after a short wait."""
     first, second = _worker(shared, 0), _worker(shared, 1)
     second.render()
@@ -185,7 +185,7 @@ def test_a_worker_that_does_not_answer(shared: SharedMetrics) -> None:
     assert _totals(first) == (2.0, 2.0, 6.0, 0.0)
 
 
-def test_the_counters_of_a_dead_worker_stay(shared: SharedMetrics) -> None:
+def test_the_counters_of_a_dead_worker_stay(shared: SharedMemory) -> None:
     """Its gauges end with it; the next worker in its slot continues its counters, so that no total decreases."""
     first, second = _worker(shared, 0), _worker(shared, 1)
     second.record_circuit_state("cmdb", is_open=True)
@@ -198,7 +198,7 @@ def test_the_counters_of_a_dead_worker_stay(shared: SharedMetrics) -> None:
         assert _totals(metrics) == (3.0, 3.0, 6.0, 0.0)
 
 
-def test_publication(shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_publication(shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A worker looks often for requests to publish; an error is logged, and does not end that."""
     delays: list[float] = []
 
@@ -219,7 +219,7 @@ def test_publication(shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch, cap
 
 @pytest.mark.parametrize("failing", ["publish", "read", "slots", "request_publication"])
 def test_memory_that_fails(
-    shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failing: str
+    shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failing: str
 ) -> None:
     """If metrics cannot be written or read, a scrape has the worker's own; the log says so once."""
     first, _second = _worker(shared, 0), _worker(shared, 1)
@@ -236,12 +236,23 @@ def test_memory_that_fails(
     assert len(messages) <= 3  # one of each worker
 
 
-def test_a_slot_that_is_too_large_or_being_written(shared: SharedMetrics) -> None:
+def test_without_anonymous_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary file without a name is used where the system has no memfd_create."""
+    monkeypatch.delattr(os, "memfd_create")
+    memory = SharedMemory()
+    memory.publish(0, b"[]")
+    snapshot = SharedMemory(memory.descriptor).read(0)
+    assert snapshot is not None
+    assert snapshot.content == b"[]"
+    memory.close()
+
+
+def test_a_slot_that_is_too_large_or_being_written(shared: SharedMemory) -> None:
     """Neither is read as metrics."""
     with pytest.raises(OSError, match="too large"):
         shared.publish(0, b"a" * 16 * 1024 * 1024)
     shared.publish(0, b"[]")
-    os.pwrite(shared._descriptor, b"{}", 8 + 21)
+    os.pwrite(shared.descriptor, b"{}", 8 + 21)
     assert shared.read(0) is None
     assert shared.read(7) is None
 

@@ -1,0 +1,109 @@
+"""SIGHUP with a mistake in the configuration: real processes serve on, and say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.deploy.server_process import (
+    CONFIGURED,
+    SERVE,
+    environment,
+    free_port,
+    get,
+    running,
+    wait_for,
+    worker_pids,
+)  # fmt: skip
+
+pytestmark = pytest.mark.loopback
+
+
+class Server:
+    """A running gateway whose secret is in a file."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path, port: int) -> None:
+        self.process, self.folder, self.port = process, folder, port
+        self.config = folder / "gateway.toml"
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the log's records."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def errors(self) -> list[str]:
+        """Return the mistakes that the log names."""
+        return [record["error"] for record in self.log() if record["message"] == "configuration error"]
+
+    def connections(self) -> list[str]:
+        """Return the names of the connections that are served."""
+        status, document = get("127.0.0.1", self.port, "/backends")
+        assert status == 200, document
+        return [backend["name"] for backend in document["backends"]]
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the configuration file."""
+        self.config.write_text(self.config.read_text().replace(old, new))
+
+
+@pytest.fixture(params=["gunicorn", "serve"])
+def server(request: pytest.FixtureRequest, tmp_path: Path, socket_enabled: None) -> Iterator[Server]:
+    port = free_port()
+    environ = environment(tmp_path, GATEWAY_BIND=f"127.0.0.1:{port}", GATEWAY_WORKERS="2")
+    (tmp_path / "secret").write_text("s")
+    server = Server(None, tmp_path, port)  # type: ignore[arg-type] # set below
+    server.replace("env:APP_SECRET", f"file:{tmp_path}/secret")
+    arguments = CONFIGURED if request.param == "gunicorn" else SERVE
+    with (tmp_path / "log").open("w") as log, running(arguments, environ, "127.0.0.1", port, log) as server.process:
+        wait_for(lambda: len(worker_pids(server.process)) == 2)
+        yield server
+
+
+#: What happens to the files, and a part of the line in the log.
+MISTAKES: Final[dict[str, tuple[Callable[[Server], object], str]]] = {
+    "unknown setting": (lambda server: server.replace("username", "user_name"), "user_name: is not a setting"),
+    "half-written": (lambda server: server.config.write_text('[journal]\nurl = "sqli'), "gateway.toml"),
+    "not UTF-8": (lambda server: server.config.write_bytes(b"\xff"), "gateway.toml"),
+    "empty": (lambda server: server.config.write_text(""), "backends"),
+    "deleted": (lambda server: server.config.unlink(), "gateway.toml"),
+    "a folder": (lambda server: (server.config.unlink(), server.config.mkdir()), "gateway.toml"),
+    "secret deleted": (lambda server: (server.folder / "secret").unlink(), "app_secret"),
+    "journal of one worker": (lambda server: server.replace(f"{server.folder}/journal.db", ":memory:"), "journal.url"),
+}
+
+
+def test_mistakes(server: Server) -> None:
+    """With each mistake the workers stay, also one that starts later; the mended file is reloaded."""
+    good, secret = server.config.read_text(), server.folder / "secret"
+    for name, (spoil, expected) in MISTAKES.items():
+        workers, count = worker_pids(server.process), len(server.log())
+        spoil(server)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda before=count: server.log()[before:][-1:] and "not reloaded" in server.log()[-1]["message"])
+        assert any(expected in error for error in server.errors()[-2:]), (name, server.errors())
+        assert worker_pids(server.process) == workers, name
+        assert server.connections() == ["cmdb"], name
+        if server.config.is_dir():
+            server.config.rmdir()
+        if name in {"deleted", "secret deleted"}:
+            os.kill(max(workers), signal.SIGKILL)
+            server.process.send_signal(signal.SIGTTIN)
+            wait_for(lambda before=workers: len(worker_pids(server.process) - {max(before)}) == len(before) + 1)
+            for _ in range(5):
+                assert server.connections() == ["cmdb"], name
+        server.config.write_text(good)
+        secret.write_text("s")
+    workers = worker_pids(server.process)
+    server.replace("backends.cmdb", "backends.renamed")
+    assert server.connections() == ["cmdb"]
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: worker_pids(server.process) and not worker_pids(server.process) & workers)
+    wait_for(lambda: server.connections() == ["renamed"])
+    assert server.process.poll() is None
