@@ -158,8 +158,7 @@ def post_worker_init(worker: Any) -> None:
     a failed start.
     """
     extensions = worker.wsgi.extensions
-    addresses = [listener.getsockname() for listener in worker.sockets]
-    if error := start_error(extensions, worker.cfg.workers, addresses):
+    if error := "check_workers" in extensions and start_error(extensions, worker.cfg.workers, _addresses(worker)):
         if worker.age > 1:
             sys.exit(0)
         # sys.stderr writes JSON by now; errors of the configuration are plain lines.
@@ -177,12 +176,16 @@ def post_worker_init(worker: Any) -> None:
     if worker.age == 1:  # the first worker of this master
         fields = {
             **extensions.get("start_fields", {}),
-            "addresses": [format_address(address) for address in addresses],
+            "addresses": [format_address(address) for address in _addresses(worker)],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
         for warning in extensions.get("start_warnings", ()):
             _log.warning("configuration warning", extra={"fields": {"warning": warning}})
+
+
+def _addresses(worker: Any) -> list[Any]:
+    return [listener.getsockname() for listener in worker.sockets]
 
 
 def _store_settings(store_settings: Callable[[SharedMemory], None]) -> None:
@@ -198,15 +201,14 @@ def _store_settings(store_settings: Callable[[SharedMemory], None]) -> None:
 def start_error(extensions: Mapping[str, Any], workers: int, addresses: Iterable[Any]) -> str | None:
     """Return why a server with these workers and addresses to listen on must not start, or None.
 
-    `extensions` are those of the application; another application that runs with this file has none of them.
+    `extensions` are those of the application.
     """
     from gateway.domain.callers import is_local_address  # noqa: PLC0415 - the master loads no code of the application
 
-    check_workers = extensions.get("check_workers")
-    if error := check_workers and check_workers(workers):
+    if error := extensions["check_workers"](workers):
         return f"journal.url: {error}"
     exposed = [format_address(address) for address in addresses if not is_local_address(address)]
-    if not exposed or not extensions.get("loopback_only"):
+    if not exposed or not extensions["loopback_only"]:
         return None
     text = "is none, which is allowed on loopback addresses only, and the server listens on"
     return f"auth.mode: {text} {', '.join(exposed)}"

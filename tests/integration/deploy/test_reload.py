@@ -1,4 +1,4 @@
-"""SIGHUP with a mistake in the configuration: real processes serve on, and say what is wrong."""
+"""SIGHUP with an invalid configuration: real processes serve on, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Server:
         return [record["message"] for record in self.log()[start:]]
 
     def errors(self) -> list[str]:
-        """Return the mistakes that the log names."""
+        """Return the configuration errors in the log."""
         return [record["error"] for record in self.log() if record["message"] == "configuration error"]
 
     def connections(self) -> list[str]:
@@ -85,7 +85,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, socket_enabled: None)
 
 
 #: What happens to the files, and a part of the line in the log.
-MISTAKES: Final[dict[str, tuple[Callable[[Server], object], str]]] = {
+INVALID: Final[dict[str, tuple[Callable[[Server], object], str]]] = {
     "unknown setting": (lambda server: server.replace("username", "user_name"), "user_name: is not a setting"),
     "half-written": (lambda server: server.config.write_text('[journal]\nurl = "sqli'), "gateway.toml"),
     "not UTF-8": (lambda server: server.config.write_bytes(b"\xff"), "gateway.toml"),
@@ -102,11 +102,11 @@ FEW: Final = ("unknown setting", "secret deleted")
 
 
 @pytest.mark.timeout(400)
-def test_mistakes(server: Server, request: pytest.FixtureRequest) -> None:
-    """With each mistake the workers stay, also one that starts later; the mended file is reloaded."""
+def test_an_invalid_configuration(server: Server, request: pytest.FixtureRequest) -> None:
+    """With each error the workers stay, also one that starts later; the corrected file is reloaded."""
     good, secret = server.config.read_text(), server.folder / "secret"
-    names = FEW if "serve" in request.node.name else MISTAKES
-    for name, (spoil, expected) in ((name, MISTAKES[name]) for name in names):
+    names = FEW if "serve" in request.node.name else INVALID
+    for name, (spoil, expected) in ((name, INVALID[name]) for name in names):
         workers, count = worker_pids(server.process), len(server.log())
         spoil(server)
         server.process.send_signal(signal.SIGHUP)

@@ -168,7 +168,7 @@ def _totals(metrics: Metrics) -> tuple[float, float, float, float]:
 
 
 def test_one_scrape_covers_all_workers(shared: SharedMemory) -> None:
-    """A scrape has the current counters of all workers; the other ones are asked for them."""
+    """A scrape has the current counters of all workers; the others publish them on request."""
     second = _worker(shared, 1)
     first = _worker(shared, 0, sleep=lambda _seconds: second._publish_if_due())
     second.record_circuit_state("cmdb", is_open=True)
