@@ -54,6 +54,19 @@ class Server:
         assert status == 200, document
         return [backend["name"] for backend in document["backends"]]
 
+    def replace_with_folder(self) -> None:
+        """Put a folder in the place of the configuration file."""
+        self.config.unlink()
+        self.config.mkdir()
+
+    def wait_until_refused(self, start: int) -> None:
+        """Wait until the log says, after its first records, that the configuration was not reloaded."""
+        wait_for(lambda: "configuration not reloaded" in self.messages(start))
+
+    def wait_for_workers(self, count: int, dead: int) -> None:
+        """Wait until this many workers run, of which `dead` is none."""
+        wait_for(lambda: len(worker_pids(self.process) - {dead}) == count)
+
     def is_renamed(self) -> bool:
         """Return whether the new configuration is served; new workers may take long to start."""
         with suppress(TimeoutError):
@@ -91,7 +104,7 @@ INVALID: Final[dict[str, tuple[Callable[[Server], object], str]]] = {
     "not UTF-8": (lambda server: server.config.write_bytes(b"\xff"), "gateway.toml"),
     "empty": (lambda server: server.config.write_text(""), "backends"),
     "deleted": (lambda server: server.config.unlink(), "gateway.toml"),
-    "a folder": (lambda server: (server.config.unlink(), server.config.mkdir()), "gateway.toml"),
+    "a folder": (lambda server: server.replace_with_folder(), "gateway.toml"),
     "secret deleted": (lambda server: (server.folder / "secret").unlink(), "app_secret"),
     "journal of one worker": (lambda server: server.replace(f"{server.folder}/journal.db", ":memory:"), "journal.url"),
     "gunicorn's file": (lambda server: server.append("workers = 'many'"), "gunicorn.conf.py: workers"),
@@ -110,7 +123,7 @@ def test_an_invalid_configuration(server: Server, request: pytest.FixtureRequest
         workers, count = worker_pids(server.process), len(server.log())
         spoil(server)
         server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda before=count: server.messages(before).count("configuration not reloaded"))
+        server.wait_until_refused(count)
         assert any(expected in error for error in server.errors()[-2:]), (name, server.errors())
         assert worker_pids(server.process) == workers, name
         assert server.connections() == ["cmdb"], name
@@ -121,7 +134,7 @@ def test_an_invalid_configuration(server: Server, request: pytest.FixtureRequest
             if name == "deleted":
                 server.process.send_signal(signal.SIGTTIN)
             expected_workers = 3 if "deleted" in names else 2
-            wait_for(lambda before=workers, n=expected_workers: len(worker_pids(server.process) - {max(before)}) == n)
+            server.wait_for_workers(expected_workers, max(workers))
             for _ in range(5):
                 assert server.connections() == ["cmdb"], name
         server.config.write_text(good)

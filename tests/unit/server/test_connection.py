@@ -59,8 +59,14 @@ def test_a_request_has_one_deadline(peers: list[Any]) -> None:
         assert connection.recv(10) == b"GET"
         head_deadline = connection.deadline
         assert head_deadline is not None
+
+        def receive_a_late_byte(size: int) -> None:
+            peer.sendall(b"a")
+            gevent.sleep(0.01)
+            connection.recv(size)
+
         with pytest.raises(RequestTimeout), gevent.Timeout(30.0):
-            _read_all(lambda size: peer.sendall(b"a") or gevent.sleep(0.01) or connection.recv(size))
+            _read_all(receive_a_late_byte)
         assert connection.deadline == head_deadline
         connection.start_request()
         assert connection.deadline is not None
@@ -68,7 +74,8 @@ def test_a_request_has_one_deadline(peers: list[Any]) -> None:
         with pytest.raises(RequestTimeout):
             _read_all(connection.recv)
         connection.end_request(complete=True)
-        assert (connection.serving, connection.deadline, connection.lingering) == (False, None, False)
+        state: tuple[object, ...] = connection.serving, connection.deadline, connection.lingering
+        assert state == (False, None, False)
 
 
 def test_which_connection_makes_room(peers: list[Any]) -> None:
@@ -77,12 +84,8 @@ def test_which_connection_makes_room(peers: list[Any]) -> None:
     with ExitStack() as stack:
         sending, idle, second_idle, stalled, serving = (_open(connections, peers, stack) for _ in range(5))
         stalled.start_request()
-        greenlets = [
-            gevent.spawn(work, argument)
-            for work, argument in (
-                (sending.sendall, b"a" * 10_000_000), (idle.recv, 10), (second_idle.recv, 10), (stalled.recv, 10),
-            )
-        ]  # fmt: skip
+        greenlets: list[Any] = [gevent.spawn(sending.sendall, b"a" * 10_000_000)]
+        greenlets += [gevent.spawn(connection.recv, 10) for connection in (idle, second_idle, stalled)]
         gevent.sleep(0)
         ended: list[Any] = []
         for greenlet in (greenlets[3], *greenlets[1:3], greenlets[0]):

@@ -211,8 +211,9 @@ def test_publication(shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, capl
 
     metrics = Metrics(dict)
     metrics._publish_if_due()
+    metrics.share(shared, 0)
     with pytest.raises(KeyboardInterrupt):
-        metrics.share(shared, 0) or metrics.run(sleep)
+        metrics.run(sleep)
     assert delays == [0.05] * 4
     assert [record.message for record in caplog.records] == ["metrics were not published"]
 
