@@ -101,9 +101,9 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def get(host: str, port: int, path: str, *headers: tuple[str, str]) -> tuple[int, Any]:
+def get(host: str, port: int, path: str, *headers: tuple[str, str], timeout: float = 10) -> tuple[int, Any]:
     """Send a request; return status and body, which is text if it is not JSON. A port of 0: host is a Unix socket."""
-    with closing(HTTPConnection(host, port or None, timeout=10)) as connection:
+    with closing(HTTPConnection(host, port or None, timeout=timeout)) as connection:
         if not port:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(host)

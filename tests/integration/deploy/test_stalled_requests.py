@@ -35,9 +35,11 @@ STALLED: Final = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int, int]]:
-    """Host, port and admin port of a gateway with one worker, whose limit of open files was low when it started."""
+    """Host, port and admin port of a gateway with one worker, whose deadline is longer than the tests."""
     folder, port, admin_port = tmp_path_factory.mktemp("gateway"), free_port(), free_port()
     environ = environment(folder, GATEWAY_ADMIN_BIND=f"127.0.0.1:{admin_port}")
+    with (folder / "gateway.toml").open("a") as file:
+        file.write("[server]\ndeadline_seconds = 600\n")
     with running((*CONFIGURED, "-b", f"127.0.0.1:{port}"), environ, "127.0.0.1", port):
         yield "127.0.0.1", port, admin_port
 
@@ -62,16 +64,16 @@ def test_others_are_answered(socket_enabled: None, address: tuple[str, int, int]
     host, port, admin_port = address
     with stalled(port, raw, 2100):
         for _ in range(3):
-            assert get(host, port, "/backends")[0] == 200
+            assert get(host, port, "/backends", timeout=60)[0] == 200
             for path in ("/livez", "/readyz", "/metrics"):
-                assert get(host, admin_port, path)[0] == 200
+                assert get(host, admin_port, path, timeout=60)[0] == 200
 
 
 def test_a_connection_that_makes_room_is_answered(socket_enabled: None, address: tuple[str, int, int]) -> None:
     """The longest stalled request gets 503 `overloaded`, which says that nothing was applied."""
     with stalled(address[1], _BODY, 2100) as connections:
-        connections[0].settimeout(30)
-        response = connections[0].recv(65536)
+        connections[0].settimeout(60)
+        response = b"".join(iter(lambda: connections[0].recv(65536), b""))
     assert response.startswith(b"HTTP/1.1 503 ")
     assert b'"code":"overloaded"' in response
     assert b"Gateway-Outcome: not_applied" in response
@@ -81,7 +83,7 @@ def test_a_connection_that_makes_room_is_answered(socket_enabled: None, address:
 def test_the_admin_address_serves_nothing_else(socket_enabled: None, address: tuple[str, int, int], path: str) -> None:
     """Any other path is 404 there; at the public address the three paths stay."""
     host, port, admin_port = address
-    status, document = get(host, admin_port, path)
+    status, document = get(host, admin_port, path, timeout=60)
     assert (status, document["code"]) == (404, "not_found")
     assert get(host, port, "/livez")[0] == get(host, port, "/metrics")[0] == 200
 
