@@ -74,7 +74,7 @@ class InProcessGateway:
 @contextmanager
 def run_gateway(folder: Path) -> Iterator[InProcessGateway]:
     """Run a gateway over a backend stub, with its journal in this folder and a log in memory."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         servers.run_asyncio_backend(folder / "backend") as stub,
         _logging(),
