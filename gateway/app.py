@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import socket
 import sys
@@ -35,6 +36,7 @@ from gateway.telemetry import logging_config
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import Redactor, find_secrets
 from gateway.telemetry.request_log import RequestTelemetry
+from gateway.telemetry.shared_memory import SETTINGS_VARIABLE, SharedMemory
 from gateway.telemetry.tracing import create_tracer
 from gateway.transport import create_json_fetcher
 
@@ -128,7 +130,10 @@ def create_app(settings: Settings) -> WsgiApp:
     limiter = create_rate_limiter(settings.limits.storage, runtime)
     journal = create_journal(settings.journal_url, _native_threads())
     metrics = Metrics(
-        journal.unsettled_counts, journal.next_due, backends=[backend.name for backend in settings.backends]
+        journal.unsettled_counts,
+        journal.next_due,
+        backends=[backend.name for backend in settings.backends],
+        sleep=runtime.sleep,
     )
     journal.on_ended = metrics.record_ended
     services = BackendServices(metrics=metrics, limiter=limiter, tracer=tracer, secrets=redactor)
@@ -180,12 +185,25 @@ def create_app(settings: Settings) -> WsgiApp:
             trusted_proxies=identity.TrustedProxies(settings.trusted_proxies),
         )
     )
-    # The server checks its listening sockets and the number of its workers, and logs what it has started with.
-    app.extensions["loopback_only"] = not settings.auth.required
-    app.extensions["check_workers"] = lambda number: check_url(settings.journal_url.value, processes=number)
-    app.extensions["start_fields"] = _start_fields(settings)
-    app.extensions["start_warnings"] = settings.warnings
+    app.extensions["share_metrics"] = metrics.share  # the server calls it with the memory that its workers share
+    app.extensions.update(start_extensions(settings))
     return app
+
+
+def start_extensions(settings: Settings) -> dict[str, Any]:
+    """Return what the server needs to check its sockets and workers, to log its start, and to store the settings."""
+    return {
+        "loopback_only": not settings.auth.required,
+        "check_workers": lambda number: check_url(settings.journal_url.value, processes=number),
+        "start_fields": _start_fields(settings),
+        "start_warnings": settings.warnings,
+        "store_settings": lambda memory: store_settings(memory, settings),
+    }
+
+
+def store_settings(memory: SharedMemory, settings: Settings) -> None:
+    """Store a valid configuration for the workers that start later; the memory ends with the server's processes."""
+    memory.publish(0, pickle.dumps(settings))
 
 
 def create_backends(
@@ -233,10 +251,17 @@ def _start_fields(settings: Settings) -> dict[str, Any]:
 
 
 def load_settings_or_exit(environ: Mapping[str, str]) -> Settings:
-    """Read the configuration for a server; if it is invalid, print one line per error and exit.
+    """Return the last valid configuration that the server has stored, or else read it for a server that starts.
 
-    The exit status 3 makes gunicorn stop instead of starting the worker again (`Arbiter.WORKER_BOOT_ERROR`).
+    A change of the file becomes effective by SIGHUP, which validates it first. If the configuration is invalid, print
+    one line per error and exit with the status 3, which makes gunicorn stop instead of starting the worker again
+    (`Arbiter.WORKER_BOOT_ERROR`).
     """
+    if (descriptor := environ.get(SETTINGS_VARIABLE)) is not None:
+        stored = SharedMemory(int(descriptor)).read(0)
+        if stored is not None:
+            settings: Settings = pickle.loads(stored.content)  # noqa: S301 - written by a process of this server
+            return settings
     try:
         return load_settings(environ)
     except ConfigurationError as error:

@@ -62,6 +62,7 @@ HTTP_STATUS: Final = {
     "invalid_json": 400,
     "journal_unavailable": 503,
     "limit_exceeded": 409,
+    "malformed_request": 400,
     "method_not_allowed": 405,
     "module_already_exists": 409,
     "module_busy": 409,
@@ -81,6 +82,7 @@ HTTP_STATUS: Final = {
     "payload_too_large": 413,
     "precondition_failed": 412,
     "rate_limited": 429,
+    "request_timeout": 408,
     "scope_not_found": 422,
     "template_managed": 409,
     "unauthenticated": 401,
@@ -90,6 +92,8 @@ HTTP_STATUS: Final = {
     "update_not_kept": 409,
     "validation_failed": 422,
 }
+#: Statuses that HTTP defines for some causes of `malformed_request`, by the key of the message (RFC 9110, RFC 6585).
+_MESSAGE_STATUS: Final = {"expectation_unsupported": 417, "headers_too_large": 431, "request_line_too_long": 414}
 #: 404 if the scope or parent is part of the path, otherwise an error of a field.
 _PATH_NOT_FOUND: Final = frozenset({"scope_not_found", "parent_not_found"})
 _PATH_PARAMETERS: Final = frozenset({"module_id", "scope"})
@@ -187,6 +191,8 @@ def problem_response(error: GatewayError) -> Response:
     if request.method in _WRITE_METHODS:
         ctx.outcome = error.outcome
     status = 404 if _refers_to_path(error) else HTTP_STATUS[error.code]
+    if error.message is not None:
+        status = _MESSAGE_STATUS.get(error.message.key, status)
     headers = dict(_STATUS_HEADERS.get(status, {}))
     seconds = error.context.retry_after
     if seconds is None and error.retryable:

@@ -16,7 +16,8 @@ from gateway.api.cors import is_preflight
 from gateway.api.error_handlers import check_accept
 from gateway.api.request_headers import mount_point, request_timeout
 from gateway.domain.backend import CallContext
-from gateway.domain.errors import Unauthenticated
+from gateway.domain.callers import Caller
+from gateway.domain.errors import Outcome, Unauthenticated
 from gateway.domain.runtime import Clock
 from gateway.identity import Authenticator, TrustedProxies
 from gateway.telemetry.request_log import RequestTelemetry
@@ -65,16 +66,15 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
         is_mounted = "HTTP_X_FORWARDED_PREFIX" in environ or environ.get("SCRIPT_NAME")
         prefix = mount_point(environ, config.trusted_proxies) if is_mounted else ""
         ctx = g.request_context = RequestContext(started_at=started_at, call=call, span=span, mount_point=prefix)
+        if (refusal := environ.get("gateway.refusal")) is not None:  # the server could not read the request
+            ctx.outcome = None if request.method else Outcome.NOT_APPLIED  # without a method it may be a write
+            raise refusal
+        if (set_deadline := getattr(environ["wsgi.input"], "set_deadline", None)) is not None:
+            set_deadline(call.deadline)  # the gateway's own server then ends a body that stalls
         check_local_address(environ, config.authenticator)
         check_accept(request)
         if not is_preflight(environ):
-            try:
-                ctx.caller = caller = authenticate(request, config.authenticator)
-            except Unauthenticated as error:
-                if error.reason:  # its values come from an unverified credential
-                    facts = {name: str(value)[:200] for name, value in error.reason.items()}
-                    _log.warning("credential refused", extra={"fields": {"request_id": call.request_id, **facts}})
-                raise
+            ctx.caller = caller = _authenticate(ctx, config.authenticator)
             call.user, call.caller = caller.user, caller.principal
 
     @app.after_request
@@ -98,6 +98,17 @@ def init_app(app: Flask, config: RequestHooksConfig) -> None:
         """End the request's telemetry; there is no context if `before_request` failed before it created one."""
         ctx: RequestContext | None = g.get("request_context")
         telemetry.close(None if ctx is None else ctx.span)
+
+
+def _authenticate(ctx: RequestContext, authenticator: Authenticator) -> Caller:
+    """Return the caller; why a credential is refused goes to the log, and never into the answer."""
+    try:
+        return authenticate(request, authenticator)
+    except Unauthenticated as error:
+        if error.reason:  # its values come from an unverified credential
+            facts = {name: str(value)[:200] for name, value in error.reason.items()}
+            _log.warning("credential refused", extra={"fields": {"request_id": ctx.call.request_id, **facts}})
+        raise
 
 
 def _server_timing(ctx: RequestContext, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 GatewayError
 ├── CallerError                    the request is invalid; nothing was sent
+│   ├── MalformedRequest, RequestTimeout
 │   ├── InvalidJson, UnsupportedMediaType, PayloadTooLarge, NotAcceptable
 │   ├── Unauthenticated, Forbidden
 │   ├── NotFound, MethodNotAllowed, ModuleNotFound, OperationNotFound, NotSupported
@@ -142,8 +143,23 @@ class CallerError(GatewayError):
     """The request is invalid; nothing was sent to a backend."""
 
 
+class MalformedRequest(CallerError):
+    """The request is not well-formed HTTP, or its request line or headers are too long. No part of it was used."""
+
+    code = "malformed_request"
+    title = "Malformed HTTP request"
+
+
+class RequestTimeout(CallerError):
+    """The request did not arrive completely within the deadline. Nothing was sent to a backend. Repeat it."""
+
+    code = "request_timeout"
+    title = "The request did not arrive in time"
+    retryable = True
+
+
 class InvalidJson(CallerError):
-    """The body is not one JSON object: syntax, duplicate keys, NaN, lone surrogates or too deep nesting."""
+    """The body is not one JSON object: incomplete, syntax, duplicate keys, NaN, lone surrogates or too deep nesting."""
 
     code = "invalid_json"
     title = "The body is not valid JSON"
@@ -476,10 +492,10 @@ class CircuitOpen(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """The queue of calls to this backend is full. Retry after Retry-After."""
+    """The queue of calls to this backend, or this server's number of connections, is full. Retry after Retry-After."""
 
     code = "overloaded"
-    title = "Too many calls are waiting for this backend"
+    title = "Too many calls or connections"
     retryable = True
 
 

@@ -17,7 +17,17 @@ from unicodedata import category
 
 ENGLISH: Final[Mapping[str, str]] = {
     "verbatim": "{text}",
+    # HTTP
+    "expectation_unsupported": "The only supported Expect header is 100-continue.",
+    "header_malformed": "A header's name or value is malformed, or a header that must be unique is repeated.",
+    "headers_too_large": "At most {fields} headers of at most {field_bytes} bytes each are accepted.",
+    "request_line_malformed": "The request line must be METHOD TARGET HTTP/1.1, with an upper-case method.",
+    "request_line_too_long": "The request line is longer than {line_bytes} bytes.",
+    "too_many_connections": "The request had not arrived completely when its connection was needed for others.",
+    "transfer_coding_unsupported": "The only supported transfer coding is chunked.",
     # request body
+    "body_incomplete": "The body ended before it was complete.",
+    "body_malformed": "The chunks of the body are malformed.",
     "content_type_expected": "Content-Type '{content_type}' is not accepted. Send {media_types}, in UTF-8.",
     "content_encoding_unsupported": "Content-Encoding '{encoding}' is not supported. Send the body without it.",
     "accept_expected": "Accept '{accept}' excludes what this resource has: {media_types}.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,10 +19,11 @@ from gateway.telemetry.logging_config import GUNICORN_LOGGING
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 #: How long requests in flight may take after the worker has started to drain, in seconds: more than a call to a backend
 #: may take (`hard_timeout_seconds`, 35 by default).
 _GRACEFUL_SECONDS: Final = 40
+_MAX_CONNECTIONS: Final = 2000
+_FILE_LIMIT: Final = 8192
 
 
 def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "bind": environment.bind,
         "workers": environment.workers,
         "worker_class": DrainingGeventWorker,
-        "worker_connections": 2000,
+        "worker_connections": _max_connections(),
         "http_parser": "fast",  # gunicorn_h1c
         "timeout": 60,
         # gunicorn's time starts at SIGTERM, when the worker deregisters; it drains after that.
@@ -52,12 +53,28 @@ def gunicorn_settings(environment: ServerEnvironment) -> dict[str, Any]:
         "loglevel": "warning",
         "logger_class": hooks.SilentAccessLogger,
         "logconfig_dict": GUNICORN_LOGGING,  # gunicorn's lines are JSON without secrets, like the gateway's
+        "on_starting": hooks.on_starting,
+        "when_ready": hooks.when_ready,
         "pre_fork": hooks.pre_fork,
+        "nworkers_changed": hooks.nworkers_changed,
         "post_fork": hooks.post_fork,
         "post_worker_init": hooks.post_worker_init,
         "worker_exit": hooks.worker_exit,
         "child_exit": hooks.child_exit,
     }
+
+
+def _max_connections() -> int:
+    """Return how many connections one listening socket of a worker may have; raise the limit of open files for them.
+
+    Half of the descriptors remain for connections to backends, the journal and the other listening socket.
+    """
+    limit, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY:
+        wanted = _FILE_LIMIT if maximum == resource.RLIM_INFINITY else min(_FILE_LIMIT, maximum)
+        limit = max(limit, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, maximum))
+    return _MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, limit // 2)
 
 
 def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -67,8 +84,6 @@ def load_gunicorn_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     except InvalidEnvironment as error:
         sys.stderr.writelines(f"configuration: {line}\n" for line in error.errors)
         sys.exit(3)
-    if _METRICS_DIR_VARIABLE not in os.environ:  # must be set before prometheus_client is imported
-        os.environ[_METRICS_DIR_VARIABLE] = tempfile.mkdtemp(prefix="module-gateway-metrics-")
     return gunicorn_settings(environment)
 
 

@@ -27,6 +27,7 @@ class ServerEnvironment:
     """Address, number of processes and times of the server."""
 
     bind: str
+    admin_bind: str = ""  # empty: no listening socket of its own for probes and metrics
     workers: int
     keepalive_seconds: int
     # GATEWAY_LEAVE_SECONDS: enough are two intervals of the proxies' health checks, and a second more for Envoy, which
@@ -54,14 +55,21 @@ def read_environment(environ: Mapping[str, str]) -> ServerEnvironment:
     keepalive = read_number("GATEWAY_KEEPALIVE_SECONDS", 75, int, 0, _MAX_SECONDS)
     deregister = read_number("GATEWAY_LEAVE_SECONDS", 0, float, 0, _MAX_SECONDS)
     bind = environ.get("GATEWAY_BIND", "127.0.0.1:8000")
-    address = _ADDRESS.fullmatch(bind)
-    port = 0 if address is None else int(address[1] or 0)  # only HOST:PORT has a port
-    if address is None or port > _MAX_PORT:
-        errors.append("GATEWAY_BIND: must be HOST:PORT or unix:PATH")
+    admin_bind = environ.get("GATEWAY_ADMIN_BIND", "")
+    for name, value in (("GATEWAY_BIND", bind), ("GATEWAY_ADMIN_BIND", admin_bind)):
+        if name == "GATEWAY_ADMIN_BIND" and not value:
+            continue
+        address = _ADDRESS.fullmatch(value)
+        port = 0 if address is None else int(address[1] or 0)  # only HOST:PORT has a port
+        if address is None or port > _MAX_PORT or (name == "GATEWAY_ADMIN_BIND" and value.startswith("fd:")):
+            errors.append(f"{name}: must be HOST:PORT or unix:PATH")
+    if admin_bind == bind:
+        errors.append("GATEWAY_ADMIN_BIND: must be another address than GATEWAY_BIND")
     if errors:
         raise InvalidEnvironment(errors)
     return ServerEnvironment(
         bind=bind,
+        admin_bind=admin_bind,
         workers=int(workers),
         keepalive_seconds=int(keepalive),
         deregister_seconds=deregister,

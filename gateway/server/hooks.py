@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from types import FrameType
 from typing import Any, Final
 
 from gunicorn.glogging import Logger
+
+from gateway.server.environment import read_environment
+from gateway.telemetry.shared_memory import SETTINGS_VARIABLE, SharedMemory
 
 _log: Final = logging.getLogger("gateway.server")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: How long a stopping worker waits for creates in flight, in seconds; less than application.py's _GRACEFUL_SECONDS.
 _DRAIN_TIMEOUT: Final = 36.0
 _POLL_INTERVAL: Final = 0.05  # seconds
+#: How long a reload may take to read the configuration, in seconds.
+_CHECK_TIMEOUT: Final = 60
+
+
+class _MetricsSlots:
+    """The places of the workers in the memory that they share; the master hands them out."""
+
+    def __init__(self) -> None:
+        self.memory = SharedMemory()
+        self._taken: set[int] = set()
+
+    def take(self) -> int:
+        """Return the lowest free place."""
+        slot = next(number for number in itertools.count() if number not in self._taken)
+        self._taken.add(slot)
+        return slot
+
+    def release(self, slot: int) -> None:
+        """Make a place free, whose worker has ended."""
+        self._taken.discard(slot)
+        with suppress(OSError):
+            self.memory.mark_ended(slot)
+
+
+_metrics_slots: Final = _MetricsSlots()
 
 
 class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type hints
@@ -29,9 +63,74 @@ class SilentAccessLogger(Logger):  # type: ignore[misc] # gunicorn has no type h
         """Write nothing."""
 
 
-def pre_fork(_server: Any, _worker: Any) -> None:
-    """Block stop signals until the child has its own handlers: the master's handlers would not end the child."""
+def nworkers_changed(server: Any, _new: int, _old: int | None) -> None:
+    """Add GATEWAY_ADMIN_BIND to the addresses to listen on, as the last one.
+
+    gunicorn calls this hook whenever it has loaded its settings, before it opens sockets. The setting `bind` itself
+    would be lost if the command line has `--bind`.
+    """
+    admin_bind = read_environment(os.environ).admin_bind
+    addresses = [address for address in server.cfg.bind if address != admin_bind]
+    if admin_bind:
+        server.cfg.set("bind", [*addresses, admin_bind])
+
+
+def on_starting(_server: Any) -> None:
+    """Create the memory for the last valid configuration; a variable that was inherited belongs to another master."""
+    os.environ[SETTINGS_VARIABLE] = str(SharedMemory().descriptor)
+
+
+def when_ready(server: Any) -> None:
+    """Let SIGHUP reload a valid configuration only; gunicorn itself would stop when the new workers cannot start."""
+    reload: Any = signal.getsignal(signal.SIGHUP)
+
+    def check_and_reload(signal_number: int, frame: FrameType | None) -> None:
+        if _check_configuration(server):
+            reload(signal_number, frame)
+
+    signal.signal(signal.SIGHUP, check_and_reload)
+
+
+def _check_configuration(server: Any) -> bool:
+    """Return whether the configuration may be reloaded, and log each error.
+
+    A child process reads it, because the master loads no code of the application, and stores it for the new workers.
+    """
+    memory = SharedMemory(int(os.environ[SETTINGS_VARIABLE]))
+    if memory.read(0) is None:  # another application, or no worker has started
+        return True
+    arguments = {
+        "descriptor": memory.descriptor,
+        "workers": server.num_workers,
+        "addresses": [listener.getsockname() for listener in server.LISTENERS],
+        "gunicorn_file": server.cfg.config,
+    }
+    command = [sys.executable, "-m", "gateway.cli.check_reload", json.dumps(arguments)]
+    try:
+        child = subprocess.run(  # noqa: S603 - our own module
+            command, pass_fds=[memory.descriptor], capture_output=True, text=True, timeout=_CHECK_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        errors = [f"it could not be checked: {type(error).__name__}"]
+    else:
+        # A child that ended in another way than by its own verdict has written its reason to standard error.
+        errors = child.stdout.splitlines() or child.stderr.splitlines()[-1:]
+        if child.returncode == 0:
+            _log.info("configuration reloaded")
+            return True
+    for line in errors:
+        _log.error("configuration error", extra={"fields": {"error": line}})
+    _log.error("configuration not reloaded", extra={"fields": {"effect": "the last valid configuration stays in use"}})
+    return False
+
+
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Block stop signals until the child has its own handlers: the master's handlers would not end the child.
+
+    The worker also gets its place in the memory in which all workers share their metrics.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    worker.metrics_slot = _metrics_slots.take()
 
 
 def _unblock_stop_signals() -> None:
@@ -59,7 +158,7 @@ def post_worker_init(worker: Any) -> None:
     a failed start.
     """
     extensions = worker.wsgi.extensions
-    if error := _start_error(worker):
+    if error := "check_workers" in extensions and start_error(extensions, worker.cfg.workers, _addresses(worker)):
         if worker.age > 1:
             sys.exit(0)
         # sys.stderr writes JSON by now; errors of the configuration are plain lines.
@@ -70,10 +169,14 @@ def post_worker_init(worker: Any) -> None:
     # default threshold of 700, collections take a percent of its time.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+    if store_settings := extensions.get("store_settings"):
+        _store_settings(store_settings)
+    if share_metrics := extensions.get("share_metrics"):
+        share_metrics(_metrics_slots.memory, worker.metrics_slot)
     if worker.age == 1:  # the first worker of this master
         fields = {
             **extensions.get("start_fields", {}),
-            "addresses": [format_address(listener.getsockname()) for listener in worker.sockets],
+            "addresses": [format_address(address) for address in _addresses(worker)],
             "workers": worker.cfg.workers,
         }
         _log.info("gateway started", extra={"fields": fields})
@@ -81,18 +184,31 @@ def post_worker_init(worker: Any) -> None:
             _log.warning("configuration warning", extra={"fields": {"warning": warning}})
 
 
-def _start_error(worker: Any) -> str | None:
-    """Return why a server with these workers and listening sockets must not start, or None."""
+def _addresses(worker: Any) -> list[Any]:
+    return [listener.getsockname() for listener in worker.sockets]
+
+
+def _store_settings(store_settings: Callable[[SharedMemory], None]) -> None:
+    """Store the configuration of the first worker that starts for all that start later."""
+    memory = SharedMemory(int(os.environ[SETTINGS_VARIABLE]))
+    try:
+        if memory.read(0) is None:
+            store_settings(memory)
+    except OSError as error:
+        _log.error("configuration not stored", extra={"fields": {"error": str(error)}})
+
+
+def start_error(extensions: Mapping[str, Any], workers: int, addresses: Iterable[Any]) -> str | None:
+    """Return why a server with these workers and addresses to listen on must not start, or None.
+
+    `extensions` are those of the application.
+    """
     from gateway.domain.callers import is_local_address  # noqa: PLC0415 - the master loads no code of the application
 
-    extensions = worker.wsgi.extensions  # without these entries in another application that runs with this file
-    check_workers = extensions.get("check_workers")
-    if error := check_workers and check_workers(worker.cfg.workers):
+    if error := extensions["check_workers"](workers):
         return f"journal.url: {error}"
-    listeners = worker.sockets if extensions.get("loopback_only") else ()
-    addresses = [listener.getsockname() for listener in listeners]
     exposed = [format_address(address) for address in addresses if not is_local_address(address)]
-    if not exposed:
+    if not exposed or not extensions["loopback_only"]:
         return None
     text = "is none, which is allowed on loopback addresses only, and the server listens on"
     return f"auth.mode: {text} {', '.join(exposed)}"
@@ -117,7 +233,5 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Remove a dead worker's gauges from the shared metrics; its counters stay, because counters must not decrease."""
-    from prometheus_client import multiprocess  # noqa: PLC0415 - it reads PROMETHEUS_MULTIPROC_DIR when it is imported
-
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the library has no hint for it
+    """Free a dead worker's place for the next worker; its gauges end, and its counters stay."""
+    _metrics_slots.release(worker.metrics_slot)

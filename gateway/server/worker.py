@@ -1,22 +1,28 @@
-"""A gunicorn worker that drains: it lets proxies see that it stops, and closes idle connections when it ends."""
+"""A gunicorn worker with deadlines for requests, problem documents for malformed ones, and a graceful end."""
 
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, Final, NoReturn
+from wsgiref.util import setup_testing_defaults
 
 import gevent
-from gevent import config, monkey
-from gunicorn.http.errors import ParseException
+from gevent import config
+from gunicorn.http.wsgi import Response
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.server.connection import Connections, RequestBody
 from gateway.server.environment import read_environment
 
-#: Python's own socket class, which gevent's patch replaces.
-_original_socket: Final[type[socket.socket]] = monkey.get_original("socket", "socket")
+#: What the listening socket of GATEWAY_ADMIN_BIND serves.
+_ADMIN_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_DEFAULT_REQUEST_SECONDS: Final = 10.0
+#: Headers of a malformed request that shape the response.
+_KEPT_HEADERS: Final = frozenset({"X-REQUEST-ID", "ACCEPT-LANGUAGE"})
+#: Only the gateway's own application has this extension.
+_APPLICATION_KEY: Final = "gateway"
 
 
 class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no type hints
@@ -24,11 +30,13 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.idle_connections: set[Any] = set()  # gevent's sockets on which no request is being served
+        self.connections: dict[Any, Connections] = {}  # by listening socket
         # After SIGTERM, for `deregister_seconds`: /readyz answers 503 and everything else is served as before.
         self.deregistering = False
         self.has_closed_idle = False
-        self.deregister_seconds = read_environment(os.environ).deregister_seconds
+        environment = read_environment(os.environ)
+        self.deregister_seconds = environment.deregister_seconds
+        self.admin_bind = environment.admin_bind
 
     def init_process(self) -> None:
         """Start in the forked process, and serve until the worker ends."""
@@ -38,31 +46,57 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection until it is closed."""
-        self.idle_connections.add(client)
-        try:
-            super().handle(listener, client, addr)
-        finally:
-            self.idle_connections.discard(client)
+        connections = self.connections.get(listener)
+        if connections is None:
+            seconds = _extensions(self.wsgi).get("deadline_seconds", _DEFAULT_REQUEST_SECONDS)
+            is_admin = bool(self.admin_bind) and listener is self.sockets[-1]
+            connections = Connections(self.worker_connections, self.cfg.keepalive, seconds, is_admin=is_admin)
+            self.connections[listener] = connections
+        with connections.open(client) as connection:
+            super().handle(listener, connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request of a connection; while the worker deregisters, the response closes the connection."""
-        self.idle_connections.discard(sock)
+        sock.start_request()
         if self.deregistering:
             req.force_close()  # the client sends its next request on a new connection, to another process
+        if sock.is_admin:
+            _restrict_to_admin_paths(req)
+        req.body = body = RequestBody(req, sock)
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
-            self.idle_connections.add(sock)
+            sock.end_request(complete=body.finish())
+        if sock.lingering:
+            raise StopIteration  # gunicorn's own way to close a connection
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a malformed request, and log the error's class; its message may quote credentials from the request."""
-        if not isinstance(exc, ParseException):
+        """Answer a request that gunicorn refuses, or cannot complete, with a problem document, and close.
+
+        The application itself renders it, so that it has a request id, a line in the access log and is counted.
+        """
+        from gateway.server.refusals import refusal  # noqa: PLC0415 - the master loads no code of the application
+
+        if _APPLICATION_KEY not in _extensions(self.wsgi):
             super().handle_error(req, client, addr, exc)
             return
-        try:
-            raise _without_message(exc) from None  # because gunicorn logs the exception that is being handled
-        except ParseException as error:
-            super().handle_error(req, client, addr, error)
+        remote = addr[0] if isinstance(addr, tuple) else ""
+        req = req or getattr(exc, "req", None)
+        method, version = getattr(req, "method", None) or "", getattr(req, "version", None) or (1, 1)
+        environ = {"REMOTE_ADDR": remote, "REQUEST_METHOD": method, "PATH_INFO": getattr(req, "path", None) or "/"}
+        for name, value in getattr(req, "headers", ()):
+            if name in _KEPT_HEADERS:
+                environ[f"HTTP_{name.replace('-', '_')}"] = value
+        environ["gateway.refusal"] = refusal(exc, self.cfg, remote)
+        setup_testing_defaults(environ)
+        # gunicorn's response asks the request for no more than this.
+        answered = SimpleNamespace(method=method, version=version, should_close=lambda: True)
+        with suppress(OSError):  # the caller is gone
+            response = Response(answered, client, self.cfg)
+            for item in self.wsgi(environ, response.start_response):
+                response.write(item)
+            response.close()
+        client.lingering = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM: withdraw readiness and drain after GATEWAY_LEAVE_SECONDS; a second SIGTERM drains at once."""
@@ -91,30 +125,29 @@ class DrainingGeventWorker(GeventWorker):  # type: ignore[misc] # gunicorn has n
         super().notify()
         if self.alive:
             return
-        for client in self.idle_connections:
-            with suppress(OSError):  # the client may have closed it in the meantime
-                _shut_down_input(client)
+        for connections in self.connections.values():
+            for connection in (*connections.idle, *connections.reading):
+                if not connection.serving:
+                    connection.shut_down()
         if self.has_closed_idle:
             self.wsgi.extensions["provisioner"].draining = True
         self.has_closed_idle = True
 
 
-def _shut_down_input(client: Any) -> None:
-    """End the input of a connection: requests that have arrived are still served, then gunicorn closes it.
-
-    The descriptor is duplicated for a socket of Python's own class, because gevent's `shutdown` raises in the greenlet
-    that waits for a request, even if one has just arrived.
-    """
-    with _original_socket(fileno=os.dup(client.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RD)
+def _extensions(application: Any) -> dict[str, Any]:
+    """Return Flask's extensions; an application of another kind has none."""
+    return getattr(application, "extensions", {})
 
 
-def _without_message(error: Exception) -> Exception:
-    """Return an error whose text is its class's name; it is of a subclass, because gunicorn answers by class."""
-    error_type = type(error)
-    methods = {"__init__": lambda _self: None, "__str__": lambda _self: error_type.__name__}
-    subclass: type[Exception] = type(error_type.__name__, (error_type,), methods)
-    return subclass().with_traceback(error.__traceback__)
+def _restrict_to_admin_paths(request: Any) -> None:
+    """Let a request pass for a path of the admin listener, with or without the mount point; raises NotFound."""
+    from gateway.domain.errors import NotFound  # noqa: PLC0415 - gunicorn's master must not load the application's code
+
+    mount_point = os.environ.get("SCRIPT_NAME", "")
+    path = request.path.removeprefix(mount_point)
+    if path not in _ADMIN_PATHS:
+        raise NotFound
+    request.path = mount_point + path
 
 
 def readiness_failure() -> NoReturn:

@@ -23,7 +23,8 @@ GUNICORN_LOGGING: Final[dict[str, Any]] = {
     "disable_existing_loggers": False,
     "root": {"level": "WARNING", "handlers": ["stderr"]},
     "loggers": {
-        name: {"level": "WARNING", "handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")
+        name: {"level": level, "handlers": [], "propagate": True}
+        for name, level in (("gunicorn.error", "WARNING"), ("gunicorn.access", "WARNING"), ("gateway", "INFO"))
     },
     "handlers": {"stderr": {"class": "gateway.telemetry.logging_config.StderrHandler"}},
     "formatters": {},

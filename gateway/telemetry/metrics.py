@@ -1,4 +1,4 @@
-"""Prometheus metrics; with PROMETHEUS_MULTIPROC_DIR set, one scrape covers all workers.
+"""Prometheus metrics, kept in memory; under the gateway's own server one scrape covers all workers.
 
 Label values come from fixed lists. A value that a caller or a backend chose and that is not on the list becomes "",
 "none" or "other".
@@ -15,11 +15,18 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+import orjson
+
+# The library would keep its values in mapped files, where a full disk ends the process.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+os.environ.pop("prometheus_multiproc_dir", None)
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.domain.errors import REGISTRY, JournalUnavailable, Outcome
+from gateway.telemetry.shared_memory import SharedMemory, Snapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
@@ -33,7 +40,16 @@ HISTOGRAM_BUCKETS: Final = (
 )  # fmt: skip
 _OUTCOME_LABELS: Final = ("status", "code", "backend", "outcome")
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
-_FLUSH_INTERVAL: Final = 1.0  # seconds
+_PUBLISH_INTERVAL: Final = 1.0  # seconds
+#: How often a worker looks whether another one collects the metrics, in seconds.
+_REQUEST_INTERVAL: Final = 0.05
+#: How long a scrape waits for the current metrics of the other workers; a busy worker's last ones follow then.
+_SCRAPE_TIMEOUT: Final = 0.5
+#: Gauges that are not added up over the workers.
+_MAXIMUM_GAUGES: Final = frozenset({"gateway_circuit_open"})
+
+#: Metric name: documentation, type, and the values by sample name and labels.
+Families = dict[str, tuple[str, str, dict[tuple[str, tuple[tuple[str, str], ...]], float]]]
 
 #: Bounds the number of series if a backend invents codes: further codes are counted as "other".
 _MAX_UNMAPPED_CODES: Final = 50
@@ -52,6 +68,7 @@ class Metrics:
         *,
         backends: Collection[str] = (),
         now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Create the metrics; `counts` and `next_due` are the journal's, `now` is the wall clock of its due times."""
         self._registry = CollectorRegistry()
@@ -84,10 +101,15 @@ class Metrics:
             "gateway_unmapped_backend_code", "Backend error codes without a mapping.", "backend", "code"
         )
         self._counted_unmapped_codes: set[str] = set()  # the codes that are not counted as "other"
-        self._circuit_gauge = self._create_gauge(
-            "gateway_circuit_open", "1 if the circuit breaker is open.", "livemax", "backend"
-        )
-        self._in_flight_gauge = self._create_gauge("gateway_requests_in_flight", "Requests in progress.", "livesum")
+        self._circuit_gauge = self._create_gauge("gateway_circuit_open", "1 if the circuit breaker is open.", "backend")
+        self._in_flight_gauge = self._create_gauge("gateway_requests_in_flight", "Requests in progress.")
+        self._sleep = sleep
+        self._shared: SharedMemory | None = None
+        self._slot = 0
+        self._inherited: Families = {}  # the counters of earlier workers in the own slot
+        self._snapshots: dict[int, Snapshot] = {}  # of the other workers, as last read
+        self._published_at = 0
+        self._sharing_failed = False
         for backend in self._backends:
             self._circuit_gauge.labels(backend).set(0)
 
@@ -135,28 +157,109 @@ class Metrics:
                 code = "other"
         self._unmapped_code_counter.labels(self._backend_label(backend), code).inc()
 
-    def flush(self) -> None:
-        """Publish the requests in flight as a gauge: a scrape of another worker reads the gauge, not `in_flight`."""
-        self._in_flight_gauge.set(self.in_flight)
+    def share(self, shared: SharedMemory, slot: int) -> None:
+        """Publish these metrics in a slot from now on; its earlier worker's counters are continued."""
+        self._shared, self._slot = shared, slot
+        try:
+            if (snapshot := shared.read(slot)) is not None:
+                _add(self._inherited, orjson.loads(snapshot.content), with_gauges=False)
+        except OSError as error:
+            self._log_sharing_failure(error)
+        self._publish()
 
     def run(self, sleep: Callable[[float], None]) -> None:
-        """Flush once a second, forever."""
+        """Publish once a second and whenever another worker collects the metrics, forever."""
         while True:
-            sleep(_FLUSH_INTERVAL)
+            sleep(_REQUEST_INTERVAL)
             try:
-                self.flush()
+                self._publish_if_due()
             except Exception:
-                _log.exception("metrics flush failed")
+                _log.exception("metrics were not published")
 
     def render(self) -> bytes:
         """Return the metrics of all workers and of the journal in Prometheus' text format."""
-        self.flush()
+        families: Families = {}
+        _add(families, self._publish())
+        try:
+            for snapshot in self._read_others():
+                _add(families, orjson.loads(snapshot.content), with_gauges=snapshot.is_alive)
+        except OSError as error:
+            self._log_sharing_failure(error)
         registry = CollectorRegistry()
         registry.register(self._journal_collector)
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # registers itself
-            return generate_latest(registry)
-        return generate_latest(registry) + generate_latest(self._registry)
+        registry.register(_FamiliesCollector(families))
+        return generate_latest(registry)
+
+    def _own_families(self) -> list[Any]:
+        """Return the current values as JSON can contain them."""
+        self._in_flight_gauge.set(self.in_flight)
+        families: Families = {}
+        for name, (documentation, metric_type, values) in self._inherited.items():
+            families[name] = documentation, metric_type, dict(values)
+        current = [
+            [
+                family.name,
+                family.documentation,
+                family.type,
+                [[s.name, s.labels, s.value] for s in family.samples if not s.name.endswith("_created")],
+            ]
+            for family in self._registry.collect()
+        ]
+        if not families:
+            return current
+        _add(families, current)
+        return [
+            [
+                name,
+                documentation,
+                metric_type,
+                [[sample, dict(labels), value] for (sample, labels), value in values.items()],
+            ]
+            for name, (documentation, metric_type, values) in families.items()
+        ]
+
+    def _publish(self) -> list[Any]:
+        """Publish the current values, and return them. A failure is logged: figures must never end a worker."""
+        families = self._own_families()
+        if self._shared is not None:
+            self._published_at = time.monotonic_ns()
+            try:
+                self._shared.publish(self._slot, orjson.dumps(families))
+            except OSError as error:
+                self._log_sharing_failure(error)
+        return families
+
+    def _publish_if_due(self) -> None:
+        if self._shared is None:
+            return
+        age = time.monotonic_ns() - self._published_at
+        if age >= _PUBLISH_INTERVAL * 1e9 or self._shared.requested_at() > self._published_at:
+            self._publish()
+
+    def _read_others(self) -> Iterable[Snapshot]:
+        """Return the snapshots of the other workers, after waiting for current ones."""
+        if self._shared is None:
+            return ()
+        waiting = set(self._shared.slots()) - {self._slot}
+        requested_at = self._shared.request_publication() if waiting else 0
+        deadline = time.monotonic() + _SCRAPE_TIMEOUT
+        while waiting:
+            for slot in list(waiting):
+                snapshot = self._shared.read(slot)
+                if snapshot is not None:
+                    self._snapshots[slot] = snapshot
+                if snapshot is None or not snapshot.is_alive or snapshot.published_at >= requested_at:
+                    waiting.remove(slot)
+            if time.monotonic() >= deadline:
+                break
+            self._sleep(_REQUEST_INTERVAL / 5)
+        return self._snapshots.values()
+
+    def _log_sharing_failure(self, error: OSError) -> None:
+        """Log the first failure of this process; without the memory a scrape has the metrics of one worker."""
+        if not self._sharing_failed:
+            self._sharing_failed = True
+            _log.error("metrics cannot be shared", extra={"fields": {"error": str(error)}})
 
     def _backend_label(self, backend: str) -> str:
         return backend if backend in self._backends else "other"
@@ -167,9 +270,35 @@ class Metrics:
     def _create_histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
         return Histogram(name, documentation, labels, registry=self._registry, buckets=HISTOGRAM_BUCKETS)
 
-    def _create_gauge(self, name: str, documentation: str, multiprocess_mode: str, *labels: str) -> Gauge:
-        """Return a new gauge; `multiprocess_mode` is how a scrape combines the values of the live workers."""
-        return Gauge(name, documentation, labels, registry=self._registry, multiprocess_mode=multiprocess_mode)  # type: ignore[arg-type] # a literal
+    def _create_gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self._registry)
+
+
+def _add(families: Families, published: Iterable[Any], *, with_gauges: bool = True) -> None:
+    """Add the values that a worker has published."""
+    for name, documentation, metric_type, samples in published:
+        if metric_type == "gauge" and not with_gauges:
+            continue
+        values = families.setdefault(name, (documentation, metric_type, {}))[2]
+        for sample, labels, value in samples:
+            key = sample, tuple(labels.items())
+            before = values.get(key, 0.0)
+            values[key] = max(before, value) if name in _MAXIMUM_GAUGES else before + value
+
+
+class _FamiliesCollector(Collector):
+    """Collects the combined metrics of all workers."""
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        for name, (documentation, metric_type, values) in self._families.items():
+            metric = Metric(name, documentation, metric_type)
+            for (sample, labels), value in values.items():
+                metric.add_sample(sample, dict(labels), value)
+            yield metric
 
 
 class JournalCollector(Collector):

@@ -74,14 +74,13 @@ class InProcessGateway:
 @contextmanager
 def run_gateway(folder: Path) -> Iterator[InProcessGateway]:
     """Run a gateway over a backend stub, with its journal in this folder and a log in memory."""
-    (folder / "metrics").mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         servers.run_asyncio_backend(folder / "backend") as stub,
         _logging(),
         mock.patch("gateway.app.SystemRuntime", SingleThreadRuntime),
     ):
-        environ = {"PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"), **servers.configure_gateway(folder, stub.url)}
-        service = create_app(load_settings(environ))
+        service = create_app(load_settings(servers.configure_gateway(folder, stub.url)))
         yield InProcessGateway(service)
         service.extensions["provisioner"].journal.close()
 

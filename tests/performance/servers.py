@@ -148,8 +148,6 @@ def run_gunicorn(
     folder: Path, application: str, *, ready: str = "/", environ: Mapping[str, str] | None = None
 ) -> AbstractContextManager[Server]:
     """Run gunicorn as in production, with one worker."""
-    (folder / "metrics").mkdir(parents=True, exist_ok=True)
-    environ = {"PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"), **(environ or {})}
     command = f"{{python}} -m gunicorn -c config/gunicorn.conf.py {application}"
     return run_server(folder, command, ready=ready, environ=environ)
 

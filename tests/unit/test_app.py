@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from gateway import app
 from gateway.app import SystemRuntime
 from gateway.settings import Settings
+from gateway.telemetry.shared_memory import SETTINGS_VARIABLE, SharedMemory
 
 _SECONDS: Final = 30.0
 _FILE: Final = """
@@ -83,3 +85,17 @@ def test_the_start_names_the_journal_without_its_password(
     assert fields.keys() == {"version", "connections", "journal"}
     assert (fields["connections"], fields["journal"]) == (["cmdb-two"], journal)
     assert "hush" not in str(fields)
+
+
+def test_a_stored_configuration_is_used(
+    settings_with: Callable[[str], Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker that starts later does not read the file; without a stored configuration it does, and may refuse it."""
+    settings, memory = settings_with("sqlite:///:memory:"), SharedMemory()
+    environ = {SETTINGS_VARIABLE: str(memory.descriptor), "GATEWAY_CONFIG": str(tmp_path / "none.toml")}
+    with pytest.raises(SystemExit):
+        app.load_settings_or_exit(environ)
+    assert "none.toml" in capsys.readouterr().err
+    app.start_extensions(settings)["store_settings"](memory)
+    assert app.load_settings_or_exit(environ) == settings
+    memory.close()

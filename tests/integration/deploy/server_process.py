@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tests.integration.deploy.charts import ROOT
 
@@ -70,24 +70,40 @@ def run_until_exit(arguments: Sequence[str], variables: Mapping[str, str]) -> tu
 
 
 @contextmanager
-def running(arguments: Sequence[str], variables: Mapping[str, str], host: str, port: int = 0) -> Iterator[None]:
-    """Run a server during a with block, which begins when it responds at this address."""
+def running(
+    arguments: Sequence[str], variables: Mapping[str, str], host: str, port: int = 0, log: IO[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a server during a with block, which begins when it responds at this address; return its master process."""
     command, environ, nothing = [sys.executable, *arguments], _inherit(variables), subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=nothing, stderr=nothing) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=nothing, stderr=log or nothing, text=True) as process:
         try:
             deadline = time.monotonic() + 60.0
             while not _responds(host, port):
                 assert process.poll() is None, "the server did not start"
                 assert time.monotonic() < deadline, "the server does not respond"
                 time.sleep(0.05)
-            yield
+            yield process
         finally:
             process.terminate()
 
 
-def get(host: str, port: int, path: str, *headers: tuple[str, str]) -> tuple[int, Any]:
+def worker_pids(process: subprocess.Popen[str]) -> set[int]:
+    """Return the processes that a master has started."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+    return {int(pid) for pid in children.split()}
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def get(host: str, port: int, path: str, *headers: tuple[str, str], timeout: float = 10) -> tuple[int, Any]:
     """Send a request; return status and body, which is text if it is not JSON. A port of 0: host is a Unix socket."""
-    with closing(HTTPConnection(host, port or None, timeout=10)) as connection:
+    with closing(HTTPConnection(host, port or None, timeout=timeout)) as connection:
         if not port:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(host)

@@ -105,7 +105,7 @@ def test_writable_mounts(name: str) -> None:
 
 @ALL_VALUES
 def test_probes(name: str, build: Callable[[Mapping[str, Backend]], Flask]) -> None:
-    """Startup and readiness probes use /readyz, liveness /livez; the gateway serves both on the container port."""
+    """Startup and readiness probes use /readyz, liveness /livez; the gateway serves both at the admin address."""
     gateway = container(name)
     paths = {kind: gateway[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
@@ -113,7 +113,10 @@ def test_probes(name: str, build: Callable[[Mapping[str, Backend]], Flask]) -> N
     for path in paths.values():
         assert client.get(path).status_code == 200
     environment = {variable["name"]: variable.get("value") for variable in gateway["env"]}
-    assert environment["GATEWAY_BIND"] == f"0.0.0.0:{gateway['ports'][0]['containerPort']}"
+    ports = {port["name"]: port["containerPort"] for port in gateway["ports"]}
+    assert environment["GATEWAY_BIND"] == f"0.0.0.0:{ports['http']}"
+    assert environment["GATEWAY_ADMIN_BIND"] == f"0.0.0.0:{ports['admin']}"
+    assert {gateway[f"{kind}Probe"]["httpGet"]["port"] for kind in paths} == {"admin"}
 
 
 @ALL_VALUES

@@ -140,9 +140,7 @@ def run_testbed(folder: Path, journal_url: str) -> Iterator[LeakTestbed]:
             "PASSWORD": markers.make("password"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
-            "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         }
-        (folder / "metrics").mkdir()
         replica = Replica(environ, folder / "gateway.log", application="tests.integration.secret_leaks.app:app")
         stack.callback(replica.kill)
         replica.start()

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.api.i18n import LANGUAGES, Language
-from gateway.api.request_parsing import _MESSAGE_KEYS
+from gateway.api.request_parsing import _MESSAGE_KEYS, _VALIDATOR_CODES
 from gateway.domain.errors import FIELD_ERROR_CODES, REGISTRY, FieldError, GatewayError
 from gateway.domain.journal import Journal
 from gateway.domain.messages import ENGLISH as MESSAGES
@@ -200,7 +200,8 @@ VALUELESS = re.compile(
     "|caller_rate_limited|passthrough_credential_(missing|rejected)|owner_required|owner_missing|description_required"
     "|field_code_.*|accepts_.*|name_taken_by_another|not_connected|connection_.*|response_.*|deadline_before_send"
     "|iam_credentials_rejected|backend_rate_limited|read_before_write_failed|update_not_read_back|module_has_children"
-    "|create_not_applied|claim_too_late|journal_.*"
+    "|create_not_applied|claim_too_late|journal_.*|batch_size|parent_twice|length_between|credentials_.*"
+    "|operation_in_window|operation_settled_meanwhile|body_.*|request_.*|headers_.*"
 )
 
 
@@ -270,7 +271,7 @@ def test_every_message_is_used() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
     used = set(re.findall(r'\bmessage\(\s*"(\w+)"', source)) | {"name_taken_in_parent", "name_taken_in_scope"}
     used |= {f"field_code_{code}" for code in FIELD_ERROR_CODES} | REGISTRY.keys() & MESSAGES.keys()
-    used |= set(_MESSAGE_KEYS.values())
+    used |= {*_MESSAGE_KEYS.values(), *(key for _, key in _VALIDATOR_CODES.values())}
     used |= {f"response_{reason}" for reason in re.findall(r'[._]invalid_response\(f?"(\w+)"', source)}
     nouns = ("modules", "sets", "members", "businesses", "projects")
     used |= {"verbatim", *(f"response_no_{noun}" for noun in nouns)}

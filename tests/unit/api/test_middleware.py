@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from flask import Flask
@@ -211,3 +212,18 @@ def test_access_log_injection(client: FlaskClient, log: Any) -> None:
     assert first["path"].startswith('/a\n{"message":"forged"}')
     assert len(first["path"]) == 200
     assert (first["route"], first["code"], first["outcome"]) == (None, "not_found", None)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a:" + "1" * 5000, "a/b", "[::1]:8000", "a.example:80"])
+def test_any_host_is_served(client: FlaskClient, host: str) -> None:
+    """Nothing depends on the host."""
+    assert client.get("/livez", headers={"Host": host}).status_code == 200
+
+
+def test_a_body_has_the_deadline_of_the_request(client: FlaskClient) -> None:
+    """The server that can limit the reading of a body is told the deadline."""
+    deadlines: list[float] = []
+    stream = io.BytesIO()
+    limited = mock.Mock(wraps=stream, set_deadline=deadlines.append)
+    client.get("/livez", environ_overrides={"wsgi.input": limited})
+    assert len(deadlines) == 1

@@ -38,6 +38,7 @@ CONTRACT = {
     "invalid_json": (400, "not_applied", False),
     "journal_unavailable": (503, "not_applied", True),
     "limit_exceeded": (409, "not_applied", False),
+    "malformed_request": (400, "not_applied", False),
     "method_not_allowed": (405, "not_applied", False),
     "module_already_exists": (409, "not_applied", False),
     "module_busy": (409, "not_applied", True),
@@ -57,6 +58,7 @@ CONTRACT = {
     "payload_too_large": (413, "not_applied", False),
     "precondition_failed": (412, "not_applied", False),
     "rate_limited": (429, "not_applied", True),
+    "request_timeout": (408, "not_applied", True),
     "scope_not_found": (422, "not_applied", False),
     "template_managed": (409, "not_applied", False),
     "unauthenticated": (401, "not_applied", False),
@@ -88,7 +90,9 @@ def test_outcomes(code: str, row: tuple[int, str, bool]) -> None:
         assert outcome == "not_applied"
     if outcome == "unknown":
         assert status in {500, 504}
-    assert not retryable or status in {429, 503, 504} or code in {"create_in_progress", "module_busy"}
+    assert (
+        not retryable or status in {429, 503, 504} or code in {"create_in_progress", "module_busy", "request_timeout"}
+    )
 
 
 @pytest.mark.parametrize("code", CONTRACT)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -20,6 +22,7 @@ from gateway.provisioning.reconciler import Reconciler
 from gateway.provisioning.update_delete import ChangeService
 from tests.conftest import VirtualClock
 from tests.unit.api.fake_backend import FakeBackend
+from tests.unit.backends.connections import PROJECT
 
 
 @pytest.fixture
@@ -388,6 +391,47 @@ def test_connection_that_hangs_does_not_use_up_the_batches(
     reconciler._running_lookups["cmdb"] = 9
     reconciler.run_once()
     assert len(lookups) == 1
+
+
+def test_hanging_lookups_of_a_connection_delay_no_other(
+    reconciler: Reconciler,
+    provisioner: Provisioner,
+    clock: VirtualClock,
+    cmdb: FakeBackend,
+    projectman: FakeBackend,
+    create_request: CreateRequest,
+    call: CallContext,
+    lookups: list[Any],
+) -> None:
+    """While eight lookups of one connection hang, in threads as in production, another's lost create is looked up."""
+    for backend, scope, name in [(cmdb, "1", f"x{number}") for number in range(8)] + [(projectman, PROJECT, "x")]:
+        draft = replace(create_request.draft, scope=scope, parent="10" if scope == "1" else None, name=name)
+        backend.fails["create"] = OutcomeUnknown()
+        provisioner.start(backend, replace(create_request, draft=draft, idempotency_key=name), call)
+    answered, hanging, threads = threading.Event(), threading.Semaphore(0), list[threading.Thread]()
+
+    def hang(*_args: Any) -> tuple[()]:
+        hanging.release()
+        answered.wait(30.0)
+        return ()
+
+    def spawn(work: Callable[[], None]) -> None:
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+
+    with mock.patch.object(cmdb, "find_by_natural_key", hang), mock.patch.object(clock, "spawn", spawn):
+        reconciler.backends = {"cmdb": cmdb, "projectman": projectman}
+        clock.sleep(1.0)
+        reconciler.run_once()
+        for _ in range(8):
+            assert hanging.acquire(timeout=30.0)
+        for thread in threads[8:]:
+            thread.join(30.0)
+        assert lookups == [("projectman", "nothing_found")]
+        answered.set()
+        for thread in threads:
+            thread.join(30.0)
+    assert len(lookups) == 9
 
 
 def test_create_is_looked_up_before_a_module_of_its_scope_changes(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 import pytest
 
 from gateway.server import application
@@ -46,6 +43,9 @@ def test_values() -> None:
         ("GATEWAY_BIND", "127.0.0.1:65536", "HOST:PORT or unix:PATH"),
         ("GATEWAY_BIND", "http://127.0.0.1:80", "HOST:PORT or unix:PATH"),
         ("GATEWAY_BIND", "unix:", "HOST:PORT or unix:PATH"),
+        ("GATEWAY_ADMIN_BIND", "8001", "HOST:PORT or unix:PATH"),
+        ("GATEWAY_ADMIN_BIND", "fd://3", "HOST:PORT or unix:PATH"),
+        ("GATEWAY_ADMIN_BIND", "127.0.0.1:8000", "another address than GATEWAY_BIND"),
     ],
 )
 def test_an_invalid_value_is_an_error(name: str, value: str, allowed: str) -> None:
@@ -72,20 +72,23 @@ def test_all_errors_are_printed_at_once(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
-def test_settings_follow_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Gunicorn waits for the time of deregistering in addition; an existing metrics directory is kept."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+def test_settings_follow_the_variables() -> None:
+    """Gunicorn waits for the time of deregistering in addition."""
     environ = {"GATEWAY_LEAVE_SECONDS": "4.5", "GATEWAY_WORKERS": "3", "GATEWAY_BIND": "127.0.0.1:0"}
     settings = application.load_gunicorn_settings(environ)
     assert (settings["graceful_timeout"], settings["workers"], settings["bind"]) == (45, 3, "127.0.0.1:0")
-    assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
 
 
-def test_the_workers_share_a_metrics_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Without PROMETHEUS_MULTIPROC_DIR the master creates a directory."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # restored after the test
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    application.load_gunicorn_settings({})
-    (directory,) = tmp_path.iterdir()
-    assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(directory)
+@pytest.mark.parametrize(
+    ("limits", "raised", "connections"),
+    [((256, 1024), 1024, 512), ((1024, -1), 8192, 2000), ((-1, -1), None, 2000), ((20_000, 30_000), 20_000, 2000)],
+)
+def test_the_limit_of_open_files(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], raised: int | None, connections: int
+) -> None:
+    """It is raised as far as allowed and needed; connections of callers take at most half of it."""
+    changes: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda _name: limits)
+    monkeypatch.setattr("resource.setrlimit", lambda _name, values: changes.append(values))
+    assert application.load_gunicorn_settings({})["worker_connections"] == connections
+    assert changes == ([] if raised is None else [(raised, limits[1])])

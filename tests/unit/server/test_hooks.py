@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from gunicorn.config import Config
 
 from gateway.server import hooks
+from gateway.telemetry.shared_memory import SETTINGS_VARIABLE, SharedMemory
 
 
 class Listener:
@@ -122,3 +126,118 @@ def test_gunicorn_writes_no_access_lines(caplog: pytest.LogCaptureFixture) -> No
     assert logger.access_log_enabled
     logger.access(None, None, None, None)
     assert not caplog.records
+
+
+class FakeConfig:
+    """Stands in for gunicorn's settings."""
+
+    def __init__(self, bind: list[str]) -> None:
+        self.bind = bind
+        self.config = "./none.py"
+
+    def set(self, name: str, value: list[str]) -> None:
+        assert name == "bind"
+        self.bind = value
+
+
+@pytest.mark.parametrize(
+    ("admin", "bind", "expected"),
+    [
+        ("", ["a:1"], ["a:1"]),
+        ("a:2", ["a:1"], ["a:1", "a:2"]),
+        ("a:2", ["a:2", "a:1"], ["a:1", "a:2"]),
+        ("a:2", ["a:1", "a:2"], ["a:1", "a:2"]),
+    ],
+)
+def test_the_admin_address_is_the_last(
+    monkeypatch: pytest.MonkeyPatch, admin: str, bind: list[str], expected: list[str]
+) -> None:
+    """It is added once, however often gunicorn loads its settings, also to addresses of the command line."""
+    monkeypatch.setenv("GATEWAY_ADMIN_BIND", admin)
+    config = FakeConfig(bind)
+    for _ in range(2):
+        hooks.nworkers_changed(SimpleNamespace(cfg=config), 1, None)
+    assert config.bind == expected
+
+
+def test_places_of_workers() -> None:
+    """A new worker gets the lowest free place, of which a dead one's is the first."""
+    workers = [SimpleNamespace() for _ in range(4)]
+    for worker in workers[:3]:
+        hooks.pre_fork(None, worker)
+    first = workers[0].metrics_slot
+    hooks.child_exit(None, workers[1])
+    hooks.pre_fork(None, workers[3])
+    assert [worker.metrics_slot for worker in workers] == [first, first + 1, first + 2, first + 1]
+    for worker in (workers[0], *workers[2:]):
+        hooks.child_exit(None, worker)
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedMemory]:
+    """The memory for the last valid configuration."""
+    monkeypatch.setenv(SETTINGS_VARIABLE, "7")  # another master's
+    hooks.on_starting(None)
+    memory = SharedMemory(int(os.environ[SETTINGS_VARIABLE]))
+    yield memory
+    memory.close()
+
+
+@pytest.mark.usefixtures("collector")
+def test_the_configuration_is_stored_once(memory: SharedMemory, caplog: pytest.LogCaptureFixture) -> None:
+    """The first worker that starts stores it; a failure is logged."""
+    stored: list[bytes] = []
+
+    def store(target: SharedMemory) -> None:
+        stored.append(b"settings")
+        target.publish(0, stored[-1])
+
+    def fail(_target: SharedMemory) -> None:
+        raise OSError("no memory")
+
+    hooks.post_worker_init(_worker(2, _extensions(store_settings=fail)))
+    for _ in range(2):
+        hooks.post_worker_init(_worker(2, _extensions(store_settings=store)))
+    assert stored == [b"settings"]
+    assert [record.message for record in caplog.records] == ["configuration not stored"]
+
+
+@pytest.mark.parametrize(
+    ("child", "errors"),
+    [
+        (SimpleNamespace(returncode=0, stdout="", stderr=""), None),
+        (SimpleNamespace(returncode=1, stdout="a: is wrong\nb: too\n", stderr="x\n"), ["a: is wrong", "b: too"]),
+        (SimpleNamespace(returncode=-9, stdout="", stderr="Traceback\nMemoryError\n"), ["MemoryError"]),
+        (subprocess.TimeoutExpired("check", 60), ["it could not be checked: TimeoutExpired"]),
+    ],
+)
+def test_sighup(
+    memory: SharedMemory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    child: Any,
+    errors: list[str] | None,
+) -> None:
+    """A configuration that is stored is reloaded only after it has been checked; each error has a line."""
+    caplog.set_level(logging.INFO)
+    handlers: dict[int, Any] = {}
+    reloads: list[object] = []
+    monkeypatch.setattr(signal, "getsignal", lambda _number: lambda *_args: reloads.append(object()))
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+
+    def run(*_args: Any, **_kwargs: Any) -> Any:
+        if isinstance(child, Exception):
+            raise child
+        return child
+
+    monkeypatch.setattr(subprocess, "run", run)
+    listeners = [Listener(("127.0.0.1", 1))]
+    hooks.when_ready(SimpleNamespace(cfg=FakeConfig([]), num_workers=2, LISTENERS=listeners))
+    handlers[signal.SIGHUP](signal.SIGHUP, None)
+    assert (len(reloads), caplog.records) == (1, [])  # no worker has started yet
+    memory.publish(0, b"settings")
+    handlers[signal.SIGHUP](signal.SIGHUP, None)
+    lines = [record.__dict__["fields"]["error"] for record in caplog.records if record.message == "configuration error"]
+    assert (len(reloads), lines) == (2 if errors is None else 1, errors or [])
+    last = "configuration reloaded" if errors is None else "configuration not reloaded"
+    assert caplog.records[-1].message == last

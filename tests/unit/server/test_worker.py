@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,19 +16,19 @@ import gevent
 import pytest
 from gevent import socket as gevent_socket
 from gunicorn.app.base import BaseApplication
-from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestLine
+from gunicorn.http.errors import ConfigurationProblem, InvalidHeader, InvalidResponseHeader, LimitRequestLine
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.domain.errors import Draining
 from gateway.server.application import GatewayApplication
+from gateway.server.connection import Connection, Connections
 from gateway.server.worker import DrainingGeventWorker
 
 SECRET = "key-4711"
 
 
 @pytest.fixture
-def application(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> BaseApplication:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+def application(monkeypatch: pytest.MonkeyPatch) -> BaseApplication:
     monkeypatch.setenv("GATEWAY_BIND", "127.0.0.1:0")
     return GatewayApplication(lambda: lambda _environ, _start: [])
 
@@ -53,14 +56,20 @@ def start(
         worker.tmp.close()
 
 
-def _handle_error(worker: DrainingGeventWorker, error: Exception) -> bytes:
+@pytest.fixture
+def api(build: Callable[..., Any]) -> Any:
+    """The gateway's own application."""
+    return build({})
+
+
+def _handle_error(worker: DrainingGeventWorker, error: Exception, request: Any = None) -> bytes:
     """Let the worker handle an error as gunicorn does, while it is being handled; return what the client receives."""
     client, peer = gevent_socket.socketpair()
     with client, peer:
         try:
             raise error  # noqa: TRY301 - it must be the current exception
         except Exception as caught:
-            worker.handle_error(None, client, ("127.0.0.1", 1), caught)
+            worker.handle_error(request, Connection(client, Connections(10, 1.0, 1.0)), ("127.0.0.1", 1), caught)
         client.shutdown(gevent_socket.SHUT_WR)
         return b"".join(iter(lambda: peer.recv(4096), b""))
 
@@ -116,24 +125,26 @@ def test_sigterm_while_loading_ends_the_worker(start: Callable[..., DrainingGeve
 def test_the_last_request_of_a_connection(
     start: Callable[..., DrainingGeventWorker], monkeypatch: pytest.MonkeyPatch, deregistering: bool
 ) -> None:
-    """While deregistering, a response closes its connection; a connection is idle except while it is served."""
-    worker, connection, closed, idle = start(), object(), [], []
+    """While deregistering, a response closes its connection; a connection serves from its head to its response."""
+    worker, closed, serving = start(), [], []
     worker.deregistering = deregistering
+    client, peer = gevent_socket.socketpair()
 
-    def handle_request(_self: Any, *_args: Any) -> None:
-        idle.append(connection in worker.idle_connections)
+    def handle_request(_self: Any, _name: Any, _request: Any, connection: Connection, _addr: Any) -> None:
+        serving.append(connection.serving)
 
-    def handle(_self: Any, _listener: Any, client: Any, _addr: Any) -> None:
-        idle.append(client in worker.idle_connections)
-        request = SimpleNamespace(force_close=lambda: closed.append(True))
-        worker.handle_request("name", request, client, ("127.0.0.1", 1))
-        idle.append(client in worker.idle_connections)
+    def handle(_self: Any, _listener: Any, connection: Connection, _addr: Any) -> None:
+        serving.append(connection.serving)
+        body = SimpleNamespace(read=lambda _size: b"")
+        request = SimpleNamespace(force_close=lambda: closed.append(True), body=body, headers=[])
+        worker.handle_request("name", request, connection, ("127.0.0.1", 1))
+        serving.append(connection.serving)
 
     monkeypatch.setattr(GeventWorker, "handle_request", handle_request)
     monkeypatch.setattr(GeventWorker, "handle", handle)
-    worker.handle(None, connection, ("127.0.0.1", 1))
-    assert idle == [True, False, True]
-    assert not worker.idle_connections
+    with client, peer:
+        worker.handle(None, client, ("127.0.0.1", 1))
+    assert serving == [False, True, False]
     assert closed == [True] * deregistering
 
 
@@ -148,54 +159,82 @@ def test_gevent_does_not_record_spawns(
 
 
 def test_idle_connections_are_closed_while_it_ends(start: Callable[..., DrainingGeventWorker]) -> None:
-    """A greenlet that waits for a request reads the end of input; what has arrived is still read."""
+    """A connection that waits for a request, or for the rest of its head, ends; one whose body is awaited stays."""
     worker = start()
-    waiting, peer = gevent_socket.socketpair()
-    arrived, other_peer = gevent_socket.socketpair()
-    closed, third_peer = gevent_socket.socketpair()
+    worker.connections[None] = connections = Connections(10, 60.0, 60.0)
+    pairs = [gevent_socket.socketpair() for _ in range(4)]
+    idle, head, body, closed = (Connection(pair[0], connections) for pair in pairs)
+    head.deadline = time.monotonic() + 60.0
+    body.start_request()
+    readers = [gevent.spawn(connection.recv, 100) for connection in (idle, head, body)]
+    connections.idle[closed] = None
     closed.close()
-    worker.idle_connections |= {waiting, arrived, closed}
-    reader = gevent.spawn(waiting.recv, 100)
     gevent.sleep(0)
-    other_peer.sendall(b"GET")
     worker.notify()
     gevent.sleep(0)
-    assert not reader.ready()
+    assert not any(reader.ready() for reader in readers)
     worker.alive = False
     worker.notify()
-    assert reader.get(timeout=30.0) == b""
-    assert (arrived.recv(100), arrived.recv(100)) == (b"GET", b"")
-    waiting.sendall(b"503")  # the response can still be sent
-    assert peer.recv(100) == b"503"
-    for connection in (waiting, peer, arrived, other_peer, third_peer):
+    assert [reader.get(timeout=30.0) for reader in readers[:2]] == [b"", b""]
+    idle.sendall(b"503")  # the response can still be sent
+    assert pairs[0][1].recv(100) == b"503"
+    pairs[2][1].sendall(b"{}")
+    assert readers[2].get(timeout=30.0) == b"{}"
+    for connection in itertools.chain(*pairs):
         connection.close()
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "code"),
     [
-        (InvalidHeader(f"X-Api-Key : {SECRET}"), b"400 Bad Request"),
-        (LimitRequestLine(SECRET), b"414 URI Too Long"),
-        (InvalidResponseHeader(SECRET), b"500 Internal Server Error"),
+        (InvalidHeader(f"X-Api-Key : {SECRET}"), b"400 BAD REQUEST", "malformed_request"),
+        (LimitRequestLine(SECRET), b"414 REQUEST URI TOO LONG", "malformed_request"),
+        (ConfigurationProblem(SECRET), b"404 NOT FOUND", "not_found"),
+        (InvalidResponseHeader(SECRET), b"500 INTERNAL SERVER ERROR", "internal"),
+        (ValueError("a bug"), b"500 INTERNAL SERVER ERROR", "internal"),
     ],
 )
-def test_a_malformed_request_is_not_quoted(
-    start: Callable[..., DrainingGeventWorker], caplog: pytest.LogCaptureFixture, error: Exception, status: bytes
+def test_a_request_that_gunicorn_refuses(
+    start: Callable[..., DrainingGeventWorker],
+    caplog: pytest.LogCaptureFixture,
+    api: Any,
+    error: Exception,
+    status: bytes,
+    code: str,
 ) -> None:
-    """Response and log contain the error's name, not its message; the status stays gunicorn's."""
-    response = _handle_error(start(), error)
-    assert response.startswith(b"HTTP/1.1 " + status)
-    assert type(error).__name__ in caplog.text
-    assert SECRET not in caplog.text + response.decode()
+    """The response is a problem document, with the caller's request id and language; it does not quote the request."""
+    worker = start()
+    worker.wsgi = api
+    headers = [("X-REQUEST-ID", "r-1"), ("ACCEPT-LANGUAGE", "zh"), ("COOKIE", SECRET)]
+    response = _handle_error(worker, error, SimpleNamespace(method="GET", version=(1, 1), path="/x", headers=headers))
+    head, _, body = response.partition(b"\r\n\r\n")
+    document = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert (document["code"], document["request_id"], document["outcome"]) == (code, "r-1", "not_applied")
+    assert b"Content-Language: zh-Hans" in head
+    assert SECRET not in response.decode()
+    malformed = [record for record in caplog.records if record.message == "malformed request"]
+    assert len(malformed) == (code == "malformed_request")
+    for record in malformed:
+        assert record.__dict__["fields"] == {"error": type(error).__name__, "remote": "127.0.0.1"}
+    assert [record.message for record in caplog.records].count("request failed") == (code == "internal")
 
 
-def test_other_errors_are_logged_as_they_are(
-    start: Callable[..., DrainingGeventWorker], caplog: pytest.LogCaptureFixture
-) -> None:
-    """An error that is not about the request keeps its message."""
-    response = _handle_error(start(), ValueError("a bug"))
-    assert "a bug" in caplog.text
-    assert response.startswith(b"HTTP/1.1 500 Internal Server Error")
+def test_a_response_that_cannot_be_sent(start: Callable[..., DrainingGeventWorker], api: Any) -> None:
+    """The caller of a malformed request may be gone already."""
+    worker = start()
+    worker.wsgi = api
+    client, peer = gevent_socket.socketpair()
+    connection = Connection(client, Connections(10, 1.0, 1.0))
+    peer.close()
+    client.close()
+    worker.handle_error(None, connection, "unix", LimitRequestLine(1))
+    assert connection.lingering
+
+
+def test_another_application_keeps_the_errors_of_gunicorn(start: Callable[..., DrainingGeventWorker]) -> None:
+    """config/gunicorn.conf.py may run any application."""
+    assert _handle_error(start(), LimitRequestLine(1)).startswith(b"HTTP/1.1 414 URI Too Long")
 
 
 def test_the_application_is_what_was_passed(application: BaseApplication) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.errors import JournalUnavailable
 from gateway.telemetry.metrics import HISTOGRAM_BUCKETS, Metrics
+from gateway.telemetry.shared_memory import SharedMemory
 
 LABEL_ORDER = ("route", "method", "le", "status", "backend", "code", "outcome", "result", "verdict", "state", "version")
 FIELDS = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
@@ -136,63 +138,139 @@ def test_circuit(metrics: Metrics) -> None:
 
 
 def test_in_flight(metrics: Metrics) -> None:
-    """The gauge is the number of requests in flight at the last flush."""
+    """The gauge is the number of requests in flight."""
     metrics.in_flight += 2
     assert samples(metrics, "gateway_requests_in_flight") == {(): 2.0}
 
 
-def test_run(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """Metrics are flushed once a second; a failure is logged and does not end the loop."""
+@pytest.fixture
+def shared() -> Iterator[SharedMemory]:
+    """The memory that the workers of a server share."""
+    memory = SharedMemory()
+    yield memory
+    memory.close()
+
+
+def _worker(shared: SharedMemory, slot: int, **options: Any) -> Metrics:
+    """Return the metrics of a worker that has counted one request and one lookup, and serves three requests."""
+    metrics = Metrics(dict, backends=["cmdb"], **options)
+    metrics.share(shared, slot)
+    metrics.record_lookup("cmdb", "succeeded")
+    metrics.record_request(FIELDS, 0.02)
+    metrics.in_flight = 3
+    return metrics
+
+
+def _totals(metrics: Metrics) -> tuple[float, float, float, float]:
+    """Return lookups, requests, requests in flight and whether the circuit is open, as a scrape shows them."""
+    (lookups,) = samples(metrics, "gateway_reconciler_looks_total").values()
+    buckets = samples(metrics, "gateway_request_seconds_bucket")
+    in_flight, circuit = samples(metrics, "gateway_requests_in_flight"), samples(metrics, "gateway_circuit_open")
+    return lookups, buckets["/modules", "POST", "0.025"], in_flight[()], circuit["cmdb",]
+
+
+def test_one_scrape_covers_all_workers(shared: SharedMemory) -> None:
+    """A scrape has the current counters of all workers; the others publish them on request."""
+    second = _worker(shared, 1)
+    first = _worker(shared, 0, sleep=lambda _seconds: second._publish_if_due())
+    second.record_circuit_state("cmdb", is_open=True)
+    assert _totals(first) == (2.0, 2.0, 6.0, 1.0)
+    second.record_lookup("cmdb", "succeeded")
+    assert _totals(first) == (3.0, 2.0, 6.0, 1.0)
+
+
+def test_a_worker_that_does_not_answer(shared: SharedMemory) -> None:
+    """Its last metrics are used, after a short wait."""
+    first, second = _worker(shared, 0), _worker(shared, 1)
+    second.render()
+    second.record_lookup("cmdb", "succeeded")
+    assert _totals(first) == (2.0, 2.0, 6.0, 0.0)
+
+
+def test_the_counters_of_a_dead_worker_stay(shared: SharedMemory) -> None:
+    """Its gauges end with it; the next worker in its slot continues its counters, so that no total decreases."""
+    first, second = _worker(shared, 0), _worker(shared, 1)
+    second.record_circuit_state("cmdb", is_open=True)
+    second.render()
+    shared.mark_ended(1)
+    assert _totals(first) == (2.0, 2.0, 3.0, 0.0)
+    third = _worker(shared, 1)
+    for metrics in (first, third):
+        third.render()
+        assert _totals(metrics) == (3.0, 3.0, 6.0, 0.0)
+
+
+def test_publication(shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker looks often for requests to publish; an error is logged, and does not end that."""
     delays: list[float] = []
 
     def sleep(seconds: float) -> None:
         delays.append(seconds)
-        if len(delays) == 2:
-            metrics.in_flight = "broken"  # type: ignore[assignment]
+        if len(delays) == 3:
+            monkeypatch.setattr(metrics, "_publish_if_due", lambda: 1 / 0)
         if len(delays) == 4:
             raise KeyboardInterrupt
 
+    metrics = Metrics(dict)
+    metrics._publish_if_due()
+    metrics.share(shared, 0)
     with pytest.raises(KeyboardInterrupt):
         metrics.run(sleep)
-    assert delays == [1.0] * 4
-    assert [record.message for record in caplog.records] == ["metrics flush failed"] * 2
+    assert delays == [0.05] * 4
+    assert [record.message for record in caplog.records] == ["metrics were not published"]
 
 
-_TWO_WORKERS = """
-import os
-from prometheus_client import multiprocess
-from gateway.telemetry.metrics import Metrics
-fields = {"route": "/modules", "method": "POST", "status": 201, "code": None, "backend": "cmdb", "outcome": "applied"}
-pid = os.fork()
-metrics = Metrics(dict, backends=["cmdb"])
-metrics.record_lookup("cmdb", "succeeded")
-metrics.record_request(fields, 0.02)
-metrics.record_circuit_state("cmdb", is_open=pid == 0)
-metrics.in_flight = 3
-metrics.flush()
-if pid == 0:
-    os._exit(0)
-os.wait()
-print(metrics.render().decode())
-print("-- without the dead worker --")
-multiprocess.mark_process_dead(pid)
-print(metrics.render().decode())
+@pytest.mark.parametrize("failing", ["publish", "read", "slots", "request_publication"])
+def test_memory_that_fails(
+    shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failing: str
+) -> None:
+    """If metrics cannot be written or read, a scrape has the worker's own; the log says so once."""
+    first, _second = _worker(shared, 0), _worker(shared, 1)
+
+    def fail(*_args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shared, failing, fail)
+    third = _worker(shared, 2)
+    for metrics in (first, third, first):
+        assert _totals(metrics)[0] in {1.0, 2.0, 3.0}
+    messages = [record.message for record in caplog.records]
+    assert set(messages) <= {"metrics cannot be shared"}
+    assert len(messages) <= 3  # one of each worker
+
+
+def test_without_anonymous_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary file without a name is used where the system has no memfd_create."""
+    monkeypatch.delattr(os, "memfd_create")
+    memory = SharedMemory()
+    memory.publish(0, b"[]")
+    snapshot = SharedMemory(memory.descriptor).read(0)
+    assert snapshot is not None
+    assert snapshot.content == b"[]"
+    memory.close()
+
+
+def test_a_slot_that_is_too_large_or_being_written(shared: SharedMemory) -> None:
+    """Neither is read as metrics."""
+    with pytest.raises(OSError, match="too large"):
+        shared.publish(0, b"a" * 16 * 1024 * 1024)
+    shared.publish(0, b"[]")
+    os.pwrite(shared.descriptor, b"{}", 8 + 21)
+    assert shared.read(0) is None
+    assert shared.read(7) is None
+
+
+_VARIABLE: Final = """
+import gateway.telemetry.metrics as metrics
+metrics.Metrics(dict).record_lookup("cmdb", "succeeded")
 """
 
 
-def test_one_scrape_covers_all_workers(tmp_path: Path) -> None:
-    """A scrape adds up all workers; the counters of a dead worker stay, its gauges are removed."""
+def test_a_multiprocess_folder_is_ignored(tmp_path: Path) -> None:
+    """prometheus_client's own variable would put every value into a file that a full disk makes fatal."""
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", _TWO_WORKERS], env=environ, capture_output=True, text=True, check=True)
-    both, alone = run.stdout.split("-- without the dead worker --")
-    for text in (both, alone):
-        assert 'gateway_reconciler_looks_total{backend="cmdb",verdict="succeeded"} 2.0' in text
-        assert 'gateway_request_seconds_bucket{le="0.025",method="POST",route="/modules"} 2.0' in text
-        assert 'gateway_request_seconds_count{method="POST",route="/modules"} 2.0' in text
-    assert "gateway_requests_in_flight 6.0" in both
-    assert 'gateway_circuit_open{backend="cmdb"} 1.0' in both
-    assert "gateway_requests_in_flight 3.0" in alone
-    assert 'gateway_circuit_open{backend="cmdb"} 0.0' in alone
+    subprocess.run([sys.executable, "-c", _VARIABLE], env=environ, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_package_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

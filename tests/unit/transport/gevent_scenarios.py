@@ -11,9 +11,10 @@ import ssl  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from contextlib import suppress  # noqa: E402
+from contextlib import ExitStack, suppress  # noqa: E402
 from itertools import takewhile  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 from unittest import mock  # noqa: E402
 
 import gevent  # noqa: E402
@@ -120,10 +121,10 @@ def kill_the_probe() -> str:
     return f"killed probe: the next call was answered {send(client, server.server_port)}"
 
 
-def write(url: str, ca_file: str | None = None) -> str:
-    """Send a write that has 0.3 seconds, and return its error."""
+def write(url: str, ca_file: str | None = None, *, is_write: bool = True) -> str:
+    """Send a request that has 0.3 seconds, and return its error."""
     client, clock = UpstreamClient(TransportSettings(ca_file=ca_file), SystemClock()), SystemClock()
-    request = UpstreamRequest(method="POST", url=url, headers={}, body=b"{}", is_write=True)
+    request = UpstreamRequest(method="POST", url=url, headers={}, body=b"{}", is_write=is_write)
     try:
         client.send(request, CallContext("r", clock.monotonic() + 0.3))
     except GatewayError as error:
@@ -139,13 +140,13 @@ def drip(connection: socket.socket, data: bytes) -> None:
             gevent.sleep(0.05)
 
 
-def drip_tls(serve: Callable[[socket.socket, ssl.SSLContext], None]) -> str:
+def drip_tls(serve: Callable[[socket.socket, ssl.SSLContext], None], *, is_write: bool = True) -> str:
     with tempfile.TemporaryDirectory() as folder:
         certificate = create_certificate(Path(folder))
         context = server_context(certificate)
         server = StreamServer(("127.0.0.1", 0), lambda connection, _: serve(connection, context))
         server.start()
-        return write(f"https://127.0.0.1:{server.server_port}/", str(certificate))
+        return write(f"https://127.0.0.1:{server.server_port}/", str(certificate), is_write=is_write)
 
 
 def drip_a_handshake(connection: socket.socket, _: ssl.SSLContext) -> None:
@@ -169,6 +170,25 @@ def drip_a_record(connection: socket.socket, context: ssl.SSLContext) -> None:
     drip(connection, outgoing.read())
 
 
+def connect_to_four_dead_addresses() -> str:
+    """Four listening sockets whose queue of connections is full: the system drops further connections unanswered."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(4)]
+        addresses: list[Any] = []
+        for number, listener in enumerate(listeners, start=2):
+            listener.bind((f"127.0.0.{number}", 0))
+            listener.listen(0)
+            addresses.append((socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname()))
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)  # noqa: FBT003 - the name in the standard library
+                filler.connect_ex(listener.getsockname())
+        started = SystemClock().monotonic()
+        with mock.patch("socket.getaddrinfo", return_value=addresses):
+            error = write("http://dead.example/")
+        return f"{error}, in time: {SystemClock().monotonic() - started < 3.0}"
+
+
 def hang_in_getaddrinfo() -> str:
     with mock.patch("socket.getaddrinfo", side_effect=lambda *_, **__: gevent.sleep(30.0)):
         return write("http://slow.example/")
@@ -182,6 +202,8 @@ if __name__ == "__main__":
         send_a_thousand_calls(),
         kill_the_probe(),
         f"a dripping TLS handshake: {drip_tls(drip_a_handshake)}",
+        f"a dripping TLS handshake of a read: {drip_tls(drip_a_handshake, is_write=False)}",
+        f"four dead addresses: {connect_to_four_dead_addresses()}",
         f"a dripping TLS record: {drip_tls(drip_a_record)}",
         f"a name lookup that hangs: {hang_in_getaddrinfo()}",
     ]

@@ -202,6 +202,8 @@ def test_gevent() -> None:
         "answered 1000 of 1000, at most 20 at once, circuit reachable",
         "killed probe: the next call was answered 200",
         "a dripping TLS handshake: BackendUnavailable",
+        "a dripping TLS handshake of a read: BackendUnavailable",
+        "four dead addresses: BackendUnavailable, in time: True",
         "a dripping TLS record: OutcomeUnknown",
         "a name lookup that hangs: BackendUnavailable",
     ]
