@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -215,26 +216,36 @@ class SecretText(fields.Field[Secret]):
         warn_if_literal: bool = True,
         **kwargs: Any,
     ) -> None:
-        self._text_field = Text(pattern, expected)
+        self._rule = pattern, expected
         self._warn_if_literal = warn_if_literal
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ARG002 - marshmallow's signature
         context = LoadContext.current()
         if isinstance(value, str) and value.startswith(_FILE_PREFIX):
-            return FileSecret(value.removeprefix(_FILE_PREFIX), lambda: self._load(value, context))
-        secret = Secret(self._text_field.deserialize(value))
+            # Picklable, because the master passes a valid configuration on to workers that start later.
+            check_url = context.check_journal_url
+            load = partial(_load_reference, value, self._rule, tuple(self.validators), check_url)
+            return FileSecret(value.removeprefix(_FILE_PREFIX), load)
+        secret = Secret(Text(*self._rule).deserialize(value))
         if self._warn_if_literal and not value.startswith(_REFERENCE_PREFIXES):
             context.warnings.append(f"{context.path}{attr}: is written out in the file; use env:NAME or file:PATH")
         return secret
 
-    def _load(self, reference: str, context: LoadContext) -> str:
-        """Return the text that a reference stands for now; raises ValidationError if the field refuses it."""
-        with context.activate():
-            text = self._text_field.deserialize(reference)
-            for validator in self.validators:
-                validator(Secret(text))
-        return str(text)
+
+def _load_reference(
+    reference: str,
+    rule: tuple[str, str],
+    validators: Iterable[Callable[[Any], Any]],
+    check_journal_url: Callable[[str], str | None],
+) -> str:
+    """Return the text that a reference to a file stands for; raises ValidationError if a rule refuses it."""
+    context = LoadContext(document={}, environ={}, option_schemas={}, check_journal_url=check_journal_url)
+    with context.activate():
+        text = str(Text(*rule).deserialize(reference))
+        for validator in validators:
+            validator(Secret(text))
+    return text
 
 
 class SettleSeconds(fields.Field[float]):

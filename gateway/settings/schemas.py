@@ -206,11 +206,15 @@ class _ConfigurationSchema(SettingsSchema):
         )
 
 
+def _accept_journal_url(_url: str) -> None:
+    """Find nothing wrong with a URL; a named function, because a secret that refers to it is pickled."""
+
+
 def parse_settings(
     document: Mapping[str, Any],
     environ: Mapping[str, str],
     option_schemas: Mapping[str, type[SettingsSchema]],
-    check_journal_url: Callable[[str], str | None] = lambda _url: None,
+    check_journal_url: Callable[[str], str | None] = _accept_journal_url,
 ) -> Settings:
     """Return the settings of a parsed file; raises ConfigurationError with all errors.
 

@@ -61,11 +61,15 @@ class FileSecret(Secret):
         self,
         path: str,
         load: Callable[[], str],
+        value: str | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),  # noqa: PLW0108 - gevent replaces it later
     ) -> None:
-        """`load` returns the value in the file or raises ValidationError, whose text must not contain it."""
+        """`load` returns the value in the file or raises ValidationError, whose text must not contain it.
+
+        With a `value`, the file is not read before it changes.
+        """
         self._path = path
         self._load = load
         self._monotonic = monotonic
@@ -74,7 +78,11 @@ class FileSecret(Secret):
         self._next_look = monotonic() + _LOOK_INTERVAL
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[str, str], None]] = []
-        super().__init__(load())
+        super().__init__(load() if value is None else value)
+
+    def __reduce__(self) -> tuple[type[FileSecret], tuple[str, Callable[[], str], str]]:
+        """Pickle the path and the last good value: another process looks at the file itself."""
+        return type(self), (self._path, self._load, self._value)
 
     @property
     def value(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -309,3 +311,15 @@ def test_secrets_are_compared_by_value(path: Path, file_secret: FileSecret) -> N
     assert _OLD not in repr((file_secret, Secret(_OLD)))
     assert not Secret(_OLD).can_change
     Secret(_OLD).reread()
+
+
+def test_a_pickled_secret_follows_its_file(read: Read, tmp_path: Path) -> None:
+    """The master passes the configuration on to later workers: the value of then is used until the file changes."""
+    path = tmp_path / "secret"
+    path.write_text(_OLD)
+    options = read(CMDB.replace('"env:SECRET"', f'"file:{path}"')).backends[0].options
+    secret: FileSecret = pickle.loads(pickle.dumps(options.app_secret))  # noqa: S301 - made here
+    assert secret.value == _OLD
+    path.write_text(_NEW)
+    secret._monotonic = itertools.count(secret._next_look, 10.0).__next__
+    assert [secret.value for _ in range(3)][-1] == _NEW
