@@ -189,7 +189,10 @@ class Journal(ChangeJournal, Protocol):
         ...
 
     def unsettled_counts(self) -> Mapping[str, int]:
-        """Return the number of active and ambiguous operations by state; it does not depend on how many have ended."""
+        """Return the number of active and ambiguous operations by state, and of those `past_window`.
+
+        The cost does not depend on how many operations have ended.
+        """
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -281,6 +281,9 @@ UNSETTLED_COUNTS: Final = """
     SELECT state, count(*) FROM operations WHERE holds_name IS NOT NULL GROUP BY state
     UNION ALL
     SELECT state, count(*) FROM operations WHERE state = 'ambiguous' GROUP BY state
+    UNION ALL
+    SELECT 'past_window', count(*) FROM operations
+    WHERE holds_name IS NOT NULL AND state = 'reconciling' AND observed_seconds >= settle_seconds
 """
 
 # Reads every operation, from two indexes.

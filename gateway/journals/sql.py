@@ -191,7 +191,7 @@ class SqlJournal(SqlChangeJournal):
         """Do nothing."""
 
     def unsettled_counts(self) -> Mapping[str, int]:
-        """Return the number of operations that a process or a person has to settle, by state, 0 included."""
+        """Return the number of operations that a process or a person has to settle, 0 included."""
         rows = self.read(queries.UNSETTLED_COUNTS, {})
         return {state.value: 0 for state in State if state.is_active or state is State.AMBIGUOUS} | {
             row[0]: row[1] for row in rows

@@ -316,6 +316,9 @@ class JournalCollector(Collector):
         """Return the metrics; while the journal is unavailable, only `gateway_journal_up` 0 and the version."""
         journal_up = GaugeMetricFamily("gateway_journal_up", "1 if the journal could be read at this scrape.")
         operations = GaugeMetricFamily("gateway_operations", "Active and ambiguous operations.", labels=["state"])
+        past_window = GaugeMetricFamily(
+            "gateway_operations_past_window", "Operations that are not settled after their settle window."
+        )
         overdue = GaugeMetricFamily(
             "gateway_operation_overdue_seconds", "How long the earliest due operation has been waiting for a lookup."
         )
@@ -325,12 +328,14 @@ class JournalCollector(Collector):
             journal_up.add_metric([], 0)
         else:
             journal_up.add_metric([], 1)
+            past_window.add_metric([], counts.get("past_window", 0))
             for state, count in counts.items():
-                operations.add_metric([state], count)
+                if state != "past_window":
+                    operations.add_metric([state], count)
             overdue.add_metric([], 0.0 if due_at is None else max(self._now() - due_at, 0.0))
         build_info = GaugeMetricFamily("gateway_build_info", "The running version.", labels=["version"])
         build_info.add_metric([self._version], 1)
-        return (journal_up, operations, overdue, build_info)
+        return (journal_up, operations, past_window, overdue, build_info)
 
 
 def _package_version() -> str:

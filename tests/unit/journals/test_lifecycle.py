@@ -407,10 +407,10 @@ def test_unsettled_operations_and_ends_are_counted(journal: Journal) -> None:
         claim = claim_operation(journal)
         for _ in range(2):
             journal.settle(claim.id, make_settlement(state))
-    assert journal.unsettled_counts() == {"sending": 1, "reconciling": 1, "ambiguous": 1}
+    assert journal.unsettled_counts() == {"sending": 1, "reconciling": 1, "ambiguous": 1, "past_window": 0}
     assert ended == ["succeeded", "ambiguous"]
     with closing(create_journal("sqlite:///:memory:")) as empty:
-        assert empty.unsettled_counts() == {"sending": 0, "reconciling": 0, "ambiguous": 0}
+        assert empty.unsettled_counts() == {"sending": 0, "reconciling": 0, "ambiguous": 0, "past_window": 0}
 
 
 def test_aliases_expire_with_their_operation(journal: Journal) -> None:
