@@ -201,7 +201,8 @@ VALUELESS = re.compile(
     "|field_code_.*|accepts_.*|name_taken_by_another|not_connected|connection_.*|response_.*|deadline_before_send"
     "|iam_credentials_rejected|backend_rate_limited|read_before_write_failed|update_not_read_back|module_has_children"
     "|create_not_applied|claim_too_late|journal_.*|batch_size|parent_twice|length_between|credentials_.*"
-    "|operation_in_window|operation_settled_meanwhile|body_.*|request_.*|headers_.*"
+    "|operation_in_window|operation_settled_meanwhile|body_.*|request_.*|headers?_.*"
+    "|expectation_unsupported|too_many_connections|transfer_coding_unsupported"
 )
 
 

@@ -58,23 +58,23 @@ def test_query(client: FlaskClient, cmdb: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "pointer", "code"),
+    ("query", "place", "code"),
     [
-        ("page_size=0", "/page_size", "range"),
-        ("page_size=201", "/page_size", "range"),
-        ("page_size=x", "/page_size", "type"),
-        ("page_token=x", "/page_token", "pattern"),
-        ("page_token=", "/page_token", "pattern"),
-        ("name=x", "/name", "unknown_field"),
-        ("scope=1", "/scope", "unknown_field"),
-        ("q=a&q=b", "/q", "repeated"),
+        ("page_size=0", "?page_size", "range"),
+        ("page_size=201", "?page_size", "range"),
+        ("page_size=x", "?page_size", "type"),
+        ("page_token=x", "?page_token", "pattern"),
+        ("page_token=", "?page_token", "pattern"),
+        ("name=x", "?name", "unknown_field"),
+        ("scope=1", "?scope", "unknown_field"),
+        ("q=a&q=b", "?q", "repeated"),
     ],
 )
 @pytest.mark.parametrize("path", [SCOPES, PARENTS, OWNERS])
-def test_bad_query(client: FlaskClient, cmdb: FakeBackend, path: str, query: str, pointer: str, code: str) -> None:
+def test_bad_query(client: FlaskClient, cmdb: FakeBackend, path: str, query: str, place: str, code: str) -> None:
     """A parameter that is unknown, repeated or malformed is 422, and nothing is sent."""
     problem = assert_problem(client.get(f"{path}?{query}"), 422, "validation_failed")
-    assert field_errors(problem) == {(pointer, code)}
+    assert field_errors(problem) == {(place, code)}
     assert cmdb.sent == []
 
 
