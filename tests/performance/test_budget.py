@@ -31,6 +31,23 @@ def test_counts_are_reproducible(counts: tuple[budget.Counts, budget.Counts]) ->
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize(("name", "commits"), [("create on CMDB", 2), ("create on ProjectMan", 2), ("read on CMDB", 0)])
+def test_commits(name: str, commits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A create commits its claim and its result, each with its entry of the change log; nothing else is written."""
+    with in_process.run_gateway(tmp_path) as gateway:
+        gateway.prepare(name)()  # the first request migrates the journal, and records a module that is read
+        journal, counted = gateway.app.extensions["provisioner"].journal, []
+        for method in ("_execute_write", "_transaction"):
+            original = getattr(journal, method)
+            monkeypatch.setattr(
+                type(journal),
+                method,
+                lambda _self, *args, original=original: counted.append(args) or original(*args),
+            )
+        gateway.prepare(name)()
+    assert len(counted) == commits, counted
+
+
 def test_every_request_has_a_budget() -> None:
     """The recorded budget names every counted request."""
     assert BUDGET.keys() == in_process.REQUESTS.keys()
