@@ -125,7 +125,7 @@ class UpdateHistory(History):
         """Add a caller that sends up to four changes of one module, most of them of one field."""
         rng = self.rng
         stored = rng.choice(self.backend_state.modules)
-        timeouts = [rng.choice([0.3, 3.0, 10.0, 40.0]) for _ in range(4)]
+        timeouts = [rng.choice([0.3, 3.0, 10.0, 100.0]) for _ in range(4)]
         start = EPOCH + rng.choice([0.0, rng.uniform(0.0, ACTIVE_SECONDS)])
 
         def run() -> None:

@@ -27,7 +27,8 @@ _execute = KillOrders(_folder).execute
 class WithPoints:
     """An object of which some methods execute the orders of a point before the call, and of another point after it.
 
-    A method is given as both points and a function that returns the name of a create, or the id of a module, for the first argument.
+    A method is given as both points and a function that returns, for the first argument, the name of a create or the
+    id of a module.
     """
 
     def __init__(self, wrapped: object, **methods: tuple[str, str, Callable[[Any], str]]) -> None:

@@ -1,8 +1,8 @@
-"""Racing pairs of updates of one ProjectMan module, whose senders are killed or frozen and whose PUTs come late.
+"""Racing pairs of updates of a ProjectMan module, whose senders are killed or frozen and whose PUTs come late.
 
-`python -m tests.integration.chaos.updates [PAIRS]` runs many pairs over each journal and prints the results. Both
-timeouts of the connection are short, so that a window takes seconds: a PUT that lands at its very end stands for one that lands
-60 s late within the usual window.
+`python -m tests.integration.chaos.updates [PAIRS]`, a part of `make chaos`, runs a thousand pairs over each journal and
+prints the results. Both timeouts of the connection are short, so that a window takes seconds: a PUT that lands at its
+end stands for one that lands 60 s late within the usual window.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, e
 from tests.integration.http_client import CONNECTION_ERRORS, HttpResponse, send
 
 HARD: Final = 1.0
-SETTLE: Final = 4.0
+SETTLE: Final = 2.0
 #: The lease of a sender, the window, and a margin for polls and for a busy machine; seconds.
 _HELD_AT_MOST: Final = HARD + 5.0 + SETTLE + 10.0
 #: Longer than lease and window; seconds.
@@ -51,7 +51,7 @@ _FAULTS: Final[Sequence[Mapping[str, Any]]] = (
     {"fault": "delay", "seconds": 0.8},
 )
 #: A worker is stopped between hold and send, or between the backend's response and its record.
-_ORDERS: Final = tuple(product((SIGKILL, SIGSTOP), ("after-hold", "before-end")))
+_POINTS: Final = ("after-hold", "before-end")
 _PATIENCE: Final = 120.0
 _NEW_OWNER: Final = "1c6e2f0b9a8d4753b2e1f0c9d8a7b6e5"
 #: These must be 0.
@@ -59,16 +59,25 @@ VIOLATIONS: Final = ("lost", "unanswered", "held", "unlogged")
 COLUMNS: Final = ("pairs", "requests", "unknown", "busy", "late", "kills", "freezes", *VIOLATIONS)
 
 
-def run(journal: str, folder: Path, journal_url: str | None, *, pairs: int, parallel: int, every: int) -> Counter[str]:
+def run(
+    journal: str,
+    folder: Path,
+    journal_url: str | None,
+    *,
+    pairs: int,
+    parallel: int,
+    every: int,
+    signals: Sequence[int],
+) -> Counter[str]:
     """Run pairs and return the row of COLUMNS; `every` so many a worker is killed or frozen, and a response is lost."""
     totals: Counter[str] = Counter(pairs=pairs)
     with run_testbed(folder, TOPOLOGIES[journal], journal_url) as testbed, ThreadPoolExecutor(parallel) as pool:
         modules = list(pool.map(lambda number: _create(testbed, f"module-{number}"), range(pairs)))
-        for module, (order, point) in zip(modules[::every], cycle(_ORDERS), strict=False):
+        for module, (order, point) in zip(modules[::every], cycle(product(signals, _POINTS)), strict=False):
             testbed.kill_orders.add(order, point, module)
         rules = [
-            {"operation": "update", **fault, "after": every * number}
-            for number, fault in zip(range(max(2 * pairs // every, len(_FAULTS))), cycle(_FAULTS), strict=False)
+            {"operation": "update", **fault, "after": every // 2 + every * number}
+            for number, fault in zip(range(2 * pairs // every), cycle(_FAULTS), strict=False)
         ]
         testbed.twin("projectman", "POST", "faults", rules)
         with _thawed(testbed.kill_orders.folder, totals):
@@ -180,7 +189,9 @@ def main(words: list[str]) -> int:
         sys.stdout.write(f"{'journal':10}" + "".join(f"{column:>11}" for column in COLUMNS) + "\n")
         for journal in TOPOLOGIES:
             url = database.new_database(server) if journal == "postgres" else None
-            totals = run(journal, Path(folder, journal), url, pairs=pairs, parallel=12, every=8)
+            totals = run(
+                journal, Path(folder, journal), url, pairs=pairs, parallel=12, every=8, signals=(SIGKILL, SIGSTOP)
+            )
             sys.stdout.write(f"{journal:10}" + "".join(f"{totals[column]:>11}" for column in COLUMNS) + "\n")
             sys.stdout.flush()
             failed |= any(totals[column] for column in VIOLATIONS)
