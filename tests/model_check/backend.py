@@ -69,6 +69,7 @@ class Write:
 
     request_id: str
     ref: str
+    sender: Process
     read: Module | None
     due_at: float  # -inf if it is never applied
     is_late: bool = False
@@ -336,7 +337,7 @@ class SimulatedBackend:
             raise BackendUnavailable(verbatim("refused"))
         delay = shared.rng.uniform(0.0, LATEST_WRITE - latency) if fault == "late" else 0.0
         due_at = float("-inf") if fault in {"refused", "lost_before"} else shared.scheduler.now + latency + delay
-        write = Write(call.request_id, ref, read, due_at, is_late=delay > 5.0)
+        write = Write(call.request_id, ref, self._runtime.process, read, due_at, is_late=delay > 5.0)
         shared.send(write, apply)
         self._runtime.sleep(min(latency + 0.001, max(call.deadline - self._runtime.monotonic(), 0.0)))
         if fault == "refused":

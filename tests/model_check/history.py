@@ -331,8 +331,8 @@ class History:
         elif attempt.result is not None and attempt.result.replayed:
             self.backend_state.visited["replayed"] += 1
 
-    def _crash(self) -> None:
-        index = self.rng.randrange(len(self.replicas))
+    def _crash(self, index: int | None = None) -> None:
+        index = self.rng.randrange(len(self.replicas)) if index is None else index
         self.replicas[index].process.alive = False
         self.backend_state.visited["crash"] += 1
         restart_at = self.scheduler.now + self.rng.uniform(0.0, 50.0)

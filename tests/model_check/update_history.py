@@ -12,7 +12,6 @@ from gateway.domain.errors import GatewayError, Internal, Outcome
 from gateway.domain.module import ModuleDraft, ModulePatch
 from gateway.provisioning.change_feed import ChangeFeed
 from gateway.provisioning.change_reconciler import ChangeReconciler
-from gateway.provisioning.update_delete import changed_fields
 from tests.model_check.backend import LATEST_WRITE
 from tests.model_check.history import History, Replica
 from tests.model_check.scheduler import EPOCH, VirtualRuntime
@@ -58,6 +57,8 @@ class Reader:
 class UpdateHistory(History):
     """Updates and deletes of two modules, with a create now and then."""
 
+    last_begun_at: float = 0.0
+    first_seq: int = 0  # the last entry of the log before this history
     updates: list[Update] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     feeds: dict[str, ChangeFeed] = field(default_factory=dict)
@@ -69,7 +70,6 @@ class UpdateHistory(History):
         state.unique, state.passthrough = True, False
         state.window, state.hard_timeout = _WINDOW, _HARD_TIMEOUT
         state.replaces_whole = self.rng.random() < 0.5
-        self.first_seq = self.journal.list_changes(ChangeFilter(), after=0, limit=1_000_000).next_after
 
     def run(self) -> None:
         """Run callers, readers and faults, then wait until no hold may be left."""
@@ -87,20 +87,24 @@ class UpdateHistory(History):
         for action in (self._crash, self._crash, self._break_journal, self._break_reads, self._step_clock, self._drain):
             if rng.random() < 0.4:
                 scheduler.at(EPOCH + rng.uniform(0.0, ACTIVE_SECONDS), action)
+        for second in range(2, int(ACTIVE_SECONDS), 2):
+            scheduler.at(EPOCH + second, self._crash_a_sender)
         scheduler.run(EPOCH + ACTIVE_SECONDS + 60.0)
         while any(not worker.dead for worker in self.clients.greenlets):
             scheduler.run(scheduler.now + 10.0)
         self.journal_loss_rate, self.backend_state.freezes = 0.0, False
         frozen_until = max(replica.process.frozen_until for replica in self.replicas)
-        scheduler.run(max(scheduler.now, frozen_until, self.journal_down_until) + HELD_AT_MOST)
+        # A handler that was frozen may begin another change.
+        while scheduler.now < max(frozen_until, self.last_begun_at, self.journal_down_until) + HELD_AT_MOST:
+            scheduler.run(scheduler.now + 5.0)
         self._read_the_rest()
         for replica in self.replicas:
             replica.process.alive = False
 
-    def record_begin_change(self, is_begun: bool, change: Change) -> None:  # noqa: FBT001 - a result
+    def record_begin_change(self, is_begun: bool, change: Change) -> None:
         """Record which request made which change."""
         if is_begun:
-            self.begun[change.id] = change.request_id
+            self.begun[change.id], self.last_begun_at = change.request_id, self.scheduler.now
 
     def record_end_change(self, _result: None, change_id: str, outcome: Outcome, **_values: Any) -> None:
         """Compare a recorded outcome with the backend."""
@@ -120,6 +124,13 @@ class UpdateHistory(History):
         )
         replica.runtime.spawn(feed.run)
         return replica
+
+    def _crash_a_sender(self) -> None:
+        """Sometimes kill the sender of a write that is still on its way."""
+        pending = [write for write in self.backend_state.writes if write.due_at > self.scheduler.now]
+        for index, replica in enumerate(self.replicas):
+            if any(write.sender is replica.process for write in pending) and self.rng.random() < 0.05:
+                self._crash(index)
 
     def _add_updater(self) -> None:
         """Add a caller that sends up to four changes of one module, most of them of one field."""
