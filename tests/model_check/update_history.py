@@ -58,6 +58,7 @@ class UpdateHistory(History):
     """Updates and deletes of two modules, with a create now and then."""
 
     last_begun_at: float = 0.0
+    started_at: dict[str, float] = field(default_factory=dict)  # by process
     first_seq: int = 0  # the last entry of the log before this history
     updates: list[Update] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
@@ -94,8 +95,10 @@ class UpdateHistory(History):
             scheduler.run(scheduler.now + 10.0)
         self.journal_loss_rate, self.backend_state.freezes = 0.0, False
         frozen_until = max(replica.process.frozen_until for replica in self.replicas)
-        # A handler that was frozen may begin another change.
-        while scheduler.now < max(frozen_until, self.last_begun_at, self.journal_down_until) + HELD_AT_MOST:
+        # A window is observed by a process that lives throughout. A handler that was frozen may begin another change.
+        observed_from = min(self.started_at[replica.process.name] for replica in self.replicas)
+        calm_from = max(frozen_until, self.journal_down_until, observed_from)
+        while scheduler.now < max(calm_from, self.last_begun_at) + HELD_AT_MOST:
             scheduler.run(scheduler.now + 5.0)
         self._read_the_rest()
         for replica in self.replicas:
@@ -118,6 +121,7 @@ class UpdateHistory(History):
 
     def _start(self, name: str) -> Replica:
         replica = super()._start(name)
+        self.started_at[name] = self.scheduler.now
         self.feeds[name] = feed = ChangeFeed(replica.reconciler.journal, replica.runtime, 90 * 86_400.0)
         replica.runtime.spawn(
             ChangeReconciler(replica.reconciler.journal, replica.runtime, {"sim": replica.backend}).run

@@ -28,7 +28,7 @@ from tests.integration.chaos import database
 from tests.integration.chaos.testbed import TARGETS, GatewayTestbed, Topology, eventually, run_testbed
 from tests.integration.http_client import CONNECTION_ERRORS, HttpResponse, send
 
-HARD: Final = 1.0
+HARD: Final = 2.0
 SETTLE: Final = 2.0
 #: The lease of a sender, the window, and a margin for polls and for a busy machine; seconds.
 _HELD_AT_MOST: Final = HARD + 5.0 + SETTLE + 10.0
@@ -53,6 +53,8 @@ _FAULTS: Final[Sequence[Mapping[str, Any]]] = (
 #: A worker is stopped between hold and send, or between the backend's response and its record.
 _POINTS: Final = ("after-hold", "before-end")
 _PATIENCE: Final = 120.0
+#: The number of pairs in one project: an update lists the modules of its project.
+_ROUND: Final = 100
 _NEW_OWNER: Final = "1c6e2f0b9a8d4753b2e1f0c9d8a7b6e5"
 #: These must be 0.
 VIOLATIONS: Final = ("lost", "unanswered", "held", "unlogged")
@@ -104,7 +106,11 @@ def run(
 def _create(testbed: GatewayTestbed, name: str) -> str:
     """Create a module and return its id."""
     body = {"backend": "projectman", "name": name, **TARGETS["projectman"]}
-    return str(_repeat(testbed.addresses, lambda address: send(address, "POST", "/modules", body))[-1].body["id"])
+    return str(
+        _repeat(testbed.addresses, lambda address: send(address, "POST", "/modules?if_exists=adopt", body))[-1].body[
+            "id"
+        ]
+    )
 
 
 def _race(addresses: Sequence[str], module: str) -> Counter[str]:
@@ -187,13 +193,21 @@ def main(words: list[str]) -> int:
     failed = False
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, database.server() as server:
         sys.stdout.write(f"{'journal':10}" + "".join(f"{column:>11}" for column in COLUMNS) + "\n")
-        for journal in TOPOLOGIES:
-            url = database.new_database(server) if journal == "postgres" else None
-            totals = run(
-                journal, Path(folder, journal), url, pairs=pairs, parallel=12, every=8, signals=(SIGKILL, SIGSTOP)
-            )
-            sys.stdout.write(f"{journal:10}" + "".join(f"{totals[column]:>11}" for column in COLUMNS) + "\n")
-            sys.stdout.flush()
+        for journal in ("postgres", "sqlite"):
+            totals: Counter[str] = Counter()
+            for number in range(-(-pairs // _ROUND)):
+                url = database.new_database(server) if journal == "postgres" else None
+                totals += run(
+                    journal,
+                    Path(folder, f"{journal}-{number}"),
+                    url,
+                    pairs=min(_ROUND, pairs),
+                    parallel=20,
+                    every=10,
+                    signals=(SIGKILL, SIGSTOP),
+                )
+                sys.stdout.write(f"{journal:10}" + "".join(f"{totals[column]:>11}" for column in COLUMNS) + "\n")
+                sys.stdout.flush()
             failed |= any(totals[column] for column in VIOLATIONS)
     return int(failed)
 
