@@ -74,22 +74,12 @@ class UpdateHistory(History):
 
     def run(self) -> None:
         """Run callers, readers and faults, then wait until no hold may be left."""
-        rng, scheduler = self.rng, self.scheduler
+        scheduler = self.scheduler
         self.replicas = [self._start(f"replica-{number}") for number in (1, 2)]
         for number in range(2):
             draft = ModuleDraft(scope="s", parent=None, name=f"m{number}", description="0", owners=("0",))
             self.backend_state.commit(draft, None)
-        for _ in range(rng.randint(2, 4)):
-            self._add_updater()
-        for number in range(rng.choice([0, 0, 1])):
-            self._add_client(number)
-        for _ in range(2):
-            self._add_reader()
-        for action in (self._crash, self._crash, self._break_journal, self._break_reads, self._step_clock, self._drain):
-            if rng.random() < 0.4:
-                scheduler.at(EPOCH + rng.uniform(0.0, ACTIVE_SECONDS), action)
-        for second in range(2, int(ACTIVE_SECONDS), 2):
-            scheduler.at(EPOCH + second, self._crash_a_sender)
+        self._schedule_all()
         scheduler.run(EPOCH + ACTIVE_SECONDS + 60.0)
         while any(not worker.dead for worker in self.clients.greenlets):
             scheduler.run(scheduler.now + 10.0)
@@ -103,6 +93,20 @@ class UpdateHistory(History):
         self._read_the_rest()
         for replica in self.replicas:
             replica.process.alive = False
+
+    def _schedule_all(self) -> None:
+        """Schedule callers, readers and faults."""
+        for _ in range(self.rng.randint(2, 4)):
+            self._add_updater()
+        for number in range(self.rng.choice([0, 0, 1])):
+            self._add_client(number)
+        for _ in range(2):
+            self._add_reader()
+        for action in (self._crash, self._crash, self._break_journal, self._break_reads, self._step_clock, self._drain):
+            if self.rng.random() < 0.4:
+                self.scheduler.at(EPOCH + self.rng.uniform(0.0, ACTIVE_SECONDS), action)
+        for second in range(2, int(ACTIVE_SECONDS), 2):
+            self.scheduler.at(EPOCH + second, self._crash_a_sender)
 
     def record_begin_change(self, is_begun: bool, change: Change) -> None:
         """Record which request made which change."""
@@ -228,6 +232,6 @@ class UpdateHistory(History):
 
 
 def _patch(fields: Mapping[str, Any]) -> ModulePatch:
-    values = {name: (value,) if name == "owners" else value for name, value in fields.items()}
-    attributes = {name: values.pop(name) for name in ("a", "b") if name in values}
+    values: dict[str, Any] = {name: (value,) if name == "owners" else value for name, value in fields.items()}
+    attributes: dict[str, Any] = {name: values.pop(name) for name in ("a", "b") if name in values}
     return ModulePatch(**values, attributes=attributes)

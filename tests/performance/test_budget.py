@@ -2,8 +2,10 @@ import gc
 import json
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,13 +39,13 @@ def test_commits(name: str, commits: int, tmp_path: Path, monkeypatch: pytest.Mo
     with in_process.run_gateway(tmp_path) as gateway:
         gateway.prepare(name)()  # the first request migrates the journal, and records a module that is read
         journal, counted = gateway.app.extensions["provisioner"].journal, []
+
+        def count(original: Callable[..., Any], *args: Any) -> Any:
+            counted.append(args)
+            return original(*args)
+
         for method in ("_execute_write", "_transaction"):
-            original = getattr(journal, method)
-            monkeypatch.setattr(
-                type(journal),
-                method,
-                lambda _self, *args, original=original: counted.append(args) or original(*args),
-            )
+            monkeypatch.setattr(journal, method, partial(count, getattr(journal, method)), raising=False)
         gateway.prepare(name)()
     assert len(counted) == commits, counted
 

@@ -303,7 +303,7 @@ def test_what_was_there_before_shows_nothing(
 def test_a_change_of_a_dead_sender_becomes_unknown(
     journal: Journal, reconciler: ChangeReconciler, module: Module, clock: VirtualClock
 ) -> None:
-    """After the lease, measured on this process's monotonic clock, it is published as unknown; then its window begins."""
+    """After the lease, measured on a monotonic clock, it is published as unknown; then its window begins."""
     change = make_change(module.id, backend="cmdb")
     journal.begin_change(change)
     clock.step(3600.0)
