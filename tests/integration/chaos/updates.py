@@ -33,7 +33,7 @@ SETTLE: Final = 2.0
 #: The lease of a sender, the window, and a margin for polls and for a busy machine; seconds.
 _HELD_AT_MOST: Final = HARD + 5.0 + SETTLE + 10.0
 #: Longer than lease and window; seconds.
-_FREEZE_SECONDS: Final = HARD + 5.0 + SETTLE + 2.0
+_FREEZE_SECONDS: Final = HARD + 5.0 + SETTLE + 1.0
 TOPOLOGIES: Final = {
     "sqlite": Topology(
         workers=2, deadline=HARD, hard=HARD, settle=SETTLE, application="tests.integration.chaos.app:app"
