@@ -150,6 +150,7 @@ def test_pages_of_the_log_join_without_a_gap(journal: Journal, page_size: int) -
     assert len(seen) == 9
     assert seen == sorted(set(seen))
     assert journal.list_changes(ALL, after=after, limit=1).next_after == after
+    assert journal.list_changes(ALL, after=10**9, limit=1).next_after == after, "a number of another journal"
 
 
 @pytest.mark.parametrize(
