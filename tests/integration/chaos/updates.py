@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import cycle, product
 from math import isfinite
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, default_int_handler, signal
 from threading import Event, Thread
 from typing import Any, Final
 
@@ -191,6 +191,7 @@ def main(words: list[str]) -> int:
     """Run pairs over both journals; return 0 if no update was lost and no hold is left."""
     pairs = int(words[0]) if words else 1000
     failed = False
+    signal(SIGTERM, default_int_handler)  # so that the processes are stopped
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, database.server() as server:
         sys.stdout.write(f"{'journal':10}" + "".join(f"{column:>11}" for column in COLUMNS) + "\n")
         for journal in ("postgres", "sqlite"):
