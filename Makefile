@@ -71,6 +71,7 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 
 chaos: install ## kill workers at every step, with real processes, twins and databases; prints a summary table
 	$(BIN)/python -m tests.integration.chaos
+	$(BIN)/python -m tests.integration.chaos.updates
 
 # Without a lock: each run upgrades.
 latest: ## run the tests against the newest releases that setup.cfg allows

@@ -28,7 +28,7 @@ class ParsedItem:
 
 
 def parse_batch(request: Request, backends: Mapping[str, Backend], *, refs_required: bool) -> list[ParsedItem]:
-    """Return the items in the order of the request; raises a GatewayError with all mistakes of all items."""
+    """Return the items in the order of the request; raises a GatewayError with all errors of all items."""
     document = parse_json_body(request, JSON_TYPE, max_bytes=MAX_BATCH_BYTES)
     data, errors = load(BATCH_SCHEMA, document)
     if "items" not in data:  # marshmallow leaves the list out if one of its items is invalid

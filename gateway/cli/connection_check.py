@@ -37,7 +37,7 @@ _PROOFS: Final = (ScopeNotFound, ParentNotFound, ModuleNotFound, ValidationFaile
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check: what was asked, whether it answered, and a remark."""
+    """The result of one check: what was checked, whether it answered, and a remark."""
 
     name: str
     ok: bool
@@ -87,7 +87,7 @@ def _check_issuer(jwt: JwtConfig) -> Sequence[str]:
 def _check_backend(backend: Backend) -> Sequence[str]:
     """List a scope with the connection's own credentials; every answer that is about the scope proves them."""
     if backend.capabilities.credential_header is not None:
-        return ("not asked: only callers have credentials",)
+        return ("not checked: only callers have credentials",)
     runtime = SystemRuntime()
     call = CallContext("check", runtime.monotonic() + _TIMEOUT)
     try:

@@ -158,7 +158,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "operation_settled_meanwhile": "The operation was settled in the meantime; read it.",
     "resolved_module_missing": "There is no module {module}.",
     "resolved_module_differs": "The module {module} does not have the natural key of the operation: {natural_key}.",
-    "journal_not_asked": "The journal has not answered yet.",
+    "journal_not_reached": "The journal has not answered yet.",
     "journal_failed": "The journal cannot be used: {reason}.",
     "claim_too_late": "The journal stored the claim after the deadline; nothing was sent.",
     "journal_not_durable": "The database server does not write commits to the disk (fsync = off).",

@@ -73,7 +73,7 @@ class SqlChangeJournal(ABC):
         ((first, newest),) = self.read(queries.BOUNDS, {})
         if 0 < after < first - 1:
             raise ChangesExpired
-        after = max(after, first - 1)
+        after = max(min(after, newest), first - 1)  # a number of the future is from another journal
         last = newest if change_filter.module else min(newest, after + _MAX_SCAN)
         conditions, parameters = _conditions(change_filter)
         statement = queries.LIST.format(conditions=" AND ".join(conditions))

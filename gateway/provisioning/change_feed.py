@@ -86,7 +86,10 @@ class ChangeFeed:
         return page
 
     def _read_news(self) -> None:
-        page = self.journal.list_changes(ChangeFilter(), after=self._kept_to, limit=_READ_LIMIT)
+        after = self._kept_to
+        page = self.journal.list_changes(ChangeFilter(), after=after, limit=_READ_LIMIT)
+        if self._kept_to != after:  # a reader came meanwhile, for which there are entries before these
+            return
         self._kept_to = page.next_after
         if page.entries:
             kept = [*self._kept, *page.entries]

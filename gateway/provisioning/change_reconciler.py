@@ -70,7 +70,7 @@ class ChangeReconciler:
             self.runtime.spawn(partial(self._read_back, change))
 
     def _read_back(self, change: Change) -> None:
-        """End a change as applied if its module shows it."""
+        """End a change as applied if its module shows it, and was held while it was read: no later change is shown."""
         backend = self.backends.get(change.backend)
         if backend is None:
             return
@@ -84,7 +84,8 @@ class ChangeReconciler:
             is_applied = change.action == "update" and is_shown(change.fields, module)
         if is_applied:
             try:
-                self._end(change, Outcome.APPLIED)
+                if any(held.id == change.id for held in self.journal.held_changes()):
+                    self._end(change, Outcome.APPLIED)
             except JournalUnavailable:
                 _log.warning("failed to persist read-back", extra={"fields": {"module": change.module_id}})
 

@@ -18,8 +18,8 @@ class JournalHealth:
     """
 
     def __init__(self) -> None:
-        #: None once the journal has answered; it is not asked before the first iteration of the reconciler.
-        self.error: JournalUnavailable | None = JournalUnavailable(message("journal_not_asked"))
+        #: None once the journal has answered; the first iteration of the reconciler uses it first.
+        self.error: JournalUnavailable | None = JournalUnavailable(message("journal_not_reached"))
         self._logged: str | None = None
 
     def record(self, error: JournalUnavailable | None) -> None:

@@ -34,20 +34,22 @@ class ModuleHolds:
     _queues: dict[str, deque[Event]] = field(default_factory=dict)
 
     @contextmanager
-    def hold(self, change: Change, deadline: float) -> Iterator[Change]:
-        """Hold a change's module within the context, and yield the change as it was recorded.
+    def hold(self, change: Change, deadline: float) -> Iterator[float]:
+        """Hold a change's module within the context, and yield a monotonic time before which it was not recorded.
 
         `end` releases it. Raises ModuleBusy at the deadline, a monotonic time, and JournalUnavailable.
         """
         with self._in_line(change.module_id, deadline):
             interval, max_interval = _POLL_INTERVALS
-            while not self._begin(change := replace(change, started_at=self.runtime.now())):
+            began_at = self.runtime.monotonic()
+            while not self._begin(replace(change, started_at=self.runtime.now())):
                 remaining = deadline - self.runtime.monotonic()
                 if remaining <= 0:
                     raise ModuleBusy
                 self.runtime.sleep(min(interval, remaining))
                 interval = min(interval * 2, max_interval)
-            yield change
+                began_at = self.runtime.monotonic()
+            yield began_at
 
     def end(self, change_id: str, outcome: Outcome, fields: ChangedFields | None = None) -> None:
         """Record the outcome of a change, in the background if the journal fails: the module is held until then."""

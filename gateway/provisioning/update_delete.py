@@ -153,9 +153,9 @@ class ChangeService:
             lease_seconds=capabilities.hard_timeout_seconds + _LEASE_MARGIN,
             settle_seconds=capabilities.settle_seconds,
         )
-        with self._holds.hold(change, call.deadline):
+        with self._holds.hold(change, call.deadline) as began_at:
             # The change is over when its lease ends: a process that was suspended since then sends nothing.
-            deadline = min(call.deadline, self.runtime.monotonic() + capabilities.hard_timeout_seconds)
+            deadline = min(call.deadline, began_at + capabilities.hard_timeout_seconds)
             change_call = replace(call, deadline=deadline)
             outcome = Outcome.UNKNOWN
             try:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from gateway.domain.backend import CallContext, ConnectionState
 from gateway.domain.capabilities import Capabilities, Change, FieldSpec
@@ -26,7 +27,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.lookup import LookupPage, LookupQuery
 from gateway.domain.messages import verbatim
-from gateway.domain.module import Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
+from gateway.domain.module import UNSET, Module, ModuleDraft, ModulePatch, ModuleQuery, Owner, Page
 from tests.model_check.scheduler import Process, Scheduler, VirtualRuntime
 
 #: The faults of a create; a late commit comes up to 120 s after the request (CMDB's transactions).
@@ -40,7 +41,9 @@ FAULTS = (
     "late",  # the response is lost, and the commit comes much later
     "hung",  # no response until the hard timeout; applied or not
 )
-CHANGE_FAULTS = ("none", "none", "refused", "lost_before", "lost_after")
+CHANGE_FAULTS = ("none", "none", "refused", "not_sent", "lost_before", "lost_after", "late")
+#: How long after it was sent a change is applied at the latest.
+LATEST_WRITE = 60.0
 WINDOW = 130.0
 HARD_TIMEOUT = 35.0
 SKEW = 300.0
@@ -59,6 +62,19 @@ class StoredModule:
     operation_id: str | None  # None: created without the gateway
     created_at: float
     deleted_at: float = float("inf")
+
+
+@dataclass
+class Write:
+    """An update or delete that was sent: the module that its sender read before, and when it can be applied."""
+
+    request_id: str
+    ref: str
+    sender: Process
+    read: Module | None
+    due_at: float  # -inf if it is never applied
+    is_late: bool = False
+    applied_at: float | None = None
 
 
 @dataclass
@@ -82,6 +98,11 @@ class BackendState:
     unreadable_until: float = 0.0
     process: Process = field(default_factory=lambda: Process("backend"))
     freezes: bool = False  # whether replicas are frozen now and then
+    window: float = WINDOW
+    hard_timeout: float = HARD_TIMEOUT
+    replaces_whole: bool = False  # an update reads, merges and replaces the whole module, as in ProjectMan
+    writes: list[Write] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     def freeze(self, process: Process) -> None:
         """Stop a replica as SIGSTOP does, and continue it later."""
@@ -92,6 +113,25 @@ class BackendState:
     def existing(self) -> list[StoredModule]:
         """The modules that are not deleted."""
         return [stored for stored in self.modules if stored.deleted_at > self.scheduler.now]
+
+    def send(self, write: Write, apply: Callable[[], None]) -> None:
+        """Receive an update or delete, which is applied when it is due, whatever became of its sender."""
+        other = next((w for w in self.writes if w.ref == write.ref and w.due_at > self.scheduler.now), None)
+        if other is not None:
+            self.violations.append(f"{write} was sent while {other} could still be applied")
+        self.writes.append(write)
+
+        def commit() -> None:
+            stored = next((stored for stored in self.existing if stored.module.ref == write.ref), None)
+            if stored is None:
+                return
+            if write.read is not None and _state_of(write.read) != _state_of(stored.module):
+                self.violations.append(f"{write} replaces {stored.module}")
+            apply()
+            write.applied_at = self.scheduler.now
+
+        if write.due_at > self.scheduler.now:
+            self.scheduler.at(write.due_at, commit)
 
     def receive(
         self, draft: ModuleDraft, operation_id: str | None, commits_at: float, committed: list[Module | None]
@@ -141,6 +181,11 @@ class BackendState:
         return module
 
 
+def _state_of(module: Module) -> tuple[object, ...]:
+    """Return what a read shows in every history."""
+    return (module.name, module.owners, module.attributes)
+
+
 def _normalize(change: Change) -> Change:
     """Return a change as the backend stores it: the category 0 stands for the default one, as in CMDB."""
     return replace(change, attributes={name: value for name, value in change.attributes.items() if value != 0})
@@ -161,14 +206,15 @@ class SimulatedBackend:
             scope=FieldSpec(name="scope"),
             parent=FieldSpec(name="parent"),
             name=FieldSpec(name="name"),
-            description=FieldSpec(name="description"),
+            description=FieldSpec(name="description", readable=not state.replaces_whole),
             owners=FieldSpec(name="owners", kind="owners"),
-            settle_seconds=WINDOW,
-            hard_timeout_seconds=HARD_TIMEOUT,
+            settle_seconds=state.window,
+            hard_timeout_seconds=state.hard_timeout,
             clock_skew_seconds=SKEW,
             acting_user=GATEWAY_USER if state.returns_creator else None,
             credential_header="X-Token" if state.passthrough else None,
             normalize=_normalize,
+            reads_before=frozenset({"update"} if state.replaces_whole else ()),
         )
 
     def scope_of(self, ref: str) -> str:
@@ -245,31 +291,64 @@ class SimulatedBackend:
     def lookup(self, query: LookupQuery, page_size: int, cursor: str | None, call: CallContext) -> LookupPage:
         return LookupPage((), None)
 
-    def update(self, ref: str, patch: ModulePatch, call: CallContext) -> Module:
-        """Change the owners only, which no create of the simulation compares."""
-        stored = self._find(ref)
-        self._change(call, lambda: None)
-        return stored.module
+    def update(
+        self, ref: str, patch: ModulePatch, call: CallContext, check: Callable[[Module], None] | None = None
+    ) -> Module:
+        stored, read = self._find(ref), None
+        if check is not None:
+            check(read := self.get(ref, call))
+        values: dict[str, Any] = {
+            name: value for name in ("name", "description", "owners") if (value := getattr(patch, name)) is not UNSET
+        }
+        if "owners" in values:
+            values["owners"] = tuple(map(Owner, values["owners"]))
+        if self._shared.replaces_whole and read is not None:
+            values = {"name": read.name, "owners": read.owners, **values}
+        updated: list[Module] = []
+
+        def apply() -> None:
+            stored.module = replace(
+                stored.module, **values, attributes={**stored.module.attributes, **patch.attributes}
+            )
+            updated.append(stored.module)
+
+        self._change(ref, call, read, apply)
+        return self._shown(updated[0])
 
     def descendants(self, ref: str, call: CallContext) -> Sequence[str]:
         return ()
 
-    def delete(self, ref: str, call: CallContext) -> None:
+    def delete(self, ref: str, call: CallContext, check: Callable[[Module], None] | None = None) -> None:
         stored = self._find(ref)
-        self._change(call, lambda: setattr(stored, "deleted_at", self._shared.scheduler.now))
+        if check is not None:
+            check(self.get(ref, call))
+        self._change(ref, call, None, lambda: setattr(stored, "deleted_at", self._shared.scheduler.now))
 
-    def _change(self, call: CallContext, apply: Callable[[], None]) -> None:
-        fault = self._shared.rng.choice(CHANGE_FAULTS)
-        self._shared.visited[f"change:{fault}"] += 1
+    def _change(self, ref: str, call: CallContext, read: Module | None, apply: Callable[[], None]) -> None:
+        """Send an update or delete, and return if the response says that it was applied."""
+        shared, rng = self._shared, self._shared.rng
+        fault, latency = rng.choice(CHANGE_FAULTS), rng.choice([0.001, 0.05, 1.0, 4.0])
+        if shared.freezes and rng.random() < 0.1:  # before the transport's last look at the clock
+            shared.freeze(self._runtime.process)
+            self._runtime.sleep(0.0)
+        if call.deadline <= self._runtime.monotonic():
+            shared.visited["change_too_late_to_send"] += 1
+            raise BackendUnavailable(verbatim("too late"))
+        shared.visited[f"change:{fault}"] += 1
         if self._is_rejected(call):
             raise BackendRejectedCredentials
-        self._runtime.sleep(self._shared.rng.choice([0.001, 1.0, 5.0]))
+        if fault == "not_sent":
+            raise BackendUnavailable(verbatim("refused"))
+        delay = shared.rng.uniform(0.0, LATEST_WRITE - latency) if fault == "late" else 0.0
+        due_at = float("-inf") if fault in {"refused", "lost_before"} else shared.scheduler.now + latency + delay
+        write = Write(call.request_id, ref, self._runtime.process, read, due_at, is_late=delay > 5.0)
+        shared.send(write, apply)
+        self._runtime.sleep(min(latency + 0.001, max(call.deadline - self._runtime.monotonic(), 0.0)))
         if fault == "refused":
             raise BackendPermissionDenied
-        if fault != "lost_before":
-            apply()
-        self._runtime.sleep(0.001)
-        if fault != "none":
+        if write.applied_at is None and not delay and shared.scheduler.now > due_at > 0.0:
+            raise ModuleNotFound  # it was deleted in the meantime
+        if write.applied_at is None or fault != "none":
             raise OutcomeUnknown
 
     def _find(self, ref: str) -> StoredModule:
@@ -297,4 +376,10 @@ class SimulatedBackend:
         if shared.read_lag:
             shared.visited["fault:read_lag"] += 1
         visible_until = shared.scheduler.now - shared.read_lag
-        return [stored.module for stored in shared.existing if stored.created_at <= visible_until]
+        return [self._shown(stored.module) for stored in shared.existing if stored.created_at <= visible_until]
+
+    def _shown(self, module: Module) -> Module:
+        """Return a module as responses show it."""
+        return (
+            replace(module, description=None, unavailable=("description",)) if self._shared.replaces_whole else module
+        )

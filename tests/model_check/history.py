@@ -34,6 +34,8 @@ _CLOCK_OFFSETS: Final = (0.0, 0.0, 0.5, -0.5, 90.0, -90.0, 140.0, -140.0)
 #: Steps of a wall clock; the long ones are only taken where no creation time is compared with it.
 _CLOCK_STEPS: Final = (140.0, -140.0)
 _LONG_CLOCK_STEPS: Final = (3600.0, -3600.0)
+#: What background tasks call again and again.
+_POLLS: Final = {"lease_due", "held_changes", "publish_changes", "list_changes"}
 #: The share of journal calls at which a replica is frozen.
 _FREEZE_RATE: Final = 0.02
 
@@ -75,8 +77,8 @@ class SimulatedJournal:
             self._delay(name)
             self._fail("before")
             result = method(*args, **kwargs)
-            if name == "claim":
-                self.history.record_claim(args[0], result)
+            if hook := getattr(self.history, f"record_{name}", None):
+                hook(result, *args)
             self._delay(name)
             self._fail("after")
             return result
@@ -86,7 +88,9 @@ class SimulatedJournal:
     def _delay(self, name: str) -> None:
         """Sometimes let other greenlets run, or a crash happen, or freeze the process between two steps."""
         state = self.history.backend_state
-        if state.freezes and name != "lease_due" and self.history.rng.random() < _FREEZE_RATE:
+        if name == "list_changes" and self.history.rng.random() < 0.05:
+            self.runtime.sleep(self.history.rng.uniform(0.0, 3.0))
+        if state.freezes and name not in _POLLS and self.history.rng.random() < _FREEZE_RATE:
             state.freeze(self.runtime.process)
         elif self.history.rng.random() >= 0.4:
             return
@@ -94,7 +98,7 @@ class SimulatedJournal:
 
     def _fail(self, position: str) -> None:
         is_lost = position == "after" and self.history.rng.random() < self.history.journal_loss_rate
-        if is_lost or self.runtime.now() < self.history.journal_down_until:
+        if is_lost or self.runtime.scheduler.now < self.history.journal_down_until:
             self.history.backend_state.visited[f"journal_down_{position}"] += 1
             raise JournalUnavailable
 
@@ -230,7 +234,7 @@ class History:
             is_settled = self.scheduler.now >= EPOCH + _ACTIVE_SECONDS + 1200.0
         return faults_over and not has_clients and not self.backend_state.pending and is_settled
 
-    def record_claim(self, claim: Claim, result: ClaimResult) -> None:
+    def record_claim(self, result: ClaimResult, claim: Claim) -> None:
         """Record which request made which claim."""
         self.backend_state.visited[f"match:{result.match}"] += 1
         if result.match == "claimed":
@@ -327,8 +331,8 @@ class History:
         elif attempt.result is not None and attempt.result.replayed:
             self.backend_state.visited["replayed"] += 1
 
-    def _crash(self) -> None:
-        index = self.rng.randrange(len(self.replicas))
+    def _crash(self, index: int | None = None) -> None:
+        index = self.rng.randrange(len(self.replicas)) if index is None else index
         self.replicas[index].process.alive = False
         self.backend_state.visited["crash"] += 1
         restart_at = self.scheduler.now + self.rng.uniform(0.0, 50.0)

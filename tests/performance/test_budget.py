@@ -2,8 +2,10 @@ import gc
 import json
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,23 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[budget.Co
 def test_counts_are_reproducible(counts: tuple[budget.Counts, budget.Counts]) -> None:
     """The same request makes exactly the same calls."""
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("name", "commits"), [("create on CMDB", 2), ("create on ProjectMan", 2), ("read on CMDB", 0)])
+def test_commits(name: str, commits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A create commits its claim and its result, each with its entry of the change log; nothing else is written."""
+    with in_process.run_gateway(tmp_path) as gateway:
+        gateway.prepare(name)()  # the first request migrates the journal, and records a module that is read
+        journal, counted = gateway.app.extensions["provisioner"].journal, []
+
+        def count(original: Callable[..., Any], *args: Any) -> Any:
+            counted.append(args)
+            return original(*args)
+
+        for method in ("_execute_write", "_transaction"):
+            monkeypatch.setattr(journal, method, partial(count, getattr(journal, method)), raising=False)
+        gateway.prepare(name)()
+    assert len(counted) == commits, counted
 
 
 def test_every_request_has_a_budget() -> None:

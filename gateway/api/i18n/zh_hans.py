@@ -260,7 +260,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "operation_settled_meanwhile": "该操作已在此期间有了结果；请读取它。",
     "resolved_module_missing": "模块 {module} 不存在。",
     "resolved_module_differs": "模块 {module} 的自然键与该操作的不同：{natural_key}。",
-    "journal_not_asked": "操作日志尚未应答。",
+    "journal_not_reached": "操作日志尚未应答。",
     "journal_failed": "操作日志无法使用：{reason}。",
     "claim_too_late": "操作日志在截止时间之后才保存该操作；未向后端发送任何内容。",
     "journal_not_durable": "数据库服务器不会把提交写入磁盘（fsync = off）。",

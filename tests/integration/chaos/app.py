@@ -27,7 +27,8 @@ _execute = KillOrders(_folder).execute
 class WithPoints:
     """An object of which some methods execute the orders of a point before the call, and of another point after it.
 
-    A method is given as both points and a function that returns the name of a create for the first argument.
+    A method is given as both points and a function that returns, for the first argument, the name of a create or the
+    id of a module.
     """
 
     def __init__(self, wrapped: object, **methods: tuple[str, str, Callable[[Any], str]]) -> None:
@@ -39,20 +40,24 @@ class WithPoints:
         return getattr(self._wrapped, name)
 
 
-def _call(method: Callable[..., Any], before: str, after: str, name_of: Callable[[Any], str], *args: Any) -> Any:
+def _call(
+    method: Callable[..., Any], before: str, after: str, name_of: Callable[[Any], str], *args: Any, **values: Any
+) -> Any:
     _execute(before, name_of(args[0]))
-    result = method(*args)
+    result = method(*args, **values)
     _execute(after, name_of(args[0]))
     return result
 
 
 def _create_journal(*args: Any) -> Any:
-    names: dict[str, str] = {}  # by operation
+    names: dict[str, str] = {}  # by operation or change
     journal = create_journal(*args)
     return WithPoints(
         journal,
         claim=("before-claim", "after-claim", lambda claim: names.setdefault(claim.id, claim.natural_key[-1])),
         settle=("before-settle", "after-result-stored", lambda operation_id: names.get(operation_id, "")),
+        begin_change=("before-hold", "after-hold", lambda change: names.setdefault(change.id, change.module_id)),
+        end_change=("before-end", "after-end", lambda change_id: names.get(change_id, "")),
     )
 
 

@@ -200,7 +200,7 @@ MISTAKES: list[tuple[Any, set[tuple[str, str]]]] = [
 def test_one_mistake_refuses_the_whole_batch(
     client: FlaskClient, cmdb: FakeBackend, document: Any, expected: set[tuple[str, str]]
 ) -> None:
-    """All mistakes are listed where their values stand, in the item or in the defaults, and nothing is sent."""
+    """All errors are listed where their values stand, in the item or in the defaults, and nothing is sent."""
     response = client.post("/modules:batch", json=document)
     assert response.status_code == 422
     assert field_errors(response.get_json()) == expected

@@ -221,7 +221,7 @@ def test_any_host_is_served(client: FlaskClient, host: str) -> None:
 
 
 def test_a_body_has_the_deadline_of_the_request(client: FlaskClient) -> None:
-    """The server that can limit the reading of a body is told the deadline."""
+    """The server that can limit the reading of a body gets the deadline."""
     deadlines: list[float] = []
     stream = io.BytesIO()
     limited = mock.Mock(wraps=stream, set_deadline=deadlines.append)

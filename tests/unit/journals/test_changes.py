@@ -150,6 +150,7 @@ def test_pages_of_the_log_join_without_a_gap(journal: Journal, page_size: int) -
     assert len(seen) == 9
     assert seen == sorted(set(seen))
     assert journal.list_changes(ALL, after=after, limit=1).next_after == after
+    assert journal.list_changes(ALL, after=10**9, limit=1).next_after == after, "a number of another journal"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_the_log_is_filtered(journal: Journal, values: dict[str, Any], modules: 
 
 
 def test_old_entries_are_deleted_a_few_at_a_time(journal: Journal) -> None:
-    """The newest stays, so that a reader that has missed entries is told so."""
+    """The newest stays, so that a reader that has missed entries gets an error."""
     publish(journal, 4)
     assert [journal.expire_changes(published_before=131.5, limit=1) for _ in range(3)] == [1, 1, 0]
     assert journal.expire_changes(published_before=1e9, limit=10) == 1

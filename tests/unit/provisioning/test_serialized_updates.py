@@ -222,6 +222,58 @@ def test_an_unknown_update_holds_until_it_is_shown(
     changes.update(cmdb, module.ref, ModulePatch(name="third"), later(clock))
 
 
+def test_a_read_after_the_release_shows_nothing(
+    journal: Journal,
+    changes: ChangeService,
+    reconciler: ChangeReconciler,
+    cmdb: FakeBackend,
+    module: Module,
+    call: CallContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A value that is read when the module is no longer held may be that of a later change."""
+    update_unknown(changes, cmdb, module, call, if_match=[str(cmdb.capabilities.etag(module))])
+    get = cmdb.get
+
+    def get_late(ref: str, call: CallContext) -> Module:
+        for change in journal.held_changes():
+            journal.release_change(change.id)
+        cmdb.modules[module.native_id] = replace(module, name="renamed")
+        return get(ref, call)
+
+    monkeypatch.setattr(cmdb, "get", get_late)
+    reconciler.run_once()
+    assert outcomes(journal) == ["unknown"]
+
+
+def test_the_time_to_send_begins_before_the_record(
+    journal: Journal,
+    changes: ChangeService,
+    cmdb: FakeBackend,
+    module: Module,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that is suspended in the commit of a change sends nothing when the lease is over."""
+    begin, update, deadlines = journal.begin_change, cmdb.update, []
+    hard_timeout = cmdb.capabilities.hard_timeout_seconds
+    latest = clock.monotonic() + hard_timeout
+
+    def begin_slowly(change: Change) -> bool:
+        is_begun = begin(change)
+        clock.sleep(hard_timeout - 1.0)
+        return is_begun
+
+    def record(ref: str, patch: ModulePatch, call: CallContext, check: Any = None) -> Module:
+        deadlines.append(call.deadline)
+        return update(ref, patch, call, check)
+
+    monkeypatch.setattr(journal, "begin_change", begin_slowly)
+    monkeypatch.setattr(cmdb, "update", record)
+    changes.update(cmdb, module.ref, RENAME, CallContext("request", clock.monotonic() + 1000.0))
+    assert deadlines == [latest]
+
+
 def test_what_was_there_before_shows_nothing(
     journal: Journal,
     changes: ChangeService,
