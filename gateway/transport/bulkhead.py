@@ -10,8 +10,8 @@ from typing import Final
 class FairSemaphore:
     """A semaphore with a number of slots and a queue of bounded length for each caller.
 
-    Slots go to the callers in turn, and within a caller to the call that has waited longest: the many calls of a batch
-    delay another caller's by one place.
+    The callers get slots in turn, and of one caller the call that has waited longest: the many calls of a batch delay
+    another caller's by one place.
 
     Works for threads and, under gevent's patches, for greenlets, including one that is killed while it waits. While
     slots are free and no call waits, no lock is taken: list.pop and list.append are atomic. `release` adds the slot

@@ -156,27 +156,25 @@ def _send(client: FlaskClient, case: RequestCase) -> Any:
     fields: dict[str, Any] = {"parent": "10"} if case.connection.startswith("cmdb") else {"owners": [OWNER]}
     body = {"backend": case.connection, "scope": case.scope, "name": "portal", **fields}
     headers = key("portal")
-    if case.kind == "list":
-        return client.get("/modules", query_string={"backend": case.connection, "scope": case.scope}, headers=headers)
-    if case.kind in {"parents", "owners"}:
-        return client.get(f"/backends/{case.connection}/scopes/{case.scope}/{case.kind}", headers=headers)
-    if case.kind == "get":
-        return client.get(path, headers=headers)
-    if case.kind == "update":
-        return client.patch(path, json={"name": "else"}, headers=headers)
-    if case.kind == "delete":
-        return client.delete(path, headers=headers)
-    if case.kind in HIDING:
-        operation = f"/operations/{case.connection}-{case.scope}"
-        return {
-            "operations": lambda: client.get("/operations?state=ambiguous", headers=headers),
-            "operation": lambda: client.get(operation, headers=headers),
-            "resolve": lambda: client.post(f"{operation}:resolve", json={"verdict": "none"}, headers=headers),
-            "changes": lambda: client.get("/changes?page_size=100", headers=headers),
-        }[case.kind]()
-    query = {"adopt": {"if_exists": "adopt"}, "preview": {"validate_only": "true"}}.get(case.kind, {})
+    operation, target = f"/operations/{case.connection}-{case.scope}", f"backend={case.connection}&scope={case.scope}"
+    requests: dict[str, tuple[str, str, Any]] = {
+        "list": ("GET", f"/modules?{target}", None),
+        "get": ("GET", path, None),
+        "update": ("PATCH", path, {"name": "else"}),
+        "delete": ("DELETE", path, None),
+        "parents": ("GET", f"/backends/{case.connection}/scopes/{case.scope}/parents", None),
+        "owners": ("GET", f"/backends/{case.connection}/scopes/{case.scope}/owners", None),
+        "operations": ("GET", "/operations?state=ambiguous", None),
+        "operation": ("GET", operation, None),
+        "resolve": ("POST", f"{operation}:resolve", {"verdict": "none"}),
+        "changes": ("GET", "/changes?page_size=100", None),
+        "adopt": ("POST", "/modules?if_exists=adopt", body),
+        "preview": ("POST", "/modules?validate_only=true", body),
+    }
+    method, url, document = requests.get(case.kind, ("POST", "/modules", body))
     prefer = {"Prefer": "respond-async"} if case.kind == "async" else {}
-    return client.post("/modules", json=body, query_string=query, headers={**headers, **prefer})
+    arguments = {} if document is None else {"json": document}
+    return client.open(url, method=method, headers={**headers, **prefer}, **arguments)
 
 
 def _result(case: RequestCase, response: Any) -> str:
