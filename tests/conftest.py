@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from gateway import identity
 from gateway.api import AppDependencies, create_api
+from gateway.api.routes import register_blueprints
 from gateway.domain.backend import Backend, CallContext, RateLimiter
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
@@ -26,6 +27,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.transport.connection_pool import PooledAdapter
 
 NO_AUTH = AuthConfig()
+_first_app: list[Flask] = []
 # A deadline would fail tests on a busy machine.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
@@ -148,8 +150,22 @@ def changes(journal: Journal, clock: VirtualClock) -> ChangeService:
 
 
 @pytest.fixture
+def shared_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles the routes once in a process, since that takes longer than all else in a service's creation."""
+
+    def register(app: Flask) -> None:
+        if not _first_app:
+            register_blueprints(app)
+            _first_app.append(app)
+        app.url_map, app.view_functions = _first_app[0].url_map, _first_app[0].view_functions
+        app.blueprints = _first_app[0].blueprints
+
+    monkeypatch.setattr("gateway.api.application.register_blueprints", register)
+
+
+@pytest.fixture
 def build(
-    clock: VirtualClock, journal: Journal, provisioner: Provisioner, changes: ChangeService
+    clock: VirtualClock, journal: Journal, provisioner: Provisioner, changes: ChangeService, shared_routes: None
 ) -> Callable[..., Flask]:
     """Return a function that builds the service over the backends passed to it; request ids are consecutive numbers."""
     ids = itertools.count(1)
@@ -161,7 +177,7 @@ def build(
             backends=backends,
             provisioner=provisioner,
             changes=changes,
-            render_metrics=Metrics(journal.counts).render,
+            render_metrics=lambda: Metrics(journal.counts).render(),
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,
