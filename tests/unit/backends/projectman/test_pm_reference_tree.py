@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
@@ -14,12 +16,117 @@ from marshmallow import ValidationError
 
 from gateway.backends.projectman import schemas, tree
 from gateway.backends.projectman.adapter import ProjectManBackend
+from gateway.backends.projectman.schemas import ModuleSource, load_module
+from gateway.backends.projectman.tree import NodeFilter
 from gateway.domain.backend import CallContext
 from gateway.domain.errors import BackendReplyInvalid
-from gateway.domain.module import ModuleDraft, ModuleQuery
+from gateway.domain.module import Module, ModuleDraft, ModuleQuery
 from tests.unit.backends.connections import PM_NODE, PROJECT
-from tests.unit.backends.projectman import reference_tree, tree_strategies
+from tests.unit.backends.projectman import tree_strategies
 from tests.unit.backends.projectman.service_stub import DRAFT, ServiceStub, node
+
+SOURCE: Final = ModuleSource("projectman", PROJECT)
+
+ListResult = tuple[list[Module], str | None]
+
+
+def flatten(nodes: list[Any]) -> list[Module]:
+    """Return the modules of a page; raises ValidationError if a node is not a module."""
+    return [module for node in nodes for module in _subtree(node)]
+
+
+def filter_nodes(nodes: list[Any], node_filter: NodeFilter) -> list[Any]:
+    """Return the nodes that match or have a descendant that does; what is not a node matches."""
+    field, value = node_filter
+    return [
+        node
+        for node in nodes
+        if any(not isinstance(item, dict) or str(item.get(field)) == value for item in _walk(node))
+    ]
+
+
+def list_modules(nodes: list[Any], query: ModuleQuery, size: int, cursor: tuple[int, int], *, page: int) -> ListResult:
+    """Return a page of ours, from a service with `page` nodes on a page of its own."""
+    offset, skip = cursor
+    result: list[Module] = []
+    for page_offset, modules in _pages(nodes, offset, page):
+        for index, module in enumerate(modules):
+            matches = query.parent in {None, module.parent} and query.name in {None, module.name}
+            if (page_offset > offset or index >= skip) and matches:
+                if len(result) == size:
+                    return result, f"{page_offset}.{index}"
+                result.append(module)
+    return result, None
+
+
+def find(nodes: list[Any], name: str, *, page: int) -> list[Module]:
+    """Return the modules with a name; only top-level nodes that contain the name are loaded."""
+    pages = _pages(nodes, 0, page, ("module_name", name))
+    return [module for _, modules in pages for module in modules if module.name == name]
+
+
+def _pages(
+    nodes: list[Any], offset: int, page: int, node_filter: NodeFilter | None = None
+) -> Iterator[tuple[int, list[Module]]]:
+    """Yield every module once, up to the end or to a page without a new top-level node."""
+    seen: set[str] = set()
+    for page_offset in range(offset, max(len(nodes), offset + 1), page):
+        page_nodes = nodes[page_offset : page_offset + page]
+        matching = filter_nodes(page_nodes, node_filter) if node_filter else page_nodes
+        yield page_offset, _unseen(flatten(matching), seen)
+        earlier = {str(node.get("module_id")) for node in nodes[offset:page_offset]}
+        if {str(node.get("module_id")) for node in page_nodes} <= earlier:
+            return
+
+
+def _subtree(node: Any) -> list[Module]:
+    top = load_module(SOURCE, node)
+    modules = {top.native_id: top}
+    queue = [(child, top.native_id) for child in _children(node)]
+    while queue:
+        child, parent = queue.pop(0)
+        module = load_module(SOURCE, child)
+        if module.native_id not in modules:
+            modules[module.native_id] = replace(module, parent=module.parent or parent)
+            queue += [(grandchild, module.native_id) for grandchild in _children(child)]
+    groups: dict[str, list[Module]] = {native_id: [] for native_id in modules}
+    orphans: dict[str | None, list[Module]] = {}
+    for module in list(modules.values())[1:]:
+        (groups if module.parent in groups else orphans).setdefault(module.parent or "", []).append(module)
+    groups[top.native_id] += itertools.chain(*orphans.values())
+    return _depth_first(top, groups, 1)
+
+
+def _depth_first(top: Module, groups: dict[str, list[Module]], level: int) -> list[Module]:
+    children = groups[top.native_id]
+    module = replace(
+        top,
+        depth=top.depth or level,
+        has_children=bool(children or top.has_children),
+        unavailable=tuple(name for name in top.unavailable if name != "depth"),
+    )
+    return [module, *(module for child in children for module in _depth_first(child, groups, level + 1))]
+
+
+def _walk(node: Any) -> Iterator[Any]:
+    yield node
+    for child in _children(node):
+        yield from _walk(child)
+
+
+def _children(node: Any) -> list[Any]:
+    children = node.get("children") if isinstance(node, dict) else None
+    return children if isinstance(children, list) else []
+
+
+def _unseen(modules: list[Module], seen: set[str]) -> list[Module]:
+    unseen = []
+    for module in modules:
+        if module.native_id not in seen:
+            seen.add(module.native_id)
+            unseen.append(module)
+    return unseen
+
 
 _PAGE: Final = 3  # a few nodes are several pages
 _INVALID: Final = "invalid"
@@ -30,22 +137,20 @@ _shared_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_f
 @example([node(1, node(2, parent_module_id=98), node(3, parent_module_id=99), node(4, parent_module_id=98))])
 def test_a_page_is_flattened_like_the_reference(nodes: list[Any]) -> None:
     """Order, position, depth, children and every field: nested, with other parents, repeated, or not nodes at all."""
-    assert _or_invalid(lambda: tree.flatten_tree(reference_tree.SOURCE, nodes)) == _or_invalid(
-        lambda: reference_tree.flatten(nodes)
-    )
+    assert _or_invalid(lambda: tree.flatten_tree(SOURCE, nodes)) == _or_invalid(lambda: flatten(nodes))
 
 
 @given(tree_strategies.PAGES, st.sampled_from([("module_id", str(number)) for number in range(14)]))
 def test_a_filter_by_id_matches_the_same_nodes(nodes: list[Any], node_filter: tree.NodeFilter) -> None:
     """Top-level nodes that have the id or contain it."""
-    assert tree.filter_subtrees(nodes, node_filter) == reference_tree.filter_nodes(nodes, node_filter)
+    assert tree.filter_subtrees(nodes, node_filter) == filter_nodes(nodes, node_filter)
 
 
 @given(tree_strategies.PAGES, st.sampled_from([("module_name", name) for name in ("a", "b", "None", "")]))
 @example([{"module_id": 1}, {"module_id": 2, "module_name": None}], ("module_name", "None"))
 def test_a_filter_by_name_matches_the_same_nodes(nodes: list[Any], node_filter: tree.NodeFilter) -> None:
     """Names too, among them "None", as which a missing name reads."""
-    assert tree.filter_subtrees(nodes, node_filter) == reference_tree.filter_nodes(nodes, node_filter)
+    assert tree.filter_subtrees(nodes, node_filter) == filter_nodes(nodes, node_filter)
 
 
 @_shared_fixtures
@@ -70,14 +175,12 @@ def test_a_list_equals_the_reference(
     service.nodes = nodes
     query = ModuleQuery(scope=PROJECT, parent=parent, name=name)
 
-    def list_modules() -> reference_tree.ListResult:
+    def list_in_adapter() -> ListResult:
         page = backend.list(query, size, f"{cursor[0]}.{cursor[1]}", call)
         return list(page.modules), page.next_cursor
 
     with _small_pages():
-        assert _or_invalid(list_modules) == _or_invalid(
-            lambda: reference_tree.list_modules(nodes, query, size, cursor, page=_PAGE)
-        )
+        assert _or_invalid(list_in_adapter) == _or_invalid(lambda: list_modules(nodes, query, size, cursor, page=_PAGE))
 
 
 @_shared_fixtures
@@ -93,7 +196,7 @@ def test_a_search_for_a_name_equals_the_reference(
     draft = ModuleDraft(scope=PROJECT, parent=None, name=name)
     with _small_pages():
         found = _or_invalid(lambda: [*backend.find_by_natural_key(draft, call)])
-        expected = _or_invalid(lambda: reference_tree.find(nodes, name, page=_PAGE))
+        expected = _or_invalid(lambda: find(nodes, name, page=_PAGE))
     ids = {str(node.get("module_id")) for node in nodes if isinstance(node, dict)}
     assert found == expected or (found is _INVALID and len(ids) < len(nodes))
 
