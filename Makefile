@@ -52,8 +52,9 @@ tests: install ## run all tests, with branch coverage of the code that unit test
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
 	$(BIN)/pytest --numprocesses=2 tests/performance
 
-simulation: install ## run ten thousand simulated histories; `make test` runs six hundred
+simulation: install ## run ten thousand simulated histories, and a thousand generated examples; `make test` runs 600 and 50
 	SIMULATION_HISTORIES=10000 $(BIN)/pytest --numprocesses=2 tests/model_check
+	GENERATED_EXAMPLES=1000 $(BIN)/pytest --numprocesses=2 --timeout=1200 -m hypothesis tests/unit
 
 mesh: install ## run the long version of the tests with a real Envoy
 	MESH_LONG=1 $(BIN)/pytest tests/integration/envoy

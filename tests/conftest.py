@@ -29,10 +29,9 @@ from gateway.transport.connection_pool import PooledAdapter
 
 NO_AUTH = AuthConfig()
 _first_app: list[Flask] = []
-# A deadline would fail tests on a busy machine.
-settings.register_profile("no_deadline", deadline=None)
-settings.load_profile("no_deadline")
-
+# A deadline would fail tests on a busy machine. `make simulation` generates more examples.
+settings.register_profile("default", deadline=None, max_examples=int(os.environ.get("GENERATED_EXAMPLES", "50")))
+settings.load_profile("default")
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
 

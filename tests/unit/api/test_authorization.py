@@ -142,7 +142,7 @@ def _send(client: FlaskClient, case: RequestCase) -> Any:
     return client.post("/modules", json=body, query_string=query, headers={**headers, **prefer})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(allow=st.lists(_RULES, min_size=1, max_size=4), cases=st.lists(_REQUESTS, min_size=1, max_size=4))
 def test_oracle(connections: Connections, build: Any, allow: list[str], cases: list[RequestCase]) -> None:
     """For random allow-lists and requests, the result equals the oracle's; no forbidden request reaches a backend."""
@@ -164,7 +164,7 @@ def test_oracle(connections: Connections, build: Any, allow: list[str], cases: l
 
 
 @given(allow=st.lists(_RULES, max_size=4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_visible_connections(connections: Connections, build: Any, allow: list[str]) -> None:
     """/backends and /backends/{name} show exactly the connections that the allow-list names."""
     client = build(connections.backends, auth(caller("portal", *allow))).test_client()
