@@ -60,7 +60,7 @@ mesh: install ## run the long version of the tests with a real Envoy
 	MESH_LONG=1 $(BIN)/pytest tests/integration/envoy
 
 soak: install ## run twenty minutes at half load with faults; memory, descriptors and operations must not leak
-	$(BIN)/python -m tests.integration.soak --minutes 20
+	SOAK_MINUTES=20 $(BIN)/pytest -s tests/integration/soak
 
 bench: .venv-bench/.installed ## measure the cost of a request beside the alternatives (needs nginx and wrk); fails if a target is missed
 	.venv-bench/bin/python -m compileall -q gateway # as pip does for installed packages; it affects the start time

@@ -19,7 +19,6 @@ from tests.integration.chaos import database
 from tests.integration.chaos.testbed import eventually
 from tests.integration.http_client import send
 from tests.integration.secret_leaks.testbed import CMDB, PROJECT, PROJECTMAN, LeakTestbed, draft, run_testbed
-from tests.integration.soak.resources import workers
 
 BACKENDS = (*CMDB, *PROJECTMAN)
 FAULTS: list[dict[str, Any]] = [
@@ -127,12 +126,11 @@ def malformed(testbed: LeakTestbed) -> None:
 
 def crashes(testbed: LeakTestbed) -> None:
     """Kill workers and wait for their replacements."""
-    master = testbed.replica.group
     for number in (signal.SIGKILL, signal.SIGABRT):
-        victim = min(workers(master))
+        victim = min(testbed.replica.workers)
         with suppress(ProcessLookupError):  # it may have ended already
             os.kill(victim, number)
-        assert eventually(lambda: victim not in (running := workers(master)) and len(running) == 2, 20)  # noqa: B023
+        assert eventually(lambda: victim not in (running := testbed.replica.workers) and len(running) == 2, 20)  # noqa: B023
         assert eventually(lambda: testbed.send("GET", "/readyz")[0] == 200, 20)
 
 
