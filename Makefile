@@ -72,8 +72,8 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-chaos: install ## kill workers at every step, with real processes, twins and databases; prints a summary table
-	$(BIN)/python -m tests.integration.chaos
+chaos: install ## kill workers at every step, with real processes, twins and databases
+	CHAOS_ALL=1 $(BIN)/pytest --numprocesses=4 -v tests/integration/chaos/test_kill_points.py
 
 # Without a lock: each run upgrades.
 latest: ## run the tests against the newest releases that setup.cfg allows
