@@ -110,7 +110,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Show the fact that a failed test proves, which is its docstring, below the values."""
     report = yield
     fact = inspect.getdoc(getattr(item, "obj", None))
-    if report.failed and fact:
+    if report.failed and report.when == "call" and fact:
         report.sections.append(("not true any more", fact))
     return report
 
