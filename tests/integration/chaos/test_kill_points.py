@@ -37,7 +37,8 @@ VIOLATIONS: Final = (
     "unanswered",  # callers without a final response
     "unsettled",  # operations that have not ended
 )
-_DELAY: Final = {"fault": "delay", "seconds": 1.0}
+#: Long enough for the test to see the request, and shorter than the hard timeout.
+_DELAY: Final = {"fault": "delay", "seconds": 1.8}
 _FAULTS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "after-send": [_DELAY],
     "after-send-lost": [_DELAY, {"fault": "status", "effect": "never"}],
