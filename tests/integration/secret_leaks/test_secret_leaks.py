@@ -185,7 +185,8 @@ def test_log(finished: LeakTestbed) -> None:
     assert log.count('"message":"request"') > 100
     assert "[redacted]" in log
     for line in log.splitlines():
-        assert not _leaks(finished, line)
+        leaks = _leaks(finished, line)
+        assert leaks == [], line
 
 
 def test_every_log_line_is_json(finished: LeakTestbed) -> None:
@@ -219,7 +220,8 @@ def test_responses(finished: LeakTestbed) -> None:
     statuses = "200 201 400 401 404 405 413 422 500 503 504"
     assert {text[:3] for _, text in finished.responses} >= set(statuses.split())
     for request, text in finished.responses:
-        assert not _leaks(finished, text), request
+        leaks = _leaks(finished, text)
+        assert leaks == [], request
 
 
 def test_journal(finished: LeakTestbed) -> None:
@@ -228,7 +230,8 @@ def test_journal(finished: LeakTestbed) -> None:
     assert tables
     for (table,) in tables:
         for row in rows(finished, f"SELECT * FROM {table}"):  # noqa: S608 - the name comes from the database
-            assert not _leaks(finished, str(row)), table
+            leaks = _leaks(finished, str(row))
+            assert leaks == [], table
 
 
 def test_spans(finished: LeakTestbed) -> None:
@@ -236,7 +239,8 @@ def test_spans(finished: LeakTestbed) -> None:
     exported = b"".join(finished.exported).decode("latin-1")
     assert "POST /modules" in exported
     assert "POST cmdb" in exported
-    assert not _leaks(finished, exported)
+    leaks = _leaks(finished, exported)
+    assert leaks == []
 
 
 def test_metrics_files(finished: LeakTestbed) -> None:
@@ -244,7 +248,8 @@ def test_metrics_files(finished: LeakTestbed) -> None:
     files = list((finished.log.parent / "metrics").iterdir())
     assert files
     for file in files:
-        assert not _leaks(finished, file.read_bytes().decode("latin-1"))
+        leaks = _leaks(finished, file.read_bytes().decode("latin-1"))
+        assert leaks == []
 
 
 def test_leaks_are_detected(finished: LeakTestbed) -> None:
