@@ -9,6 +9,8 @@ OUTSIDE_TOOLS := chromium curl docker-compose nginx-light pgbouncer prometheus w
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
+# Empty: processes keep the compiled files for each other, though the environment may say otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos mesh soak latest format lock clean
 
 help: ## list the targets
@@ -46,18 +48,19 @@ imports: install ## check the import rules between the packages
 
 # More workers than cores, because some tests wait for processes. Coverage would disturb the counts of calls.
 tests: install ## run all tests, with branch coverage of the code that unit tests reach
-	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report= --ignore=tests/performance
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal --cov --cov-report= --ignore=tests/performance
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
 	$(BIN)/pytest --numprocesses=2 tests/performance
 
-simulation: install ## run ten thousand simulated histories; `make test` runs two thousand
+simulation: install ## run ten thousand simulated histories, and a thousand generated examples; `make test` runs 600 and 50
 	SIMULATION_HISTORIES=10000 $(BIN)/pytest --numprocesses=2 tests/model_check
+	GENERATED_EXAMPLES=1000 $(BIN)/pytest --numprocesses=2 --timeout=1200 -m hypothesis tests/unit
 
 mesh: install ## run the long version of the tests with a real Envoy
 	MESH_LONG=1 $(BIN)/pytest tests/integration/envoy
 
 soak: install ## run twenty minutes at half load with faults; memory, descriptors and operations must not leak
-	$(BIN)/python -m tests.integration.soak --minutes 20
+	SOAK_MINUTES=20 $(BIN)/pytest -s tests/integration/soak
 
 bench: .venv-bench/.installed ## measure the cost of a request beside the alternatives (needs nginx and wrk); fails if a target is missed
 	.venv-bench/bin/python -m compileall -q gateway # as pip does for installed packages; it affects the start time
@@ -69,8 +72,8 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-chaos: install ## kill workers at every step, with real processes, twins and databases; prints a summary table
-	$(BIN)/python -m tests.integration.chaos
+chaos: install ## kill workers at every step, with real processes, twins and databases
+	CHAOS_ALL=1 $(BIN)/pytest --numprocesses=4 -v tests/integration/chaos/test_kill_points.py
 	$(BIN)/python -m tests.integration.chaos.updates
 
 # Without a lock: each run upgrades.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -15,6 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from gateway import identity
 from gateway.api import AppDependencies, create_api
+from gateway.api.routes import register_blueprints
 from gateway.domain.backend import Backend, CallContext, RateLimiter
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
@@ -28,10 +31,10 @@ from gateway.telemetry.metrics import Metrics
 from gateway.transport.connection_pool import PooledAdapter
 
 NO_AUTH = AuthConfig()
-# A deadline would fail tests on a busy machine.
-settings.register_profile("no_deadline", deadline=None)
-settings.load_profile("no_deadline")
-
+_first_app: list[Flask] = []
+# A deadline would fail tests on a busy machine. `make simulation` generates more examples.
+settings.register_profile("default", deadline=None, max_examples=int(os.environ.get("GENERATED_EXAMPLES", "50")))
+settings.load_profile("default")
 
 pytest_plugins = ["tests.integration.secret_leaks.plugin"]
 
@@ -87,13 +90,31 @@ class VirtualClock:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Enable loopback sockets for the tests that are marked with `loopback`; choose where coverage is measured."""
+    """Enable loopback sockets for the tests that are marked with `loopback`; choose where coverage is measured.
+
+    Tests that wait for processes begin in two of four workers, so that the other two use the processors meanwhile.
+    """
+    waiting = [item for item in items if item.nodeid.startswith("tests/integration/")]
+    others = [item for item in items if not item.nodeid.startswith("tests/integration/")]
+    half, quarter = len(waiting) // 2, len(items) // 4
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = [*waiting[:half], *others[: quarter - half], *waiting[half:], *others[quarter - half :]]
     for item in items:
         if not item.nodeid.startswith(_MEASURED) or item.nodeid.startswith("tests/unit/twins/"):
             item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("loopback"):
             item.add_marker(pytest.mark.enable_socket)
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Show the fact that a failed test proves, which is its docstring, below the values."""
+    report = yield
+    fact = inspect.getdoc(getattr(item, "obj", None))
+    if report.failed and report.when == "call" and fact:
+        report.sections.append(("not true any more", fact))
+    return report
 
 
 @pytest.fixture
@@ -161,12 +182,27 @@ def resolver(journal: Journal, clock: VirtualClock) -> ResolveService:
 
 
 @pytest.fixture
+def shared_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles the routes once in a process, since that takes longer than all else in a service's creation."""
+
+    def register(app: Flask) -> None:
+        if not _first_app:
+            register_blueprints(app)
+            _first_app.append(app)
+        app.url_map, app.view_functions = _first_app[0].url_map, _first_app[0].view_functions
+        app.blueprints = _first_app[0].blueprints
+
+    monkeypatch.setattr("gateway.api.application.register_blueprints", register)
+
+
+@pytest.fixture
 def build(
     clock: VirtualClock,
     provisioner: Provisioner,
     changes: ChangeService,
     change_feed: ChangeFeed,
     resolver: ResolveService,
+    shared_routes: None,
 ) -> Callable[..., Flask]:
     """Return a function that builds the service over the backends passed to it; request ids are consecutive numbers."""
     ids = itertools.count(1)
@@ -180,7 +216,7 @@ def build(
             changes=changes,
             change_feed=change_feed,
             resolver=resolver,
-            render_metrics=Metrics(provisioner.journal.counts).render,
+            render_metrics=lambda: Metrics(provisioner.journal.counts).render(),
             clock=clock,
             new_id=lambda: f"request-{next(ids)}",
             deadline_seconds=10.0,

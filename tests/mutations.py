@@ -153,7 +153,7 @@ def run(mutation: Mutation, copy: Path) -> bool:
 
 
 def _pass(copy: Path, test: str) -> bool:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--numprocesses=0", "-p", "no:cacheprovider", test]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "SIMULATION_HISTORIES": "400"}
     with tempfile.TemporaryFile() as output:
         try:

@@ -51,8 +51,10 @@ def test_a_changed_file_is_restored(project: Path, monkeypatch: pytest.MonkeyPat
     assert seen == {SOURCE.replace("0", "(1)"), SOURCE.replace("number > 0", "(number >= 0)")}
 
 
-def test_an_unnoticed_change_is_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("project")
+def test_an_unnoticed_change_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Each change is printed as noticed or survived, and the exit status is the number of survivors."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the sample's test needs none
     assert mutations.main(["--seed", "1", "--count", "100"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert sorted(lines) == sorted([f"SURVIVED {SURVIVED}", f"noticed  {NOTICED}", "1 of 2 noticed"])

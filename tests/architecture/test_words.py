@@ -20,7 +20,7 @@ WORDS: Final = (
 PATTERN: Final = re.compile(rf"\b(?:{'|'.join(WORDS)})\b")
 #: Columns of the journal and file names that are part of the stored format or of history keep their words.
 EXEMPT: Final = re.compile(
-    r"CHANGELOG\.md|requirements.*\.txt|(test_words|queries|row_mapping|old_journal|older_version)\.py"
+    r"CHANGELOG\.md|requirements.*\.txt|(test_words|queries|row_mapping|old_journal|test_migrations)\.py"
 )
 FILES: Final = sorted(
     path

@@ -78,7 +78,9 @@ def test_natural_keys_distinguish_names(testbed: BackendFixture, new_name: Names
     assert testbed.backend.natural_key(replace(draft, name=new_name())) != key
     assert testbed.backend.natural_key(replace(draft, scope=testbed.unknown_scope)) != key
     moved = testbed.backend.natural_key(replace(draft, parent=testbed.unknown_parent))
-    assert (moved == key) is (testbed.names_are_unique_in == "scope")
+    assert ("scope" if moved == key else "parent") == testbed.names_are_unique_in, (
+        "the key has another extent than names"
+    )
 
 
 def test_an_unknown_target_is_refused(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:

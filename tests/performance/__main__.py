@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.performance import growth, latency, nginx, report, rounds
+from tests.performance.rounds import median_ratio
 from tests.performance.rows import FLOOR, ROWS, evaluate
-from tests.performance.samples import median_ratio
 from tests.performance.servers import ROOT, Servers, run_gateway, run_servers
 
 _RESULTS: Final = ROOT / "var/bench.json"

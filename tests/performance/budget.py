@@ -1,4 +1,7 @@
-"""The number of calls that each request may make, by package; it does not depend on the load of the machine."""
+"""The number of calls that each request may make, by package; it does not depend on the load of the machine.
+
+`python -m tests.performance.budget` records the present numbers.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from tests.performance.in_process import REQUESTS, InProcessGateway
+from tests.performance.in_process import REQUESTS, InProcessGateway, run_gateway
 
 FILE: Final = Path(__file__).with_name("budget.json")
 TOLERANCE: Final = 0.03
@@ -104,3 +108,13 @@ def load() -> tuple[str, Counts]:
 def save(counts: Counts) -> None:
     """Record a budget."""
     FILE.write_text(json.dumps({"python": PYTHON, "calls": counts}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory(prefix="bench-") as folder, run_gateway(Path(folder)) as gateway_:
+        counted, second_ = count_requests(gateway_)
+    if counted != second_:
+        sys.exit(f"two counts differ, nothing is recorded: {counted}, {second_}")
+    for name_, packages_ in counted.items():
+        sys.stdout.write(f"{name_:24}{sum(load()[1].get(name_, {}).values()):>8} → {sum(packages_.values())}\n")
+    save(counted)

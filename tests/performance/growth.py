@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from tests.integration.http_client import exchange, send
 from tests.performance import backend, messages
-from tests.performance.samples import cpu_seconds, cpu_used
+from tests.performance.rounds import cpu_seconds, cpu_used
 from tests.performance.servers import Server, Servers
 
 _log: Final = logging.getLogger(__name__)

@@ -61,7 +61,7 @@ def test_request_is_within_its_budget(name: str, counts: tuple[budget.Counts, bu
     """No request makes more calls than recorded; fewer calls are the new budget."""
     message = budget.compare(name, counts[0][name], BUDGET[name])
     if message.startswith("under"):
-        pytest.xfail(f"{message}; record the lower budget: python -m tests.performance.record_budget")
+        pytest.xfail(f"{message}; record the lower budget: python -m tests.performance.budget")
     assert not message
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.performance import __main__ as benchmark
 from tests.performance import nginx, rounds
+from tests.performance.rounds import Sample
 from tests.performance.rows import Row
-from tests.performance.samples import Sample
 
 
 def test_rows_run_in_turns() -> None:

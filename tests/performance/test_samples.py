@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.performance.samples import Sample, cpu_seconds, cpu_used, median_ratio, peak_memory_mib, percentile
+from tests.performance.rounds import Sample, cpu_seconds, cpu_used, median_ratio, peak_memory_mib, percentile
 
 PROGRAM = """
 import os, sys, time

@@ -37,6 +37,12 @@ def new_database(postgres: PostgresServer) -> str:
     return postgres.get_uri(database=name)
 
 
+def drop_database(postgres: PostgresServer, url: str) -> None:
+    """Drop a database and close its connections."""
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {psycopg.conninfo.conninfo_to_dict(url)['dbname']} WITH (FORCE)".encode())
+
+
 def stop(postgres: PostgresServer) -> None:
     """Stop the server and close its connections; `ensure_postgres_running` starts it again."""
     command = [str(postgres.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(postgres.pgdata), "stop"]

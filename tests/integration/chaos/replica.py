@@ -44,6 +44,11 @@ class Replica:
         """The process group of master and workers."""
         return self._process.pid
 
+    @property
+    def workers(self) -> set[int]:
+        """The process ids of the workers."""
+        return set(map(int, Path(f"/proc/{self.group}/task/{self.group}/children").read_text().split()))
+
     def start(self) -> None:
         """Start and wait until the probe succeeds."""
         with self._log.open("ab") as log:

@@ -13,7 +13,7 @@ from tests.integration.deploy.charts import NAMES, RENDERED, render, rendered_fi
 def test_checked_in_manifests_are_of_this_chart(name: str) -> None:
     """The chart and the values are those that the checked-in manifests were rendered from."""
     current = rendered_file(name).read_text(encoding="utf-8").startswith(source_line(name))
-    assert current, "run `python -m tests.integration.deploy.charts`, which needs Helm"
+    assert current, f"{name} is of an older chart; with Helm: python -m tests.integration.deploy.charts"
 
 
 @pytest.mark.parametrize("name", RENDERED)

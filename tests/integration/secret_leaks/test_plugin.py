@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +29,11 @@ def test_plugin(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("import logging\n" + "".join(tests))
     plugin = "tests.integration.secret_leaks.plugin"
     command = [sys.executable, "-m", "pytest", "-q", "-p", plugin, "-p", "no:cacheprovider", "--rootdir"]
-    root = Path(__file__).parents[3]
+    root, environ = Path(__file__).parents[3], {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     process = subprocess.run(
-        [*command, str(tmp_path), str(tmp_path)], cwd=root, capture_output=True, text=True, check=False, timeout=60
-    )
+        [*command, str(tmp_path), str(tmp_path)],
+        cwd=root, env=environ, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
     assert process.returncode == 1
     failed = {
         line.split("::test_")[1].split(" ")[0] for line in process.stdout.splitlines() if line.startswith("ERROR ")

@@ -15,14 +15,13 @@ from typing import Final
 from greenlet import greenlet
 
 from gateway.app import create_app, load_settings_or_exit
-from tests.integration.soak.resources import VARIABLE
 
 _INTERVAL: Final = 3.0
 
 
 def _write_counts() -> None:
     """Write the count at an interval; the file of a worker is named by its process id."""
-    file = Path(os.environ[VARIABLE]) / str(os.getpid())
+    file = Path(os.environ["SOAK_COUNTS"]) / str(os.getpid())
     while True:
         file.write_text(str(sum(isinstance(value, greenlet) and not value.dead for value in gc.get_objects())))
         time.sleep(_INTERVAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import pytest
 from flask import Flask
@@ -15,6 +16,7 @@ from tests.unit.api.fake_backend import FakeBackend
 from tests.unit.backends.connections import PROJECT, create_backends
 
 
+@cache
 def capabilities(name: str) -> Capabilities:
     """Return the capabilities of the real adapter."""
     return create_backends(VirtualClock())[name].capabilities

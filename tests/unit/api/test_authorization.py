@@ -191,7 +191,7 @@ def _result(case: RequestCase, response: Any) -> str:
     return "allowed" if f"{case.connection}-{case.scope}" in shown else "hidden"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(allow=st.lists(_RULES, min_size=1, max_size=4), cases=st.lists(_REQUESTS, min_size=1, max_size=4))
 @pytest.mark.usefixtures("_others")
 def test_oracle(connections: Connections, build: Any, allow: list[str], cases: list[RequestCase]) -> None:
@@ -211,7 +211,7 @@ def test_oracle(connections: Connections, build: Any, allow: list[str], cases: l
 
 
 @given(allow=st.lists(_RULES, max_size=4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_visible_connections(connections: Connections, build: Any, allow: list[str]) -> None:
     """/backends and /backends/{name} show exactly the connections that the allow-list names."""
     client = build(connections.backends, auth(caller("portal", *allow))).test_client()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,7 +142,7 @@ def test_acting_user(auth_client: FlaskClient, cmdb: FakeBackend) -> None:
 @pytest.fixture
 def passthrough_client(build: Any, cmdb: FakeBackend, projectman: FakeBackend) -> FlaskClient:
     """The service with a connection that passes credentials through and one that does not."""
-    object.__setattr__(projectman.capabilities, "credential_header", "X-Auth-Token")
+    projectman.capabilities = replace(projectman.capabilities, credential_header="X-Auth-Token")
     client: FlaskClient = build({"cmdb": cmdb, "projectman": projectman}).test_client()
     return client
 

@@ -25,6 +25,11 @@ LOCAL = {"gunicorn.socket": local_socket()}
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+@pytest.fixture
+def shared_routes() -> None:
+    """These tests add routes, so that each has its own."""
+
+
 def test_plain_classes(app: Flask) -> None:
     """Application, request, response and `g` are of Flask's own classes."""
     assert type(app) is Flask

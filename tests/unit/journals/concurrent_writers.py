@@ -119,8 +119,33 @@ def fork(journal: Journal) -> None:
     report([parent, try_claim(journal), sum(journal.counts().values())])
 
 
+def greenlets(journal: Journal) -> None:
+    """Claim one name in 50 greenlets while the table is locked; report the results, and how often another one ran."""
+    import gevent  # noqa: PLC0415 - the other tasks run without it
+    import psycopg  # noqa: PLC0415
+    from gevent.event import Event  # noqa: PLC0415
+
+    journal.counts()
+    done, ticks = Event(), 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while not done.wait(0.01):
+            ticks += 1
+
+    ticker = gevent.spawn(tick)
+    with psycopg.connect(sys.argv[2]) as locker:
+        locker.execute("LOCK TABLE operations IN EXCLUSIVE MODE")
+        claims = [gevent.spawn(try_claim, journal, natural_key=("2", "same")) for _ in range(50)]
+        gevent.sleep(0.3)
+    matches = [claim.get() for claim in claims]
+    done.set()
+    ticker.join()
+    report([matches.count("claimed"), matches.count("name"), ticks])
+
+
 if __name__ == "__main__":
-    tasks = (claim, lease, count, claims, checkpoints, few, unprivileged, disk_full, fork)
+    tasks = (claim, lease, count, claims, checkpoints, few, unprivileged, disk_full, fork, greenlets)
     task = {function.__name__: function for function in tasks}[sys.argv[1]]
     opened = create_journal(sys.argv[2])
     report("ready")

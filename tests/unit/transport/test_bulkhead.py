@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
@@ -188,25 +187,6 @@ def test_an_interrupted_waiter_loses_no_permit(monkeypatch: pytest.MonkeyPatch, 
     if not has_permit:
         semaphore.release()
     assert [semaphore.acquire(0.0), semaphore.acquire(0.0), semaphore._waiting] == [True, False, 0]
-
-
-@pytest.mark.loopback
-def test_gevent() -> None:
-    """Under gevent the order holds, killed greenlets lose no permit, and each of a thousand calls is answered."""
-    command = [sys.executable, "-m", "tests.unit.transport.gevent_scenarios"]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert output.splitlines() == [
-        "in order: True, still waiting: 0",
-        "after killing 300 of 600: served 300, free 5",
-        "killed with a new permit: free 1",
-        "answered 1000 of 1000, at most 20 at once, circuit reachable",
-        "killed probe: the next call was answered 200",
-        "a dripping TLS handshake: BackendUnavailable",
-        "a dripping TLS handshake of a read: BackendUnavailable",
-        "four dead addresses: BackendUnavailable, in time: True",
-        "a dripping TLS record: OutcomeUnknown",
-        "a name lookup that hangs: BackendUnavailable",
-    ]
 
 
 def test_callers_get_slots_in_turn() -> None:

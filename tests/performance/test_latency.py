@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.performance import latency, open_loop
+from tests.performance import latency
+from tests.performance.latency import Client, TimedResponse, run_schedule, schedule
 from tests.performance.messages import Request
 
 Sleep = Callable[[float], Coroutine[None, None, None]]
@@ -36,14 +37,14 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 def test_schedule() -> None:
     """Requests have a fixed rate from the start."""
-    assert open_loop.schedule(4, 100.0) == [0.0, 0.01, 0.02, 0.03]
+    assert schedule(4, 100.0) == [0.0, 0.01, 0.02, 0.03]
 
 
 def test_requests_do_not_wait_for_responses(time: FakeTime) -> None:
     """All requests are sent before the first response: a slow server does not reduce the load."""
     sent: list[int] = []
 
-    async def main() -> list[open_loop.TimedResponse]:
+    async def main() -> list[TimedResponse]:
         all_sent = asyncio.Event()
 
         async def send(number: int) -> tuple[int, bytes]:
@@ -53,7 +54,7 @@ def test_requests_do_not_wait_for_responses(time: FakeTime) -> None:
             await all_sent.wait()
             return 200, b""
 
-        return await open_loop.run_schedule(open_loop.schedule(5, 10.0), send, time)
+        return await run_schedule(schedule(5, 10.0), send, time)
 
     responses = asyncio.run(main())
     assert sent == [0, 1, 2, 3, 4]
@@ -68,7 +69,7 @@ def test_latency_starts_at_the_scheduled_time(time: FakeTime) -> None:
             time.seconds += 2.0  # blocks the event loop
         return 200, b""
 
-    responses = asyncio.run(open_loop.run_schedule([0.0, 0.5, 10.0], send, time))
+    responses = asyncio.run(run_schedule([0.0, 0.5, 10.0], send, time))
     assert [round(response.seconds, 1) for response in responses] == [2.0, 1.5, 0.0]
 
 
@@ -80,7 +81,7 @@ def test_no_request_is_sent_early(time: FakeTime) -> None:
         sent.append(time())
         return 200, b""
 
-    asyncio.run(open_loop.run_schedule([0.1, 0.2, 0.7], send, time))
+    asyncio.run(run_schedule([0.1, 0.2, 0.7], send, time))
     assert all(time_sent >= 50.0 + scheduled for time_sent, scheduled in zip(sent, [0.1, 0.2, 0.7], strict=True))
 
 
@@ -101,7 +102,7 @@ def test_connections_are_reused() -> None:
 
     async def main() -> list[tuple[int, bytes]]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        client = open_loop.Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        client = Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
         def send(path: str) -> Coroutine[None, None, tuple[int, bytes]]:
             return client.exchange(Request("GET", path).text.encode())

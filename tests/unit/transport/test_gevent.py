@@ -1,32 +1,31 @@
-"""Scenarios under gevent's patches: `python -m tests.unit.transport.gevent_scenarios` prints one line for each."""
+"""The transport under gevent's patches; all scenarios run in one process, which has the patches."""
 
 from __future__ import annotations
 
-from gevent import monkey
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
 
-monkey.patch_all()
+import gevent
+import pytest
+from gevent.pywsgi import WSGIServer
+from gevent.server import StreamServer
 
-import socket  # noqa: E402  # the patches come first
-import ssl  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from contextlib import ExitStack, suppress  # noqa: E402
-from itertools import takewhile  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-from unittest import mock  # noqa: E402
-
-import gevent  # noqa: E402
-from gevent.pywsgi import WSGIServer  # noqa: E402
-from gevent.server import StreamServer  # noqa: E402
-
-from gateway.app import SystemClock  # noqa: E402
-from gateway.domain.backend import CallContext  # noqa: E402
-from gateway.domain.errors import BackendUnavailable, GatewayError  # noqa: E402
-from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest  # noqa: E402
-from gateway.transport.bulkhead import FairSemaphore  # noqa: E402
-from tests.unit.transport.certificates import create_certificate, server_context  # noqa: E402
+from gateway.app import SystemClock
+from gateway.domain.backend import CallContext
+from gateway.domain.errors import BackendUnavailable, GatewayError
+from gateway.transport import TransportSettings, UpstreamClient, UpstreamRequest
+from gateway.transport.bulkhead import FairSemaphore
+from tests.unit.transport.certificates import create_certificate, server_context
 
 
 def count_free(semaphore: FairSemaphore) -> int:
@@ -194,17 +193,41 @@ def hang_in_getaddrinfo() -> str:
         return write("http://slow.example/")
 
 
+SCENARIOS: Final[dict[str, tuple[Callable[[], str], str]]] = {
+    "waiters are served in order": (wait_in_order, "in order: True, still waiting: 0"),
+    "killed waiters lose no permit": (kill_half_of_the_waiters, "after killing 300 of 600: served 300, free 5"),
+    "a waiter killed with a new permit releases it": (
+        kill_a_waiter_with_a_new_permit,
+        "killed with a new permit: free 1",
+    ),
+    "a thousand calls are all answered": (
+        send_a_thousand_calls,
+        "answered 1000 of 1000, at most 20 at once, circuit reachable",
+    ),
+    "a killed probe frees the circuit": (kill_the_probe, "killed probe: the next call was answered 200"),
+    "a dripping TLS handshake ends at the deadline": (lambda: drip_tls(drip_a_handshake), "BackendUnavailable"),
+    "a dripping TLS handshake of a read ends at the deadline": (
+        lambda: drip_tls(drip_a_handshake, is_write=False),
+        "BackendUnavailable",
+    ),
+    "four dead addresses have one deadline": (connect_to_four_dead_addresses, "BackendUnavailable, in time: True"),
+    "a dripping TLS record ends at the deadline": (lambda: drip_tls(drip_a_record), "OutcomeUnknown"),
+    "a name lookup that hangs ends at the deadline": (hang_in_getaddrinfo, "BackendUnavailable"),
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> Any:
+    """The result of each scenario."""
+    command = [sys.executable, "-m", "gevent.monkey", "--module", "tests.unit.transport.test_gevent"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_under_gevent(results: Any, scenario: str) -> None:
+    """The order holds, no permit is lost, every call is answered, and deadlines end what sends a little at a time."""
+    assert results[scenario] == SCENARIOS[scenario][1]
+
+
 if __name__ == "__main__":
-    results = [
-        wait_in_order(),
-        kill_half_of_the_waiters(),
-        kill_a_waiter_with_a_new_permit(),
-        send_a_thousand_calls(),
-        kill_the_probe(),
-        f"a dripping TLS handshake: {drip_tls(drip_a_handshake)}",
-        f"a dripping TLS handshake of a read: {drip_tls(drip_a_handshake, is_write=False)}",
-        f"four dead addresses: {connect_to_four_dead_addresses()}",
-        f"a dripping TLS record: {drip_tls(drip_a_record)}",
-        f"a name lookup that hangs: {hang_in_getaddrinfo()}",
-    ]
-    sys.stdout.write("\n".join(results))
+    sys.stdout.write(json.dumps({name: run() for name, (run, _) in SCENARIOS.items()}))
