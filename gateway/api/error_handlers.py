@@ -13,7 +13,7 @@ from werkzeug.http import parse_list_header, parse_options_header
 
 from gateway.api.context import RequestContext, request_context
 from gateway.api.i18n import Language, get_language
-from gateway.api.json_body import JSON_TYPE, MAX_BODY_BYTES
+from gateway.api.json_body import JSON_TYPE, MAX_BODY_BYTES, MAX_PARSED_HEADER
 from gateway.api.responses import json_response
 from gateway.api.schemas.responses import ProblemSchema
 from gateway.domain.errors import (
@@ -157,7 +157,7 @@ def init_app(app: Flask) -> None:
 def check_accept(incoming: Request) -> None:
     """Raise NotAcceptable if the Accept header excludes JSON; probes, metrics and the documentation are exempt."""
     header = incoming.environ.get("HTTP_ACCEPT")
-    if header is None or header in _COMMON_ACCEPT_HEADERS:
+    if header is None or header in _COMMON_ACCEPT_HEADERS or len(header) > MAX_PARSED_HEADER:
         return
     if incoming.path.startswith(_ACCEPT_EXEMPT_PATHS):
         return

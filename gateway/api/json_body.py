@@ -16,6 +16,8 @@ from gateway.domain.messages import Message, message
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024
+#: Longer headers are not parsed: the time that Werkzeug takes for some of them grows with the square of the length.
+MAX_PARSED_HEADER: Final = 2000
 _MAX_DEPTH: Final = 16
 JSON_TYPE: Final = "application/json"
 MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
@@ -42,6 +44,8 @@ def parse_json_body(request: Request, *media_types: str, max_bytes: int = MAX_BO
 
 def _has_media_type(request: Request, media_types: Sequence[str]) -> bool:
     """Return whether the Content-Type is one of the media types, in UTF-8 or ASCII, or without a charset."""
+    if len(request.environ.get("CONTENT_TYPE", "")) > MAX_PARSED_HEADER:
+        return False
     charset = request.mimetype_params.get("charset", "").strip("'").lower().replace("_", "-")
     return request.mimetype in media_types and charset in {"", "utf-8", "utf8", "us-ascii", "ascii"}
 

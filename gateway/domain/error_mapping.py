@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,9 @@ from gateway.domain.errors import ErrorContext, FieldError, GatewayError, Outcom
 from gateway.domain.telemetry import UpstreamMetrics
 
 _log: Final = logging.getLogger("gateway.backends")
+_MAX_LOGGED_MESSAGE: Final = 500  # characters
+#: What may be the beginning of a secret in any encoding, at the end of a text that was cut.
+_CUT_TOKEN: Final = re.compile(r"[^\s\"'<>,;&{}()\[\]]*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +106,17 @@ def _build_error(rule: ErrorRule, failure: UpstreamFailure) -> GatewayError:
     return error(errors=errors, context=context)
 
 
+def clip(text: str) -> str:
+    """Return at most 500 characters, without a token that was cut: the rest of a secret might not be redacted."""
+    return text if len(text) <= _MAX_LOGGED_MESSAGE else _CUT_TOKEN.sub("", text[:_MAX_LOGGED_MESSAGE])
+
+
 def _log_fields(failure: UpstreamFailure) -> dict[str, Any]:
     return {
         "backend": failure.backend,
         "call": failure.operation,
         "status": failure.status,
         "code": failure.code,
-        "upstream_message": failure.message[:500],
+        "upstream_message": clip(failure.message),
         "upstream_request_id": failure.request_id,
     }

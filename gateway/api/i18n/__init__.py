@@ -14,6 +14,7 @@ from werkzeug.datastructures import LanguageAccept
 
 from gateway.api.context import request_context
 from gateway.api.i18n import zh_hans
+from gateway.api.json_body import MAX_PARSED_HEADER
 from gateway.domain.errors import REGISTRY, FieldError, GatewayError
 from gateway.domain.messages import ENGLISH, Message, message
 
@@ -72,7 +73,8 @@ LANGUAGES: Final = (
 
 def get_language() -> Language:
     """Return the language of the current request, and record it for the Content-Language header."""
-    language = negotiate_language(request.accept_languages)
+    is_parsed = len(request.environ.get("HTTP_ACCEPT_LANGUAGE", "")) <= MAX_PARSED_HEADER
+    language = negotiate_language(request.accept_languages) if is_parsed else LANGUAGES[0]
     request_context().language = language.tag
     return language
 

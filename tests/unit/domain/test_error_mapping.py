@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.domain.error_mapping import ErrorTable, UpstreamFailure, field_error, unknown_on_write
+from gateway.domain.error_mapping import ErrorTable, UpstreamFailure, clip, field_error, unknown_on_write
 from gateway.domain.errors import (
     BackendError,
     BackendPermissionDenied,
@@ -144,3 +144,17 @@ def test_an_unmapped_code_is_logged(
     logged = record.__dict__["fields"]
     assert logged["upstream_message"] == "x" * 500
     assert logged.keys() == {"backend", "call", "status", "code", "upstream_message", "upstream_request_id"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("short secret", "short secret"),
+        ("word " * 100, "word " * 100),
+        ("word " * 99 + "cGFzc3dvcmQ=" * 9, "word " * 99),
+        ('"' + "x" * 600 + '"', '"'),
+    ],
+)
+def test_a_token_that_would_be_cut_is_left_out(text: str, expected: str) -> None:
+    """A logged message ends before a token that does not fit: redaction finds whole secrets."""
+    assert clip(text) == expected
