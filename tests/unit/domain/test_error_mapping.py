@@ -138,11 +138,11 @@ def test_an_unmapped_code_is_logged(
 ) -> None:
     """The log message is constant, and the backend's message is cut to 500 characters."""
     with caplog.at_level(logging.INFO, "gateway.backends"):
-        TABLE.to_error(failure(message="x" * 600, request_id="r", **fields))
+        TABLE.to_error(failure(message="x " * 300, request_id="r", **fields))
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, message)
     logged = record.__dict__["fields"]
-    assert logged["upstream_message"] == "x" * 500
+    assert logged["upstream_message"] == "x " * 250
     assert logged.keys() == {"backend", "call", "status", "code", "upstream_message", "upstream_request_id"}
 
 

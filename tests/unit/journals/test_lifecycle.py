@@ -420,6 +420,6 @@ def test_aliases_expire_with_their_operation(journal: Journal) -> None:
         journal.add_alias(make_claim(idempotency_key=key), claim.id)
     journal.settle(expired.id, make_settlement(at=105.0))
     journal.settle(kept.id, make_settlement(at=205.0))
-    assert journal.expire(settled_before=200.0, limit=10) == 1
+    assert expire(journal, settled_before=200.0, limit=10) == 1
     results = [journal.claim(make_claim(idempotency_key=key)).match for key in ("old", "new")]
     assert results == ["claimed", "key"]

@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from gateway.journals import create_journal, queries
+from gateway.journals import change_queries, create_journal, queries
 from gateway.journals.postgres import PostgresJournal, _to_pyformat
 from gateway.journals.sql import SqlJournal
 from gateway.journals.sqlite import SqliteJournal
@@ -20,8 +20,9 @@ from gateway.journals.sqlite import SqliteJournal
 #: COUNTS is for measurements; the version tables have one row.
 _EXCEPTIONS: Final = {"COUNTS", "CREATE_VERSION", "GET_VERSION", "SET_VERSION", "COLUMNS"}
 STATEMENTS: Final = {
-    name: value
-    for name, value in vars(queries).items()
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    for module in (queries, change_queries)
+    for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str) and name not in _EXCEPTIONS and not name.startswith("_")
 }
 _VALUES: Final[defaultdict[str, str]] = defaultdict(lambda: "1")
@@ -29,7 +30,13 @@ _VALUES: Final[defaultdict[str, str]] = defaultdict(lambda: "1")
 
 def _statement(name: str, journal: type[SqlJournal]) -> str:
     return STATEMENTS[name].format(
-        json_array_table=journal.json_array_table, next_number=journal.next_number, last_number=journal.last_number
+        json_array_table=journal.json_array_table,
+        next_number=journal.next_number,
+        last_number=journal.last_number,
+        conditions="module_id = :id"
+        if "published_changes" in STATEMENTS[name]
+        else "caller = :caller AND id < :before",
+        table="changes",
     )
 
 
@@ -41,8 +48,15 @@ def test_sqlite_reads_indexes(name: str, tmp_path: Path) -> None:
         journal.counts()
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {_statement(name, SqliteJournal)}", _VALUES).fetchall()
-    scans = {row[3] for row in rows if row[3].startswith("SCAN") and not re.match("SCAN (json_each|CONSTANT)", row[3])}
-    assert all(re.search("INDEX (operations_name|operations_ambiguous)", scan) for scan in scans), scans
+    # The log is read from its oldest row on, with a limit.
+    limited = re.compile("SCAN (json_each|CONSTANT|published_changes$|oldest$)")
+    scans = {row[3] for row in rows if row[3].startswith("SCAN") and not limited.match(row[3])}
+    assert all(
+        re.search(
+            "INDEX (operations_name|operations_ambiguous|operations_unpublished|changes_unpublished|changes_hold)", scan
+        )
+        for scan in scans
+    ), scans
 
 
 @pytest.fixture(scope="module")
