@@ -21,6 +21,7 @@ from gateway.domain.errors import (
     ScopeNotFound,
     ValidationFailed,
 )
+from gateway.domain.lookup import LookupQuery
 from gateway.domain.messages import message
 from gateway.domain.module import ModuleQuery
 from gateway.journals import create_journal
@@ -85,13 +86,19 @@ def _check_issuer(jwt: JwtConfig) -> Sequence[str]:
 
 
 def _check_backend(backend: Backend) -> Sequence[str]:
-    """List a scope with the connection's own credentials; every answer that is about the scope proves them."""
+    """List the scopes, or a scope if there is no such call, with the connection's own credentials.
+
+    Every answer that is about the scope proves them.
+    """
     if backend.capabilities.credential_header is not None:
         return ("not checked: only callers have credentials",)
     runtime = SystemRuntime()
     call = CallContext("check", runtime.monotonic() + _TIMEOUT)
     try:
-        backend.list(ModuleQuery(scope=_SCOPE), 1, None, call)
+        if "scopes" in backend.capabilities.lookups:
+            backend.lookup(LookupQuery(kind="scopes"), 1, None, call)
+        else:
+            backend.list(ModuleQuery(scope=_SCOPE), 1, None, call)
     except _PROOFS as error:
         return (f"accepts the credentials, answers {error.code}",)
     return ("accepts the credentials",)
