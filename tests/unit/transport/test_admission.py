@@ -202,11 +202,11 @@ def test_a_circuit_that_opens_during_the_wait_refuses(
     slots = scripted.client._admission._semaphore
     acquire = slots.acquire
 
-    def acquire_after_failures(seconds: float) -> bool:
+    def acquire_after_failures(seconds: float, caller: str) -> bool:
         monkeypatch.setattr(slots, "acquire", acquire)
         for _ in range(3):
             scripted.send()
-        return acquire(seconds)
+        return acquire(seconds, caller)
 
     scripted.script = [503]
     monkeypatch.setattr(slots, "acquire", acquire_after_failures)

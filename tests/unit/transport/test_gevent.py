@@ -220,7 +220,7 @@ SCENARIOS: Final[dict[str, tuple[Callable[[], str], str]]] = {
 def results() -> Any:
     """The result of each scenario."""
     command = [sys.executable, "-m", "gevent.monkey", "--module", "tests.unit.transport.test_gevent"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
