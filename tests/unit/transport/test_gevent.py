@@ -223,6 +223,7 @@ def results() -> Any:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
 
 
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_under_gevent(results: Any, scenario: str) -> None:
     """The order holds, no permit is lost, every call is answered, and deadlines end what sends a little at a time."""
