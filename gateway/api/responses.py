@@ -38,10 +38,8 @@ def module_response(
 ) -> Response:
     """Return a response with a module as its body, and its etag as a header too."""
     document = serialize_module(module, backend.capabilities)
-    response = json_response(document, status, headers)
-    if document["etag"] is not None:
-        response.set_etag(document["etag"])
-    return response
+    etag = {} if document["etag"] is None else {"ETag": f'"{document["etag"]}"'}
+    return json_response(document, status, {**(headers or {}), **etag})
 
 
 def serialize_module(module: Module, capabilities: Capabilities) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from gateway.domain.capabilities import Capabilities
@@ -35,7 +35,11 @@ class CallContext:
 
     def for_create(self, operation_id: str, deadline: float) -> CallContext:
         """Return the context of an operation's create, which continues after the caller's own deadline."""
-        return replace(self, deadline=deadline, operation_id=operation_id, upstream_seconds=0.0)
+        user, credential, caller = self.user, self.credential, self.caller  # replace() takes ten times as long
+        return CallContext(
+            self.request_id, deadline, operation_id, user, credential, caller, self.snapshots, self.trace, 0.0,
+            self.redacting,
+        )  # fmt: skip
 
 
 class SecretRegistry(Protocol):

@@ -44,7 +44,7 @@ def test_commits(name: str, commits: int, tmp_path: Path, monkeypatch: pytest.Mo
             counted.append(args)
             return original(*args)
 
-        for method in ("_execute_write", "_transaction"):
+        for method in ("execute_write", "run_transaction"):
             monkeypatch.setattr(journal, method, partial(count, getattr(journal, method)), raising=False)
         gateway.prepare(name)()
     assert len(counted) == commits, counted
