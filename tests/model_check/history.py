@@ -234,7 +234,7 @@ class History:
             is_settled = self.scheduler.now >= EPOCH + _ACTIVE_SECONDS + 1200.0
         return faults_over and not has_clients and not self.backend_state.pending and is_settled
 
-    def record_claim(self, result: ClaimResult, claim: Claim) -> None:
+    def record_claim(self, result: ClaimResult, claim: Claim, _seconds: float) -> None:
         """Record which request made which claim."""
         self.backend_state.visited[f"match:{result.match}"] += 1
         if result.match == "claimed":
