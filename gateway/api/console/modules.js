@@ -64,8 +64,8 @@ class ModulesView {
     const isReadOnly = backend.mode === "read_only";
     main.append(
       h("div", { class: "toolbar" }, labelled(t("field.backend"), connection), h("div", { class: "field" }, h("label", { for: "scope" }, t("field.scope")), box.element),
-        button(t("create"), () => this.showCreate(), { class: "primary", id: "create", disabled: isReadOnly })),
-      isReadOnly && h("p", { class: "hint" }, t("mode.read_only.meaning")),
+        button(t("create"), () => this.showCreate(), { class: "primary", id: "create", disabled: isReadOnly }),
+        isReadOnly && h("p", { class: "hint" }, t("mode.read_only.meaning"))),
       h("div", { class: "split" }, h("div", { class: "list" }, labelled(t("search"), this.search), this.count, this.tree.element), this.side));
   }
 
@@ -132,9 +132,9 @@ class ModulesView {
         button(t("delete"), () => this.remove(module), { id: "delete", disabled: isReadOnly || module.built_in })));
   }
 
-  showCreate(parent = null) {
-    const values = { scope: this.scope.id, parent };
-    const form = new Form({ backend: this.backend, fields: createFields(this.backend), value: ([name, key]) => (key ? null : values[name]), id: "new" });
+  showCreate() {
+    const value = ([name]) => (name === "scope" && this.scope.id ? [this.scope] : null);
+    const form = new Form({ backend: this.backend, fields: createFields(this.backend), value, id: "new" });
     const keys = new Map(); // by the text of the create: the same create keeps its key
     const result = h("div");
     const check = () => this.attempt(form, result, async () => {

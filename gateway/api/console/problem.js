@@ -27,8 +27,7 @@ export function problemPanel(problem, { errors = problem.errors ?? [], actions =
       [t("next"), advice(problem)],
       [t("existing"), problem.existing && link(moduleHash(problem.existing), foreign(problem.existing))],
     ]),
-    problem.diff && differences(Object.entries(problem.diff).map(([name, { wanted, actual, ...rest }]) =>
-      [name, wanted ?? Object.values(rest)[0], actual ?? Object.values(rest)[1]]), t("wanted"), t("present")),
+    problem.diff && differences(Object.entries(problem.diff).map(([pointer, { wanted, found }]) => [pointer, wanted, found]), t("wanted"), t("present")),
     problem.permission && h("details", {}, h("summary", {}, t("permission")), h("pre", {}, JSON.stringify(problem.permission, null, 1))),
     h("p", { class: "hint" }, h("code", {}, problem.code), problem.request_id && [" · ", t("requestId"), " ", h("code", {}, foreign(problem.request_id))],
       upstream && [" · ", upstream.backend, " ", h("code", {}, foreign([upstream.status, upstream.code, upstream.request_id].filter(Boolean).join(" ")))]),

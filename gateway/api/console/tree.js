@@ -114,7 +114,7 @@ export class Tree {
       Home: () => this.activate(0),
       End: () => this.activate(this.rows.length - 1),
       ArrowRight: () => (isBranch && !row.isOpen ? this.toggle(this.active, true) : this.activate(this.active + 1)),
-      ArrowLeft: () => (isBranch && row.isOpen ? this.toggle(this.active, false) : this.activate(parent())),
+      ArrowLeft: () => (isBranch && row.isOpen ? this.toggle(this.active, false) : row.level > 1 && this.activate(parent())),
       Enter: () => (row.node.isGroup ? this.toggle(this.active, !row.isOpen) : this.choose(row.node)),
     };
     const action = actions[event.key === " " ? "Enter" : event.key];

@@ -15,7 +15,11 @@ from tests.unit.api.test_docs import References
 FOLDER = Path(console.__file__).parents[1] / "console"
 NAMES = sorted(path.name for path in FOLDER.iterdir())
 SCRIPTS = [name for name in NAMES if name.endswith(".js")]
-TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml; charset=utf-8"}
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
 
 
 @pytest.mark.parametrize("prefix", ["", "/mounted"])
