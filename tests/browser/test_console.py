@@ -134,7 +134,7 @@ def test_stale_delete(open_console: OpenConsole, testbed: GatewayTestbed) -> Non
 
 
 def test_description_that_cannot_be_read(open_console: OpenConsole, testbed: GatewayTestbed) -> None:
-    """ProjectMan replaces the description with every change: the error stands at the field, and an empty one is kept."""
+    """ProjectMan replaces the description with every change: the error stands at its field; it may be emptied."""
     module = create(testbed, "described", "projectman")
     console = open_console(testbed)
     open_change(console, module)
@@ -391,7 +391,7 @@ def test_chinese(open_console: OpenConsole, testbed: GatewayTestbed) -> None:
     assert console.page.evaluate("document.documentElement.lang") == "zh-Hans"
     console.page.locator("#create").click()
     console.submit()
-    expect(console.problem).to_contain_text("请求无效")
+    expect(console.problem).to_contain_text("请求不符合规则")
     expect(console.problem).to_contain_text("未作任何更改")
     console.page.locator("#language").select_option("en")
     expect(console.page.locator("h1")).to_have_text("Modules")

@@ -80,7 +80,7 @@ export function combobox({ id, label, load, value = "", name = "", onchoose = ()
     return h("li", {
       id: `${listId}-${index}`, role: "option", "aria-selected": "false", "aria-disabled": item.usable ? null : "true",
       onmousedown: (event) => { event.preventDefault(); choose(item); },
-    }, foreign(item.path || item.name), " ", foreign(item.id, { class: "id" }), item.why && h("span", { class: "hint" }, ` ${item.why}`));
+    }, foreign(item.path.endsWith(item.name) ? item.path : `${item.name} · ${item.path}`), " ", foreign(item.id, { class: "id" }), item.why && h("span", { class: "hint" }, ` ${item.why}`));
   }
 
   function move(step) {

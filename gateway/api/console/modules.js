@@ -105,7 +105,7 @@ class ModulesView {
   /** Show a part beside the tree, and move the focus there if a person chose it. */
   showSide(title, focus, ...content) {
     const heading = h("h2", { tabindex: "-1" }, title);
-    this.side.replaceChildren(heading, ...content);
+    this.side.replaceChildren(heading, ...content.flat());
     if (!focus) return;
     heading.focus({ preventScroll: true });
     if (heading.getBoundingClientRect().top > innerHeight * 0.7) heading.scrollIntoView();
