@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import FilePayload, Route, expect
 
 from gateway.domain.operation import State
 from gateway.journals import create_journal
@@ -180,8 +180,10 @@ def test_batch_with_errors(open_console: OpenConsole, testbed: GatewayTestbed) -
         {"ref": "below", "parent_ref": "bad", "name": "b-below", **common},
         {"ref": "parent", "name": "b-parent", **common},
     ]
-    file = {"name": "rows.jsonl", "mimeType": "application/jsonl", "buffer": "\n".join(map(json.dumps, rows)).encode()}
-    console.page.locator("#file").set_input_files([file])  # type: ignore[list-item]
+    file = FilePayload(
+        name="rows.jsonl", mimeType="application/jsonl", buffer="\n".join(map(json.dumps, rows)).encode()
+    )
+    console.page.locator("#file").set_input_files([file])
     expect(console.page.locator("#rows")).to_have_value(re.compile("b-parent"))
     console.submit()
     summary = console.page.locator("#batch-summary")
@@ -264,8 +266,9 @@ def ambiguous_operation(testbed: GatewayTestbed, module: dict[str, Any]) -> str:
     }
     now = time.time()
     claim = make_claim(
-        id=f"ambiguous-{module['native_id']}", backend="cmdb", natural_key=("1", "10", module["name"]), caller="anonymous",
-        draft={"draft": draft}, claimed_at=now, lease_until=now + 1, dedup_until=None, settle_seconds=1.0,
+        id=f"ambiguous-{module['native_id']}", backend="cmdb", natural_key=("1", "10", module["name"]),
+        caller="anonymous", draft={"draft": draft}, claimed_at=now, lease_until=now + 1, dedup_until=None,
+        settle_seconds=1.0,
     )  # fmt: skip
     evidence = {"at": now, "what": "lookup", "hits": [module["native_id"]], "confidence": "low"}
     with closing(create_journal(testbed.journal_url)) as journal:

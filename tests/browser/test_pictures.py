@@ -29,9 +29,10 @@ def test_pictures(open_console: OpenConsole, testbed: GatewayTestbed, tmp_path: 
     modules = {name: create(testbed, name) for name in NAMES}
     operation = ambiguous_operation(testbed, modules["payments"])
     console = open_console(
-        testbed, f"/#/modules?module={modules['search']['id']}", viewport={"width": 1200, "height": 760}
+        testbed, f"/#/modules?module={modules['checkout']['id']}", viewport={"width": 1200, "height": 760}
     )
-    expect(console.item("search")).to_be_visible()
+    expect(console.item("checkout")).to_be_visible()
+    console.page.locator("[role=tree]").evaluate("tree => { tree.scrollTop = 36 }")
     console.page.screenshot(path=folder / "console-modules.png")
     console.go(f"#/operations/{operation}")
     expect(console.page.locator("#candidate")).not_to_have_value("")

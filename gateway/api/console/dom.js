@@ -40,7 +40,7 @@ export const time = (value) => (value ? h("time", { datetime: value }, formatTim
 
 /** Return a list of names and values; pairs without a value are left out. */
 export function facts(pairs) {
-  const present = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const present = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
   return h("dl", { class: "facts" }, present.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 

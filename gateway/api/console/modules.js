@@ -74,7 +74,6 @@ class ModulesView {
     if (!this.scope.id) return this.count.replaceChildren(t("chooseScope"));
     this.modules.clear();
     this.groups = [];
-    if (module) this.showModule(module);
     const query = { backend: this.backend.name, scope: this.scope.id };
     this.count.replaceChildren(t("loading"));
     try {
@@ -82,6 +81,7 @@ class ModulesView {
         const path = `backends/${this.backend.name}/scopes/${encodeURIComponent(this.scope.id)}/parents`;
         for await (const items of pages(path, {}, "items", this.signal)) this.groups.push(...items);
       }
+      if (module) this.showModule(module);
       for await (const page of pages("modules", query, "modules", this.signal)) {
         page.forEach((item) => this.modules.set(item.id, item));
         this.showTree();
@@ -118,6 +118,9 @@ class ModulesView {
     const absent = (name, value) => (module.unavailable.includes(name) ? h("span", { class: "hint" }, t("unavailable")) : value);
     const group = this.groups.find(({ id }) => id === module.parent) ?? [...this.modules.values()].find(({ native_id }) => native_id === module.parent);
     this.showSide(foreign(module.name), focus, above,
+      h("div", { class: "actions" },
+        button(t("change"), () => this.showChange(module), { id: "change", class: "primary", disabled: isReadOnly || module.built_in }),
+        button(t("delete"), () => this.remove(module), { id: "delete", disabled: isReadOnly || module.built_in })),
       facts([
         [t("field.id"), h("code", {}, foreign(module.id))],
         [t("field.parent"), module.parent && [group && foreign(group.name), " ", foreign(module.parent, { class: "id" })]],
@@ -126,10 +129,7 @@ class ModulesView {
         [t("field.created_at"), absent("created_at", module.created_at && time(module.created_at))],
         [t("field.updated_at"), absent("updated_at", module.updated_at && time(module.updated_at))],
         ...Object.entries(module.attributes).map(([name, value]) => [name, foreign(plain(value))]),
-      ]),
-      h("div", { class: "actions" },
-        button(t("change"), () => this.showChange(module), { id: "change", class: "primary", disabled: isReadOnly || module.built_in }),
-        button(t("delete"), () => this.remove(module), { id: "delete", disabled: isReadOnly || module.built_in })));
+      ]));
   }
 
   showCreate() {

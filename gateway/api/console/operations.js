@@ -76,12 +76,12 @@ function operationDetails(operation, signal, show) {
       [t("error"), error && [h("code", {}, error.code), " ", foreign(error.detail)]],
       [t("existing"), error?.existing && link(moduleHash(error.existing), foreign(error.existing))],
     ])),
-    (operation.state === "ambiguous" || (operation.state === "reconciling" && isPastWindow)) && resolveForm(operation, signal, show),
     h("h3", {}, t("evidence")),
     operation.evidence.length === 0 ? h("p", { class: "empty" }, t("noEvidence")) : h("ol", { class: "evidence" }, operation.evidence.map((entry) => h("li", {},
       time(entry.at), " ", h("strong", {}, foreign(entry.what)),
       facts([[t("hits"), entry.hits && foreign(entry.hits.join(", ") || t("none"))], [t("confidence"), entry.confidence],
         [t("reason"), entry.reason && foreign(entry.reason)], [t("by"), entry.by && foreign([entry.by, entry.user].filter(Boolean).join(" · "))]])))),
+    (operation.state === "ambiguous" || (operation.state === "reconciling" && isPastWindow)) && resolveForm(operation, signal, show),
     h("h3", {}, t("request")),
     h("section", { class: "panel" }, facts([
       [t("field.backend"), operation.backend],
