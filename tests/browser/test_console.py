@@ -180,9 +180,8 @@ def test_batch_with_errors(open_console: OpenConsole, testbed: GatewayTestbed) -
         {"ref": "below", "parent_ref": "bad", "name": "b-below", **common},
         {"ref": "parent", "name": "b-parent", **common},
     ]
-    file = FilePayload(
-        name="rows.jsonl", mimeType="application/jsonl", buffer="\n".join(map(json.dumps, rows)).encode()
-    )
+    content = "\n".join(map(json.dumps, rows)).encode()
+    file = FilePayload(name="rows.jsonl", mimeType="application/jsonl", buffer=content)
     console.page.locator("#file").set_input_files([file])
     expect(console.page.locator("#rows")).to_have_value(re.compile("b-parent"))
     console.submit()
