@@ -209,7 +209,7 @@ function render(current, show, restart) {
       !isRunning && button(t("newBatch"), restart)),
     table(t("rows"), labels, order.map((entry) => row(labels, [
       foreign(entry.ref), entry.module ? link(moduleHash(entry.module.id), foreign(entry.module.name)) : foreign(entry.name), t(`result.${entry.result}`),
-      entry.outcome ? outcomeBadge(entry.outcome) : "–", [foreign(entry.detail ?? ""), entry.operation && entry.result === "ambiguous" && link(`#/operations/${entry.operation}`, ` ${t("openOperation")}`)]]))));
+      entry.outcome ? outcomeBadge(entry.outcome) : "–", [entry.detail && foreign(entry.detail), entry.operation && entry.result === "ambiguous" && link(`#/operations/${entry.operation}`, ` ${t("openOperation")}`)]]))));
   if (rows.length > SHOWN) show.append(h("p", { class: "hint" }, t("shownRows", { shown: SHOWN, all: rows.length })));
 }
 

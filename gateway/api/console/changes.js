@@ -65,12 +65,13 @@ async function findEnd(filter, signal) {
 }
 
 function entry(change) {
-  const fields = Object.entries(change.fields).map(([name, values]) => [fieldLabel([name]),
-    ["from" in values && [foreign(plain(values.from)), " → "], foreign(plain(values.to))]]);
+  const { action, module, operation, seq } = change;
+  const fields = Object.entries(change.fields).map(([name, { from, to }]) => [fieldLabel([name]),
+    [action !== "create" && from !== undefined && [foreign(plain(from)), " → "], foreign(plain(to))]]);
   return h("li", {},
-    h("p", {}, badge(`action-${change.action}`, t(`action.${change.action}`)), " ",
-      change.module ? link(moduleHash(change.module), foreign(change.module)) : foreign(plain(change.fields.name?.to)), " ", outcomeBadge(change.outcome)),
-    facts([...fields, [t("by"), foreign([change.caller, change.user].filter(Boolean).join(" · "))],
-      [t("operation"), change.operation && link(`#/operations/${change.operation}`, t("openOperation"))]]),
-    h("p", { class: "hint" }, `${change.seq} · `, time(change.at)));
+    h("p", {}, badge(`action-${action}`, t(`action.${action}`)), " ",
+      module ? link(moduleHash(module), foreign(module)) : foreign(plain(change.fields.name?.to)), " ", outcomeBadge(change.outcome)),
+    facts(fields),
+    h("p", { class: "hint" }, `${seq} · `, time(change.at), " · ", foreign([change.caller, change.user].filter(Boolean).join(" · ")),
+      operation && [" · ", link(`#/operations/${operation}`, t("operation"))]));
 }

@@ -164,14 +164,15 @@ class ModulesView {
       if (control.clear) control.clear.checked = true;
     }
     const result = h("div");
+    let body = {};
     const submit = () => this.attempt(form, result, async () => {
-      const body = form.read({ changedOnly: true });
+      body = form.read({ changedOnly: true });
       if (!Object.keys(body).length) return result.replaceChildren(notice("warning", t("nothingToChange")));
       const { data } = await send("PATCH", modulePath(module.id), { body, headers: ifMatch(module), signal: this.signal });
       this.put(data, t("changedNotice", { name: data.name }));
     }, {
       precondition_failed: (problem) => this.showOtherChange(problem, module, form, result),
-      unknown: (problem) => this.watch(problem, module, result, (now) => now !== null && isApplied(now, form.read({ changedOnly: true })), (now) => this.put(now, t("changedNotice", { name: now.name }))),
+      unknown: (problem) => this.watch(problem, module, result, (now) => now !== null && isApplied(now, body), (now) => this.put(now, t("changedNotice", { name: now.name }))),
     });
     this.showForm(t("changeTitle", { name: module.name }), form, result, submit, t("save"), button(t("cancel"), () => this.showModule(module, true)));
   }

@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.api.routes import console
+from gateway.domain.errors import REGISTRY
+from gateway.domain.operation import State
 from tests.unit.api.problems import assert_problem
 from tests.unit.api.test_docs import References
 
@@ -50,6 +52,23 @@ def test_own_code(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
     assert not re.search(r"localStorage|sessionStorage|indexedDB|document\.cookie|@import|\burl\(", text)
+
+
+def test_texts() -> None:
+    """Every text that the scripts name exists, and has an English and a Chinese version."""
+    scripts = {name: (FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS}
+    entries = re.findall(r'^  "?([\w.]+)"?: \["(.*)", "(.*)"\],$', scripts["i18n.js"], re.MULTILINE)
+    names = {name for name, *_ in entries}
+    assert len(names) == len(entries) > 200
+    assert all(english.isascii() or "…" in english or "–" in english for _, english, _ in entries)
+    assert all(re.search("[\u4e00-\u9fff]|API|–", chinese) for *_, chinese in entries)
+    used = {name for text in scripts.values() for name in re.findall(r'\bt\("([\w.]+)"', text)}
+    assert used <= names
+    problem_codes = {name.removeprefix("next.") for name in names if name.startswith("next.")}
+    own_codes = {"unknown", "operator", "correct", "retry", "retry_after", "no_response"}
+    assert problem_codes <= {*REGISTRY} | own_codes
+    states = {f"state.{state.value}{suffix}" for state in State for suffix in ("", ".meaning")}
+    assert states <= names
 
 
 @pytest.mark.parametrize("path", ["/console/", "/console/app.js", "/console/console.css"])
