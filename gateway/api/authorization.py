@@ -15,7 +15,7 @@ from gateway.domain.messages import message
 from gateway.identity import Authenticator, Credentials
 
 #: Health, metrics and documentation are served without authentication.
-_UNAUTHENTICATED_BLUEPRINTS: Final = frozenset({"health", "docs"})
+_UNAUTHENTICATED_BLUEPRINTS: Final = frozenset({"health", "docs", "console"})
 
 
 def check_local_address(environ: Mapping[str, Any], authenticator: Authenticator) -> None:

@@ -113,7 +113,7 @@ _RANGES: Final = (
     (JSON_TYPE, "application/*+json", "application/*", "*/*", "*"),
     (PROBLEM_TYPE, "application/*+json", "application/*", "*/*", "*"),
 )
-_ACCEPT_EXEMPT_PATHS: Final = ("/docs", "/livez", "/metrics", "/readyz")
+_ACCEPT_EXEMPT_PATHS: Final = ("/console", "/docs", "/livez", "/metrics", "/readyz")
 _METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE"})
 _WRITE_METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _ERROR_BY_HTTP_STATUS: Final[Mapping[int | None, type[GatewayError]]] = {

@@ -44,7 +44,7 @@ Try, in another terminal:
   curl -s -X PATCH http://{bind}/modules/cmdb.1.10.37825 -H 'Content-Type: application/json' -d '{{"name": "renamed"}}'
   curl -i -X DELETE http://{bind}/modules/cmdb.1.10.37825
 
-  # the fields of a backend, and all error codes; or open http://{bind}/docs
+  # the fields of a backend, and all error codes; or open http://{bind}/docs or http://{bind}/console
   curl -s http://{bind}/backends/cmdb
   curl -s http://{bind}/errors
 

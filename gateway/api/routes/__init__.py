@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Flask
 
-from gateway.api.routes import backends, batch, changes, docs, health, lookups, modules, operations
+from gateway.api.routes import backends, batch, changes, console, docs, health, lookups, modules, operations
 
 _BLUEPRINTS: Final = (
     modules.blueprint,
@@ -14,6 +14,7 @@ _BLUEPRINTS: Final = (
     backends.blueprint,
     lookups.blueprint,
     docs.blueprint,
+    console.blueprint,
     operations.blueprint,
     changes.blueprint,
     health.blueprint,

@@ -22,7 +22,7 @@ from gateway.domain.lookup import LookupItem
 from tests.unit.api.fake_backend import FakeBackend, body
 
 #: HTML pages, the document itself, and the metrics, whose format is Prometheus' own.
-UNDESCRIBED = {"/docs", "/docs/<name>", "/openapi.json", "/metrics"}
+UNDESCRIBED = {"/", "/console", "/console/", "/console/<name>", "/docs", "/docs/<name>", "/openapi.json", "/metrics"}
 
 
 @pytest.fixture
