@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Packages with full branch coverage; other packages are tested in child processes, which coverage does not measure.
-FULL_COVERAGE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
+FULL_COVERAGE := gateway/client/*,gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
 # Debian packages with the programs without which some tests are skipped.
 OUTSIDE_TOOLS := chromium curl docker-compose nginx-light pgbouncer prometheus wrk
 LOCK := deploy/requirements-dev.txt
