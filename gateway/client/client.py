@@ -17,7 +17,7 @@ from urllib.parse import quote
 import requests
 from requests.auth import AuthBase
 from requests.exceptions import ConnectTimeout, RequestException
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, IncompleteRead, MaxRetryError, NewConnectionError, SSLError
 
 from gateway.client import rules
 from gateway.client.errors import ApiError, OutcomeUnknown, client_problem, create_error
@@ -533,12 +533,14 @@ def item_state(result: BatchItemResult) -> str:
 
 
 def _read_content(response: requests.Response, deadline: float) -> bytes:
-    """Return the body; raises TimeoutError if it is not complete at the deadline, however slowly it comes."""
+    """Return the body; raises an error if it is not complete, at the deadline or at the end of the connection."""
     content = bytearray()
     while chunk := response.raw.read1(decode_content=True):
         content += chunk
         if time.monotonic() > deadline:
             raise TimeoutError("the answer was not complete in time")
+    if response.raw.length_remaining:  # read1 does not compare with Content-Length
+        raise IncompleteRead(len(content), response.raw.length_remaining)
     return bytes(content)
 
 
