@@ -9,7 +9,7 @@ OUTSIDE_TOOLS := chromium curl docker-compose nginx-light pgbouncer prometheus w
 LOCK := deploy/requirements-dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos mesh soak latest format lock clean
+.PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos client mesh soak latest format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -71,6 +71,9 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 
 chaos: install ## kill workers at every step, with real processes, twins and databases; prints a summary table
 	$(BIN)/python -m tests.integration.chaos
+
+client: install ## create ten thousand modules by `module-gateway batch`, with faults and two interruptions
+	CLIENT_ROWS=10000 CLIENT_TIMEOUT=3000 $(BIN)/pytest tests/integration/client/test_batch_command.py -k every_row
 
 # Without a lock: each run upgrades.
 latest: ## run the tests against the newest releases that setup.cfg allows
