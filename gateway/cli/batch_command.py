@@ -80,8 +80,8 @@ class _Run:
 
     def unknown(self) -> int:
         """Return how many rows have an unknown outcome, those that are still followed included."""
-        followed = sum(pending.entry is not None and pending.entry["state"] == "unknown" for pending in self._pending)
-        return self.counts["unknown"] + followed
+        followed = [pending for pending in self._pending if pending.entry and pending.entry["state"] == "unknown"]
+        return self.counts["unknown"] + len(followed)
 
     def steps(self) -> Iterator[None]:
         """Send batch after batch; yields after each, until all rows are done or the run is stopped."""

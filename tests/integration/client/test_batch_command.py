@@ -76,11 +76,13 @@ def test_every_row_once_with_faults_and_two_interruptions(testbed: GatewayTestbe
     """Lost replies, late commits, rate limits, a killed worker, Ctrl-C, and the death of the command itself."""
     names = [f"row-{number:05}" for number in range(ROWS)]
     file = write_csv(tmp_path / "modules.csv", names)
+    faults: tuple[dict[str, Any], ...]
     faults = ({"fault": "drop"}, {"fault": "drop", "effect": "late", "seconds": 0.5}, {"fault": "rate-limited"})
     each = max(ROWS // 1000, 1)
     for number, fault in enumerate(faults):
         testbed.fault("cmdb", *[{**fault, "after": (index * len(faults) + number) * 40 + 10} for index in range(each)])
-    peaks = []
+    peaks: list[int] = []
+    process, output, errors = None, "", ""
     for share, end in ((0.3, signal.SIGINT), (0.6, signal.SIGKILL), (1.0, None)):
         with subprocess.Popen(command(testbed, file), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             if end is not None:
@@ -100,6 +102,7 @@ def test_every_row_once_with_faults_and_two_interruptions(testbed: GatewayTestbe
             assert process.returncode in {1, 3}, errors
             assert "Run the same command again to resume." in output
             assert "Finishing the rows on their way." in errors
+    assert process is not None
     assert (process.returncode, errors) == (0, ""), output
     assert set(testbed.twin("cmdb", "GET", "faults")["struck"]) == {"drop", "rate-limited"}
     assert Counter(entry["natural_key"][-1] for entry in testbed.created("cmdb")) == dict.fromkeys(names, 1)

@@ -79,16 +79,16 @@ def test_the_other_calls(mocked: RequestsMock, client: Client) -> None:
         json={"would": "create"},
         match=[matchers.query_param_matcher({"validate_only": "true", "if_exists": "adopt"})],
     )
-    assert client.preview({"name": "web"}, if_exists="adopt") == {"would": "create"}
+    assert client.preview({"name": "web"}, if_exists="adopt")["would"] == "create"
     mocked.get(f"{URL}/backends", json={"backends": [1]})
-    assert client.backends() == [1]
+    assert len(client.backends()) == 1
     mocked.get(f"{URL}/backends/cmdb", json={"fields": []})
     assert client.backend("cmdb") == {"fields": []}
     for verdict, module in (("applied", "m"), ("not_applied", None)):
         mocked.post(f"{URL}/operations/o1:resolve", json={"state": "succeeded"}, headers={"Gateway-Outcome": "applied"})
         client.resolve("o1", verdict, "because", module=module)
-    assert json.loads(mocked.calls[-1].request.body) == {"verdict": "not_applied", "reason": "because"}
-    assert json.loads(mocked.calls[-2].request.body)["module"] == "m"
+    assert json.loads(mocked.calls[-1].request.body or b"") == {"verdict": "not_applied", "reason": "because"}
+    assert json.loads(mocked.calls[-2].request.body or b"")["module"] == "m"
 
 
 @pytest.mark.parametrize(

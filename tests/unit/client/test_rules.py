@@ -318,7 +318,7 @@ def test_a_batch_is_resumed_until_every_item_is_done(mocked: RequestsMock, clien
         ],
         defaults={"backend": "cmdb"},
     )
-    sent = [json.loads(call.request.body) for call in mocked.calls]
+    sent = [json.loads(call.request.body or b"") for call in mocked.calls]
     assert [item["ref"] for item in sent[1]["items"]] == ["0", "lost", "late", "child", "below"]
     assert sent[1]["defaults"] == {"backend": "cmdb"}
     assert len({call.request.headers["Idempotency-Key"] for call in mocked.calls}) == 1
