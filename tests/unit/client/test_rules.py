@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +109,14 @@ def test_the_table_is_what_happens(
     assert ("Idempotency-Key" in mocked.calls[0].request.headers) is (kind is Kind.CREATE)
     assert mocked.calls[0].request.headers["User-Agent"].startswith("module-gateway-client/0")
     assert 0 < int(mocked.calls[0].request.headers["X-Request-Timeout-Ms"]) <= 15_000
+
+
+def test_the_readme_has_the_same_table() -> None:
+    """Its rows are the events and its columns the kinds, in the same order."""
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \|$", text.partition("| what happened |")[2].partition("\n\n")[0], re.MULTILINE)
+    words = [[cell.split()[0].upper() for cell in row.strip("| ").split(" | ")[1:]] for row in rows]
+    assert words == [[rules.action(event, kind).name for kind in Kind] for event in Event]
 
 
 def test_every_create_has_a_key_of_its_own(mocked: RequestsMock, client: Client) -> None:
