@@ -140,7 +140,7 @@ class _Run:
 
     def _build_items(self, batch: Sequence[_Pending]) -> tuple[list[BatchItem], list[_Pending]]:
         """Return the items to send and their rows; rows whose parent does not exist are put back or recorded."""
-        identities = {pending.row.ref: pending.row.identity for pending in batch if pending.row.ref is not None}
+        identities: dict[str | None, str] = {}  # of the rows before, by ref
         awaited = {pending.row.ref for pending in self._pending}
         items: list[BatchItem] = []
         senders: list[_Pending] = []
@@ -152,8 +152,10 @@ class _Run:
                 identity = None if parent_ref is None else identities.get(parent_ref)
                 items.append(pending.row.item(parent=parent, parent_ref=identity))
                 senders.append(pending)
+                identities[pending.row.ref] = pending.row.identity
             elif parent_ref in awaited:
                 self._put_back(pending, pause=_PAUSES[0])
+                awaited.add(pending.row.ref)
             else:
                 orphans.append(_entry(pending.row, "not_started", not_started="parent"))
         self._record(orphans)
@@ -323,6 +325,8 @@ def batch(
             _drive(run, stop, total=scanned.rows, complete=results.complete)
     except InvalidFile as error:
         raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or path}: {error.strerror}") from None
     summary = _summarize(run, rows=scanned.rows, complete=results.complete)
     summary |= {"seconds": round(time.monotonic() - started, 1), "result": str(path), "interrupted": stop.is_set()}
     raise SystemExit(_report(summary, run.abort_reason, as_json=as_json))

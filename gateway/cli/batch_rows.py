@@ -192,10 +192,10 @@ class ResultFile:
 
     def _rewrite(self) -> IO[str]:
         """Replace the file by one with the complete rows, and return it, open for more."""
+        entries = self._read()
         temporary = self.path.with_name(f"{self.path.name}.tmp")
         file = temporary.open("w", encoding="utf-8")
         _lock(file, self.path)
-        entries = self._read()
         file.write(json.dumps({"run": self.run}) + "\n")
         identities = array("Q")
         for entry in entries:

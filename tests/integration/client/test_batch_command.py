@@ -148,16 +148,17 @@ def test_a_tree_in_json_lines(testbed: GatewayTestbed, tmp_path: Path) -> None:
     owner = {"owners": ["09d75cde5180d4481f91c018e89cb8e2"]}
     rows: list[dict[str, Any]] = [{"ref": "top", "name": "top"}, {"ref": "bad", "name": "/"}]
     rows += [{"ref": f"leaf-{number}", "parent_ref": "top", "name": f"leaf-{number}"} for number in range(120)]
+    rows += [{"ref": "deep", "parent_ref": "leaf-0", "name": "deep"}]
     rows += [{"ref": "lost", "parent_ref": "bad", "name": "lost"}, {"ref": "stray", "parent_ref": "?", "name": "s"}]
     file = tmp_path / "tree.jsonl"
     file.write_text("\n".join(json.dumps(project | owner | row) for row in rows), encoding="utf-8")
     result = run(testbed, file)
     states = Counter(entry["state"] for entry in results_of(file))
-    assert states == {"created": 121, "failed": 1, "not_started": 2}, result
+    assert states == {"created": 122, "failed": 1, "not_started": 2}, result
     rows[1]["name"] = "mended"
     file.write_text("\n\n".join(json.dumps(project | owner | row) for row in rows), encoding="utf-8")
     run(testbed, file)
-    assert Counter(entry["state"] for entry in results_of(file)) == {"created": 123, "not_started": 1}
+    assert Counter(entry["state"] for entry in results_of(file)) == {"created": 124, "not_started": 1}
 
 
 INVALID = {
@@ -190,6 +191,9 @@ def test_the_result_file_is_protected(testbed: GatewayTestbed, tmp_path: Path) -
     file = write_csv(tmp_path / "modules.csv", ["protected-1"])
     other = run(testbed, file, "--result", str(file))
     assert (other.returncode, "is no result file" in other.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    lost = run(testbed, file, "--result", str(tmp_path / "none" / "result"))
+    assert (lost.returncode, "No such file or directory" in lost.stderr) == (1, True)
     testbed.fault("cmdb", {"fault": "delay", "seconds": 2.0})
     with subprocess.Popen(command(testbed, file), stdout=subprocess.DEVNULL) as first:
         assert eventually(lambda: testbed.sent("cmdb", "protected-1") == 1, 30)

@@ -206,7 +206,7 @@ def test_the_documents_are_those_of_the_api() -> None:
 
 
 def test_every_class_is_of_registered_codes() -> None:
-    """The table names only codes of the registry or of the client; every retryable one can be told by its class."""
+    """The table names only codes of the registry or of the client; the class of every retryable one says so."""
     classes = errors._CLASSES
     assert set(classes) <= set(REGISTRY) | set(errors.CLIENT_CODES)
     retryable = {code for code, error in REGISTRY.items() if error.retryable} - {"request_timeout"}
