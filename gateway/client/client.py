@@ -537,7 +537,7 @@ def _read_content(response: requests.Response, deadline: float) -> bytes:
     content = bytearray()
     while chunk := response.raw.read1(decode_content=True):
         content += chunk
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline and response.raw.length_remaining != 0:
             raise TimeoutError("the answer was not complete in time")
     if response.raw.length_remaining:  # read1 does not compare with Content-Length
         raise IncompleteRead(len(content), response.raw.length_remaining)
