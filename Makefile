@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Packages with full branch coverage; other packages are tested in child processes, which coverage does not measure.
-FULL_COVERAGE := gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
+FULL_COVERAGE := gateway/client/*,gateway/domain/*,gateway/backends/*,gateway/transport/*,gateway/provisioning/*,gateway/api/*,gateway/settings/*,gateway/journals/*,gateway/identity/*,gateway/resilience/*,gateway/json_codec.py
 # Debian packages with the programs without which some tests are skipped.
 OUTSIDE_TOOLS := chromium curl docker-compose nginx-light pgbouncer prometheus wrk
 LOCK := deploy/requirements-dev.txt
@@ -11,7 +11,7 @@ LOCK := deploy/requirements-dev.txt
 .DEFAULT_GOAL := help
 # Empty: processes keep the compiled files for each other, though the environment may say otherwise.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos mesh soak latest format lock clean
+.PHONY: help install run test lint typecheck imports tests test-all simulation bench chaos client mesh soak latest format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -75,6 +75,9 @@ bench: .venv-bench/.installed ## measure the cost of a request beside the altern
 chaos: install ## kill workers at every step, with real processes, twins and databases
 	CHAOS_ALL=1 $(BIN)/pytest --numprocesses=4 -v tests/integration/chaos/test_kill_points.py
 	$(BIN)/python -m tests.integration.chaos.updates
+
+client: install ## create ten thousand modules by `module-gateway batch`, with faults and two interruptions
+	CLIENT_ROWS=10000 CLIENT_TIMEOUT=3000 $(BIN)/pytest tests/integration/client/test_batch_command.py -k every_row
 
 # Without a lock: each run upgrades.
 latest: ## run the tests against the newest releases that setup.cfg allows

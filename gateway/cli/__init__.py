@@ -11,14 +11,23 @@ from typing import Final
 
 import click
 
-#: Command -> the module with its function, which has the command's name, with underscores for hyphens.
+#: Command -> the module with its function, which has the command's name, with underscores for hyphens; a name that
+#: Python's own functions have ends with an underscore.
 _MODULES: Final = {
+    "batch": "batch_command",
+    "changes": "client_commands",
     "check": "server_commands",
+    "create": "client_commands",
+    "delete": "client_commands",
+    "get": "client_commands",
+    "list": "client_commands",
     "new-key": "server_commands",
     "openapi": "server_commands",
+    "operations": "client_commands",
     "sandbox": "sandbox",
     "serve": "serve",
     "twin": "server_commands",
+    "update": "client_commands",
 }
 
 
@@ -34,8 +43,12 @@ class LazyGroup(click.Group):
         module = _MODULES.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(import_module(f"gateway.cli.{module}"), cmd_name.replace("-", "_"))
+        command: click.Command = getattr(import_module(f"gateway.cli.{module}"), _function_name(cmd_name))
         return command
+
+
+def _function_name(command: str) -> str:
+    return "list_" if command == "list" else command.replace("-", "_")
 
 
 @click.group(cls=LazyGroup)

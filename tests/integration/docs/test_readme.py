@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.chaos.testbed import eventually
 from tests.integration.deploy.charts import ROOT
 from tests.integration.deploy.server_process import free_port
 
@@ -85,6 +89,32 @@ def test_the_error_has_the_members_shown(sandbox: tuple[str, str]) -> None:
     members = set(re.findall(r'"([a-z_]+)":', '"type":' + shown))
     assert set(problem) | set(problem["upstream"]) == members
     assert problem["code"] == "module_already_exists"
+
+
+def test_the_page_that_starts_from_a_csv(sandbox: tuple[str, str], tmp_path: Path) -> None:
+    """Its commands, interrupted twice, end with all 500 modules there, once."""
+    page = (ROOT / "deploy" / "provision-from-csv.md").read_text(encoding="utf-8")
+    _, make_file, batch, output, looks = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    address = f"http://{sandbox[0]}"
+    settings: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PATH": path, "GATEWAY_URL": address},
+    }
+    subprocess.run(["bash", "-c", make_file], check=True, timeout=30, **settings)
+    result = tmp_path / "modules.csv.result.jsonl"
+    for signal_number, lines in ((signal.SIGINT, 100), (signal.SIGKILL, 250)):
+        with subprocess.Popen(
+            batch.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings
+        ) as process:
+            assert eventually(lambda: result.exists() and result.read_bytes().count(b"\n") > lines, 60)  # noqa: B023
+            process.send_signal(signal_number)
+    ended = subprocess.run(batch.split(), capture_output=True, text=True, check=True, timeout=60, **settings)
+    assert re.sub(r"\d+", "N", ended.stdout) == re.sub(r"\d+", "N", output)
+    for look in looks.strip().splitlines():
+        command, _, expected = look.partition("#")
+        counted = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, **settings)
+        assert counted.stdout.strip() == expected.strip()
 
 
 def test_every_setting_is_in_the_table() -> None:
