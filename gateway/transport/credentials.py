@@ -24,6 +24,8 @@ _Result = TypeVar("_Result")
 Version = tuple[str, ...]
 #: How long a connection waits for its other files, after one of several has changed, in seconds.
 _COMPLETE_SECONDS: Final = 60.0
+#: An incomplete pair, the complete one that a look at the files then finds, and the one that was accepted last.
+_MAX_REPETITIONS: Final = 2
 #: The shortest time between two looks at the files because of refusals, in seconds.
 _REREAD_INTERVAL: Final = 0.1
 
@@ -64,21 +66,22 @@ class RotatingCredentials:
         self._condition = threading.Condition()
 
     def run(self, exchange: Callable[[Version], _Result], call: CallContext) -> _Result:
-        """Return the result of an exchange; one whose secrets are refused is repeated once, if there are others.
+        """Return the result of an exchange; one whose secrets are refused is repeated with others, twice at most.
 
         Raises the exchange's errors, and without an exchange the error of the last refusal while no version may be
         sent, or BackendUnavailable if the deadline ends the wait for the request that tries a version.
         """
         version = self._choose(call)
-        try:
-            return self._attempt(exchange, version)
-        except GatewayError as error:
-            if not self._is_rejection(error):
-                raise
+        for _ in range(_MAX_REPETITIONS):
             try:
-                version = self._choose(call)
-            except GatewayError:  # there is no other version
-                raise error from None
+                return self._attempt(exchange, version)
+            except GatewayError as error:
+                if not self._is_rejection(error):
+                    raise
+                try:
+                    version = self._choose(call)
+                except GatewayError:  # there is no other version
+                    raise error from None
         return self._attempt(exchange, version)
 
     def _attempt(self, exchange: Callable[[Version], _Result], version: Version) -> _Result:
