@@ -48,7 +48,7 @@ imports: install ## check the import rules between the packages
 
 # More workers than cores, because some tests wait for processes. Coverage would disturb the counts of calls.
 tests: install ## run all tests, with branch coverage of the code that unit tests reach
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal --cov --cov-report= --ignore=tests/performance
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report= --ignore=tests/performance
 	$(BIN)/coverage report --skip-covered --include='$(FULL_COVERAGE)' --fail-under=100
 	$(BIN)/pytest --numprocesses=2 tests/performance
 

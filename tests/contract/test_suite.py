@@ -17,10 +17,11 @@ from gateway.domain.errors import (
     ModuleAlreadyExists,
     ModuleNotFound,
     ParentNotFound,
+    PreconditionFailed,
     ScopeNotFound,
 )
 from gateway.domain.lookup import LookupItem, LookupQuery
-from gateway.domain.module import ModulePatch, ModuleQuery
+from gateway.domain.module import Module, ModulePatch, ModuleQuery
 from tests.contract.testbed import BackendFixture
 
 pytestmark = pytest.mark.loopback
@@ -63,6 +64,34 @@ def test_a_name_is_taken_once(testbed: BackendFixture, call: CallContext, new_na
         testbed.backend.create(draft, call)
     assert testbed.writes() == before
     assert [module.id for module in testbed.backend.find_by_natural_key(draft, call)] == [first.id]
+
+
+def test_a_check_sees_the_module_and_prevents_the_change(
+    testbed: BackendFixture, call: CallContext, new_name: Names
+) -> None:
+    """`check` gets the module as it is, and what it raises leaves the module as it was."""
+    module = testbed.backend.create(testbed.draft(new_name()), call)
+    before, seen = testbed.writes(), []
+
+    def refuse(found: Module) -> None:
+        seen.append(found.id)
+        raise PreconditionFailed
+
+    patch = ModulePatch(name=new_name(), description=None)
+    if testbed.backend.capabilities.description is not None:
+        patch = replace(patch, description="d")
+    else:
+        patch = ModulePatch(name=patch.name)
+    for change in (
+        lambda: testbed.backend.update(module.ref, patch, call, refuse),
+        lambda: testbed.backend.delete(module.ref, call, refuse),
+    ):
+        with pytest.raises(PreconditionFailed):
+            change()
+    assert (seen, testbed.writes()) == ([module.id] * 2, before)
+    assert testbed.backend.update(module.ref, patch, call, lambda found: seen.append(found.id)).name == patch.name
+    testbed.backend.delete(module.ref, call, lambda found: seen.append(found.id))
+    assert seen == [module.id] * 4
 
 
 def test_an_unused_name_is_not_found(testbed: BackendFixture, call: CallContext, new_name: Names) -> None:

@@ -389,6 +389,24 @@ def test_waiting_readers_cost_one_read(
     assert clock.monotonic() == 3_000_000_000.0
 
 
+def test_a_full_batch_is_followed_by_another_at_once(
+    change_feed: ChangeFeed, journal: Journal, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed pauses only when there is nothing more to publish."""
+    published = iter([500, 0])
+
+    def publish(_self: object, _limit: int) -> int:
+        if (count := next(published, None)) is None:
+            raise SystemExit
+        return count
+
+    monkeypatch.setattr(type(journal), "publish_changes", publish)
+    began_at = clock.monotonic()
+    with pytest.raises(SystemExit):
+        change_feed.run()
+    assert clock.monotonic() - began_at == 1.0
+
+
 def test_the_feed_survives_failures(change_feed: ChangeFeed, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed journal and a bug end a pass, not the loop."""
     failures: list[Exception] = [JournalUnavailable(), RuntimeError("bug")]

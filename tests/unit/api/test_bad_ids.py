@@ -43,9 +43,7 @@ def test_malformed_id(client_of_adapters: FlaskClient, method: str, module_id: s
     )
 
 
-@pytest.mark.parametrize(
-    "path", ["/modules/../backends", "/modules/cmdb.1.10.1/", "/modules/a%2fb", "/modules//", "//modules"]
-)
+@pytest.mark.parametrize("path", ["/modules/../backends", "/modules/cmdb.1.10.1/", "/modules/a%2fb", "/modules//"])
 def test_unknown_path(client: FlaskClient, path: str) -> None:
     """A path with an additional slash is 404 not_found and not redirected."""
     assert_problem(client.get(path), 404, "not_found")

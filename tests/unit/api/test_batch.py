@@ -294,6 +294,30 @@ def test_errors_of_an_item(
     assert summary(post(client, [{"name": "a"}])) == expected
 
 
+def test_a_module_that_appears_after_the_shared_list(client: FlaskClient, projectman: FakeBackend) -> None:
+    """A conflict with a module that the list of the batch does not contain is explained by another search."""
+    find, hidden = projectman.find_by_natural_key, iter([True, True])
+
+    def find_late(draft: Any, call: Any) -> Any:
+        is_hidden = next(hidden, False)
+        return () if is_hidden else find(draft, call)
+
+    post(client, [{**PM, "name": "a"}], None)
+    projectman.find_by_natural_key = find_late  # type: ignore[method-assign]
+    (item,) = post(client, [{**PM, "name": "a"}], None).get_json()["items"]
+    assert (item["problem"]["code"], item["problem"].get("existing")) == ("module_already_exists", None)
+    next(hidden, None)
+    (item,) = post(client, [{**PM, "name": "a"}], None).get_json()["items"]
+    assert item["problem"]["existing"].startswith("projectman.")
+
+
+def test_an_item_whose_turn_comes_too_late(client: FlaskClient, clock: VirtualClock) -> None:
+    """Nothing is sent for an item for which no time is left."""
+    spawn = clock.spawn
+    clock.spawn = lambda work: (clock.sleep(9.95), spawn(work))[1]  # type: ignore[method-assign, func-returns-value]
+    assert summary(post(client, [{"name": "a"}])) == {"not_started": 1}
+
+
 def test_an_item_that_does_not_end(client: FlaskClient, clock: VirtualClock) -> None:
     """At the deadline the answer says what is known, and the rest is unknown."""
     clock.spawn = lambda work: None  # type: ignore[method-assign]

@@ -273,3 +273,14 @@ def test_lists_use_an_index(journal: Journal) -> None:
         assert not any(line.startswith("SCAN") and "INDEX" not in line and "CONSTANT" not in line for line in plan), (
             plan
         )
+
+
+def test_one_process_publishes_at_a_time(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that does not get the lock publishes nothing."""
+    change = make_change("m")
+    journal.begin_change(change)
+    journal.end_change(change.id, Outcome.APPLIED, at=121.0)
+    monkeypatch.setattr(journal, "publisher_lock", "SELECT false")
+    assert journal.publish_changes(10) == 0
+    monkeypatch.undo()
+    assert journal.publish_changes(10) == 1

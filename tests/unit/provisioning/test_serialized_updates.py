@@ -410,3 +410,17 @@ def test_changed_fields(module: Module) -> None:
     }
     assert changed_fields(None, None) == {}
     assert changed_fields(None, module) == {"name": {"from": "old", "to": None}}
+
+
+def test_an_outcome_that_is_never_recorded(
+    journal: Journal, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last attempt the change is left to the reconciler."""
+
+    def fail(*_args: Any, **_values: Any) -> None:
+        raise JournalUnavailable
+
+    monkeypatch.setattr(type(journal), "end_change", fail)
+    began_at = clock.monotonic()
+    ModuleHolds(journal, clock).end("change", Outcome.APPLIED)
+    assert clock.monotonic() - began_at == 38.5

@@ -209,3 +209,17 @@ def test_callers_get_slots_in_turn() -> None:
     for thread in threads:
         thread.join()
     assert order == ["a1", "b1", "c1", "a2", "a3", "a4", "a5"]
+
+
+def test_a_caller_that_gives_up_leaves_the_others_in_line() -> None:
+    """One of two waiting calls of a caller ends at its timeout; the other one gets the slot."""
+    semaphore, served = FairSemaphore(1, 10), []
+    assert semaphore.acquire(0.0)
+    waiter = threading.Thread(target=lambda: served.append(semaphore.acquire(30.0, "a")))
+    waiter.start()
+    while not semaphore._waiting:
+        time.sleep(0.001)
+    assert not semaphore.acquire(0.01, "a")
+    semaphore.release()
+    waiter.join()
+    assert (served, semaphore._waiting) == ([True], 0)

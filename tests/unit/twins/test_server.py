@@ -105,5 +105,5 @@ def test_serve_prints_one_line_and_stops_on_a_signal(number: signal.Signals) -> 
     url = line.split()[-1]
     assert requests.get(f"{url}/twin/ledger", timeout=5).json() == {"writes": []}
     os.kill(process.pid, number)
-    stdout, stderr = process.communicate(timeout=10)
+    stdout, stderr = process.communicate(timeout=100)
     assert (process.returncode, stdout, stderr) == (0, "", "")
