@@ -16,7 +16,7 @@ class Kind(Enum):
 
     READ = auto()  # nothing
     CREATE = auto()  # nothing: it carries an Idempotency-Key, as a batch does
-    CHANGE = auto()  # overwrite the change of somebody else in between: an update, delete or verdict
+    CHANGE = auto()  # overwrite a change that another caller made in between: an update, delete or verdict
     GUARDED_CHANGE = auto()  # nothing: an update or delete whose If-Match no longer holds once it is applied
 
 

@@ -66,7 +66,7 @@ class ResolveService:
         if operation.state is State.RECONCILING:
             is_window_over = self.observed_seconds(operation) >= claim.settle_seconds
             is_resolvable = is_window_over
-        else:  # the estimate, because nobody observes the window of an operation that is not looked up any more
+        else:  # the estimate, because no process observes the window of an operation that has ended
             is_window_over = operation.settles_at is None or self.clock.now() >= operation.settles_at
             is_resolvable = operation.state is State.AMBIGUOUS
         if not is_resolvable:

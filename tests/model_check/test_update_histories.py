@@ -95,7 +95,7 @@ def check_acknowledged(history: UpdateHistory) -> None:
         ]
         stored = next(stored for stored in state.modules if stored.module.id == update.module_id)
         is_deleted = stored not in state.existing
-        assert not is_deleted or any(not other.fields for other in later), "deleted by nobody"
+        assert not is_deleted or any(not other.fields for other in later), "deleted without a recorded delete"
         for name, value in update.fields.items():
             found = _value(stored.module, name)
             state.visited["kept" if found == value else "replaced"] += 1

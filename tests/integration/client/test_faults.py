@@ -41,7 +41,10 @@ def outcome_of(call: Callable[[], Any]) -> tuple[str, Any]:
 
 
 def fault_rules(testbed: GatewayTestbed, backend: str, operation: str, effect: str) -> list[dict[str, Any]]:
-    """Return a rule for every fault of the menu that has the effect, or none."""
+    """Return a rule for every fault of the menu that has the effect, or none.
+
+    A connection that signs its requests has no token that expires.
+    """
     menu = testbed.twin(backend, "GET", "faults")["menu"]
     return [
         {"fault": entry["fault"], "operation": operation}

@@ -27,7 +27,7 @@ _BODY: Final = b"POST /modules HTTP/1.1\r\nHost: a\r\nContent-Type: application/
 #: What callers send before they stall.
 STALLED: Final = {
     "body": _BODY,
-    "body that nobody reads": _BODY.replace(b"/modules", b"/nothing"),
+    "body of an unknown path": _BODY.replace(b"/modules", b"/nothing"),
     "head": b"POST /modules HTTP/1.1\r\nHost:",
     "nothing": b"",
 }

@@ -264,7 +264,7 @@ def test_a_lookup_that_fails_does_not_prevent_a_verdict(
 def test_who_may_resolve(
     callers: FlaskClient, unknown: str, build: Callable[..., Flask], projectman: FakeBackend
 ) -> None:
-    """The caller of the create may not, another scope's operator does not see it; without a connection nobody can."""
+    """The caller of the create may not, another scope's operator does not see it; without its connection none can."""
     assert_problem(resolve(callers, unknown, key("portal"), verdict="not_applied"), 403, "forbidden")
     assert_problem(resolve(callers, unknown, key("other"), verdict="not_applied"), 404, "operation_not_found")
     without = build({"projectman": projectman}, auth(caller("operator", "operate:*:*"))).test_client()

@@ -1,4 +1,4 @@
-"""A secret in a file is read again when the file changes, and never has a value that nobody wrote as a whole."""
+"""A secret in a file is read again when the file changes, and never has a value that was not written as a whole."""
 
 from __future__ import annotations
 
